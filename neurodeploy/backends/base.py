@@ -1,0 +1,144 @@
+"""What a backend is: something that runs a network or a program on input and yields a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError, known
+from neurodeploy.network import Network
+from neurodeploy.program import Program
+from neurodeploy.recording import Recording
+from neurodeploy.synapses import Shape
+
+Inputs = dict[str, NDArray[Any]]
+"""For each input of the model ``[T, B, *shape]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What to record, and how to run.
+
+    record: which of ``spikes``, ``v``, ``u``.
+    nodes: populations to record, or None for all.
+    arithmetic: overrides the program's; integer backends only.
+    time_limit: seconds after which a run is ended, or None.
+    raw_time: keep the hardware's rows instead of cutting each node's latency.
+    device: torch device of the reference.
+    progress: called with (steps done, steps in all), or None.
+    """
+
+    record: tuple[str, ...] = ("spikes",)
+    nodes: tuple[str, ...] | None = None
+    arithmetic: str | None = None
+    time_limit: float | None = None
+    raw_time: bool = False
+    device: str = "cpu"
+    progress: Callable[[int, int], None] | None = None
+
+    def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of ``names`` are recorded, in their order.
+
+        Raises:
+            DeployError: a node is asked for that does not exist.
+        """
+        if self.nodes is None:
+            return names
+        for node in self.nodes:
+            if node not in names:
+                raise DeployError(
+                    f"there is no spiking node {node!r}", where="--record-nodes", fix=f"Nodes are {known(names)}."
+                )
+        return tuple(name for name in names if name in self.nodes)
+
+
+class Backend(Protocol):
+    """What runs a network (``reference``) or a program (all others)."""
+
+    name: str
+
+    def missing(self) -> str | None:
+        """Return None if it can run here, else one sentence: what is missing and how to get it."""
+
+    def run(self, subject: Any, inputs: Inputs, options: RunOptions) -> Recording:
+        """Run ``subject`` on ``inputs``; the recording has the rows of the model's own time."""
+
+
+def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
+    """Return (T, B) of inputs that fit a model's input shapes.
+
+    Raises:
+        DeployError: an input is missing, unknown, or of the wrong shape.
+    """
+    if set(inputs) != set(shapes):
+        raise DeployError(
+            f"the data holds inputs {known(inputs)}", where="--input", fix=f"The model's inputs are {known(shapes)}."
+        )
+    extents = set()
+    for name, shape in shapes.items():
+        values = inputs[name]
+        if values.ndim != len(shape) + 2 or values.shape[2:] != shape:
+            raise DeployError(
+                f"input {name!r} has shape {values.shape}, the model takes [T, B, *{list(shape)}]",
+                where="--input",
+                fix="Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
+            )
+        extents.add(values.shape[:2])
+    if len(extents) > 1:
+        raise DeployError(
+            f"inputs differ in steps and samples: {sorted(extents)}", where="--input", fix="Give all the same [T, B]."
+        )
+    n_steps, n_samples = extents.pop()
+    if not n_steps or not n_samples:
+        raise DeployError(
+            f"the data holds {n_steps} steps and {n_samples} samples", where="--input", fix="Give at least one of each."
+        )
+    return int(n_steps), int(n_samples)
+
+
+def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
+    """Return inputs as uint8 spikes, which is all that a program takes.
+
+    Raises:
+        DeployError: an input does not fit, or is not 0 or 1 throughout.
+    """
+    check_inputs(program.inputs, inputs)
+    for name, values in inputs.items():
+        if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
+            raise DeployError(
+                f"input {name!r} holds values other than 0 and 1, and target {program.target} takes spikes",
+                where="--input",
+                fix="Encode it as spikes (--encode rate or latency), or use --backend reference, which takes currents.",
+            )
+    return {name: np.ascontiguousarray(values, dtype=np.uint8) for name, values in inputs.items()}
+
+
+def model_rows(values: NDArray[Any], latency: int, n_steps: int, raw_time: bool) -> NDArray[Any]:
+    """Return the model's rows of an array whose first axis is hardware steps."""
+    return values if raw_time else values[latency : latency + n_steps]
+
+
+def expect(kind: type, subject: Any, backend: str) -> None:
+    """Refuse a network where a program is needed, and the other way round.
+
+    Raises:
+        DeployError: with the command to use.
+    """
+    if isinstance(subject, kind):
+        return
+    if kind is Program:
+        raise DeployError(
+            f"backend {backend!r} runs a compiled program, and this is a model",
+            where="--backend",
+            fix="Compile it first: neurodeploy compile MODEL.nir --target loihi2 -o prog.npz",
+        )
+    assert kind is Network
+    raise DeployError(
+        f"backend {backend!r} runs a model in float, and this is a compiled program",
+        where="--backend",
+        fix="Give the model's .nir file, or choose --backend emulator.",
+    )

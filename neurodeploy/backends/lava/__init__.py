@@ -1,0 +1,1 @@
+"""Intel's Lava simulator, in a process and a Python of its own."""

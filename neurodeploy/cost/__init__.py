@@ -1,0 +1,1 @@
+"""From event counters to time and energy."""

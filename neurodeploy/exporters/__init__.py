@@ -1,0 +1,1 @@
+"""From training frameworks to NIR files."""

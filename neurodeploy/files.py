@@ -1,0 +1,125 @@
+"""Reading and writing files so that a broken one is named and a killed run leaves no half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Write a file in full or not at all: into a temporary file beside it, which then takes its name.
+
+    Raises:
+        DeployError: the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise DeployError(
+            f"cannot write there: {error.strerror}", where=str(path), fix="Name a folder that exists and is writable."
+        ) from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            write(stream)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text in full or not at all."""
+    write_atomically(path, lambda stream: _write_all(stream, text.encode()))
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a compressed ``.npz`` whose bytes depend on the arrays alone (no time stamps)."""
+
+    def write(stream: IO[bytes]) -> None:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(arrays):
+                entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with archive.open(entry, "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)
+
+    write_atomically(path, write)
+
+
+def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file.
+
+    Args:
+        path: the file.
+        what: what it is meant to be, for the message: ``a program``, ``input data``.
+
+    Raises:
+        DeployError: there is no such file, or it is not a whole ``.npz`` of plain arrays.
+    """
+    path = existing_file(path, what)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array, not a set of named ones")
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise DeployError(
+            f"this is not {what}: it is no readable .npz file ({error})",
+            where=str(path),
+            fix="It may be truncated or of another kind; make it again.",
+        ) from error
+
+
+def existing_file(path: Path | str, what: str) -> Path:
+    """Return ``path`` if it is a file, else refuse.
+
+    Raises:
+        DeployError: there is nothing there, or it is a folder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise DeployError(f"{what} is needed, and this {problem}", where=str(path), fix="Check the path.")
+    return path
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return JSON text with sorted keys; NumPy numbers become plain ones."""
+    return json.dumps(value, sort_keys=True, indent=indent, default=_plain, allow_nan=False)
+
+
+def text_array(text: str) -> NDArray[np.str_]:
+    """Return text as the 0-d string array that ``.npz`` files keep it in."""
+    return np.array(text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _write_all(stream: IO[bytes], content: bytes) -> None:
+    stream.write(content)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,122 @@
+"""The float network in discrete time: populations of neurons joined by projections of synapses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arrays import frozen_array
+from neurodeploy.rule import NeuronRule
+from neurodeploy.synapses import Shape, SynapseOp, chain_shape
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Population:
+    """Neurons that share a rule; every parameter is float32 of the population's shape.
+
+    name: the NIR node's name.
+    shape: the NIR node's shape, without time and batch.
+    rule: when they fire and how they are reset.
+    decay_mem: factor on v in one step, dimensionless.
+    decay_syn: factor on the synaptic current i in one step, or None where inputs reach v directly.
+    gain_mem, gain_syn: factor on what enters v, and on what enters i.
+    threshold, v_reset, v_init: V.
+    bias: V per step.
+    """
+
+    name: str
+    shape: Shape
+    rule: NeuronRule
+    decay_mem: NDArray[np.float32]
+    threshold: NDArray[np.float32]
+    decay_syn: NDArray[np.float32] | None = None
+    gain_mem: NDArray[np.float32] | float = 1.0
+    gain_syn: NDArray[np.float32] | float = 1.0
+    bias: NDArray[np.float32] | float = 0.0
+    v_reset: NDArray[np.float32] | float = 0.0
+    v_init: NDArray[np.float32] | float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        for key in ("decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init"):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            value = frozen_array(value, np.float32, self.shape)
+            if not np.isfinite(value).all():
+                raise ValueError(f"Population {self.name!r} has {key} that is not finite")
+            object.__setattr__(self, key, value)
+
+    @property
+    def size(self) -> int:
+        """How many neurons there are."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Projection:
+    """Synapses from a population, or an input, to a population.
+
+    source, target: names.
+    ops: the linear operations on the way, in order.
+    delay: steps from a spike of the source to its effect on the target; 0 within the step, 1 on a recurrent edge.
+    """
+
+    source: str
+    target: str
+    ops: tuple[SynapseOp, ...]
+    delay: int = 0
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.source} -> {self.target}"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A float network in one dialect; what the reference runs and what is quantised.
+
+    inputs: shape of each input, by name.
+    populations: in an order in which each comes after those that feed it within a step.
+    outputs: names of the populations that are read.
+    dt: seconds per step, as the dialect has it.
+    dialect: name of the dialect, and what was found about it.
+    """
+
+    inputs: dict[str, Shape]
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    outputs: tuple[str, ...]
+    dt: float
+    dialect: str
+
+    def __post_init__(self) -> None:
+        shapes = self.shapes
+        if len(shapes) != len(self.inputs) + len(self.populations):
+            raise ValueError(f"names of inputs and populations must differ, got {sorted(shapes)}")
+        for projection in self.projections:
+            out = chain_shape(projection.ops, shapes[projection.source])
+            if out != shapes[projection.target]:
+                raise ValueError(f"{projection.name} gives shape {out}, the population has {shapes[projection.target]}")
+        for name in self.outputs:
+            self.population(name)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Shape of every input and population, by name."""
+        return {**self.inputs, **{population.name: population.shape for population in self.populations}}
+
+    def population(self, name: str) -> Population:
+        """Return the population called ``name``; KeyError if there is none."""
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise KeyError(name)
+
+    def into(self, name: str) -> tuple[Projection, ...]:
+        """Return the projections that end in population ``name``."""
+        return tuple(projection for projection in self.projections if projection.target == name)

@@ -1,0 +1,1 @@
+"""Passes: plain functions from network to network."""

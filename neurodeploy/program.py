@@ -1,0 +1,257 @@
+"""A network quantised for one target: integer codes, latencies and where they came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arrays import frozen_array
+from neurodeploy.errors import DeployError
+from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.synapses import Conv2d, Pair, Shape
+
+FORMAT = "neurodeploy-program"
+VERSION = 1
+SIGN_MODES = ("mixed", "excitatory", "inhibitory")
+_CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CodedPopulation:
+    """Integer codes of a population; every array is int32 (n,) in C order over ``shape``.
+
+    du, dv: decay codes; u keeps ``(4096 - (du + 1)) / 4096`` of itself in a step, v keeps ``(4096 - dv) / 4096``.
+    threshold_code: the neuron fires when ``v > threshold_code << 6``.
+    bias_mantissa, bias_exponent: ``bias_mantissa << bias_exponent`` is added to v in each step, in register units.
+    u_init, v_init: registers before the first hardware step of every sample.
+    latency: hardware step (from 0) of the model's row 0.
+    unit: register units per volt of the float model.
+    """
+
+    name: str
+    shape: Shape
+    du: NDArray[np.int32]
+    dv: NDArray[np.int32]
+    threshold_code: NDArray[np.int32]
+    bias_mantissa: NDArray[np.int32]
+    bias_exponent: int
+    u_init: NDArray[np.int32]
+    v_init: NDArray[np.int32]
+    latency: int
+    unit: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        for key in _CODES:
+            object.__setattr__(self, key, frozen_array(getattr(self, key), np.int32, (self.size,)))
+
+    @property
+    def size(self) -> int:
+        """How many neurons there are."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CodedProjection:
+    """Integer synapses from a population or an input to a population.
+
+    weight: int16, dense ``(n_out, n_in)`` or convolution ``(c_out, c_in / groups, h, w)`` as torch has it; already
+        clipped to the sign mode's range and truncated to ``weight_bits``.
+    exponent: the weight counts ``weight << exponent``; never negative, so that both arithmetics agree.
+    sign_mode: ``mixed``, ``excitatory`` or ``inhibitory``.
+    delay: hardware steps from a spike to its arrival, at least 1.
+    stride, padding, dilation, groups: of a convolution; ``None`` for dense synapses.
+    """
+
+    source: str
+    target: str
+    weight: NDArray[np.int16]
+    exponent: int
+    weight_bits: int
+    sign_mode: str
+    delay: int
+    stride: Pair | None = None
+    padding: Pair | None = None
+    dilation: Pair | None = None
+    groups: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen_array(self.weight, np.int16))
+        if self.sign_mode not in SIGN_MODES:
+            raise ValueError(f"{self.name} has sign mode {self.sign_mode!r}, which is none of {SIGN_MODES}")
+        if self.delay < 1:
+            raise ValueError(f"{self.name} has a delay of {self.delay} steps, a connection takes at least 1")
+        if self.weight.ndim != (4 if self.is_conv else 2):
+            raise ValueError(f"{self.name} has weights of shape {self.weight.shape}")
+        for key in ("stride", "padding", "dilation"):
+            if (pair := getattr(self, key)) is not None:
+                object.__setattr__(self, key, (int(pair[0]), int(pair[1])))
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.source} -> {self.target}"
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether the weights are a convolution's."""
+        return self.stride is not None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        if not self.is_conv:
+            if prod(shape) != self.weight.shape[1]:
+                raise ValueError(f"takes {self.weight.shape[1]} inputs, got shape {shape}")
+            return (self.weight.shape[0],)
+        return self.conv().output_shape(shape)
+
+    def conv(self) -> Conv2d:
+        """Return the same convolution in float, for shapes and reference arithmetic."""
+        assert self.stride and self.padding is not None and self.dilation and self.groups
+        return Conv2d(self.weight, None, self.stride, self.padding, self.dilation, self.groups)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Program:
+    """What emulator, Lava and board run.
+
+    target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
+    inputs: shape of each input, by name. outputs: populations that are read.
+    dt: seconds per step of the model. dialect: what the model was trained with.
+    number_formats: widths and ranges of the target that the codes respect, by name.
+    warnings: what can go wrong, or could not be matched, one sentence each.
+    provenance: versions, hash of the model, options; JSON-ready.
+    placement: cores by population, or None where the program is not placed on cores.
+    """
+
+    target: str
+    arithmetic: str
+    inputs: dict[str, Shape]
+    populations: tuple[CodedPopulation, ...]
+    projections: tuple[CodedProjection, ...]
+    outputs: tuple[str, ...]
+    dt: float
+    dialect: str
+    number_formats: dict[str, int]
+    warnings: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    placement: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", {name: tuple(shape) for name, shape in self.inputs.items()})
+        sizes = {name: prod(shape) for name, shape in self.shapes.items()}
+        for projection in self.projections:
+            out = prod(projection.output_shape(self.shapes[projection.source]))
+            if out != sizes[projection.target]:
+                raise ValueError(f"{projection.name} reaches {out} neurons, the population has {sizes[projection.target]}")
+        for name in self.outputs:
+            self.population(name)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Shape of every input and population, by name."""
+        return {**self.inputs, **{population.name: population.shape for population in self.populations}}
+
+    @property
+    def latency(self) -> dict[str, int]:
+        """Hardware steps by which the model's rows come later, by population."""
+        return {population.name: population.latency for population in self.populations}
+
+    @property
+    def max_latency(self) -> int:
+        """Hardware steps that a run takes beyond the rows of its input."""
+        return max(self.latency.values(), default=0)
+
+    def population(self, name: str) -> CodedPopulation:
+        """Return the population called ``name``; KeyError if there is none."""
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise KeyError(name)
+
+
+def save_program(program: Program, path: Path) -> None:
+    """Write a program file; see DESIGN section 4.
+
+    Raises:
+        DeployError: the file cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    populations, projections = [], []
+    for population in program.populations:
+        for key in _CODES:
+            arrays[f"population/{population.name}/{key}"] = getattr(population, key)
+        populations.append({key: getattr(population, key) for key in ("name", "shape", "bias_exponent", "latency", "unit")})
+    for index, projection in enumerate(program.projections):
+        arrays[f"projection/{index}/weight"] = projection.weight
+        keys = [key for key in projection.__slots__ if key != "weight"]
+        projections.append({key: getattr(projection, key) for key in keys})
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "populations": populations,
+        "projections": projections,
+        "latency": program.latency,
+        **{key: getattr(program, key) for key in program.__slots__ if key not in ("populations", "projections")},
+    }
+    arrays["manifest"] = text_array(to_json(manifest))
+    write_npz(path, arrays)
+
+
+def load_program(path: Path) -> Program:
+    """Read a program file.
+
+    Raises:
+        DeployError: it is no program, of another version, or not whole.
+    """
+    arrays = read_npz(path, "a program")
+    try:
+        manifest = json.loads(str(arrays["manifest"][()]))
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"its format is {manifest['format']!r}")
+        if manifest["version"] == VERSION:
+            return _program(manifest, arrays)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise DeployError(
+            f"this is not a whole program ({type(error).__name__}: {error})", where=str(path), fix="Compile the model again."
+        ) from error
+    raise DeployError(
+        f"program version {manifest['version']} is unknown; this neurodeploy reads version {VERSION}",
+        where=str(path),
+        fix="Compile the model again with this version.",
+    )
+
+
+def is_program(path: Path) -> bool:
+    """Tell whether a file looks like an ``.npz``, as programs are, rather than an HDF5 model."""
+    with open(path, "rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
+    populations = tuple(
+        CodedPopulation(
+            **entry, **{key: _integers(arrays[f"population/{entry['name']}/{key}"]) for key in _CODES}
+        )
+        for entry in manifest["populations"]
+    )
+    projections = tuple(
+        CodedProjection(**entry, weight=_integers(arrays[f"projection/{index}/weight"]))
+        for index, entry in enumerate(manifest["projections"])
+    )
+    keys = [key for key in Program.__slots__ if key not in ("populations", "projections")]
+    fields = {key: manifest[key] for key in keys}
+    fields.update(outputs=tuple(fields["outputs"]), warnings=tuple(fields["warnings"]))
+    return Program(**fields, populations=populations, projections=projections)
+
+
+def _integers(array: NDArray[Any]) -> NDArray[Any]:
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"codes must be integers, got {array.dtype}")
+    return array

@@ -1,0 +1,115 @@
+"""What a run yields: spikes, states and event counters by node, and where they came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arrays import frozen_array
+from neurodeploy.errors import DeployError
+from neurodeploy.files import read_npz, text_array, to_json, write_npz
+
+OBSERVABLES = ("spikes", "value", "v", "u")
+"""What can be recorded of a node; ``value`` stands for ``spikes`` where the node does not fire."""
+
+RESERVED_NAMES = ("counters", "meta")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recording:
+    """Rows of the model's own time: row t is what the trained model's node gives at row t.
+
+    nodes: for each node, ``spikes`` (uint8; int32 where graded), ``value``, ``v`` and ``u`` (float32 or int32), each
+        ``[T, B, *shape]``; v and u are the states carried to the next step.
+    counters: int64 ``[T, B, nodes]``, by name; the nodes are those of ``meta["counter_nodes"]``, in order.
+    meta: backend, versions, target, latency, outputs and the like; JSON-ready.
+    """
+
+    nodes: dict[str, dict[str, NDArray[Any]]]
+    meta: dict[str, Any]
+    counters: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        frozen = {
+            node: {key: frozen_array(values, np.asarray(values).dtype) for key, values in observed.items()}
+            for node, observed in self.nodes.items()
+        }
+        for node, observed in frozen.items():
+            if "/" in node or node in RESERVED_NAMES:
+                raise ValueError(f"{node!r} cannot name a recorded node")
+            if unknown := set(observed) - set(OBSERVABLES):
+                raise ValueError(f"node {node!r} records {sorted(unknown)}, known are {OBSERVABLES}")
+        if len({values.shape[:2] for observed in frozen.values() for values in observed.values()}) > 1:
+            raise ValueError("all nodes must have the same steps and samples [T, B]")
+        object.__setattr__(self, "nodes", frozen)
+        object.__setattr__(self, "counters", {k: frozen_array(v, np.int64) for k, v in self.counters.items()})
+
+    @property
+    def n_steps(self) -> int:
+        """Rows T."""
+        return self._extent(0)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+        return self._extent(1)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the nodes that are read."""
+        return tuple(self.meta.get("outputs", ()))
+
+    def spikes(self, node: str) -> NDArray[Any]:
+        """Return the spikes of ``node``, ``[T, B, *shape]``; KeyError if they were not recorded."""
+        return self.nodes[node]["spikes"]
+
+    def first(self, n_samples: int) -> Recording:
+        """Return the same recording of the first ``n_samples`` samples."""
+        nodes = {n: {key: values[:, :n_samples] for key, values in o.items()} for n, o in self.nodes.items()}
+        counters = {key: values[:, :n_samples] for key, values in self.counters.items()}
+        return Recording(nodes, self.meta, counters)
+
+    def _extent(self, axis: int) -> int:
+        return next((int(v.shape[axis]) for o in self.nodes.values() for v in o.values()), 0)
+
+
+def save_recording(recording: Recording, path: Path) -> None:
+    """Write a recording file; see DESIGN section 4.
+
+    Raises:
+        DeployError: the file cannot be written.
+    """
+    arrays = {f"{node}/{key}": values for node, o in recording.nodes.items() for key, values in o.items()}
+    arrays.update({f"counters/{key}": values for key, values in recording.counters.items()})
+    write_npz(path, {**arrays, "meta": text_array(to_json(recording.meta))})
+
+
+def load_recording(path: Path) -> Recording:
+    """Read a recording file.
+
+    Raises:
+        DeployError: it is no recording, or not whole.
+    """
+    arrays = read_npz(path, "a recording")
+    try:
+        meta = json.loads(str(arrays.pop("meta")[()]))
+        nodes: dict[str, dict[str, NDArray[Any]]] = {}
+        counters = {}
+        for name, values in arrays.items():
+            node, _, key = name.rpartition("/")
+            if node == "counters":
+                counters[key] = values
+            else:
+                nodes.setdefault(node, {})[key] = values
+        return Recording(nodes, meta, counters)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DeployError(
+            f"this is not a recording ({error})",
+            where=str(path),
+            fix="Recordings are made by `neurodeploy run -o` and `neurodeploy export --record-output`.",
+        ) from error

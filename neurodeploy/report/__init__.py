@@ -1,0 +1,1 @@
+"""The page and the file that show a comparison."""

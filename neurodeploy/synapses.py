@@ -1,0 +1,153 @@
+"""The linear operations that lie between two populations, with their shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arrays import frozen_array
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Linear:
+    """Dense synapses, ``out = weight @ in + bias`` over the last axis.
+
+    weight: float32 (n_out, n_in).
+    bias: float32 (n_out,) or None.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))
+        if self.weight.ndim != 2:
+            raise ValueError(f"Linear.weight must be (n_out, n_in), got shape {self.weight.shape}")
+        if self.bias is not None:
+            object.__setattr__(self, "bias", frozen_array(self.bias, np.float32, (self.weight.shape[0],)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        if not shape or shape[-1] != self.weight.shape[1]:
+            raise ValueError(f"takes {self.weight.shape[1]} inputs on the last axis, got shape {shape}")
+        return (*shape[:-1], self.weight.shape[0])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Conv2d:
+    """Two-dimensional cross-correlation, as ``torch.nn.functional.conv2d`` computes it.
+
+    weight: float32 (n_out, n_in / groups, kernel_h, kernel_w).
+    bias: float32 (n_out,) or None.
+    stride, padding, dilation: (rows, columns); padding is zeros on both sides.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None = None
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))
+        if self.weight.ndim != 4:
+            raise ValueError(f"Conv2d.weight must be (n_out, n_in / groups, h, w), got shape {self.weight.shape}")
+        if self.weight.shape[0] % self.groups:
+            raise ValueError(f"Conv2d has {self.weight.shape[0]} output channels for {self.groups} groups")
+        if self.bias is not None:
+            object.__setattr__(self, "bias", frozen_array(self.bias, np.float32, (self.weight.shape[0],)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        channels = self.weight.shape[1] * self.groups
+        if len(shape) != 3 or shape[0] != channels:
+            raise ValueError(f"takes ({channels}, height, width), got shape {shape}")
+        return (self.weight.shape[0], *_window_counts(shape, self.weight.shape[2:], self.stride, self.padding, self.dilation))
+
+
+@dataclass(frozen=True, slots=True)
+class Pool2d:
+    """Sum or mean over windows; a mean counts the zeros of the padding, as torch's default does.
+
+    kernel, stride, padding: (rows, columns).
+    mean: divide the sum by the window's area.
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+    mean: bool = False
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        if len(shape) != 3:
+            raise ValueError(f"takes (channels, height, width), got shape {shape}")
+        return (shape[0], *_window_counts(shape, self.kernel, self.stride, self.padding, (1, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten:
+    """Join the axes ``start`` to ``end`` (inclusive, batch and time not counted) into one."""
+
+    start: int = 0
+    end: int = -1
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        rank = len(shape)
+        start, end = self.start % max(rank, 1), self.end % max(rank, 1)
+        if not rank or not -rank <= self.start < rank or not -rank <= self.end < rank or start > end:
+            raise ValueError(f"cannot join axes {self.start} to {self.end} of shape {shape}")
+        return (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scale:
+    """Element-wise factor, ``out = in * scale``.
+
+    scale: float32, broadcast against the input's shape.
+    """
+
+    scale: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", frozen_array(self.scale, np.float32))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        if np.broadcast_shapes(self.scale.shape, shape) != shape:
+            raise ValueError(f"scales shape {self.scale.shape}, got shape {shape}")
+        return shape
+
+
+SynapseOp = Linear | Conv2d | Pool2d | Flatten | Scale
+
+
+def chain_shape(ops: tuple[SynapseOp, ...], shape: Shape) -> Shape:
+    """Return the shape that leaves a chain of operations when ``shape`` enters.
+
+    Raises:
+        ValueError: an operation cannot take what the one before it gives.
+    """
+    for op in ops:
+        shape = op.output_shape(shape)
+    return shape
+
+
+def _window_counts(shape: Shape, kernel: Shape, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    """Return how many windows fit down and across."""
+    counts = []
+    for axis in (0, 1):
+        extent = dilation[axis] * (kernel[axis] - 1) + 1
+        room = shape[1 + axis] + 2 * padding[axis] - extent
+        if room < 0:
+            raise ValueError(f"has a window of {extent} on axis {axis + 1}, larger than the padded input {shape}")
+        counts.append(room // stride[axis] + 1)
+    return counts[0], counts[1]
