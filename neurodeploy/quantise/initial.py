@@ -1,0 +1,63 @@
+"""Initial codes: registers that are at the model's initial state when a deep layer's first input arrives.
+
+A population at latency L takes L steps of decay and bias before its row 0. The integer step is run backwards L times from the
+state that row 0 must start from; where that state cannot be reached without a spike, or within the register, the nearest one is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InitialCodes:
+    """Registers before the first hardware step, int64 (n,), and by how much v misses its goal at row 0."""
+
+    u: Ints
+    v: Ints
+    v_error: Ints
+
+
+def decay(state: Ints, code: Ints) -> Ints:
+    """Return ``sign(state) * ((abs(state) * (4096 - code)) >> 12)``; truncation is towards zero."""
+    return np.sign(state) * ((np.abs(state) * (2**DECAY_BITS - code)) >> DECAY_BITS)
+
+
+def initial_codes(du: Ints, dv: Ints, threshold_code: Ints, bias: Ints, goal: tuple[Ints, Ints], latency: int) -> InitialCodes:
+    """Return the registers from which ``latency`` steps without input lead to ``goal``.
+
+    Args:
+        du, dv, threshold_code: codes, int64 (n,).
+        bias: effective bias in register units, int64 (n,).
+        goal: u and v that row 0 must start from, int64 (n,) each.
+        latency: hardware steps before row 0, not counting row 0 itself.
+    """
+    ceiling = threshold_code << ALIGN_BITS
+    u, v = goal
+    for step in range(latency, 0, -1):
+        # v after this step must not fire, so it is at most the threshold; before the first step it may be anything.
+        v = np.minimum(v, ceiling)
+        v = _undo(v - u - bias, dv)
+        u = _undo(u, du + 1)
+        if step > 1:
+            v = np.minimum(v, ceiling)
+    start_u, start_v = u, v
+    for _ in range(latency):
+        u = decay(u, du + 1)
+        v = np.clip(decay(v, dv) + u + bias, -(STATE_LIMIT - 1), STATE_LIMIT - 1)
+    return InitialCodes(start_u, start_v, v - goal[1])
+
+
+def _undo(state: Ints, code: Ints) -> Ints:
+    """Return the smallest register (in size) that decays to ``state``, kept within the register's range."""
+    keep = 2**DECAY_BITS - code
+    size = -((-np.abs(state) << DECAY_BITS) // np.maximum(keep, 1))
+    size = np.where(keep == 0, 0, size)
+    return np.sign(state) * np.minimum(size, STATE_LIMIT - 1)

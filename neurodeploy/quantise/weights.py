@@ -1,0 +1,67 @@
+"""Weights as integer codes: sign mode, step, range and rounding of a Loihi synapse.
+
+Source: lava-nc 0.10.0, ``lava/magma/core/process/connection.py`` and ``lava/utils/weightutils.py``: mixed weights lie in [-256, 255] and
+lose their lowest ``8 - bits + 1`` bits, excitatory ones lie in [0, 255] and lose ``8 - bits``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError
+
+FULL_BITS = 8
+"""Bits at which an unsigned weight keeps every code up to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightRange:
+    """The codes that synapses of one sign mode and width can hold: multiples of ``step`` from ``low`` to ``high``."""
+
+    sign_mode: str
+    step: int
+    low: int
+    high: int
+
+
+def weight_range(weight: NDArray[np.float64], bits: int, where: str) -> WeightRange:
+    """Return the range of codes for weights: their sign mode is ``mixed`` only if both signs occur.
+
+    Args:
+        weight: float weights, any shape.
+        bits: 1 to 8, with the sign where weights are mixed.
+        where: for the message.
+
+    Raises:
+        DeployError: one bit cannot hold both signs.
+    """
+    if weight.min(initial=0.0) < 0 < weight.max(initial=0.0):
+        if bits < 2:
+            raise DeployError("weights of both signs need at least 2 bits", where=where, fix="Use --weight-bits 2 or more.")
+        step = 2 ** (FULL_BITS - bits + 1)
+        return WeightRange("mixed", step, -256, 256 - step)
+    step = 2 ** (FULL_BITS - bits)
+    if weight.min(initial=0.0) < 0:
+        return WeightRange("inhibitory", step, -(256 - step), 0)
+    return WeightRange("excitatory", step, 0, 256 - step)
+
+
+def filling_scale(weight: NDArray[np.float64], codes: WeightRange) -> float:
+    """Return the largest scale (codes per unit of weight) at which every weight fits; infinite if all are zero."""
+    high, low = float(weight.max(initial=0.0)), float(weight.min(initial=0.0))
+    scales = ([codes.high / high] if high > 0 else []) + ([codes.low / low] if low < 0 else [])
+    return min(scales, default=np.inf)
+
+
+def quantise_weights(weight: NDArray[np.float64], scale: float, codes: WeightRange) -> NDArray[np.int16]:
+    """Return weights as codes: ``weight * scale`` rounded to the nearest multiple of the step, and clipped to the range."""
+    steps = np.rint(weight * scale / codes.step)
+    return np.clip(steps * codes.step, codes.low, codes.high).astype(np.int16)
+
+
+def dequantise_weights(codes: NDArray[np.int16], scale: float) -> NDArray[np.float64]:
+    """Return the float weights that codes stand for."""
+    return codes.astype(np.float64) / scale
