@@ -1,3 +1,58 @@
 """From a trained spiking network to a neuromorphic chip, with every loss accounted for."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from neurodeploy.comparison.compare import Comparison, compare
+    from neurodeploy.comparison.measures import diff
+    from neurodeploy.compiler import compile
+    from neurodeploy.data import Data, load_data
+    from neurodeploy.errors import BackendError, DeployError
+    from neurodeploy.exporters.export import export
+    from neurodeploy.importers.lower import read_network
+    from neurodeploy.inspection import inspect
+    from neurodeploy.network import Network, Population, Projection
+    from neurodeploy.program import Program, load_program, save_program
+    from neurodeploy.recording import Recording, load_recording, save_recording
+    from neurodeploy.report.html import write_report
+    from neurodeploy.running import run
+    from neurodeploy.target import Target, load_target
+
+_HOMES = {
+    "BackendError": "errors",
+    "Comparison": "comparison.compare",
+    "Data": "data",
+    "DeployError": "errors",
+    "Network": "network",
+    "Population": "network",
+    "Program": "program",
+    "Projection": "network",
+    "Recording": "recording",
+    "Target": "target",
+    "compare": "comparison.compare",
+    "compile": "compiler",
+    "diff": "comparison.measures",
+    "export": "exporters.export",
+    "inspect": "inspection",
+    "load_data": "data",
+    "load_program": "program",
+    "load_recording": "recording",
+    "load_target": "target",
+    "read_network": "importers.lower",
+    "run": "running",
+    "save_program": "program",
+    "save_recording": "recording",
+    "write_report": "report.html",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -84,7 +84,7 @@ def _run(
     import torch
 
     n_steps, n_samples = extent
-    steppers = [_Stepper(population, network.into(population.name), device) for population in network.populations]
+    steppers = [Stepper(population, network.into(population.name), device) for population in network.populations]
     states = {stepper.population.name: stepper.init(n_samples) for stepper in steppers}
     streams = {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in inputs.items()}
     nodes = {name: _empty(network.population(name), extent, options.record) for name in names}
@@ -112,19 +112,30 @@ def _store(arrays: dict[str, NDArray[Any]], t: int, state: State) -> None:
         array[t] = observed[key].cpu().numpy()
 
 
-class _Stepper:
-    """One population and the synapses into it, ready to step on a device."""
+class Stepper:
+    """One population and the synapses into it, ready to step on a device.
 
-    def __init__(self, population: Population, projections: tuple[Projection, ...], device: torch.device) -> None:
+    Args:
+        population: the neurons.
+        projections: all that end in them.
+        device: where tensors live.
+        dtype: float32, as frameworks have it; float64 to see how far a float32 result may be off.
+    """
+
+    def __init__(
+        self, population: Population, projections: tuple[Projection, ...], device: torch.device, dtype: torch.dtype | None = None
+    ) -> None:
         import torch
 
+        dtype = dtype or torch.float32
+
         self.population = population
-        self.forward = [(p.source, chain(p.ops, device)) for p in projections if not p.delay]
-        self.recurrent = [(p.source, chain(p.ops, device)) for p in projections if p.delay]
-        self.device = device
+        self.forward = [(p.source, chain(p.ops, device, dtype)) for p in projections if not p.delay]
+        self.recurrent = [(p.source, chain(p.ops, device, dtype)) for p in projections if p.delay]
+        self.device, self.dtype = device, dtype
 
         def tensor(values: Any) -> Tensor:
-            return torch.from_numpy(np.array(values)).to(device)
+            return torch.from_numpy(np.array(values)).to(device, dtype)
 
         self.decay_mem, self.threshold = tensor(population.decay_mem), tensor(population.threshold)
         self.decay_syn = None if population.decay_syn is None else tensor(population.decay_syn)
@@ -137,21 +148,25 @@ class _Stepper:
         """Return the state before the first step."""
         import torch
 
-        zeros = torch.zeros((n_samples, *self.population.shape), device=self.device)
+        zeros = torch.zeros((n_samples, *self.population.shape), device=self.device, dtype=self.dtype)
         return State(zeros + self.v_init, None if self.decay_syn is None else zeros.clone(), zeros.clone())
 
     def step(self, state: State, spikes: dict[str, Tensor]) -> State:
         """Return the state one step later; ``spikes`` holds this step's feed-forward and last step's own spikes."""
-        owed = self._fires(state.v) if self._reset_acts_late else None
+        owed = self.fires(state.v) if self._reset_acts_late else None
+        v, i = self.integrate(state, spikes, owed)
+        fired = self.fires(v)
+        return State(v if self.population.rule.reset_delay else self.reset(v, fired, owed), i, fired)
+
+    def integrate(self, state: State, spikes: dict[str, Tensor], owed: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return v as it meets the threshold, and i; ``owed`` is 1 where a late reset is due."""
         i = state.i
         currents = self._currents(spikes)
         if i is not None:
             assert self.decay_syn is not None
             i = _add(self.decay_syn * i, currents, self.gain_syn)
             currents = [i]
-        v = self._integrate(state.v, currents, owed)
-        fired = self._fires(v)
-        return State(v if self.population.rule.reset_delay else self._reset(v, fired, owed), i, fired)
+        return self._potential(state.v, currents, owed), i
 
     @property
     def _reset_acts_late(self) -> bool:
@@ -164,7 +179,7 @@ class _Stepper:
         recurrent = [ops(spikes[source]) for source, ops in self.recurrent]
         return ([sum(forward[1:], start=forward[0])] if forward else []) + recurrent
 
-    def _integrate(self, v: Tensor, currents: list[Tensor], owed: Tensor | None) -> Tensor:
+    def _potential(self, v: Tensor, currents: list[Tensor], owed: Tensor | None) -> Tensor:
         """Return v with decay, input and the reset that is owed from the step before."""
         rule = self.population.rule
         late_value = owed is not None and rule.reset == "value"
@@ -180,10 +195,11 @@ class _Stepper:
             return v - owed * self.threshold
         return (1 - owed) * v + owed * self.v_reset if rule.reset_drops_input else v
 
-    def _fires(self, v: Tensor) -> Tensor:
-        return (v > self.threshold if self.population.rule.spike == ">" else v >= self.threshold).float()
+    def fires(self, v: Tensor) -> Tensor:
+        """Return 1 where v meets the spike condition."""
+        return (v > self.threshold if self.population.rule.spike == ">" else v >= self.threshold).to(self.dtype)
 
-    def _reset(self, v: Tensor, fired: Tensor, owed: Tensor | None) -> Tensor:
+    def reset(self, v: Tensor, fired: Tensor, owed: Tensor | None) -> Tensor:
         """Return v after a reset in the step of the spike itself."""
         rule = self.population.rule
         due = fired if owed is None else fired - owed
@@ -200,9 +216,9 @@ def _add(start: Tensor, currents: list[Tensor], gain: Tensor | None) -> Tensor:
     return start
 
 
-def chain(ops: tuple[SynapseOp, ...], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Return a chain of linear operations as a function on a batch, float32 ``[B, *shape]``."""
-    functions = [_function(op, device) for op in ops]
+def chain(ops: tuple[SynapseOp, ...], device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Return a chain of linear operations as a function on a batch ``[B, *shape]``."""
+    functions = [_function(op, device, dtype) for op in ops]
 
     def apply(x: Tensor) -> Tensor:
         for function in functions:
@@ -212,12 +228,12 @@ def chain(ops: tuple[SynapseOp, ...], device: torch.device) -> Callable[[Tensor]
     return apply
 
 
-def _function(op: SynapseOp, device: torch.device) -> Callable[[Tensor], Tensor]:
+def _function(op: SynapseOp, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     import torch
     from torch.nn import functional
 
     def tensor(values: Any) -> Any:
-        return None if values is None else torch.from_numpy(np.array(values)).to(device)
+        return None if values is None else torch.from_numpy(np.array(values)).to(device, dtype)
 
     match op:
         case Linear():

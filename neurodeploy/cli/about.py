@@ -1,0 +1,68 @@
+"""``neurodeploy targets``, ``backends`` and ``doctor``."""
+
+from __future__ import annotations
+
+import click
+
+from neurodeploy.cli.common import json_option, print_json
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def targets(name: str | None, as_json: bool) -> None:
+    """List the chips one can compile for, or show one with the source of every fact."""
+    from neurodeploy.target import load_target, target_names
+
+    if name is None:
+        chips = {target: load_target(target).title for target in target_names()}
+        if as_json:
+            print_json(chips)
+        else:
+            for target, title in chips.items():
+                click.echo(f"{target}  {title}")
+        return
+    chip = load_target(name)
+    if as_json:
+        print_json(chip.model_dump())
+        return
+    click.echo(f"{chip.name}: {chip.title}, arithmetic {chip.arithmetic}")
+    for facts in (chip.neuron, chip.number_formats, chip.limits):
+        for key, fact in facts:
+            click.echo(f"  {key}: {fact.value} {fact.unit} [{fact.kind}] {fact.source}")
+    if chip.energy.statement:
+        click.echo(f"  energy: {chip.energy.statement}")
+    for profile in chip.energy.profiles:
+        click.echo(f"  energy profile {profile.name}: {profile.synop * 1e12:g} pJ a synaptic operation [{profile.kind}] {profile.source}")
+
+
+@click.command("backends")
+@json_option
+def list_backends(as_json: bool) -> None:
+    """List the backends, and what each that cannot run here needs."""
+    from neurodeploy.doctor import backend_states
+
+    states = backend_states()
+    if as_json:
+        print_json(states)
+        return
+    for name, reason in states.items():
+        click.echo(f"{name}: {'ready' if reason is None else f'missing: {reason}'}")
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check this machine: what is installed, which backends can run, and what the others need."""
+    from neurodeploy.doctor import examine
+
+    found = examine()
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"neurodeploy {found['neurodeploy']}, Python {found['python']}, {found['platform']}")
+    for name, version in found["packages"].items():
+        click.echo(f"  {name}: {version or 'not installed'}")
+    click.echo(f"  CUDA device: {found['cuda'] or 'none'}")
+    for name, reason in found["backends"].items():
+        click.echo(f"  backend {name}: {'ready' if reason is None else f'missing: {reason}'}")

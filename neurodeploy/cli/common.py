@@ -1,0 +1,84 @@
+"""What several verbs share: options, progress bars, printing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from neurodeploy.files import to_json
+from neurodeploy.synapses import Shape
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+def dialect_option(command: F) -> F:
+    """Add ``--dialect``."""
+    return click.option(
+        "--dialect",
+        metavar="NAME[,KEY=VALUE]...",
+        help="How the framework computes, where the file does not say: snntorch or nir, and any of dt, decay, gain, spike, reset,"
+        " reset_delay, reset_drops_input, v_reset, v_init, bias; NODE:KEY=VALUE for one node."
+        " For instance snntorch,reset=zero or nir,dt=1e-3.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+
+
+def data_options(command: F) -> F:
+    """Add the options that say how input data is read."""
+    command = click.option("--seed", default=0, show_default=True, help="Seed of a random encoding.")(command)
+    command = click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")(command)
+    return click.option(
+        "--encode",
+        metavar="KIND[,steps=N][,scale=X]",
+        help="Turn static data [B, ...] into spikes over time: rate, latency, or repeat (currents; reference only).",
+    )(command)
+
+
+def read_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
+    """Return the data of a file for a model's inputs, as the options of :func:`data_options` say."""
+    from neurodeploy.data import load_data, parse_encoding
+
+    encoding = parse_encoding(encode) if encode else None
+    return load_data(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
+
+
+def say(text: str) -> None:
+    """Print a note for the person at the terminal, to standard error."""
+    click.echo(text, err=True)
+
+
+def print_json(value: object) -> None:
+    """Print JSON to standard output."""
+    click.echo(to_json(value, indent=2))
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None] | None]:
+    """Yield a function (label, done, in all) that draws bars on standard error, or None where no terminal listens."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total)
+            bars.update(tasks[label], completed=done, total=total)
+
+        yield update

@@ -1,0 +1,152 @@
+"""``neurodeploy compare`` and ``neurodeploy diff``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, progress_bars, read_data, say
+from neurodeploy.errors import DeployError
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@click.option("--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B].")
+@click.option("--program", "program_path", type=PATH, help="Use this program instead of compiling here.")
+@click.option("--weight-bits", default=8, show_default=True, help="Bits of each weight, when compiling here.")
+@click.option("--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]")
+@click.option("--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`.")
+@click.option("--lava-samples", default=32, show_default=True, help="Samples that Lava runs, from the first on.")
+@click.option("--tolerance", default=1.0, show_default=True, help="Points of accuracy that the chip may lose.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
+@dialect_option
+@data_options
+@json_option
+@click.option("--report", type=PATH, metavar="R.html", help="Write the report: one page that opens offline.")
+@click.option("-o", "--output", type=PATH, metavar="R.json", help="Write the comparison as JSON.")
+def compare(
+    model: Path,
+    target: str,
+    input_path: Path,
+    program_path: Path | None,
+    weight_bits: int,
+    only: tuple[str, ...],
+    trained_path: Path | None,
+    lava_samples: int,
+    tolerance: float,
+    time_limit: float | None,
+    dialect: str | None,
+    encode: str | None,
+    batch_first: bool,
+    seed: int,
+    as_json: bool,
+    report: Path | None,
+    output: Path | None,
+) -> None:
+    """Run a model on all backends and say where they part, what is lost, and what it would cost.
+
+    Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs --trained), and the
+    emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1 if an equality fails or the chip
+    loses more accuracy than --tolerance; what could not be run is said and fails nothing.
+    """
+    from neurodeploy.comparison.compare import compare as compare_backends
+    from neurodeploy.importers.lower import read_network
+    from neurodeploy.program import load_program
+    from neurodeploy.recording import load_recording
+
+    network, _, _ = read_network(model, dialect)
+    data = read_data(input_path, network.inputs, encode, batch_first, seed)
+    with progress_bars() as bars:
+        comparison = compare_backends(
+            model,
+            target,
+            data,
+            dialect=dialect,
+            program=None if program_path is None else load_program(program_path),
+            weight_bits=weight_bits,
+            only=only,
+            trained=None if trained_path is None else load_recording(trained_path),
+            lava_samples=lava_samples,
+            tolerance=tolerance,
+            time_limit=time_limit,
+            progress=bars,
+        )
+    write_results(comparison, report, output)
+    if as_json:
+        print_json(comparison.result)
+    else:
+        print_summary(comparison.result)
+    sys.exit(0 if comparison.passed else 1)
+
+
+def write_results(comparison: Any, report: Path | None, output: Path | None) -> None:
+    """Write report and JSON, each where it is asked for."""
+    if output is not None:
+        from neurodeploy.report.json_file import write_comparison
+
+        write_comparison(comparison, output)
+        say(f"comparison in {output}")
+    if report is not None:
+        from neurodeploy.report.html import write_report
+
+        write_report(comparison, report)
+        say(f"report in {report}")
+
+
+def print_summary(result: dict[str, Any]) -> None:
+    """Print what a person wants to know first."""
+    for name, equality in result["equalities"].items():
+        click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
+    for name, accuracy in result["accuracy"].items():
+        detail = result["accuracy_detail"][name]
+        low, high = detail["interval_95"]
+        click.echo(f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to {100 * high:.1f})")
+    for backend, shares in result["agreement"].items():
+        listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
+        click.echo(f"spikes that {backend} shares with {result['agreement_with']}: {listed}")
+    for name, reason in result["not_run"].items():
+        click.echo(f"not run: {name} ({reason})")
+    if (energy := result["energy"]) is not None:
+        if energy["statement"]:
+            click.echo(f"energy: {energy['statement']}")
+        click.echo(
+            f"energy under {energy['figures_of']}'s published profiles: {energy['low_j'] * 1e6:.2g} to"
+            f" {energy['high_j'] * 1e6:.2g} uJ a sample ({energy['scope']})"
+        )
+    for warning in result["warnings"]:
+        click.echo(f"warning: {warning}")
+    verdict = result["verdict"]
+    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"]]))
+
+
+@click.command()
+@click.argument("run_a", type=PATH)
+@click.argument("run_b", type=PATH)
+@click.option("--tolerance", default=0.0, show_default=True, help="Per cent of spikes of a node that need not be shared.")
+@json_option
+def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
+    """Hold two recordings against each other, node by node, and name the first difference.
+
+    Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows.
+    """
+    from neurodeploy.comparison.measures import diff as diff_recordings
+    from neurodeploy.recording import load_recording
+
+    a, b = load_recording(run_a), load_recording(run_b)
+    try:
+        result = diff_recordings(a, b)
+    except ValueError as error:
+        raise DeployError(str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data.") from error
+    outside = any(100.0 * (1.0 - share) > tolerance for share in result["agreement"].values())
+    if as_json:
+        print_json(result)
+    else:
+        for node, share in result["agreement"].items():
+            click.echo(f"{node}: {100 * share:.2f} % of spikes shared")
+        first = result["first_difference"]
+        click.echo("equal" if first is None else "first difference: " + ", ".join(f"{key} {value}" for key, value in first.items()))
+    sys.exit(1 if outside else 0)

@@ -1,0 +1,54 @@
+"""``neurodeploy compile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neurodeploy.cli.common import PATH, dialect_option, json_option, print_json, say
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@click.option("--weight-bits", default=8, show_default=True, help="Bits of each weight.")
+@dialect_option
+@json_option
+@click.option("-o", "--output", type=PATH, required=True, metavar="PROG.npz", help="The program to write.")
+def compile(model: Path, target: str, weight_bits: int, dialect: str | None, as_json: bool, output: Path) -> None:
+    """Quantise a NIR model for a chip and write the program that emulator and Lava run.
+
+    Scales come from the weights alone. What the program says about itself (scales, latencies, what can overflow, what could not be
+    matched) is printed; warnings go to standard error.
+    """
+    from neurodeploy.compiler import compile as compile_model
+    from neurodeploy.program import save_program
+
+    program = compile_model(model, target, dialect=dialect, weight_bits=weight_bits)
+    save_program(program, output)
+    if as_json:
+        print_json(
+            {
+                "program": str(output),
+                "target": program.target,
+                "latency": program.latency,
+                "warnings": list(program.warnings),
+                "provenance": program.provenance,
+            }
+        )
+        return
+    for population in program.populations:
+        low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
+        click.echo(
+            f"{population.name}: {population.size} neurons, threshold code {low if low == high else f'{low} to {high}'},"
+            f" rows come {population.latency} steps late"
+        )
+    for p in program.projections:
+        click.echo(
+            f"{p.name}: {p.weight.size} weights of {p.weight_bits} bits, {p.sign_mode}, codes {p.weight.min(initial=0)} to"
+            f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
+        )
+    click.echo(str(output))
+    for warning in program.warnings:
+        say(f"warning: {warning}")

@@ -1,0 +1,62 @@
+"""``neurodeploy export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neurodeploy.cli.common import PATH, say
+from neurodeploy.errors import DeployError
+
+
+@click.command()
+@click.argument("spec")
+@click.option("--weights", type=PATH, help="State dict that torch.save wrote.  [default: the weights the factory makes]")
+@click.option("--sample-shape", required=True, metavar="N,N,...", help="Shape of one step's input, without time and batch: 64 or 1,8,8.")
+@click.option("--input", "input_path", type=PATH, help="Data [T, B, ...] to record the framework on.")
+@click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
+@click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
+@click.option("--dt", default=1e-4, show_default=True, help="Seconds that one step stands for.")
+@click.option("-o", "--output", type=PATH, required=True, metavar="MODEL.nir", help="The file to write.")
+def export(
+    spec: str,
+    weights: Path | None,
+    sample_shape: str,
+    input_path: Path | None,
+    record_output: Path | None,
+    batch_first: bool,
+    dt: float,
+    output: Path,
+) -> None:
+    """Write a trained snnTorch network to a NIR file, with nothing lost.
+
+    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without arguments, and
+    the weights are loaded into what it returns. The time step, reset rule and spike condition, which NIR itself has no place for,
+    go into the file's metadata.
+
+    With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give them to
+    `neurodeploy compare --trained` to prove that nothing changed.
+    """
+    from neurodeploy.cli.common import read_data
+    from neurodeploy.exporters.export import export as export_model
+
+    try:
+        shape = tuple(int(n) for n in sample_shape.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise DeployError(f"{sample_shape!r} is no shape", where="--sample-shape", fix="Write numbers with commas, for instance 1,8,8.")
+    if (input_path is None) != (record_output is None):
+        raise DeployError("one is given without the other", where="--input, --record-output", fix="Give both, or none.")
+    inputs = None
+    if input_path is not None:
+        inputs = read_data(input_path, {"input": shape}, None, batch_first, 0).x["input"]
+    result = export_model(
+        spec, weights=weights, sample_shape=shape, output=output, inputs=inputs, record_output=record_output, dt=dt
+    )
+    for line in result.findings:
+        say(line)
+    click.echo(str(output))
+    if record_output is not None:
+        click.echo(str(record_output))

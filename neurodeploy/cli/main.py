@@ -1,0 +1,93 @@
+"""The command ``neurodeploy``: verbs are found by name and imported only when they are used."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+import neurodeploy
+from neurodeploy.errors import DeployError
+
+
+class Verb(NamedTuple):
+    """Where a verb lives, and its line in the help."""
+
+    module: str
+    name: str
+    help: str
+
+
+VERBS = {
+    "export": Verb("export", "export", "Write a trained network to NIR, with its time step and reset rule."),
+    "inspect": Verb("inspect", "inspect", "Show a model's nodes, shapes, and how it will be read."),
+    "compile": Verb("compile", "compile", "Quantise a model for a chip."),
+    "run": Verb("run", "run", "Run a model or a program on one backend."),
+    "compare": Verb("compare", "compare", "Run backends side by side; report where they part and what it costs."),
+    "diff": Verb("compare", "diff", "Hold two recordings against each other."),
+    "targets": Verb("about", "targets", "List chips, or show one with the source of each fact."),
+    "backends": Verb("about", "list_backends", "List backends, and what each that is missing needs."),
+    "doctor": Verb("about", "doctor", "Check this machine: packages, backends, devices."),
+    "install": Verb("install", "install", "Install a backend that lives apart (Lava)."),
+    "demo": Verb("demo", "demo", "The main job on the models and images that come with neurodeploy."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when they run; their help lines are known without that."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order in which one meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb's command, or None if there is none of that name."""
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        command: click.Command = getattr(import_module(f"neurodeploy.cli.{verb.module}"), verb.name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(neurodeploy.__version__, prog_name="neurodeploy")
+@click.option("--debug", is_flag=True, help="Show the traceback of a refusal, and log each step.")
+def cli(debug: bool) -> None:
+    """Put a trained spiking network on a neuromorphic chip, and trust the number on the report.
+
+    \b
+    The usual way:
+      neurodeploy export net.py:build --weights net.pt --sample-shape 64 -o net.nir
+      neurodeploy compare net.nir --target loihi2 --input test.npz --report report.html
+
+    Exit codes: 0 done; 1 outside the tolerance, or findings; 2 refused; 3 a backend is missing or died.
+    """  # noqa: D301
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one message on standard error and an exit code, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except DeployError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"neurodeploy: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("neurodeploy: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

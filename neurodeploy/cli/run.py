@@ -1,0 +1,82 @@
+"""``neurodeploy run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, progress_bars, read_data, say
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--backend", required=True, help="reference (for a .nir), emulator or lava (for a program).")
+@click.option("--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B].")
+@dialect_option
+@data_options
+@click.option("--record", default="spikes", show_default=True, help="What to record, with commas: spikes, v, u.")
+@click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
+@click.option("--arithmetic", help="lava (as Intel's simulator) or loihi (as the chip).  [default: the program's]")
+@click.option("--raw-time", is_flag=True, help="Keep the hardware's rows; a layer at latency n then comes n rows late.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="End the backend after this long.")
+@click.option("--device", default="cpu", show_default=True, help="Where the reference runs: cpu, cuda.")
+@json_option
+@click.option("-o", "--output", type=PATH, metavar="RUN.npz", help="Keep the recording here.")
+def run(
+    model: Path,
+    backend: str,
+    input_path: Path,
+    dialect: str | None,
+    encode: str | None,
+    batch_first: bool,
+    seed: int,
+    record: str,
+    record_nodes: str | None,
+    arithmetic: str | None,
+    raw_time: bool,
+    time_limit: float | None,
+    device: str,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Run MODEL on one backend and record its spikes.
+
+    The reference runs a .nir file in float, exactly as the training framework does. The emulator and Lava run a program that
+    `neurodeploy compile` made. Row t of a recording is what the trained model gives at row t, on every backend.
+    """
+    from neurodeploy.backends.base import RunOptions
+    from neurodeploy.comparison.measures import decide
+    from neurodeploy.recording import save_recording
+    from neurodeploy.running import open_subject
+    from neurodeploy.running import run as run_backend
+
+    subject = open_subject(model, dialect)
+    data = read_data(input_path, subject.inputs, encode, batch_first, seed)
+    with progress_bars() as bars:
+        options = RunOptions(
+            record=tuple(key.strip() for key in record.split(",")),
+            nodes=tuple(record_nodes.split(",")) if record_nodes else None,
+            arithmetic=arithmetic,
+            time_limit=time_limit,
+            raw_time=raw_time,
+            device=device,
+            progress=None if bars is None else lambda done, total: bars(backend, done, total),
+        )
+        recording = run_backend(subject, data.x, backend=backend, options=options)
+    if output is not None:
+        save_recording(recording, output)
+    spikes = {name: int(o["spikes"].sum()) for name, o in recording.nodes.items() if "spikes" in o}
+    summary = {"backend": backend, "samples": recording.n_samples, "steps": recording.n_steps, "spikes": spikes}
+    if data.labels is not None and not raw_time and recording.outputs and recording.outputs[0] in spikes:
+        summary["accuracy"] = float((decide(recording) == data.labels).mean())
+    if as_json:
+        print_json(summary)
+    else:
+        click.echo(f"{backend}: {recording.n_samples} samples of {recording.n_steps} steps")
+        for name, count in spikes.items():
+            click.echo(f"  {name}: {count} spikes")
+        if "accuracy" in summary:
+            click.echo(f"  accuracy {100 * summary['accuracy']:.2f} %")
+    if output is not None:
+        say(f"recorded in {output}")

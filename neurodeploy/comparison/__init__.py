@@ -1,0 +1,1 @@
+"""Recordings held against each other: equalities, agreement, accuracy and the first difference."""

@@ -1,0 +1,312 @@
+"""Run a model on several backends and hold them against each other: what the report shows and a CI job gates on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import neurodeploy
+from neurodeploy import backends
+from neurodeploy.backends.base import RunOptions, check_inputs
+from neurodeploy.comparison.measures import agreement, decide, first_difference, wilson
+from neurodeploy.comparison.ties import is_tie
+from neurodeploy.compiler import DEFAULT_WEIGHT_BITS, compile
+from neurodeploy.cost.energy import count_events, estimate_energy
+from neurodeploy.data import Data
+from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.importers.lower import read_network
+from neurodeploy.network import Network
+from neurodeploy.program import Program
+from neurodeploy.recording import Recording
+from neurodeploy.target import load_target
+
+FORMAT, VERSION = "neurodeploy-comparison", 1
+LAVA_SAMPLES = 32
+TOLERANCE_POINTS = 1.0
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Comparison:
+    """Backends held against each other on the same model and data.
+
+    network, program, data: what ran. recordings: by backend; ``trained`` is the framework's own, where given.
+    result: the comparison file's content (DESIGN section 4), JSON-ready.
+    """
+
+    network: Network
+    program: Program
+    data: Data
+    recordings: dict[str, Recording]
+    result: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is outside the tolerance."""
+        return bool(self.result["verdict"]["status"] == "pass")
+
+
+def compare(
+    model: Path | str | Any,
+    target: str,
+    data: Data,
+    *,
+    dialect: str | None = None,
+    program: Program | None = None,
+    weight_bits: int = DEFAULT_WEIGHT_BITS,
+    only: tuple[str, ...] = (),
+    trained: Recording | None = None,
+    lava_samples: int = LAVA_SAMPLES,
+    tolerance: float = TOLERANCE_POINTS,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run a model on backends and compare them.
+
+    Args:
+        model: path of a ``.nir`` file or an in-memory ``nir.NIRGraph``.
+        target: name of the chip.
+        data: inputs and, for accuracy, labels.
+        dialect: as given to ``--dialect``.
+        program: the compiled model; compiled here with scales from the weights alone if None.
+        weight_bits: for compiling here.
+        only: backends to run; all that can run here if empty.
+        trained: the framework's own recording on the same data.
+        lava_samples: Lava runs on this many samples from the first on.
+        tolerance: points of accuracy that a backend may lose against the reference.
+        time_limit: seconds for a backend, or None.
+        progress: called with (backend, done, in all).
+
+    Raises:
+        DeployError: the model, the data or an option is refused.
+        BackendError: a backend that was named is missing, or one died.
+    """
+    network, settled, graph = read_network(model, dialect)
+    check_inputs(network.inputs, data.x)
+    chip = load_target(target)
+    if program is None:
+        program = compile(model, target, dialect=dialect, weight_bits=weight_bits)
+    elif program.provenance.get("model_sha256") != graph.sha256 or program.target != target:
+        raise DeployError(
+            f"the program was compiled for {program.target} from another model", where="--program", fix="Compile this model again."
+        )
+    names, not_run = _choose(only)
+    runner = _Runner(network, program, data, lava_samples, time_limit, progress)
+    recordings = {name: runner.run(name) for name in names}
+    if trained is not None:
+        recordings["trained"] = trained
+    order = tuple(population.name for population in network.populations)
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "target": target,
+        "samples": {name: recording.n_samples for name, recording in recordings.items()},
+        "steps": next(iter(recordings.values())).n_steps,
+        "nodes": list(order),
+        "not_run": not_run,
+        "equalities": {
+            "reference_trained": _reference_trained(network, data, recordings),
+            "emulator_lava": runner.emulator_lava(recordings, not_run, order),
+        },
+        **_accuracies(recordings, data),
+        **_agreements(recordings, order),
+        "counters": _counters(recordings, order),
+        "energy": _energy(program, data, recordings, target),
+        "ladder": None,
+        "warnings": list(program.warnings),
+        "provenance": {
+            "neurodeploy": neurodeploy.__version__,
+            "model_sha256": graph.sha256,
+            "data": data.source,
+            "dialect": settled.name,
+            "dialect_evidence": list(settled.evidence),
+            "dt_s": network.dt,
+            "target": chip.title,
+            "program": program.provenance,
+            "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
+        },
+    }
+    result["verdict"] = _verdict(result, tolerance)
+    return Comparison(network, program, data, recordings, result)
+
+
+def _choose(only: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the backends to run, and why each of the others does not."""
+    missing = {name: backends.load(name).missing() for name in only or backends.names()}
+    for name in only:
+        if (reason := missing[name]) is not None:
+            raise BackendError(f"backend {name!r} cannot run here", where="--backend", fix=reason)
+    not_run = {name: reason for name, reason in missing.items() if reason is not None}
+    not_run.update({name: "not asked for" for name in backends.names() if only and name not in only})
+    return tuple(name for name, reason in missing.items() if reason is None), not_run
+
+
+class _Runner:
+    """Runs backends on the same data; Lava on the first samples only."""
+
+    def __init__(
+        self, network: Network, program: Program, data: Data, lava_samples: int, time_limit: float | None, progress: Progress | None
+    ) -> None:
+        if lava_samples < 1:
+            raise DeployError(f"Lava on {lava_samples} samples", where="--lava-samples", fix="Give 1 or more.")
+        self.network, self.program, self.data = network, program, data
+        self.lava_samples, self.time_limit, self.progress = lava_samples, time_limit, progress
+
+    def run(self, name: str, arithmetic: str | None = None) -> Recording:
+        """Return a backend's recording; with states where Lava's are to be met."""
+        in_lava = name == "lava" or arithmetic == "lava"
+        inputs = self.data.first(self.lava_samples).x if in_lava else self.data.x
+        options = RunOptions(
+            record=("spikes", "v", "u") if in_lava else ("spikes",),
+            arithmetic=arithmetic,
+            time_limit=self.time_limit,
+            progress=None if self.progress is None else lambda done, total: self.progress(name, done, total),  # type: ignore[misc]
+        )
+        subject = self.network if name == "reference" else self.program
+        return backends.load(name).run(subject, inputs, options)
+
+    def emulator_lava(self, recordings: dict[str, Recording], not_run: dict[str, str], order: tuple[str, ...]) -> dict[str, Any]:
+        """Hold emulator and Lava against each other in Lava's arithmetic: spikes and states of every node."""
+        for name in ("emulator", "lava"):
+            if name not in recordings:
+                return {"status": "not-run", "reason": f"{name} did not run: {not_run[name]}"}
+        lava = recordings["lava"]
+        emulator = self.run("emulator", arithmetic="lava")
+        what = ("spikes", "u", "v")
+        different = first_difference(emulator, lava, order, what)
+        held = sum(recording[key].size for recording in lava.nodes.values() for key in what)
+        scope = f"spikes, u and v of {len(order)} nodes on {lava.n_samples} samples ({held:,} values)"
+        if different is None:
+            return {"status": "pass", "reason": f"equal in {scope}", "samples": lava.n_samples}
+        return {"status": "fail", "reason": f"they differ in {scope}", "first_difference": different.to_dict()}
+
+
+def _reference_trained(network: Network, data: Data, recordings: dict[str, Recording]) -> dict[str, Any]:
+    """Hold the reference against the framework's own spikes; differences that rounding explains are ties."""
+    trained, reference = recordings.get("trained"), recordings.get("reference")
+    if trained is None or reference is None:
+        return {"status": "not-run", "reason": "trained output not given" if trained is None else "the reference did not run"}
+    order = tuple(p.name for p in network.populations)
+    shared = tuple(node for node in order if "spikes" in trained.nodes.get(node, {}))
+    if not shared:
+        raise DeployError(
+            f"the trained recording has none of the model's nodes {list(order)}", where="--trained", fix="Record it with `export`."
+        )
+    for node in shared:
+        if trained.spikes(node).shape != reference.spikes(node).shape:
+            raise DeployError(
+                f"the trained recording of {node!r} has shape {trained.spikes(node).shape}, the reference"
+                f" {reference.spikes(node).shape}",
+                where="--trained",
+                fix="Record the framework on the same data.",
+            )
+    ties, broken = 0, None
+    for sample in _different_samples(reference, trained, shared):
+        one, two = _one_sample(reference, sample), _one_sample(trained, sample)
+        different = first_difference(one, two, shared)
+        assert different is not None
+        units = (one.spikes(different.node) != two.spikes(different.node))[different.t, 0]
+        near = is_tie(network, data.x, reference, different.node, sample, different.t)
+        if broken is None and not near[units].all():
+            broken = replace(different, sample=sample)
+        ties += int((near & units).sum())
+    scope = f"spikes of {len(shared)} of {len(order)} nodes on {reference.n_samples} samples"
+    if broken is not None:
+        return {"status": "fail", "reason": f"they differ in {scope}", "first_difference": broken.to_dict(), "ties": ties}
+    reason = f"equal but for {ties} rounding ties in {scope}" if ties else f"equal in {scope}"
+    return {"status": "pass", "reason": reason, "ties": ties, "samples": reference.n_samples}
+
+
+def _different_samples(a: Recording, b: Recording, nodes: tuple[str, ...]) -> list[int]:
+    differs = np.zeros(a.n_samples, bool)
+    for node in nodes:
+        one, two = a.spikes(node), b.spikes(node)
+        differs |= (one != two).any(axis=(0, *range(2, one.ndim)))
+    return [int(sample) for sample in np.flatnonzero(differs)]
+
+
+def _one_sample(recording: Recording, sample: int) -> Recording:
+    nodes = {n: {"spikes": o["spikes"][:, sample : sample + 1]} for n, o in recording.nodes.items() if "spikes" in o}
+    return Recording(nodes, recording.meta)
+
+
+def _accuracies(recordings: dict[str, Recording], data: Data) -> dict[str, Any]:
+    """Return the share of samples that each backend decides rightly, with its interval."""
+    accuracy, detail = {}, {}
+    for name, recording in recordings.items():
+        if data.labels is None or not recording.outputs or recording.outputs[0] not in recording.nodes:
+            continue
+        labels = data.labels[: recording.n_samples]
+        correct, n = int((decide(recording) == labels).sum()), recording.n_samples
+        accuracy[name] = correct / n
+        detail[name] = {"correct": correct, "samples": n, "interval_95": list(wilson(correct, n))}
+    return {"accuracy": accuracy, "accuracy_detail": detail}
+
+
+def _agreements(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[str, Any]:
+    """Return the share of spikes in common with the reference by backend and node, and each pair's first difference."""
+    base = "reference" if "reference" in recordings else next(iter(recordings))
+    shares: dict[str, dict[str, float]] = {}
+    first: dict[str, Any] = {}
+    for one, two in combinations(recordings, 2):
+        n = min(recordings[one].n_samples, recordings[two].n_samples)
+        a, b = recordings[one].first(n), recordings[two].first(n)
+        nodes = tuple(node for node in order if "spikes" in a.nodes.get(node, {}) and "spikes" in b.nodes.get(node, {}))
+        nodes = tuple(node for node in nodes if a.spikes(node).shape == b.spikes(node).shape)
+        different = first_difference(a, b, nodes)
+        first[f"{one}-{two}"] = None if different is None else different.to_dict()
+        if base in (one, two):
+            shares[two if one == base else one] = {node: agreement(a.spikes(node), b.spikes(node)) for node in nodes}
+    return {"agreement": shares, "agreement_with": base, "first_difference": first}
+
+
+def _counters(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[str, Any]:
+    """Return events of one sample on average: spikes by backend and node, and all that the emulator counts."""
+    spikes = {
+        name: {node: float(recording.spikes(node).sum() / recording.n_samples) for node in order if node in recording.nodes}
+        for name, recording in recordings.items()
+    }
+    events: dict[str, dict[str, float]] = {}
+    if (emulator := recordings.get("emulator")) is not None:
+        for key, values in emulator.counters.items():
+            per_sample = values.sum(axis=0).mean(axis=0).tolist()
+            events[key] = dict(zip(emulator.meta["counter_nodes"], per_sample, strict=True))
+    return {"unit": "events per sample", "spikes": spikes, "emulator": events}
+
+
+def _energy(program: Program, data: Data, recordings: dict[str, Recording], target: str) -> dict[str, Any] | None:
+    if "emulator" not in recordings:
+        return None
+    input_spikes = {name: float(values.sum() / values.shape[1]) for name, values in data.x.items()}
+    return estimate_energy(load_target(target), count_events(program, recordings["emulator"], input_spikes))
+
+
+def _verdict(result: dict[str, Any], tolerance: float) -> dict[str, Any]:
+    """Return pass or fail, with each reason for a failure; what was not run is said, and fails nothing."""
+    reasons = [
+        f"{name.replace('_', ' == ')}: {equality['reason']}"
+        for name, equality in result["equalities"].items()
+        if equality["status"] == "fail"
+    ]
+    detail = result["accuracy_detail"]
+    losses = {}
+    for name in ("emulator", "loihi"):
+        if name in detail and "reference" in detail and detail[name]["samples"] == detail["reference"]["samples"]:
+            losses[name] = 100.0 * (result["accuracy"]["reference"] - result["accuracy"][name])
+            if losses[name] > tolerance + 1e-9:
+                reasons.append(f"{name} loses {losses[name]:.2f} points of accuracy, {tolerance:g} are tolerated")
+    open_questions = [f"{k.replace('_', ' == ')}: {e['reason']}" for k, e in result["equalities"].items() if e["status"] == "not-run"]
+    return {
+        "status": "fail" if reasons else "pass",
+        "reasons": reasons,
+        "not_run": open_questions,
+        "accuracy_loss_points": losses,
+        "tolerance_points": tolerance,
+        "smallest_tolerance_points": max(losses.values(), default=0.0),
+    }

@@ -1,0 +1,201 @@
+"""Input data: what a file holds, brought into ``[T, B, *shape]`` for each input of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError, known
+from neurodeploy.files import read_npz
+from neurodeploy.synapses import Shape
+
+MAX_EVENT_CELLS = 2**31
+"""Cells ``T * B * units`` that an event list may spread to."""
+
+DEFAULT_STEPS = 32
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Data:
+    """Input for a model.
+
+    x: for each input ``[T, B, *shape]``, of the dtype the file has.
+    labels: int64 ``[B]``, or None.
+    source: where it came from, for reports.
+    """
+
+    x: dict[str, NDArray[Any]]
+    labels: NDArray[np.int64] | None
+    source: str
+
+    def first(self, n_samples: int) -> Data:
+        """Return the first ``n_samples`` samples."""
+        labels = None if self.labels is None else self.labels[:n_samples]
+        return Data({name: values[:, :n_samples] for name, values in self.x.items()}, labels, self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How static values become spikes over time.
+
+    kind: ``rate`` (a spike in each step with the value as probability), ``latency`` (one spike, the earlier the larger the value, none
+        for 0) or ``repeat`` (the value itself in every step: a current, which only the reference takes).
+    steps: time steps T.
+    scale: the value that stands for 1, or None for the largest in the data.
+    """
+
+    kind: str
+    steps: int = DEFAULT_STEPS
+    scale: float | None = None
+
+    def __call__(self, values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Return ``[T, B, *shape]`` for static values ``[B, *shape]`` of 0 and above."""
+        if (values < 0).any():
+            raise DeployError(
+                f"values down to {values.min()} cannot be encoded", where="--encode", fix="Scale the data to 0 and above."
+            )
+        share = np.clip(values / (self.scale or max(float(values.max()), 1e-30)), 0.0, 1.0)
+        if self.kind == "rate":
+            return (rng.random((self.steps, *values.shape)) < share).astype(np.uint8)
+        if self.kind == "latency":
+            when = np.rint((1.0 - share) * (self.steps - 1)).astype(np.int64)
+            steps = np.arange(self.steps).reshape(-1, *(1,) * values.ndim)
+            return ((steps == when) & (share > 0)).astype(np.uint8)
+        return np.repeat(values[np.newaxis].astype(np.float32), self.steps, axis=0)
+
+
+def parse_encoding(text: str) -> Encoding:
+    """Return the encoding that ``KIND[,steps=N][,scale=X]`` describes.
+
+    Raises:
+        DeployError: the kind or a key is unknown, or a value is no number above 0.
+    """
+    kind, *items = [part.strip() for part in text.split(",")]
+    kinds = ("rate", "latency", "repeat")
+    if kind not in kinds:
+        raise DeployError(f"no encoding is called {kind!r}", where="--encode", fix=f"Choose one of {known(kinds)}.")
+    said: dict[str, Any] = {}
+    for item in items:
+        key, _, value = item.partition("=")
+        if key not in ("steps", "scale"):
+            raise DeployError(f"an encoding has no {key!r}", where="--encode", fix="Write KIND,steps=N,scale=X.")
+        try:
+            said[key] = int(value) if key == "steps" else float(value)
+        except ValueError:
+            said[key] = 0
+        if not said[key] > 0:
+            raise DeployError(f"{key} cannot be {value!r}", where="--encode", fix="It is a number above 0.")
+    return Encoding(kind, **said)
+
+
+def load_data(
+    path: Path, inputs: dict[str, Shape], *, encode: Encoding | None = None, batch_first: bool = False, seed: int = 0
+) -> Data:
+    """Read input data for a model.
+
+    Args:
+        path: ``.npz`` with ``x`` ``[T, B, *shape]`` (several inputs: ``x/<input>``) or an event list (``t``, ``unit``,
+            ``sample``, ``shape``), and optionally labels ``y`` (or ``labels``) ``[B]``.
+        inputs: shape of each input of the model, by name.
+        encode: for static ``[B, *shape]``.
+        batch_first: the file has ``[B, T, *shape]``.
+        seed: of a random encoding.
+
+    Raises:
+        DeployError: the file is no such data, or does not fit the model.
+    """
+    arrays = read_npz(path, "input data")
+    found = _event_arrays(arrays, inputs, path) if "unit" in arrays else _named_arrays(arrays, inputs, path)
+    rng = np.random.default_rng(seed)
+    x = {}
+    for name, shape in inputs.items():
+        values = found[name]
+        if values.dtype.kind not in "biuf":
+            raise DeployError(f"input {name!r} holds {values.dtype}", where=str(path), fix="Store numbers.")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DeployError(f"input {name!r} holds NaN or infinite values", where=str(path), fix="Clean the data.")
+        if encode is not None:
+            values = _static(values, name, shape, path)
+            values = encode(values, rng)
+        elif batch_first and values.ndim >= 2:
+            values = values.swapaxes(0, 1)
+        x[name] = _fitted(values, name, shape, path)
+    labels = _labels(arrays, next(iter(x.values())).shape[1], path)
+    return Data(x, labels, Path(path).name)
+
+
+def _named_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], path: Path) -> dict[str, NDArray[Any]]:
+    found = {name.removeprefix("x/"): values for name, values in arrays.items() if name.startswith("x/")}
+    if "x" in arrays and len(inputs) == 1:
+        found = {next(iter(inputs)): arrays["x"]}
+    if missing := set(inputs) - set(found):
+        wanted = "x" if len(inputs) == 1 else ", ".join(f"x/{name}" for name in sorted(inputs))
+        raise DeployError(
+            f"there is nothing for input {known(missing)}; the file holds {known(arrays)}", where=str(path), fix=f"Store {wanted}."
+        )
+    return found
+
+
+def _event_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], path: Path) -> dict[str, NDArray[Any]]:
+    """Return an event list as a dense array of 0 and 1."""
+    if len(inputs) != 1:
+        raise DeployError("an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several.")
+    try:
+        t, unit = arrays["t"].astype(np.int64), arrays["unit"].astype(np.int64)
+        sample = arrays.get("sample", np.zeros_like(t)).astype(np.int64)
+        shape = tuple(int(n) for n in np.atleast_1d(arrays["shape"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise DeployError(f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape.") from error
+    (name, of_input), n = next(iter(inputs.items())), int(np.prod(shape[2:]))
+    if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
+        raise DeployError(
+            f"an event list of shape {shape} with {t.shape}, {unit.shape}, {sample.shape} events",
+            where=str(path),
+            fix=f"shape is (T, B, {', '.join(map(str, of_input))}); t, unit and sample have one entry an event.",
+        )
+    bounds = {"t": (t, shape[0]), "sample": (sample, shape[1]), "unit": (unit, n)}
+    for key, (values, end) in bounds.items():
+        if len(values) and (values.min() < 0 or values.max() >= end):
+            raise DeployError(f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}.")
+    if shape[0] * shape[1] * n > MAX_EVENT_CELLS:
+        raise DeployError(f"events over {shape} are too many cells", where=str(path), fix="Split the data into several files.")
+    dense = np.zeros((shape[0], shape[1], n), np.uint8)
+    dense[t, sample, unit] = 1
+    return {name: dense.reshape(shape)}
+
+
+def _static(values: NDArray[Any], name: str, shape: Shape, path: Path) -> NDArray[Any]:
+    if values.shape[1:] != shape:
+        raise DeployError(
+            f"input {name!r} has shape {values.shape}, and --encode takes static [B, *{list(shape)}]",
+            where=str(path),
+            fix="Leave --encode out for data with a time axis, or reshape it.",
+        )
+    return values
+
+
+def _fitted(values: NDArray[Any], name: str, shape: Shape, path: Path) -> NDArray[Any]:
+    if values.ndim < 2 or values.shape[2:] != shape or 0 in values.shape:
+        raise DeployError(
+            f"input {name!r} has shape {values.shape}, the model takes [T, B, *{list(shape)}]",
+            where=str(path),
+            fix="Reshape the data; --batch-first is for [B, T, ...], --encode for static [B, ...].",
+        )
+    return values
+
+
+def _labels(arrays: dict[str, NDArray[Any]], n_samples: int, path: Path) -> NDArray[np.int64] | None:
+    labels = arrays.get("y", arrays.get("labels"))
+    if labels is None:
+        return None
+    if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
+        raise DeployError(
+            f"labels y have shape {labels.shape} and type {labels.dtype}, the data has {n_samples} samples",
+            where=str(path),
+            fix="Store one integer a sample; axis 1 of x is the samples, or use --batch-first.",
+        )
+    return labels.astype(np.int64)

@@ -1,0 +1,63 @@
+"""Run a model or a program on a backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from neurodeploy import backends
+from neurodeploy.backends.base import Inputs, RunOptions
+from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.files import existing_file
+from neurodeploy.importers.lower import read_network
+from neurodeploy.network import Network
+from neurodeploy.program import Program, is_program, load_program
+from neurodeploy.recording import OBSERVABLES, Recording
+
+
+def run(
+    model: Path | str | Network | Program | Any,
+    inputs: Inputs,
+    *,
+    backend: str = "reference",
+    dialect: str | None = None,
+    options: RunOptions | None = None,
+) -> Recording:
+    """Run a model or a program on a backend.
+
+    Args:
+        model: path of a ``.nir`` or program file, an in-memory ``nir.NIRGraph``, a :class:`Network` or a :class:`Program`.
+        inputs: ``[T, B, *shape]`` for each input of the model.
+        backend: name of the backend; ``reference`` runs models, the others run programs.
+        dialect: as given to ``--dialect``, for models.
+        options: what to record and how to run.
+
+    Returns:
+        The recording, with a row for each row of the input.
+
+    Raises:
+        DeployError: the model, the input or an option is refused.
+        BackendError: the backend is missing or died.
+    """
+    options = options or RunOptions()
+    for key in options.record:
+        if key not in OBSERVABLES or key == "value":
+            raise DeployError(f"{key!r} cannot be recorded", where="--record", fix="Choose from spikes, v, u.")
+    chosen = backends.load(backend)
+    subject = open_subject(model, dialect)
+    if (reason := chosen.missing()) is not None:
+        raise BackendError(f"backend {backend!r} cannot run here", where="--backend", fix=reason)
+    return chosen.run(subject, inputs, options)
+
+
+def open_subject(model: Path | str | Network | Program | Any, dialect: str | None = None) -> Network | Program:
+    """Return what a backend runs: a program file as a program, anything else as a network.
+
+    Raises:
+        DeployError: it is neither.
+    """
+    if isinstance(model, (Network, Program)):
+        return model
+    if isinstance(model, (str, Path)) and is_program(existing_file(model, "a model or a program")):
+        return load_program(Path(model))
+    return read_network(model, dialect)[0]

@@ -1,0 +1,39 @@
+# Sourced by the other tools: makes .venv with all that demo and tests need, once; does nothing when it is up to date.
+# After it, $python is the environment's Python.
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+python="$root/.venv/bin/python"
+
+find_python() {
+    # Each candidate is run before it is believed: a name on the PATH may be a shim that fails.
+    local candidate
+    for candidate in python3 python3.11 python3.12 python3.13; do
+        if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "neurodeploy needs Python 3.11 or newer with the venv module, and none was found on the PATH." >&2
+    echo "Install it (Debian: apt-get install python3 python3-venv) and run this again." >&2
+    return 1
+}
+
+prepare_environment() {
+    local stamp="$root/.venv/.ready" wanted base
+    wanted="$(cat "$root/pyproject.toml" "$root/tools/constraints.txt" "$root/tools/environment.sh" | cksum)"
+    if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    base="$(find_python)"
+    echo "Making the environment in .venv (once; this takes a few minutes) ..." >&2
+    [ -x "$python" ] || "$base" -m venv "$root/.venv"
+    "$python" -m pip install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt" -e "$root[test,check]"
+    echo "$wanted" >"$stamp"
+}
+
+prepare_lava() {
+    # Lava needs a Python 3.10 of its own; without one, the reason is printed and the rest goes on.
+    if ! "$python" -m neurodeploy install lava >/dev/null; then
+        echo "Going on without Lava." >&2
+    fi
+}
