@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurodeploy.errors import DeployError, known
 
 DECAY_BITS = 12
@@ -63,3 +66,8 @@ def find_arithmetic(name: str, where: str = "--arithmetic") -> Arithmetic:
             f"no arithmetic is called {name!r}", where=where, fix=f"Choose one of {known(ARITHMETICS)}."
         )
     return ARITHMETICS[name]
+
+
+def decay(state: NDArray[np.int64], code: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ``sign(state) * ((abs(state) * (4096 - code)) >> 12)``, what a register keeps in a step: truncation towards zero."""
+    return np.sign(state) * ((np.abs(state) * (2**DECAY_BITS - code)) >> DECAY_BITS)

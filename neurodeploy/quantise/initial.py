@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, decay
 
 Ints = NDArray[np.int64]
 
@@ -25,11 +25,6 @@ class InitialCodes:
     v_error: Ints
 
 
-def decay(state: Ints, code: Ints) -> Ints:
-    """Return ``sign(state) * ((abs(state) * (4096 - code)) >> 12)``; truncation is towards zero."""
-    return np.sign(state) * ((np.abs(state) * (2**DECAY_BITS - code)) >> DECAY_BITS)
-
-
 def initial_codes(du: Ints, dv: Ints, threshold_code: Ints, bias: Ints, goal: tuple[Ints, Ints], latency: int) -> InitialCodes:
     """Return the registers from which ``latency`` steps without input lead to ``goal``.
 
@@ -41,13 +36,11 @@ def initial_codes(du: Ints, dv: Ints, threshold_code: Ints, bias: Ints, goal: tu
     """
     ceiling = threshold_code << ALIGN_BITS
     u, v = goal
-    for step in range(latency, 0, -1):
+    for _ in range(latency):
         # v after this step must not fire, so it is at most the threshold; before the first step it may be anything.
         v = np.minimum(v, ceiling)
         v = _undo(v - u - bias, dv)
         u = _undo(u, du + 1)
-        if step > 1:
-            v = np.minimum(v, ceiling)
     start_u, start_v = u, v
     for _ in range(latency):
         u = decay(u, du + 1)
