@@ -72,7 +72,8 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
     """
     path = existing_file(path, what)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array, not a set of named ones")
             return {name: archive[name] for name in archive.files}

@@ -69,7 +69,7 @@ def test_eight_bits_keep_nearly_all_spikes(fixture: str, request: pytest.Fixture
     reference, emulated = both(model, spikes(rng, 40, 6, *next(iter(network.inputs.values()))))
     for node, raster in reference.items():
         assert raster.any()
-        assert np.mean(raster != emulated[node]) < 0.02
+        assert np.mean(raster != emulated[node]) < 0.05
 
 
 def test_no_worst_case_overflows_unwarned(conv_model: Path) -> None:

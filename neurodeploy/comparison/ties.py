@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs
-from neurodeploy.network import Network, Population, Projection
+from neurodeploy.network import Network, Projection
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Conv2d, Linear, Scale, SynapseOp
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from neurodeploy.backends.reference import State, Stepper
 
-EPSILON = float(np.finfo(np.float32).eps)
+ROUNDOFF = float(np.finfo(np.float32).eps) / 2
+"""Largest relative error of one float32 operation."""
 
-OWN_TERMS = 6
-"""Roundings of a step beside the sum: decay, gain, bias, reset and their additions."""
+OWN_ROUNDINGS = 6
+"""Roundings of a step beside the sum over synapses: decay, gain, bias, reset and their additions."""
 
 
 def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sample: int, t: int) -> NDArray[np.bool_]:
@@ -44,39 +45,32 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     """
     import torch
 
+    from neurodeploy.backends.reference import Stepper
+
     population, projections = network.population(node), network.into(node)
-    sizes = _sizes(population)
-    exact, bound = _stepper(population, projections), _stepper(sizes, tuple(replace(p, ops=_absolute(p.ops)) for p in projections))
-    error = torch.zeros((1, *population.shape), dtype=torch.float64)
-    current_error = torch.zeros_like(error)
-    state, size = exact.init(1), bound.init(1)
+    exact = Stepper(population, projections, torch.device("cpu"), torch.float64)
     sources = {p.source: _stream(network, inputs, recording, p.source, sample) for p in projections}
-    terms = _terms(projections, sources)
+    sums = _sizes_of_sums(projections)
     fired = _stream(network, inputs, recording, node, sample)
-    v = state.v
+    state = exact.init(1)
+    v, error, current_error = state.v, torch.zeros_like(state.v), torch.zeros_like(state.v)
+    gain_syn, gain_mem = (1.0 if gain is None else gain.abs() for gain in (exact.gain_syn, exact.gain_mem))
     for row in range(t + 1):
         spikes = {name: stream(row - int(name == node)) for name, stream in sources.items()}
         owed = _owed(exact, state)
         v, i = exact.integrate(state, spikes, owed)
-        size_v, size_i = bound.integrate(size, spikes, None)
-        rounding = EPSILON * (terms(row) + OWN_TERMS)
-        if size_i is not None:
+        size, summed = sums(spikes)
+        entering, entering_error = gain_syn * size, ROUNDOFF * gain_syn * summed
+        if i is not None and state.i is not None:
             assert exact.decay_syn is not None
-            current_error = exact.decay_syn * current_error + rounding * size_i
-        error = exact.decay_mem * error + current_error + rounding * size_v
+            current_error = exact.decay_syn * current_error + entering_error + ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
+            entering, entering_error = i.abs(), current_error
+        own = state.v.abs() + gain_mem * entering + exact.threshold.abs()
+        error = exact.decay_mem * error + gain_mem * entering_error + ROUNDOFF * OWN_ROUNDINGS * own
         now = fired(row)
         state = replace(state, v=v if population.rule.reset_delay else exact.reset(v, now, owed), i=i, spikes=now)
-        size = replace(size, v=size_v, i=size_i, spikes=now)
     near = (v - exact.threshold).abs() <= error
     return near[0].numpy()
-
-
-def _stepper(population: Population, projections: tuple[Projection, ...]) -> Stepper:
-    import torch
-
-    from neurodeploy.backends.reference import Stepper
-
-    return Stepper(population, projections, torch.device("cpu"), torch.float64)
 
 
 def _owed(stepper: Stepper, state: State) -> Tensor | None:
@@ -89,17 +83,21 @@ def _owed(stepper: Stepper, state: State) -> Tensor | None:
     return stepper.fires(state.v) if rule.reset_pending else None
 
 
-def _sizes(population: Population) -> Population:
-    """Return a population whose v sums up the sizes of all terms, the threshold that a reset takes away among them."""
-    rule = replace(population.rule, reset="none", reset_delay=False, reset_pending=False)
-    return replace(
-        population,
-        rule=rule,
-        gain_mem=np.abs(population.gain_mem),
-        gain_syn=np.abs(population.gain_syn),
-        bias=np.abs(population.bias) + np.abs(population.threshold) + np.abs(population.v_reset),
-        v_init=np.abs(population.v_init),
-    )
+def _sizes_of_sums(projections: tuple[Projection, ...]) -> Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]]:
+    """Return a function of spikes: the sum of the sizes of all terms, and the same times the number of terms of each sum."""
+    import torch
+
+    from neurodeploy.backends.reference import chain
+
+    absolute = [(p.source, len(p.ops), chain(_absolute(p.ops), torch.device("cpu"), torch.float64)) for p in projections]
+
+    def sizes(spikes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        each = [(ops(spikes[source]), int((spikes[source] != 0).sum()) + n_ops) for source, n_ops, ops in absolute]
+        terms = len(each) + max(count for _, count in each)
+        size = sum((size for size, _ in each[1:]), start=each[0][0])
+        return size, terms * size
+
+    return sizes
 
 
 def _absolute(ops: tuple[SynapseOp, ...]) -> tuple[SynapseOp, ...]:
@@ -125,12 +123,3 @@ def _stream(network: Network, inputs: Inputs, recording: Recording, name: str, s
         return rows[t : t + 1] if t >= 0 else torch.zeros((1, *network.shapes[name]), dtype=torch.float64)
 
     return row
-
-
-def _terms(projections: tuple[Projection, ...], sources: dict[str, Callable[[int], Tensor]]) -> Callable[[int], int]:
-    """Return how many terms a neuron's input has at most in a row: the spikes of its sources, and biases."""
-
-    def count(t: int) -> int:
-        return sum(int((sources[p.source](t) != 0).sum()) + len(p.ops) for p in projections)
-
-    return count

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT, Arithmetic, decay
 from neurodeploy.backends.base import Inputs
 from neurodeploy.program import CodedPopulation, CodedProjection, Program
 
@@ -30,11 +30,6 @@ class Traces:
     v: dict[str, Ints]
     u: dict[str, Ints]
     counters: dict[str, Ints]
-
-
-def decay(state: Ints, code: Ints) -> Ints:
-    """Return ``sign(state) * ((abs(state) * (4096 - code)) >> 12)``: truncation towards zero."""
-    return np.sign(state) * ((np.abs(state) * (2**DECAY_BITS - code)) >> DECAY_BITS)
 
 
 def to_int32(x: Ints) -> Ints:

@@ -1,0 +1,217 @@
+"""Which module does ``file.py:factory`` mean: find the factory, call it, and load the trained weights."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from neurodeploy.errors import DeployError, known
+from neurodeploy.files import existing_file
+
+FRAMEWORK_PACKAGES = ("torch", "snntorch")
+INSTALL = "Install it: pip install 'neurodeploy[snntorch]'."
+
+
+def load_model(spec: str, weights: Path | None) -> tuple[Any, tuple[str, ...]]:
+    """Return the trained module that ``spec`` names, in eval mode, float32, on the CPU.
+
+    Args:
+        spec: ``file.py:factory`` or ``package.module:factory``; the factory takes no argument and returns a
+            ``torch.nn.Module``.
+        weights: a file that ``torch.save(model.state_dict(), ...)`` made, or None to keep what the factory set.
+
+    Returns:
+        The module, and findings.
+
+    Raises:
+        DeployError: torch is missing, there is no such file, module or factory, the factory fails or returns something
+            else, or the weights do not fit or are not finite.
+    """
+    require_framework()
+    import torch
+
+    source, name = _split(spec)
+    found = _member(_import_source(source, spec), name, spec)
+    model = found if isinstance(found, torch.nn.Module) else _call(found, spec)
+    findings = []
+    if weights is None:
+        findings.append("weights: none given, the model is exported as the factory made it")
+    else:
+        _load_weights(model, Path(weights))
+        findings.append(f"weights: {Path(weights).name}")
+    _check_finite(model, spec if weights is None else str(weights))
+    other = sorted({str(p.dtype) for p in model.parameters() if p.is_floating_point() and p.dtype != torch.float32})
+    if other:
+        findings.append(
+            f"precision: parameters of {', '.join(other)} were rounded to torch.float32; so runs the recording"
+        )
+    return model.to(device="cpu", dtype=torch.float32).eval(), tuple(findings)
+
+
+def require_framework() -> None:
+    """Refuse if torch or snnTorch is missing.
+
+    Raises:
+        DeployError: one of them is not installed.
+    """
+    missing = [package for package in FRAMEWORK_PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise DeployError(f"{' and '.join(missing)} not installed", where="this Python environment", fix=INSTALL)
+
+
+def _split(spec: str) -> tuple[str, str]:
+    source, colon, name = spec.rpartition(":")
+    if not colon or not source or not name.isidentifier():
+        raise DeployError(
+            f"{spec!r} names no factory",
+            where="SPEC",
+            fix="Write file.py:factory or package.module:factory, such as net.py:build.",
+        )
+    return source, name
+
+
+def _import_source(source: str, spec: str) -> ModuleType:
+    """Import the file or module; the folder of a file, or the current one, is on the path meanwhile."""
+    is_file = source.endswith(".py") or "/" in source or "\\" in source
+    path = existing_file(source, "a Python file with the model").resolve() if is_file else None
+    try:
+        with _on_path(path.parent if path else Path.cwd()):
+            return _run_file(path) if path else importlib.import_module(source)
+    except ModuleNotFoundError as error:
+        if not is_file and source.split(".", maxsplit=1)[0] == error.name:
+            raise DeployError(
+                f"no module is called {source!r}",
+                where=spec,
+                fix="Run where it can be imported, or write file.py:factory.",
+            ) from error
+        fix = (
+            INSTALL
+            if error.name in FRAMEWORK_PACKAGES
+            else f"Install {error.name} in the environment that runs neurodeploy."
+        )
+        raise DeployError(f"it needs {error.name}, which cannot be imported", where=source, fix=fix) from error
+    except Exception as error:
+        raise DeployError(
+            f"it fails while it is imported: {_brief(error)}",
+            where=source,
+            fix="Make it importable without side effects.",
+        ) from error
+
+
+@contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _run_file(path: Path) -> ModuleType:
+    name = f"_neurodeploy_model_{path.stem}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise ImportError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _member(module: ModuleType, name: str, spec: str) -> Any:
+    if not hasattr(module, name):
+        own = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", "") == module.__name__
+        ]
+        raise DeployError(f"it defines no {name!r}", where=spec, fix=f"It defines {known(own)}.")
+    return getattr(module, name)
+
+
+def _call(factory: Any, spec: str) -> Any:
+    import torch
+
+    if not callable(factory):
+        raise DeployError(
+            f"it is a {type(factory).__name__}, not a factory",
+            where=spec,
+            fix="Name a function or class that returns the model.",
+        )
+    try:
+        model = factory()
+    except Exception as error:
+        raise DeployError(
+            f"the factory fails: {_brief(error)}", where=spec, fix="It is called without arguments; give them defaults."
+        ) from error
+    if not isinstance(model, torch.nn.Module):
+        raise DeployError(
+            f"the factory returns a {type(model).__name__}", where=spec, fix="It has to return a torch.nn.Module."
+        )
+    return model
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    import torch
+
+    existing_file(path, "a file with the weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DeployError(
+            f"the weights cannot be read: {_brief(error)}",
+            where=str(path),
+            fix="Save them with torch.save(model.state_dict(), ...); other pickled objects are not opened.",
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        content = f"a dict of {known(state)}" if isinstance(state, dict) else f"a {type(state).__name__}"
+        raise DeployError(
+            f"this is no state dict but {content}",
+            where=str(path),
+            fix="Save it with torch.save(model.state_dict(), ...).",
+        )
+    if problems := _mismatches(model.state_dict(), state):
+        raise DeployError(
+            f"the weights do not fit the model: {'; '.join(problems)}",
+            where=str(path),
+            fix="Use the weights of this very model, or the factory that these weights were trained with.",
+        )
+    model.load_state_dict(state)
+
+
+def _check_finite(model: Any, where: str) -> None:
+    bad = [name for name, value in model.state_dict().items() if not bool(value.isfinite().all())]
+    if bad:
+        raise DeployError(
+            f"{', '.join(bad)} hold values that are not finite",
+            where=where,
+            fix="Train again; such a network computes nothing.",
+        )
+
+
+def _mismatches(wanted: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    problems = []
+    if missing := wanted.keys() - given.keys():
+        problems.append(f"the file lacks {known(missing)}")
+    if surplus := given.keys() - wanted.keys():
+        problems.append(f"the model lacks {known(surplus)}")
+    for key in sorted(wanted.keys() & given.keys()):
+        if wanted[key].shape != given[key].shape:
+            problems.append(f"{key} is {list(given[key].shape)} in the file and {list(wanted[key].shape)} in the model")
+    return problems
+
+
+def _brief(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -1,0 +1,203 @@
+"""Which spikes the report carries for its interactive rasters, and in what form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.comparison.compare import Comparison
+from neurodeploy.comparison.measures import decide
+from neurodeploy.recording import Recording
+
+Flat = dict[str, NDArray[Any]]
+"""Spikes of one node and sample by backend, ``[T, n]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RasterLimits:
+    """How much a report carries, so that it opens in any browser.
+
+    samples: at most so many. units, spikes: neurons, and spikes of a backend, in one raster.
+    total: no further sample once so many spikes are in.
+    """
+
+    samples: int = 12
+    units: int = 4000
+    spikes: int = 20_000
+    total: int = 1_000_000
+
+
+def raster_data(comparison: Comparison, limits: RasterLimits | None = None) -> dict[str, Any]:
+    """Return the spikes that the report shows, JSON-ready.
+
+    Args:
+        comparison: with spikes of all nodes.
+        limits: how much to carry.
+
+    Returns:
+        ``start`` (what to show first), ``nodes`` (name, shape), ``backends``, ``steps``, ``recorded`` (samples in
+        all), ``differing`` (how many of them differ) and ``samples``, those in which backends differ first. A sample
+        has ``rasters`` in the order of ``nodes``; a raster has ``spikes`` in the order of ``backends``, None where
+        one did not run: row * neurons + neuron, each but the first as its distance from the one before.
+    """
+    limits = limits or RasterLimits()
+    recordings = comparison.recordings
+    nodes = [
+        (p.name, p.shape)
+        for p in comparison.network.populations
+        if any(_has(r, p.name, p.shape) for r in recordings.values())
+    ]
+    differs = _differing_samples(comparison, nodes)
+    decisions = {name: _decisions(recording) for name, recording in recordings.items()}
+    samples: list[dict[str, Any]] = []
+    room = limits.total
+    for sample in choose_samples(differs, _named_samples(comparison.result), limits.samples):
+        rasters = [_raster(recordings, name, shape, sample, limits) for name, shape in nodes]
+        room -= sum(len(codes) for raster in rasters for codes in raster["spikes"] if codes is not None)
+        if samples and room < 0:
+            break
+        label = None if comparison.data.labels is None else int(comparison.data.labels[sample])
+        of_sample = [
+            None if d is None or sample >= len(d[0]) else [int(d[0][sample]), int(d[1][sample])]
+            for d in decisions.values()
+        ]
+        samples.append(
+            {
+                "index": sample,
+                "label": label,
+                "differs": bool(differs[sample]),
+                "decisions": of_sample,
+                "rasters": rasters,
+            }
+        )
+    return {
+        "start": _start(comparison),
+        "nodes": [{"name": name, "shape": list(shape)} for name, shape in nodes],
+        "backends": list(recordings),
+        "steps": comparison.result["steps"],
+        "recorded": len(differs),
+        "differing": int(differs.sum()),
+        "samples": samples,
+    }
+
+
+def choose_samples(differs: NDArray[np.bool_], named: list[int], most: int) -> list[int]:
+    """Return the samples to show: those named in the report, others that differ, others that agree, each a spread.
+
+    Args:
+        differs: bool (B,).
+        named: samples that the report's sentences point at.
+        most: at most so many.
+    """
+    chosen = list(dict.fromkeys(named))[:most]
+    for group in (np.flatnonzero(differs), np.flatnonzero(~differs)):
+        left = [int(sample) for sample in group if sample not in chosen]
+        room = min(most - len(chosen), len(left))
+        chosen += [left[i] for i in np.linspace(0, len(left) - 1, room).astype(int)] if room else []
+    return sorted(chosen, key=lambda sample: (not differs[sample], sample))
+
+
+def comparable_nodes(a: Recording, b: Recording, order: list[str]) -> list[str]:
+    """Return the nodes whose spikes both recordings have in the same shape."""
+    both = [node for node in order if "spikes" in a.nodes.get(node, {}) and "spikes" in b.nodes.get(node, {})]
+    return [node for node in both if a.spikes(node).shape[2:] == b.spikes(node).shape[2:]]
+
+
+def _start(comparison: Comparison) -> dict[str, Any]:
+    """Return the first difference as a choice of sample, node and backends; nothing if backends agree."""
+    for a, b in combinations(comparison.recordings, 2):
+        if (different := comparison.result["first_difference"][f"{a}-{b}"]) is not None:
+            return {"sample": different["sample"], "node": different["node"], "a": a, "b": b}
+    return {}
+
+
+def _has(recording: Recording, node: str, shape: tuple[int, ...]) -> bool:
+    return "spikes" in recording.nodes.get(node, {}) and recording.spikes(node).shape[2:] == shape
+
+
+def _differing_samples(comparison: Comparison, nodes: list[tuple[str, tuple[int, ...]]]) -> NDArray[np.bool_]:
+    """Tell for each sample whether any two backends that ran it differ in any node."""
+    recordings = tuple(comparison.recordings.values())
+    differs = np.zeros(max(recording.n_samples for recording in recordings), bool)
+    for a, b in combinations(recordings, 2):
+        n = min(a.n_samples, b.n_samples)
+        for node in comparable_nodes(a, b, [name for name, _ in nodes]):
+            one, two = a.spikes(node)[:, :n], b.spikes(node)[:, :n]
+            differs[:n] |= (one != two).any(axis=(0, *range(2, one.ndim)))
+    return differs
+
+
+def _named_samples(result: dict[str, Any]) -> list[int]:
+    """Return the samples of all first differences that the report tells of."""
+    found = [*result["first_difference"].values(), *(e.get("first_difference") for e in result["equalities"].values())]
+    return [difference["sample"] for difference in found if difference is not None]
+
+
+def _decisions(recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return each sample's class and how many spikes spoke for it, or None where the output was not recorded."""
+    if not recording.outputs or "spikes" not in recording.nodes.get(recording.outputs[0], {}):
+        return None
+    counts = recording.spikes(recording.outputs[0]).sum(axis=0, dtype=np.int64)
+    return decide(recording), counts.reshape(len(counts), -1).max(axis=1)
+
+
+def _raster(
+    recordings: dict[str, Recording], node: str, shape: tuple[int, ...], sample: int, limits: RasterLimits
+) -> dict[str, Any]:
+    """Return one node's spikes in one sample by backend, cut to the limits for all backends alike."""
+    flat = {
+        name: recording.spikes(node)[:, sample].reshape(recording.n_steps, -1)
+        for name, recording in recordings.items()
+        if sample < recording.n_samples and _has(recording, node, shape)
+    }
+    n_units = prod(shape)
+    kept, note = _kept_units(flat, n_units, limits.units)
+    rows, cut = _kept_rows(flat, kept, limits.spikes)
+    spikes: list[list[int] | None] = []
+    values: list[list[Any] | None] = []
+    for name in recordings:
+        if name not in flat:
+            spikes.append(None)
+            values.append(None)
+            continue
+        t, place = np.nonzero(flat[name][:rows, kept])
+        codes = t.astype(np.int64) * n_units + kept[place]
+        spikes.append(np.diff(codes, prepend=0).tolist())
+        sizes = flat[name][t, kept[place]]
+        values.append(None if (sizes == 1).all() else sizes.tolist())
+    raster: dict[str, Any] = {"spikes": spikes, "note": " ".join(filter(None, (note, cut)))}
+    if any(v is not None for v in values):
+        raster["values"] = values
+    return raster
+
+
+def _kept_units(flat: Flat, n_units: int, most: int) -> tuple[NDArray[np.int64], str]:
+    """Return the neurons to show, those that differ before others, and what to say where some are left out."""
+    if n_units <= most:
+        return np.arange(n_units), ""
+    differs = np.zeros(n_units, bool)
+    for a, b in combinations(flat.values(), 2):
+        differs |= (a != b).any(axis=0)
+    kept = np.sort(np.argsort(~differs, kind="stable")[:most])
+    n = int(differs.sum())
+    which = (
+        f"all {n:,} that differ and the first of the others"
+        if n <= most
+        else f"the first {most:,} of {n:,} that differ"
+    )
+    return kept, f"Cut: {most:,} of {n_units:,} neurons are shown ({which})."
+
+
+def _kept_rows(flat: Flat, kept: NDArray[np.int64], most: int) -> tuple[int, str]:
+    """Return how many leading rows hold at most so many spikes in each backend, and what to say of rows left out."""
+    steps = next((len(raster) for raster in flat.values()), 0)
+    ends = [int((np.cumsum(np.count_nonzero(raster[:, kept], axis=1)) <= most).sum()) for raster in flat.values()]
+    rows = min(ends, default=0)
+    if rows == steps:
+        return rows, ""
+    return rows, f"Cut: the first {rows:,} of {steps:,} rows are shown, as more than {most:,} spikes make a raster too slow."

@@ -1,0 +1,329 @@
+"""What the report says, section by section, as plain values: every number and sentence is made here."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.comparison.compare import Comparison
+from neurodeploy.comparison.measures import decide
+from neurodeploy.report.formats import counted, number, percent, points, share
+from neurodeploy.report.rasters import comparable_nodes
+from neurodeploy.target import load_target
+
+STATUS_WORDS = {"pass": "Pass", "fail": "Fail", "not-run": "Not run"}
+
+EQUALITIES: dict[str, tuple[str, str, tuple[str, str]]] = {
+    "reference_trained": (
+        "Reference = trained model",
+        "Our float execution against the training framework's own spikes",
+        ("reference", "trained model"),
+    ),
+    "emulator_lava": (
+        "Emulator = Lava",
+        "Our emulator against Intel's simulator, both in Lava's arithmetic: spikes and states",
+        ("emulator", "Lava"),
+    ),
+}
+
+COUNTERS = {
+    "spikes": "spikes fired",
+    "synops": "synaptic operations",
+    "active": "active neuron-steps",
+    "u_wraps": "current (u) wrapped",
+    "v_clips": "potential (v) clipped",
+}
+"""The emulator's counters in words; one that is not here is shown by its own name."""
+
+WORST_CASE = ("u_wraps", "v_clips")
+
+EVENTS = {
+    "synops": "synaptic operations",
+    "active": "neuron-steps, active",
+    "inactive": "neuron-steps, inactive",
+    "spikes": "spikes fired",
+    "messages": "spike messages (spike and destination)",
+}
+
+
+def headline(comparison: Comparison) -> dict[str, Any]:
+    """Return what was compared, and on what."""
+    result, provenance = comparison.result, comparison.result["provenance"]
+    model = provenance.get("model") or (
+        f"model {provenance['model_sha256'][:12]}" if provenance["model_sha256"] else "model in memory"
+    )
+    samples = max(result["samples"].values())
+    facts = [
+        counted(len(result["nodes"]), "spiking node"),
+        counted(sum(p.size for p in comparison.program.populations), "neuron"),
+        f"{counted(result['steps'], 'step')} of {provenance['dt_s']:g} s",
+        f"{counted(samples, 'sample')} of {provenance['data']}",
+    ]
+    return {"model": model, "target": provenance["target"], "facts": facts}
+
+
+def verdict(comparison: Comparison) -> dict[str, Any]:
+    """Return the verdict with its reasons, and all that it does not speak of."""
+    result, said = comparison.result, comparison.result["verdict"]
+    passed = said["status"] == "pass"
+    losses = said["accuracy_loss_points"]
+    asked = [f"Backend {name} did not run: {reason}" for name, reason in sorted(result["not_run"].items())]
+    if not losses:
+        asked.append(
+            "Accuracy loss: "
+            + ("the data has no labels" if comparison.data.labels is None else "no two backends to compare")
+        )
+    tolerance = f"Tolerance: {_points(said['tolerance_points'])} of accuracy; equalities exact."
+    if losses:
+        smallest = ceil(round(said["smallest_tolerance_points"] * 100, 6)) / 100
+        equal = not any(e["status"] == "fail" for e in result["equalities"].values())
+        tolerance += (
+            f" The smallest tolerance that {'passes' if equal else 'the accuracy passes'} is {_points(smallest)}."
+        )
+    return {
+        "status": said["status"],
+        "word": "Pass" if passed else "Fail",
+        "claim": "nothing that was checked is outside the tolerance" if passed else "outside the tolerance",
+        "reasons": said["reasons"],
+        "not_run": [*(_equality_names(text) for text in said["not_run"]), *asked],
+        "tolerance": tolerance,
+    }
+
+
+def equality_cards(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a card for each equality: status, reason, ties and where it breaks."""
+    cards = []
+    for key, equality in comparison.result["equalities"].items():
+        title, meaning, pair = EQUALITIES[key]
+        different, ties = equality.get("first_difference"), equality.get("ties")
+        cards.append(
+            {
+                "title": title,
+                "meaning": meaning,
+                "status": equality["status"],
+                "word": STATUS_WORDS[equality["status"]],
+                "reason": equality["reason"],
+                "ties": None if ties is None else f"Rounding ties: {number(ties)}",
+                "difference": None if different is None else difference_sentence(*pair, different),
+            }
+        )
+    return cards
+
+
+def accuracy_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return accuracy by backend with its interval, and the loss against the reference on the same samples."""
+    detail = comparison.result["accuracy_detail"]
+    if not detail:
+        return []
+    low = floor(10 * min(d["interval_95"][0] for d in detail.values())) / 10
+    high = ceil(10 * max(d["interval_95"][1] for d in detail.values())) / 10
+
+    def place(value: float) -> float:
+        return float(round(100 * (value - low) / (high - low), 3))
+
+    rows = []
+    for name, found in detail.items():
+        first, last = found["interval_95"]
+        accuracy = found["correct"] / found["samples"]
+        rows.append(
+            {
+                "backend": name,
+                "samples": number(found["samples"]),
+                "correct": number(found["correct"]),
+                "accuracy": percent(accuracy),
+                "interval": f"{percent(first)} to {percent(last)}",
+                "dot": place(accuracy),
+                "left": place(first),
+                "width": round(place(last) - place(first), 3),
+                "axis": (f"{100 * low:.0f} %", f"{100 * high:.0f} %"),
+                **_against_reference(comparison, name),
+            }
+        )
+    return rows
+
+
+def agreement_table(comparison: Comparison) -> dict[str, Any]:
+    """Return the share of spikes in common with the base, by node and backend."""
+    agreement, base = comparison.result["agreement"], comparison.result["agreement_with"]
+    names = [name for name, nodes in agreement.items() if nodes]
+    rows = []
+    for node in comparison.result["nodes"]:
+        cells = []
+        for name in names:
+            value = agreement[name].get(node)
+            cells.append(None if value is None else {"text": share(value), "value": round(value, 6)})
+        rows.append({"node": node, "neurons": number(comparison.network.population(node).size), "cells": cells})
+    samples = comparison.result["samples"]
+    return {
+        "base": base,
+        "backends": [(n, counted(min(samples[n], samples[base]), "sample")) for n in names],
+        "rows": rows,
+    }
+
+
+def first_differences(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a sentence for each pair of backends, with the raster that shows it."""
+    found = []
+    for a, b in combinations(comparison.recordings, 2):
+        different = comparison.result["first_difference"][f"{a}-{b}"]
+        one, two = comparison.recordings[a], comparison.recordings[b]
+        shared = comparable_nodes(one, two, comparison.result["nodes"])
+        scope = f"{counted(len(shared), 'node')} and {counted(min(one.n_samples, two.n_samples), 'sample')}"
+        if different is None:
+            text = (
+                f"{a} and {b} have equal spikes in all of {scope}."
+                if shared
+                else f"{a} and {b} recorded no node in common."
+            )
+        else:
+            text = difference_sentence(a, b, different)
+        show = None if different is None else {"sample": different["sample"], "node": different["node"], "a": a, "b": b}
+        found.append({"text": text, "equal": different is None and bool(shared), "show": show})
+    return found
+
+
+def difference_sentence(a: str, b: str, different: dict[str, Any]) -> str:
+    """Return where ``a`` and ``b`` part first, as a sentence."""
+    unit = ", ".join(str(i) for i in different["unit"])
+    what = "" if different["what"] == "spikes" else f"{different['what']} is "
+    entries = counted(different["count"], "entry", "entries")
+    differ = "differs" if different["count"] == 1 else "differ"
+    return (
+        f"{a} and {b} part first in row {different['t']} of sample {different['sample']}, "
+        f"node {different['node']} neuron ({unit}): "
+        f"{what}{number(different['a'])} against {number(different['b'])}; {entries} {differ} there."
+    )
+
+
+def spike_table(comparison: Comparison) -> dict[str, Any]:
+    """Return events per sample by node: spikes of every backend, and what the emulator counts besides."""
+    counters = comparison.result["counters"]
+    extra = [key for key in counters["emulator"] if key not in (*WORST_CASE, "spikes")]
+    columns = [(f"spikes, {name}", nodes) for name, nodes in counters["spikes"].items()]
+    columns += [(COUNTERS.get(key, key), counters["emulator"][key]) for key in sorted(extra, key=_counter_rank)]
+    rows = [
+        {"node": node, "cells": [None if node not in nodes else number(nodes[node]) for _, nodes in columns]}
+        for node in comparison.result["nodes"]
+    ]
+    total = [number(sum(nodes.values())) if nodes else None for _, nodes in columns]
+    samples = comparison.result["samples"]
+    means = "; ".join(f"{name} over {counted(samples[name], 'sample')}" for name in counters["spikes"])
+    return {"columns": [title for title, _ in columns], "rows": rows, "total": total, "means": means}
+
+
+def worst_case_table(comparison: Comparison) -> dict[str, Any] | None:
+    """Return how often a register overflowed, by node, or None where the emulator did not run."""
+    events = comparison.result["counters"]["emulator"]
+    found = [key for key in WORST_CASE if key in events]
+    if not found:
+        return None
+    rows = [
+        {"node": node, "cells": [number(events[key].get(node, 0)) for key in found]}
+        for node in comparison.result["nodes"]
+    ]
+    return {
+        "columns": [f"{COUNTERS[key]} ({key})" for key in found],
+        "rows": rows,
+        "clean": not any(value for key in found for value in events[key].values()),
+    }
+
+
+def energy(comparison: Comparison) -> dict[str, Any] | None:
+    """Return the energy band with its profiles, or None where nothing was counted; energies are left in J."""
+    estimate = comparison.result["energy"]
+    if estimate is None:
+        return None
+    own = estimate["figures_of"] == comparison.result["target"]
+    top = estimate["high_j"] or 1.0
+    profiles = [
+        {
+            **profile,
+            "left": round(100 * profile["low_j"] / top, 3),
+            "width": round(100 * (profile["high_j"] - profile["low_j"]) / top, 3),
+            "dot": round(100 * profile["energy_j"] / top, 3),
+        }
+        for profile in estimate["profiles"]
+    ]
+    return {
+        **estimate,
+        "profiles": profiles,
+        "owner": None if own else load_target(estimate["figures_of"]).title,
+        "events": [
+            (EVENTS.get(key, key), number(estimate["events"][key])) for key in _ordered(estimate["events"], EVENTS)
+        ],
+    }
+
+
+def provenance(comparison: Comparison) -> dict[str, Any]:
+    """Return where everything came from: facts of the run, of the program and of each backend."""
+    said = comparison.result["provenance"]
+    special = ("program", "backends", "dialect_evidence")
+    facts = [(key.replace("_", " "), _text(value)) for key, value in sorted(said.items()) if key not in special]
+    program = {**said["program"], "arithmetic": comparison.program.arithmetic}
+    meta = {name: recording.meta for name, recording in comparison.recordings.items()}
+    hidden = ("backend", "versions", "counter_nodes", "latency", "raw_time")
+    backends = [
+        {
+            "name": name,
+            "samples": number(comparison.result["samples"][name]),
+            "versions": _text(said["backends"].get(name, {})) or "unknown",
+            "more": _text(
+                {key: value for key, value in of_backend.items() if key not in hidden and value not in (None, "")}
+            ),
+        }
+        for name, of_backend in meta.items()
+    ]
+    return {
+        "facts": facts,
+        "evidence": said["dialect_evidence"],
+        "program": [
+            (key.replace("_", " "), _text(program[key])) for key in sorted(program) if key != "dialect_evidence"
+        ],
+        "latency": ", ".join(f"{node}: {steps}" for node, steps in comparison.program.latency.items()),
+        "backends": backends,
+    }
+
+
+def _against_reference(comparison: Comparison, name: str) -> dict[str, str | None]:
+    """Return loss in points and changed decisions against the reference, on the samples that both ran."""
+    recordings, labels = comparison.recordings, comparison.data.labels
+    if name == "reference" or "reference" not in comparison.result["accuracy_detail"] or labels is None:
+        return {"loss": None, "changed": None}
+    n = min(recordings[name].n_samples, recordings["reference"].n_samples)
+    own, reference = decide(recordings[name])[:n], decide(recordings["reference"])[:n]
+    loss = 100.0 * (np.count_nonzero(reference == labels[:n]) - np.count_nonzero(own == labels[:n])) / n
+    return {"loss": points(float(loss)), "changed": f"{np.count_nonzero(own != reference):,} of {n:,}"}
+
+
+def _points(value: float) -> str:
+    return f"{value:g} {'point' if value == 1 else 'points'}"
+
+
+def _equality_names(text: str) -> str:
+    for key, (title, _, _) in EQUALITIES.items():
+        text = text.replace(f"{key.replace('_', ' == ')}:", f"{title}:")
+    return text
+
+
+def _counter_rank(key: str) -> tuple[int, str]:
+    return (list(COUNTERS).index(key) if key in COUNTERS else len(COUNTERS), key)
+
+
+def _ordered(keys: dict[str, Any], first: dict[str, str]) -> list[str]:
+    return [*(key for key in first if key in keys), *sorted(key for key in keys if key not in first)]
+
+
+def _text(value: Any) -> str:
+    """Return a value of provenance as text a person reads."""
+    match value:
+        case dict():
+            return ", ".join(f"{key.replace('_', ' ')} {_text(value[key])}" for key in sorted(value))
+        case list() | tuple():
+            return ", ".join(_text(item) for item in value)
+        case str():
+            return value
+    return json.dumps(value)

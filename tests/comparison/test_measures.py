@@ -1,0 +1,53 @@
+"""Agreement, first differences, decisions and intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurodeploy.comparison.measures import agreement, decide, diff, first_difference, wilson
+from neurodeploy.recording import Recording
+
+
+def recording(**nodes: np.ndarray) -> Recording:
+    return Recording({name: {"spikes": values} for name, values in nodes.items()}, {"outputs": [list(nodes)[-1]]})
+
+
+def test_agreement_is_the_share_of_spikes_in_common() -> None:
+    a, b = np.array([1, 1, 0, 0, 1]), np.array([1, 0, 1, 0, 1])
+    assert agreement(a, b) == pytest.approx(2 / 4)
+    assert agreement(a, a) == 1.0
+    assert agreement(0 * a, 0 * a) == 1.0
+
+
+def test_the_first_difference_is_the_earliest_row_then_the_first_node() -> None:
+    zeros = np.zeros((5, 3, 2, 2), np.uint8)
+    early, late = zeros.copy(), zeros.copy()
+    early[2, 1, 0, 1] = 1
+    early[4, 1, 1, 1] = 1
+    late[2, 0, 1, 0] = 1
+    found = first_difference(recording(a=zeros, b=zeros), recording(a=early, b=late), ("a", "b"))
+    assert found is not None
+    assert (found.node, found.t, found.sample, found.unit, found.a, found.b, found.count) == ("a", 2, 1, (0, 1), 0, 1, 2)
+    assert first_difference(recording(a=zeros), recording(a=zeros), ("a",)) is None
+
+
+def test_the_output_with_most_spikes_decides_and_ties_go_to_the_lowest() -> None:
+    raster = np.zeros((4, 3, 3), np.uint8)
+    raster[:, 0, 2] = 1
+    raster[:2, 1, 1:] = 1
+    assert decide(recording(out=raster)).tolist() == [2, 1, 0]
+
+
+def test_wilsons_interval_has_published_values() -> None:
+    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857, table I, method 3
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+def test_recordings_that_share_nothing_cannot_be_held_together() -> None:
+    zeros = np.zeros((2, 1, 1), np.uint8)
+    with pytest.raises(ValueError, match="share no node"):
+        diff(recording(a=zeros), recording(b=zeros))
+    with pytest.raises(ValueError, match="have shapes"):
+        diff(recording(a=zeros), recording(a=np.zeros((3, 1, 1), np.uint8)))

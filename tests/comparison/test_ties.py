@@ -1,0 +1,44 @@
+"""A difference that float32 rounding explains is a tie; any other is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.reference import Reference
+from neurodeploy.comparison.ties import is_tie
+from neurodeploy.importers.lower import read_network
+from tests.conftest import chain_edges, cuba, lif, save_nir
+
+
+@pytest.mark.parametrize("neuron", [lif, cuba])
+@pytest.mark.parametrize("rules", [{"reset": "zero"}, {"reset": "subtract"}, {"reset": "subtract", "reset_delay": False}])
+@pytest.mark.parametrize(("off", "expected"), [(0.0, True), (1e-6, True), (2e-3, False), (-2e-3, False)])
+def test_only_a_potential_within_rounding_of_the_threshold_is_a_tie(
+    tmp_path: Path, neuron: object, rules: dict[str, object], off: float, expected: bool
+) -> None:
+    """Neuron 0's threshold is put beside the highest potential that it reaches; neuron 1's is far off."""
+    rng = np.random.default_rng(5)
+    weight = rng.normal(0.1, 0.3, (2, 30)).astype(np.float32)
+    x = (rng.random((21, 1, 30)) < 0.4).astype(np.uint8)
+
+    def network(threshold: float) -> object:
+        node = neuron((2,))  # type: ignore[operator]
+        node.v_threshold = np.array([threshold, 1.0])
+        nodes = {"input": nir.Input({"input": np.array([30])}), "fc": nir.Linear(weight), "n": node}
+        nodes["output"] = nir.Output({"output": np.array([2])})
+        return read_network(save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "fc", "n", "output"), rules))[0]
+
+    options = RunOptions(record=("spikes", "v"))
+    unreached = Reference().run(network(1e9), {"input": x}, options).nodes["n"]["v"][:, 0, 0]  # type: ignore[arg-type]
+    t = int(unreached.argmax())
+    probed = network(float(unreached[t]) + off)
+    recording = Reference().run(probed, {"input": x}, options)  # type: ignore[arg-type]
+    assert not recording.spikes("n")[:t, 0, 0].any()
+    near = is_tie(probed, {"input": x}, recording, "n", 0, t)  # type: ignore[arg-type]
+    assert bool(near[0]) == expected
+    assert not near[1]

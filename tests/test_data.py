@@ -1,0 +1,87 @@
+"""Input files: every layout that is allowed comes out the same, every other is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurodeploy.data import load_data, parse_encoding
+from neurodeploy.errors import DeployError
+from tests.conftest import spikes
+
+SHAPE = {"input": (2, 3)}
+
+
+def save(tmp_path: Path, **arrays: Any) -> Path:
+    np.savez(tmp_path / "d.npz", **arrays)
+    return tmp_path / "d.npz"
+
+
+def test_batch_first_data_is_turned(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = spikes(rng, 7, 4, 2, 3)
+    data = load_data(save(tmp_path, x=x.swapaxes(0, 1), y=np.arange(4)), SHAPE, batch_first=True)
+    np.testing.assert_array_equal(data.x["input"], x)
+
+
+def test_event_lists_become_rasters(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = spikes(rng, 7, 4, 2, 3)
+    t, sample, unit = np.nonzero(x.reshape(7, 4, 6))
+    data = load_data(save(tmp_path, t=t, sample=sample, unit=unit, shape=x.shape), SHAPE)
+    np.testing.assert_array_equal(data.x["input"], x)
+
+
+def test_several_inputs_have_names(tmp_path: Path, rng: np.random.Generator) -> None:
+    a, b = spikes(rng, 5, 2, 3), spikes(rng, 5, 2, 4)
+    path = tmp_path / "d.npz"
+    np.savez(path, **{"x/a": a, "x/b": b})
+    np.testing.assert_array_equal(load_data(path, {"a": (3,), "b": (4,)}).x["b"], b)
+
+
+def test_rate_coding_is_the_same_for_a_seed(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = save(tmp_path, x=rng.random((50, 2, 3)))
+    one, two, other = (load_data(path, SHAPE, encode=parse_encoding("rate,steps=40"), seed=s).x["input"] for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+    with np.load(path) as archive:
+        np.testing.assert_allclose(one.mean(axis=0), archive["x"] / archive["x"].max(), atol=0.35)
+
+
+def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
+    x = load_data(save(tmp_path, x=np.array([[[0, 1, 2], [4, 8, 16]]])), SHAPE, encode=parse_encoding("latency,steps=17")).x["input"]
+    assert x.shape == (17, 1, 2, 3)
+    assert x.sum(axis=0).tolist() == [[[0, 1, 1], [1, 1, 1]]]
+    assert x[:, 0, 1, 2].argmax() == 0
+    assert x[:, 0, 0, 1].argmax() == 15
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "message"),
+    [
+        ({"x": np.zeros((5, 2, 2, 4))}, {}, r"input 'input' has shape \(5, 2, 2, 4\), the model takes \[T, B, \*\[2, 3\]\]"),
+        ({"z": np.zeros(3)}, {}, "there is nothing for input input; the file holds z"),
+        ({"x": np.full((5, 2, 2, 3), np.nan)}, {}, "holds NaN or infinite values"),
+        ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(5, int)}, {}, r"labels y have shape \(5,\)"),
+        ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(2)}, {}, "labels y have shape .* and type float64"),
+        ({"x": np.zeros((5, 2, 2, 3))}, {"encode": "rate"}, r"--encode takes static \[B, \*\[2, 3\]\]"),
+        ({"x": -np.ones((2, 2, 3))}, {"encode": "rate"}, "values down to -1.0 cannot be encoded"),
+        ({"x": np.zeros((0, 2, 2, 3))}, {}, "input 'input' has shape"),
+        ({"x": np.array([["a"]])}, {}, "input 'input' holds <U1"),
+        ({"t": [0], "sample": [0], "unit": [9], "shape": [5, 1, 2, 3]}, {}, "unit runs from 9 to 9"),
+        ({"t": [0], "unit": [0], "shape": [5, 1, 3, 3]}, {}, "an event list of shape"),
+        ({"unit": [0], "shape": [5, 1, 2, 3]}, {}, "this event list is not whole"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any], options: dict[str, Any], message: str) -> None:
+    if "encode" in options:
+        options = {"encode": parse_encoding(options["encode"])}
+    with pytest.raises(DeployError, match=message):
+        load_data(save(tmp_path, **arrays), SHAPE, **options)
+
+
+@pytest.mark.parametrize("text", ["morse", "rate,steps=0", "rate,steps=x", "rate,volume=3", "latency,scale=-1"])
+def test_encodings_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(DeployError, match="--encode"):
+        parse_encoding(text)
