@@ -10,8 +10,9 @@ a threshold code of 1 stands at ``v == 2**ALIGN_BITS``. The step of one neuron, 
     v' = 0 where s
     decay(x, d) = sign(x) * ((abs(x) * (4096 - d)) >> DECAY_BITS)     truncation towards zero
 
-Source: lava-nc 0.10.0, ``lava.proc.lif.models.PyLifModelBitAcc`` and ``lava.proc.dense.models.PyDenseModelBitAcc``; the decay, the strict
-threshold and the hard reset agree with the Loihi 2 trace that the NIR paper published (Pedersen et al. 2024, doi:10.1038/s41467-024-52259-9).
+Source: lava-nc 0.10.0, ``lava.proc.lif.models.PyLifModelBitAcc`` and ``lava.proc.dense.models.PyDenseModelBitAcc``;
+    the decay, the strict threshold and the hard reset agree with the Loihi 2 trace that the NIR paper published
+    (Pedersen et al. 2024, doi:10.1038/s41467-024-52259-9).
 """
 
 from __future__ import annotations
@@ -62,12 +63,14 @@ def find_arithmetic(name: str, where: str = "--arithmetic") -> Arithmetic:
         DeployError: there is none of that name.
     """
     if name not in ARITHMETICS:
-        raise DeployError(
-            f"no arithmetic is called {name!r}", where=where, fix=f"Choose one of {known(ARITHMETICS)}."
-        )
+        raise DeployError(f"no arithmetic is called {name!r}", where=where, fix=f"Choose one of {known(ARITHMETICS)}.")
     return ARITHMETICS[name]
 
 
 def decay(state: NDArray[np.int64], code: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return ``sign(state) * ((abs(state) * (4096 - code)) >> 12)``, what a register keeps in a step: truncation towards zero."""
-    return np.sign(state) * ((np.abs(state) * (2**DECAY_BITS - code)) >> DECAY_BITS)
+    """Return what a register keeps in a step, truncated towards zero.
+
+    ``sign(state) * ((abs(state) * (4096 - code)) >> 12)``
+    """
+    kept: NDArray[np.int64] = np.sign(state) * ((np.abs(state) * (2**DECAY_BITS - code)) >> DECAY_BITS)
+    return kept

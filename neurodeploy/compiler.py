@@ -39,7 +39,11 @@ def compile(
         DeployError: the model cannot be read, or the chip cannot run it.
     """
     chip = load_target(target)
-    provenance: dict[str, Any] = {"neurodeploy": neurodeploy.__version__, "weight_bits": weight_bits, "scales": "weights alone"}
+    provenance: dict[str, Any] = {
+        "neurodeploy": neurodeploy.__version__,
+        "weight_bits": weight_bits,
+        "scales": "weights alone",
+    }
     if isinstance(model, Network):
         network = model
     else:
@@ -53,7 +57,9 @@ def compile_network(network: Network, target: Target, weight_bits: int, provenan
     formats = target.number_formats.values()
     if not 1 <= weight_bits <= formats["weight_bits_max"]:
         raise DeployError(
-            f"{weight_bits} bits per weight", where="--weight-bits", fix=f"{target.title} takes 1 to {formats['weight_bits_max']}."
+            f"{weight_bits} bits per weight",
+            where="--weight-bits",
+            fix=f"{target.title} takes 1 to {formats['weight_bits_max']}.",
         )
     latency, delays = schedule(network, formats["delay_max"])
     coded = []
@@ -104,5 +110,3 @@ def _check_fits(program: Program, target: Target) -> None:
             where="--target",
             fix="Use a smaller network or fewer --weight-bits.",
         )
-
-

@@ -42,8 +42,9 @@ class Data:
 class Encoding:
     """How static values become spikes over time.
 
-    kind: ``rate`` (a spike in each step with the value as probability), ``latency`` (one spike, the earlier the larger the value, none
-        for 0) or ``repeat`` (the value itself in every step: a current, which only the reference takes).
+    kind: ``rate`` (a spike in each step with the value as probability), ``latency`` (one spike, the earlier the
+        larger the value, none for 0) or ``repeat`` (the value itself in every step: a current, which only the
+        reference takes).
     steps: time steps T.
     scale: the value that stands for 1, or None for the largest in the data.
     """
@@ -56,11 +57,14 @@ class Encoding:
         """Return ``[T, B, *shape]`` for static values ``[B, *shape]`` of 0 and above."""
         if (values < 0).any():
             raise DeployError(
-                f"values down to {values.min()} cannot be encoded", where="--encode", fix="Scale the data to 0 and above."
+                f"values down to {values.min()} cannot be encoded",
+                where="--encode",
+                fix="Scale the data to 0 and above.",
             )
-        share = np.clip(values / (self.scale or max(float(values.max()), 1e-30)), 0.0, 1.0)
+        share: NDArray[Any] = np.clip(values / (self.scale or max(float(values.max()), 1e-30)), 0.0, 1.0)
         if self.kind == "rate":
-            return (rng.random((self.steps, *values.shape)) < share).astype(np.uint8)
+            spikes: NDArray[np.uint8] = (rng.random((self.steps, *values.shape)) < share).astype(np.uint8)
+            return spikes
         if self.kind == "latency":
             when = np.rint((1.0 - share) * (self.steps - 1)).astype(np.int64)
             steps = np.arange(self.steps).reshape(-1, *(1,) * values.ndim)
@@ -135,7 +139,9 @@ def _named_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], pat
     if missing := set(inputs) - set(found):
         wanted = "x" if len(inputs) == 1 else ", ".join(f"x/{name}" for name in sorted(inputs))
         raise DeployError(
-            f"there is nothing for input {known(missing)}; the file holds {known(arrays)}", where=str(path), fix=f"Store {wanted}."
+            f"there is nothing for input {known(missing)}; the file holds {known(arrays)}",
+            where=str(path),
+            fix=f"Store {wanted}.",
         )
     return found
 
@@ -149,7 +155,9 @@ def _event_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], pat
         sample = arrays.get("sample", np.zeros_like(t)).astype(np.int64)
         shape = tuple(int(n) for n in np.atleast_1d(arrays["shape"]))
     except (KeyError, ValueError, TypeError) as error:
-        raise DeployError(f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape.") from error
+        raise DeployError(
+            f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape."
+        ) from error
     (name, of_input), n = next(iter(inputs.items())), int(np.prod(shape[2:]))
     if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
         raise DeployError(
@@ -160,9 +168,13 @@ def _event_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], pat
     bounds = {"t": (t, shape[0]), "sample": (sample, shape[1]), "unit": (unit, n)}
     for key, (values, end) in bounds.items():
         if len(values) and (values.min() < 0 or values.max() >= end):
-            raise DeployError(f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}.")
+            raise DeployError(
+                f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}."
+            )
     if shape[0] * shape[1] * n > MAX_EVENT_CELLS:
-        raise DeployError(f"events over {shape} are too many cells", where=str(path), fix="Split the data into several files.")
+        raise DeployError(
+            f"events over {shape} are too many cells", where=str(path), fix="Split the data into several files."
+        )
     dense = np.zeros((shape[0], shape[1], n), np.uint8)
     dense[t, sample, unit] = 1
     return {name: dense.reshape(shape)}

@@ -18,8 +18,10 @@ from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, r
 class Inspection:
     """What a model file holds.
 
-    nodes: for each ``name``, ``kind``, ``shape`` (of what leaves it; neurons and inputs), ``parameters`` and ``settings``; JSON-ready.
-    edges: (source, target). dialect: name, or None where nobody says. evidence: why. question: what is to be said, or None.
+    nodes: for each ``name``, ``kind``, ``shape`` (of what leaves it; neurons and inputs), ``parameters`` and
+        ``settings``; JSON-ready.
+    edges: (source, target). dialect: name, or None where nobody says. evidence: why. question: what is to be said, or
+        None.
     """
 
     where: str
@@ -53,12 +55,18 @@ def inspect(model: Path | str | Any, dialect: str | None = None) -> Inspection:
     nodes = []
     for name in _in_order(graph, tuple(network.shapes)):
         settings = settled.settings.get(name)
-        nodes.append(_node(name, graph.nodes[name], network.shapes.get(name), None if settings is None else asdict(settings)))
+        nodes.append(
+            _node(name, graph.nodes[name], network.shapes.get(name), None if settings is None else asdict(settings))
+        )
     return Inspection(graph.where, graph.version, nodes, graph.edges, settled.name, settled.evidence, None)
 
 
 def _node(name: str, node: NirNode, shape: tuple[int, ...] | None, settings: dict[str, Any] | None) -> dict[str, Any]:
-    numbers = {key: np.asarray(value) for key, value in node.params.items() if isinstance(value, (np.ndarray, np.generic, int, float))}
+    numbers = {
+        key: np.asarray(value)
+        for key, value in node.params.items()
+        if isinstance(value, (np.ndarray, np.generic, int, float))
+    }
     parameters = {
         key: {"shape": list(value.shape), "low": float(value.min()), "high": float(value.max())}
         for key, value in numbers.items()

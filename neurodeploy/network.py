@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +31,14 @@ class Population:
     name: str
     shape: Shape
     rule: NeuronRule
-    decay_mem: NDArray[np.float32]
-    threshold: NDArray[np.float32]
-    decay_syn: NDArray[np.float32] | None = None
-    gain_mem: NDArray[np.float32] | float = 1.0
-    gain_syn: NDArray[np.float32] | float = 1.0
-    bias: NDArray[np.float32] | float = 0.0
-    v_reset: NDArray[np.float32] | float = 0.0
-    v_init: NDArray[np.float32] | float = 0.0
+    decay_mem: NDArray[Any]
+    threshold: NDArray[Any]
+    decay_syn: NDArray[Any] | None = None
+    gain_mem: NDArray[Any] | float = 1.0
+    gain_syn: NDArray[Any] | float = 1.0
+    bias: NDArray[Any] | float = 0.0
+    v_reset: NDArray[Any] | float = 0.0
+    v_init: NDArray[Any] | float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

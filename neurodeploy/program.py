@@ -36,13 +36,13 @@ class CodedPopulation:
 
     name: str
     shape: Shape
-    du: NDArray[np.int32]
-    dv: NDArray[np.int32]
-    threshold_code: NDArray[np.int32]
-    bias_mantissa: NDArray[np.int32]
+    du: NDArray[Any]
+    dv: NDArray[Any]
+    threshold_code: NDArray[Any]
+    bias_mantissa: NDArray[Any]
     bias_exponent: int
-    u_init: NDArray[np.int32]
-    v_init: NDArray[np.int32]
+    u_init: NDArray[Any]
+    v_init: NDArray[Any]
     latency: int
     unit: float
 
@@ -71,7 +71,7 @@ class CodedProjection:
 
     source: str
     target: str
-    weight: NDArray[np.int16]
+    weight: NDArray[Any]
     exponent: int
     weight_bits: int
     sign_mode: str
@@ -149,7 +149,9 @@ class Program:
         for projection in self.projections:
             out = prod(projection.output_shape(self.shapes[projection.source]))
             if out != sizes[projection.target]:
-                raise ValueError(f"{projection.name} reaches {out} neurons, the population has {sizes[projection.target]}")
+                raise ValueError(
+                    f"{projection.name} reaches {out} neurons, the population has {sizes[projection.target]}"
+                )
         for name in self.outputs:
             self.population(name)
 
@@ -187,7 +189,9 @@ def save_program(program: Program, path: Path) -> None:
     for population in program.populations:
         for key in _CODES:
             arrays[f"population/{population.name}/{key}"] = getattr(population, key)
-        populations.append({key: getattr(population, key) for key in ("name", "shape", "bias_exponent", "latency", "unit")})
+        populations.append(
+            {key: getattr(population, key) for key in ("name", "shape", "bias_exponent", "latency", "unit")}
+        )
     for index, projection in enumerate(program.projections):
         arrays[f"projection/{index}/weight"] = projection.weight
         keys = [key for key in projection.__slots__ if key != "weight"]
@@ -219,7 +223,9 @@ def load_program(path: Path) -> Program:
             return _program(manifest, arrays)
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise DeployError(
-            f"this is not a whole program ({type(error).__name__}: {error})", where=str(path), fix="Compile the model again."
+            f"this is not a whole program ({type(error).__name__}: {error})",
+            where=str(path),
+            fix="Compile the model again.",
         ) from error
     raise DeployError(
         f"program version {manifest['version']} is unknown; this neurodeploy reads version {VERSION}",
@@ -235,12 +241,10 @@ def is_program(path: Path) -> bool:
 
 
 def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
-    populations = tuple(
-        CodedPopulation(
-            **entry, **{key: _integers(arrays[f"population/{entry['name']}/{key}"]) for key in _CODES}
-        )
-        for entry in manifest["populations"]
-    )
+    def codes(name: str) -> dict[str, Any]:
+        return {key: _integers(arrays[f"population/{name}/{key}"]) for key in _CODES}
+
+    populations = tuple(CodedPopulation(**entry, **codes(entry["name"])) for entry in manifest["populations"])
     projections = tuple(
         CodedProjection(**entry, weight=_integers(arrays[f"projection/{index}/weight"]))
         for index, entry in enumerate(manifest["projections"])

@@ -26,7 +26,8 @@ def run(
     """Run a model or a program on a backend.
 
     Args:
-        model: path of a ``.nir`` or program file, an in-memory ``nir.NIRGraph``, a :class:`Network` or a :class:`Program`.
+        model: path of a ``.nir`` or program file, an in-memory ``nir.NIRGraph``, a :class:`Network` or a
+            :class:`Program`.
         inputs: ``[T, B, *shape]`` for each input of the model.
         backend: name of the backend; ``reference`` runs models, the others run programs.
         dialect: as given to ``--dialect``, for models.

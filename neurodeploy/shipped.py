@@ -18,4 +18,6 @@ def shipped_folder(name: str) -> Path:
     for folder in (_PACKAGE / "_data" / name, _PACKAGE.parent / name):
         if folder.is_dir():
             return folder
-    raise DeployError(f"folder {name!r} did not come with this installation", where=str(_PACKAGE), fix="Install neurodeploy again.")
+    raise DeployError(
+        f"folder {name!r} did not come with this installation", where=str(_PACKAGE), fix="Install neurodeploy again."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ class Linear:
     bias: float32 (n_out,) or None.
     """
 
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None = None
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))
@@ -48,8 +49,8 @@ class Conv2d:
     stride, padding, dilation: (rows, columns); padding is zeros on both sides.
     """
 
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None = None
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None = None
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
@@ -69,7 +70,10 @@ class Conv2d:
         channels = self.weight.shape[1] * self.groups
         if len(shape) != 3 or shape[0] != channels:
             raise ValueError(f"takes ({channels}, height, width), got shape {shape}")
-        return (self.weight.shape[0], *_window_counts(shape, self.weight.shape[2:], self.stride, self.padding, self.dilation))
+        return (
+            self.weight.shape[0],
+            *_window_counts(shape, self.weight.shape[2:], self.stride, self.padding, self.dilation),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Scale:
     scale: float32, broadcast against the input's shape.
     """
 
-    scale: NDArray[np.float32]
+    scale: NDArray[Any]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", frozen_array(self.scale, np.float32))

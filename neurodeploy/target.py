@@ -1,4 +1,4 @@
-"""Facts about a chip: number formats, limits and energies, each with unit, kind and source, from ``targets/<name>.toml``."""
+"""Facts about a chip, each with unit, kind and source, from ``targets/<name>.toml``."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ def load_target(name: str) -> Target:
         DeployError: there is none of that name, or its file breaks the schema (with the key).
     """
     if name not in target_names():
-        raise DeployError(f"no target is called {name!r}", where="--target", fix=f"Choose one of {known(target_names())}.")
+        raise DeployError(
+            f"no target is called {name!r}", where="--target", fix=f"Choose one of {known(target_names())}."
+        )
     return read_target(shipped_folder("targets") / f"{name}.toml")
 
 
@@ -136,4 +138,6 @@ def read_target(path: Path) -> Target:
         content: dict[str, Any] = tomllib.loads(path.read_text())
         return Target.model_validate(content)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise DeployError(f"the target file is not valid: {error}", where=str(path), fix="See targets/loihi1.toml.") from error
+        raise DeployError(
+            f"the target file is not valid: {error}", where=str(path), fix="See targets/loihi1.toml."
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def cuba(shape: tuple[int, ...], alpha: float = 0.7, beta: float = 0.8, threshol
     )  # fmt: skip
 
 
-def save_nir(path: Path, nodes: dict[str, Any], edges: list[tuple[str, str]], rules: dict[str, Any] | None = None) -> Path:
+def save_nir(
+    path: Path, nodes: dict[str, Any], edges: list[tuple[str, str]], rules: dict[str, Any] | None = None
+) -> Path:
     """Write a NIR file that says of itself that snnTorch made it, unless ``rules`` is None."""
     metadata = {} if rules is None else {"neurodeploy": json.dumps({"dialect": "snntorch", "dt": DT, "rules": rules})}
     nir.write(path, nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False))
@@ -49,7 +52,7 @@ def save_nir(path: Path, nodes: dict[str, Any], edges: list[tuple[str, str]], ru
 
 
 def chain_edges(*names: str) -> list[tuple[str, str]]:
-    return list(zip(names[:-1], names[1:], strict=True))
+    return list(pairwise(names))
 
 
 ZERO = {"reset": "zero"}
@@ -95,7 +98,9 @@ def conv_model(tmp_path: Path, rng: np.random.Generator) -> Path:
     """2x7x6 - conv (grouped, strided, padded, dilated) - pool - dense."""
     nodes = {
         "input": nir.Input({"input": np.array([2, 7, 6])}),
-        "conv": nir.Conv2d((7, 6), rng.normal(0, 0.5, (4, 1, 3, 2)).astype(np.float32), (1, 2), (1, 1), (2, 1), 2, np.zeros(4)),
+        "conv": nir.Conv2d(
+            (7, 6), rng.normal(0, 0.5, (4, 1, 3, 2)).astype(np.float32), (1, 2), (1, 1), (2, 1), 2, np.zeros(4)
+        ),
         "lif1": lif((4, 5, 4)),
         "pool": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
         "flatten": nir.Flatten({"input": np.array([4, 2, 2])}, 0, -1),

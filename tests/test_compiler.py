@@ -63,7 +63,9 @@ def test_codes_that_are_exact_give_the_references_spikes(tmp_path: Path, rng: np
 
 
 @pytest.mark.parametrize("fixture", ["fc_model", "recurrent_model", "conv_model"])
-def test_eight_bits_keep_nearly_all_spikes(fixture: str, request: pytest.FixtureRequest, rng: np.random.Generator) -> None:
+def test_eight_bits_keep_nearly_all_spikes(
+    fixture: str, request: pytest.FixtureRequest, rng: np.random.Generator
+) -> None:
     model = request.getfixturevalue(fixture)
     network, _, _ = read_network(model)
     reference, emulated = both(model, spikes(rng, 40, 6, *next(iter(network.inputs.values()))))
@@ -121,7 +123,9 @@ def test_weight_bits_bound_the_number_of_codes(fc_model: Path, bits: int) -> Non
         ({"reset": "zero", "spike": ">="}, "'lif1' fires at v >= threshold, Intel Loihi 2 at v > threshold"),
     ],
 )
-def test_a_neuron_that_the_chip_has_not_is_refused(fc_model: Path, tmp_path: Path, rules: dict[str, object], message: str) -> None:
+def test_a_neuron_that_the_chip_has_not_is_refused(
+    fc_model: Path, tmp_path: Path, rules: dict[str, object], message: str
+) -> None:
     graph = nir.read(fc_model)
     model = save_nir(tmp_path / "other.nir", graph.nodes, graph.edges, rules)
     with pytest.raises(DeployError, match=message):
@@ -139,7 +143,9 @@ def test_a_reset_to_another_value_is_a_shift(fc_model: Path, tmp_path: Path, rng
     graph = nir.read(fc_model)
     for name in ("lif1", "lif2"):
         graph.nodes[name].v_reset = graph.nodes[name].v_threshold * 0.25
-    model = save_nir(tmp_path / "shifted.nir", graph.nodes, graph.edges, {"reset": "value", "reset_delay": False, "v_init": 0.25})
+    model = save_nir(
+        tmp_path / "shifted.nir", graph.nodes, graph.edges, {"reset": "value", "reset_delay": False, "v_init": 0.25}
+    )
     reference, emulated = both(model, spikes(rng, 40, 6, 12))
     assert all(np.mean(reference[node] != emulated[node]) < 0.03 for node in reference)
 

@@ -42,7 +42,9 @@ def test_several_inputs_have_names(tmp_path: Path, rng: np.random.Generator) -> 
 
 def test_rate_coding_is_the_same_for_a_seed(tmp_path: Path, rng: np.random.Generator) -> None:
     path = save(tmp_path, x=rng.random((50, 2, 3)))
-    one, two, other = (load_data(path, SHAPE, encode=parse_encoding("rate,steps=40"), seed=s).x["input"] for s in (1, 1, 2))
+    one, two, other = (
+        load_data(path, SHAPE, encode=parse_encoding("rate,steps=40"), seed=s).x["input"] for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
     with np.load(path) as archive:
@@ -50,7 +52,9 @@ def test_rate_coding_is_the_same_for_a_seed(tmp_path: Path, rng: np.random.Gener
 
 
 def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
-    x = load_data(save(tmp_path, x=np.array([[[0, 1, 2], [4, 8, 16]]])), SHAPE, encode=parse_encoding("latency,steps=17")).x["input"]
+    x = load_data(
+        save(tmp_path, x=np.array([[[0, 1, 2], [4, 8, 16]]])), SHAPE, encode=parse_encoding("latency,steps=17")
+    ).x["input"]
     assert x.shape == (17, 1, 2, 3)
     assert x.sum(axis=0).tolist() == [[[0, 1, 1], [1, 1, 1]]]
     assert x[:, 0, 1, 2].argmax() == 0
@@ -60,7 +64,11 @@ def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "options", "message"),
     [
-        ({"x": np.zeros((5, 2, 2, 4))}, {}, r"input 'input' has shape \(5, 2, 2, 4\), the model takes \[T, B, \*\[2, 3\]\]"),
+        (
+            {"x": np.zeros((5, 2, 2, 4))},
+            {},
+            r"input 'input' has shape \(5, 2, 2, 4\), the model takes \[T, B, \*\[2, 3\]\]",
+        ),
         ({"z": np.zeros(3)}, {}, "there is nothing for input input; the file holds z"),
         ({"x": np.full((5, 2, 2, 3), np.nan)}, {}, "holds NaN or infinite values"),
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(5, int)}, {}, r"labels y have shape \(5,\)"),
@@ -74,7 +82,9 @@ def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
         ({"unit": [0], "shape": [5, 1, 2, 3]}, {}, "this event list is not whole"),
     ],
 )
-def test_data_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any], options: dict[str, Any], message: str) -> None:
+def test_data_that_does_not_fit_is_refused(
+    tmp_path: Path, arrays: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
     if "encode" in options:
         options = {"encode": parse_encoding(options["encode"])}
     with pytest.raises(DeployError, match=message):

@@ -74,10 +74,15 @@ def test_a_program_of_another_version_is_refused_by_name(fc_model: Path, tmp_pat
 
 def test_recordings_come_back_from_their_file(tmp_path: Path, rng: np.random.Generator) -> None:
     nodes = {
-        "rec.lif": {"spikes": rng.integers(0, 2, (4, 3, 2, 2)).astype(np.uint8), "v": rng.normal(size=(4, 3, 2, 2)).astype(np.float32)},
+        "rec.lif": {
+            "spikes": rng.integers(0, 2, (4, 3, 2, 2)).astype(np.uint8),
+            "v": rng.normal(size=(4, 3, 2, 2)).astype(np.float32),
+        },
         "lif2": {"spikes": rng.integers(0, 9, (4, 3, 5)).astype(np.int32)},
     }
-    recording = Recording(nodes, {"backend": "reference", "outputs": ["lif2"]}, {"synops": np.ones((4, 3, 2), np.int64)})
+    recording = Recording(
+        nodes, {"backend": "reference", "outputs": ["lif2"]}, {"synops": np.ones((4, 3, 2), np.int64)}
+    )
     save_recording(recording, tmp_path / "r.npz")
     back = load_recording(tmp_path / "r.npz")
     assert back.meta == recording.meta

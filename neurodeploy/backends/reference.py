@@ -79,7 +79,12 @@ class Reference:
 
 
 def _run(
-    network: Network, inputs: Inputs, extent: tuple[int, int], names: tuple[str, ...], options: RunOptions, device: torch.device
+    network: Network,
+    inputs: Inputs,
+    extent: tuple[int, int],
+    names: tuple[str, ...],
+    options: RunOptions,
+    device: torch.device,
 ) -> dict[str, dict[str, NDArray[Any]]]:
     import torch
 
@@ -109,7 +114,9 @@ def _empty(population: Population, extent: tuple[int, int], record: tuple[str, .
 def _store(arrays: dict[str, NDArray[Any]], t: int, state: State) -> None:
     observed = {"spikes": state.spikes, "v": state.v, "u": state.i}
     for key, array in arrays.items():
-        array[t] = observed[key].cpu().numpy()
+        values = observed[key]
+        assert values is not None
+        array[t] = values.cpu().numpy()
 
 
 class Stepper:
@@ -123,7 +130,11 @@ class Stepper:
     """
 
     def __init__(
-        self, population: Population, projections: tuple[Projection, ...], device: torch.device, dtype: torch.dtype | None = None
+        self,
+        population: Population,
+        projections: tuple[Projection, ...],
+        device: torch.device,
+        dtype: torch.dtype | None = None,
     ) -> None:
         import torch
 
@@ -262,7 +273,7 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise DeployError(f"torch has no device {name!r} here ({reason})", where="--device", fix="Use cpu, or cuda where a GPU is.") from error
+        raise DeployError(
+            f"torch has no device {name!r} here ({reason})", where="--device", fix="Use cpu, or cuda where a GPU is."
+        ) from error
     return device
-
-

@@ -33,7 +33,10 @@ def targets(name: str | None, as_json: bool) -> None:
     if chip.energy.statement:
         click.echo(f"  energy: {chip.energy.statement}")
     for profile in chip.energy.profiles:
-        click.echo(f"  energy profile {profile.name}: {profile.synop * 1e12:g} pJ a synaptic operation [{profile.kind}] {profile.source}")
+        click.echo(
+            f"  energy profile {profile.name}: {profile.synop * 1e12:g} pJ a synaptic operation"
+            f" [{profile.kind}] {profile.source}"
+        )
 
 
 @click.command("backends")

@@ -23,7 +23,8 @@ def dialect_option(command: F) -> F:
     return click.option(
         "--dialect",
         metavar="NAME[,KEY=VALUE]...",
-        help="How the framework computes, where the file does not say: snntorch or nir, and any of dt, decay, gain, spike, reset,"
+        help="How the framework computes, where the file does not say: snntorch or nir, and any of dt, decay,"
+        " gain, spike, reset,"
         " reset_delay, reset_drops_input, v_reset, v_init, bias; NODE:KEY=VALUE for one node."
         " For instance snntorch,reset=zero or nir,dt=1e-3.",
     )(command)
@@ -37,7 +38,9 @@ def json_option(command: F) -> F:
 def data_options(command: F) -> F:
     """Add the options that say how input data is read."""
     command = click.option("--seed", default=0, show_default=True, help="Seed of a random encoding.")(command)
-    command = click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")(command)
+    command = click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")(
+        command
+    )
     return click.option(
         "--encode",
         metavar="KIND[,steps=N][,scale=X]",

@@ -8,18 +8,33 @@ from typing import Any
 
 import click
 
-from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, progress_bars, read_data, say
+from neurodeploy.cli.common import (
+    PATH,
+    data_options,
+    dialect_option,
+    json_option,
+    print_json,
+    progress_bars,
+    read_data,
+    say,
+)
 from neurodeploy.errors import DeployError
 
 
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
-@click.option("--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B].")
+@click.option(
+    "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
+)
 @click.option("--program", "program_path", type=PATH, help="Use this program instead of compiling here.")
 @click.option("--weight-bits", default=8, show_default=True, help="Bits of each weight, when compiling here.")
-@click.option("--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]")
-@click.option("--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`.")
+@click.option(
+    "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
+)
+@click.option(
+    "--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`."
+)
 @click.option("--lava-samples", default=32, show_default=True, help="Samples that Lava runs, from the first on.")
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of accuracy that the chip may lose.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
@@ -49,9 +64,10 @@ def compare(
 ) -> None:
     """Run a model on all backends and say where they part, what is lost, and what it would cost.
 
-    Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs --trained), and the
-    emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1 if an equality fails or the chip
-    loses more accuracy than --tolerance; what could not be run is said and fails nothing.
+    Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs
+        --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1
+        if an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
+        nothing.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.importers.lower import read_network
@@ -104,7 +120,10 @@ def print_summary(result: dict[str, Any]) -> None:
     for name, accuracy in result["accuracy"].items():
         detail = result["accuracy_detail"][name]
         low, high = detail["interval_95"]
-        click.echo(f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to {100 * high:.1f})")
+        click.echo(
+            f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
+            f" {100 * high:.1f})"
+        )
     for backend, shares in result["agreement"].items():
         listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
         click.echo(f"spikes that {backend} shares with {result['agreement_with']}: {listed}")
@@ -126,7 +145,9 @@ def print_summary(result: dict[str, Any]) -> None:
 @click.command()
 @click.argument("run_a", type=PATH)
 @click.argument("run_b", type=PATH)
-@click.option("--tolerance", default=0.0, show_default=True, help="Per cent of spikes of a node that need not be shared.")
+@click.option(
+    "--tolerance", default=0.0, show_default=True, help="Per cent of spikes of a node that need not be shared."
+)
 @json_option
 def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     """Hold two recordings against each other, node by node, and name the first difference.
@@ -140,7 +161,9 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     try:
         result = diff_recordings(a, b)
     except ValueError as error:
-        raise DeployError(str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data.") from error
+        raise DeployError(
+            str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data."
+        ) from error
     outside = any(100.0 * (1.0 - share) > tolerance for share in result["agreement"].values())
     if as_json:
         print_json(result)
@@ -148,5 +171,9 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
         for node, share in result["agreement"].items():
             click.echo(f"{node}: {100 * share:.2f} % of spikes shared")
         first = result["first_difference"]
-        click.echo("equal" if first is None else "first difference: " + ", ".join(f"{key} {value}" for key, value in first.items()))
+        click.echo(
+            "equal"
+            if first is None
+            else "first difference: " + ", ".join(f"{key} {value}" for key, value in first.items())
+        )
     sys.exit(1 if outside else 0)

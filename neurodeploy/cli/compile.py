@@ -19,8 +19,8 @@ from neurodeploy.cli.common import PATH, dialect_option, json_option, print_json
 def compile(model: Path, target: str, weight_bits: int, dialect: str | None, as_json: bool, output: Path) -> None:
     """Quantise a NIR model for a chip and write the program that emulator and Lava run.
 
-    Scales come from the weights alone. What the program says about itself (scales, latencies, what can overflow, what could not be
-    matched) is printed; warnings go to standard error.
+    Scales come from the weights alone. What the program says about itself (scales, latencies, what can overflow, what
+    could not be matched) is printed; warnings go to standard error.
     """
     from neurodeploy.compiler import compile as compile_model
     from neurodeploy.program import save_program
@@ -41,12 +41,14 @@ def compile(model: Path, target: str, weight_bits: int, dialect: str | None, as_
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
         click.echo(
-            f"{population.name}: {population.size} neurons, threshold code {low if low == high else f'{low} to {high}'},"
+            f"{population.name}: {population.size} neurons, threshold code"
+            f" {low if low == high else f'{low} to {high}'},"
             f" rows come {population.latency} steps late"
         )
     for p in program.projections:
         click.echo(
-            f"{p.name}: {p.weight.size} weights of {p.weight_bits} bits, {p.sign_mode}, codes {p.weight.min(initial=0)} to"
+            f"{p.name}: {p.weight.size} weights of {p.weight_bits} bits, {p.sign_mode}, codes"
+            f" {p.weight.min(initial=0)} to"
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )
     click.echo(str(output))

@@ -14,13 +14,15 @@ MODELS = ("digits-fc", "digits-conv")
 
 
 @click.command()
-@click.option("--output", type=PATH, default=Path("demo-report"), show_default=True, help="Folder for programs and reports.")
+@click.option(
+    "--output", type=PATH, default=Path("demo-report"), show_default=True, help="Folder for programs and reports."
+)
 @click.option("--target", default="loihi2", show_default=True, help="Chip to compile for.")
 def demo(output: Path, target: str) -> None:
     """Run the main job on two networks that snnTorch trained on scikit-learn's handwritten digits.
 
-    Each is compiled for the chip, run on every backend that this machine has, and held against the spikes that snnTorch itself
-    fired. Leaves a program, a report (.html) and the comparison (.json) of each.
+    Each is compiled for the chip, run on every backend that this machine has, and held against the spikes that
+    snnTorch itself fired. Leaves a program, a report (.html) and the comparison (.json) of each.
     """
     from neurodeploy.comparison.compare import compare
     from neurodeploy.compiler import compile

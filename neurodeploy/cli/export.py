@@ -12,8 +12,15 @@ from neurodeploy.errors import DeployError
 
 @click.command()
 @click.argument("spec")
-@click.option("--weights", type=PATH, help="State dict that torch.save wrote.  [default: the weights the factory makes]")
-@click.option("--sample-shape", required=True, metavar="N,N,...", help="Shape of one step's input, without time and batch: 64 or 1,8,8.")
+@click.option(
+    "--weights", type=PATH, help="State dict that torch.save wrote.  [default: the weights the factory makes]"
+)
+@click.option(
+    "--sample-shape",
+    required=True,
+    metavar="N,N,...",
+    help="Shape of one step's input, without time and batch: 64 or 1,8,8.",
+)
 @click.option("--input", "input_path", type=PATH, help="Data [T, B, ...] to record the framework on.")
 @click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
@@ -31,12 +38,12 @@ def export(
 ) -> None:
     """Write a trained snnTorch network to a NIR file, with nothing lost.
 
-    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without arguments, and
-    the weights are loaded into what it returns. The time step, reset rule and spike condition, which NIR itself has no place for,
-    go into the file's metadata.
+    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without
+        arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition,
+        which NIR itself has no place for, go into the file's metadata.
 
-    With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give them to
-    `neurodeploy compare --trained` to prove that nothing changed.
+    With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
+    them to `neurodeploy compare --trained` to prove that nothing changed.
     """
     from neurodeploy.cli.common import read_data
     from neurodeploy.exporters.export import export as export_model
@@ -46,7 +53,11 @@ def export(
     except ValueError:
         shape = ()
     if not shape or min(shape) < 1:
-        raise DeployError(f"{sample_shape!r} is no shape", where="--sample-shape", fix="Write numbers with commas, for instance 1,8,8.")
+        raise DeployError(
+            f"{sample_shape!r} is no shape",
+            where="--sample-shape",
+            fix="Write numbers with commas, for instance 1,8,8.",
+        )
     if (input_path is None) != (record_output is None):
         raise DeployError("one is given without the other", where="--input, --record-output", fix="Give both, or none.")
     inputs = None

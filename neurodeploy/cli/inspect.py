@@ -18,8 +18,9 @@ from neurodeploy.cli.common import PATH, dialect_option, json_option, print_json
 def inspect(model: Path, dialect: str | None, as_json: bool) -> None:
     """Show what a NIR file holds, and how it will be read.
 
-    Lists every node with its shape and the range of its parameters, the dialect (whose discrete update the network has) with the
-    evidence for it, and what the file does not say. Exit code 1 if something has to be said with --dialect first.
+    Lists every node with its shape and the range of its parameters, the dialect (whose discrete update the network
+    has) with the evidence for it, and what the file does not say. Exit code 1 if something has to be said with
+    --dialect first.
     """
     from neurodeploy.inspection import inspect as inspect_model
 

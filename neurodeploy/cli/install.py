@@ -16,8 +16,9 @@ def install() -> None:
 def lava() -> None:
     """Install Intel's Lava simulator (lava-nc 0.10.0) for a Python 3.10 that is found here.
 
-    Lava needs Python 3.10 and numpy 1, so it gets a virtual environment of its own under the user's cache directory. Python 3.10 is
-    looked for on the PATH, among pyenv's versions, and with uv. NEURODEPLOY_LAVA_PYTHON names another interpreter that has Lava.
+    Lava needs Python 3.10 and numpy 1, so it gets a virtual environment of its own under the user's cache directory.
+    Python 3.10 is looked for on the PATH, among pyenv's versions, and with uv. NEURODEPLOY_LAVA_PYTHON names another
+    interpreter that has Lava.
     """
     from neurodeploy.backends.lava.install import install_lava
 

@@ -70,7 +70,9 @@ def cli(debug: bool) -> None:
 
     Exit codes: 0 done; 1 outside the tolerance, or findings; 2 refused; 3 a backend is missing or died.
     """  # noqa: D301
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr
+    )
 
 
 def main() -> None:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, progress_bars, read_data, say
+from neurodeploy.cli.common import (
+    PATH,
+    data_options,
+    dialect_option,
+    json_option,
+    print_json,
+    progress_bars,
+    read_data,
+    say,
+)
 
 
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--backend", required=True, help="reference (for a .nir), emulator or lava (for a program).")
-@click.option("--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B].")
+@click.option(
+    "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
+)
 @dialect_option
 @data_options
 @click.option("--record", default="spikes", show_default=True, help="What to record, with commas: spikes, v, u.")
@@ -42,8 +54,9 @@ def run(
 ) -> None:
     """Run MODEL on one backend and record its spikes.
 
-    The reference runs a .nir file in float, exactly as the training framework does. The emulator and Lava run a program that
-    `neurodeploy compile` made. Row t of a recording is what the trained model gives at row t, on every backend.
+    The reference runs a .nir file in float, exactly as the training framework does. The emulator and Lava run a
+    program that `neurodeploy compile` made. Row t of a recording is what the trained model gives at row t, on every
+    backend.
     """
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.measures import decide
@@ -67,7 +80,7 @@ def run(
     if output is not None:
         save_recording(recording, output)
     spikes = {name: int(o["spikes"].sum()) for name, o in recording.nodes.items() if "spikes" in o}
-    summary = {"backend": backend, "samples": recording.n_samples, "steps": recording.n_steps, "spikes": spikes}
+    summary: dict[str, Any] = {"backend": backend, "samples": recording.n_samples, "steps": recording.n_steps, "spikes": spikes}
     if data.labels is not None and not raw_time and recording.outputs and recording.outputs[0] in spikes:
         summary["accuracy"] = float((decide(recording) == data.labels).mean())
     if as_json:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import neurodeploy
 from neurodeploy import backends
 from neurodeploy.backends.base import RunOptions, check_inputs
+from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.comparison.measures import agreement, decide, first_difference, wilson
-from neurodeploy.comparison.ties import is_tie
 from neurodeploy.compiler import DEFAULT_WEIGHT_BITS, compile
 from neurodeploy.cost.energy import count_events, estimate_energy
 from neurodeploy.data import Data
@@ -94,7 +92,9 @@ def compare(
         program = compile(model, target, dialect=dialect, weight_bits=weight_bits)
     elif program.provenance.get("model_sha256") != graph.sha256 or program.target != target:
         raise DeployError(
-            f"the program was compiled for {program.target} from another model", where="--program", fix="Compile this model again."
+            f"the program was compiled for {program.target} from another model",
+            where="--program",
+            fix="Compile this model again.",
         )
     names, not_run = _choose(only)
     runner = _Runner(network, program, data, lava_samples, time_limit, progress)
@@ -151,7 +151,13 @@ class _Runner:
     """Runs backends on the same data; Lava on the first samples only."""
 
     def __init__(
-        self, network: Network, program: Program, data: Data, lava_samples: int, time_limit: float | None, progress: Progress | None
+        self,
+        network: Network,
+        program: Program,
+        data: Data,
+        lava_samples: int,
+        time_limit: float | None,
+        progress: Progress | None,
     ) -> None:
         if lava_samples < 1:
             raise DeployError(f"Lava on {lava_samples} samples", where="--lava-samples", fix="Give 1 or more.")
@@ -171,7 +177,9 @@ class _Runner:
         subject = self.network if name == "reference" else self.program
         return backends.load(name).run(subject, inputs, options)
 
-    def emulator_lava(self, recordings: dict[str, Recording], not_run: dict[str, str], order: tuple[str, ...]) -> dict[str, Any]:
+    def emulator_lava(
+        self, recordings: dict[str, Recording], not_run: dict[str, str], order: tuple[str, ...]
+    ) -> dict[str, Any]:
         """Hold emulator and Lava against each other in Lava's arithmetic: spikes and states of every node."""
         for name in ("emulator", "lava"):
             if name not in recordings:
@@ -188,52 +196,13 @@ class _Runner:
 
 
 def _reference_trained(network: Network, data: Data, recordings: dict[str, Recording]) -> dict[str, Any]:
-    """Hold the reference against the framework's own spikes; differences that rounding explains are ties."""
     trained, reference = recordings.get("trained"), recordings.get("reference")
     if trained is None or reference is None:
-        return {"status": "not-run", "reason": "trained output not given" if trained is None else "the reference did not run"}
-    order = tuple(p.name for p in network.populations)
-    shared = tuple(node for node in order if "spikes" in trained.nodes.get(node, {}))
-    if not shared:
-        raise DeployError(
-            f"the trained recording has none of the model's nodes {list(order)}", where="--trained", fix="Record it with `export`."
-        )
-    for node in shared:
-        if trained.spikes(node).shape != reference.spikes(node).shape:
-            raise DeployError(
-                f"the trained recording of {node!r} has shape {trained.spikes(node).shape}, the reference"
-                f" {reference.spikes(node).shape}",
-                where="--trained",
-                fix="Record the framework on the same data.",
-            )
-    ties, broken = 0, None
-    for sample in _different_samples(reference, trained, shared):
-        one, two = _one_sample(reference, sample), _one_sample(trained, sample)
-        different = first_difference(one, two, shared)
-        assert different is not None
-        units = (one.spikes(different.node) != two.spikes(different.node))[different.t, 0]
-        near = is_tie(network, data.x, reference, different.node, sample, different.t)
-        if broken is None and not near[units].all():
-            broken = replace(different, sample=sample)
-        ties += int((near & units).sum())
-    scope = f"spikes of {len(shared)} of {len(order)} nodes on {reference.n_samples} samples"
-    if broken is not None:
-        return {"status": "fail", "reason": f"they differ in {scope}", "first_difference": broken.to_dict(), "ties": ties}
-    reason = f"equal but for {ties} rounding ties in {scope}" if ties else f"equal in {scope}"
-    return {"status": "pass", "reason": reason, "ties": ties, "samples": reference.n_samples}
-
-
-def _different_samples(a: Recording, b: Recording, nodes: tuple[str, ...]) -> list[int]:
-    differs = np.zeros(a.n_samples, bool)
-    for node in nodes:
-        one, two = a.spikes(node), b.spikes(node)
-        differs |= (one != two).any(axis=(0, *range(2, one.ndim)))
-    return [int(sample) for sample in np.flatnonzero(differs)]
-
-
-def _one_sample(recording: Recording, sample: int) -> Recording:
-    nodes = {n: {"spikes": o["spikes"][:, sample : sample + 1]} for n, o in recording.nodes.items() if "spikes" in o}
-    return Recording(nodes, recording.meta)
+        return {
+            "status": "not-run",
+            "reason": "trained output not given" if trained is None else "the reference did not run",
+        }
+    return reference_equals(network, data.x, reference, trained)
 
 
 def _accuracies(recordings: dict[str, Recording], data: Data) -> dict[str, Any]:
@@ -269,7 +238,9 @@ def _agreements(recordings: dict[str, Recording], order: tuple[str, ...]) -> dic
 def _counters(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[str, Any]:
     """Return events of one sample on average: spikes by backend and node, and all that the emulator counts."""
     spikes = {
-        name: {node: float(recording.spikes(node).sum() / recording.n_samples) for node in order if node in recording.nodes}
+        name: {
+            node: float(recording.spikes(node).sum() / recording.n_samples) for node in order if node in recording.nodes
+        }
         for name, recording in recordings.items()
     }
     events: dict[str, dict[str, float]] = {}
@@ -301,7 +272,9 @@ def _verdict(result: dict[str, Any], tolerance: float) -> dict[str, Any]:
             losses[name] = 100.0 * (result["accuracy"]["reference"] - result["accuracy"][name])
             if losses[name] > tolerance + 1e-9:
                 reasons.append(f"{name} loses {losses[name]:.2f} points of accuracy, {tolerance:g} are tolerated")
-    open_questions = [f"{k.replace('_', ' == ')}: {e['reason']}" for k, e in result["equalities"].items() if e["status"] == "not-run"]
+    open_questions = [
+        f"{k.replace('_', ' == ')}: {e['reason']}" for k, e in result["equalities"].items() if e["status"] == "not-run"
+    ]
     return {
         "status": "fail" if reasons else "pass",
         "reasons": reasons,

@@ -16,7 +16,8 @@ from neurodeploy.recording import Recording
 class Difference:
     """Where two recordings part: the earliest row, and in it the first node in the network's order.
 
-    sample, t: from 0. node: its name. unit: position in the node's shape. a, b: what each has there. what: spikes, v or u.
+    sample, t: from 0. node: its name. unit: position in the node's shape. a, b: what each has there. what: spikes, v
+        or u.
     count: entries that differ in this node and sample, in all rows.
     """
 
@@ -40,7 +41,9 @@ def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
     return 1.0 if not either else int(np.count_nonzero((a == b) & (a != 0))) / either
 
 
-def first_difference(a: Recording, b: Recording, nodes: tuple[str, ...], what: tuple[str, ...] = ("spikes",)) -> Difference | None:
+def first_difference(
+    a: Recording, b: Recording, nodes: tuple[str, ...], what: tuple[str, ...] = ("spikes",)
+) -> Difference | None:
     """Return where two recordings part first in time, in what both recorded, or None if they are equal.
 
     Args:
@@ -76,7 +79,8 @@ def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: in
 def decide(recording: Recording) -> NDArray[np.int64]:
     """Return the class of each sample, int64 (B,): the output neuron with most spikes, the lowest index in a tie."""
     counts = recording.spikes(recording.outputs[0]).sum(axis=0, dtype=np.int64)
-    return counts.reshape(len(counts), -1).argmax(axis=1)
+    winners: NDArray[np.int64] = counts.reshape(len(counts), -1).argmax(axis=1)
+    return winners
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
@@ -95,8 +99,8 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
     """Hold two recordings against each other.
 
     Returns:
-        JSON-ready: ``agreement`` by node, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``only_a``
-        and ``only_b``, the nodes that one of them lacks.
+        JSON-ready: ``agreement`` by node, ``first_difference`` (in spikes, v or u that both recorded; None if equal),
+        ``only_a`` and ``only_b``, the nodes that one of them lacks.
 
     Raises:
         ValueError: they share no node, or not the same steps, samples and shapes.
@@ -112,7 +116,9 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
     different = first_difference(a, b, shared, ("spikes", "u", "v"))
     return {
         "agreement": {
-            node: agreement(a.spikes(node), b.spikes(node)) for node in shared if "spikes" in a.nodes[node] and "spikes" in b.nodes[node]
+            node: agreement(a.spikes(node), b.spikes(node))
+            for node in shared
+            if "spikes" in a.nodes[node] and "spikes" in b.nodes[node]
         },
         "first_difference": None if different is None else different.to_dict(),
         "only_a": sorted(set(a.nodes) - set(b.nodes)),

@@ -1,8 +1,10 @@
 """Whether a spike that two correct float32 runs disagree on is a rounding tie.
 
-A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes that were recorded;
-beside it runs a bound on what float32 may be off by: a sum of n terms is off by at most n * eps times the sum of their sizes (Higham 2002,
-Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what was off before.
+A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
+that were recorded;
+beside it runs a bound on what float32 may be off by: a sum of n terms is off by at most n * eps times the sum of
+    their sizes (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what
+    was off before.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ OWN_ROUNDINGS = 6
 
 
 def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sample: int, t: int) -> NDArray[np.bool_]:
-    """Tell for each neuron of a node whether its potential in row ``t`` lies so near the threshold that rounding decides.
+    """Tell for each neuron of a node whether rounding decides if it fires in row ``t``.
 
     Args:
         network: what both runs computed.
@@ -63,7 +65,9 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
         entering, entering_error = gain_syn * size, ROUNDOFF * gain_syn * summed
         if i is not None and state.i is not None:
             assert exact.decay_syn is not None
-            current_error = exact.decay_syn * current_error + entering_error + ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
+            current_error = (
+                exact.decay_syn * current_error + entering_error + ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
+            )
             entering, entering_error = i.abs(), current_error
         own = state.v.abs() + gain_mem * entering + exact.threshold.abs()
         error = exact.decay_mem * error + gain_mem * entering_error + ROUNDOFF * OWN_ROUNDINGS * own
@@ -84,12 +88,17 @@ def _owed(stepper: Stepper, state: State) -> Tensor | None:
 
 
 def _sizes_of_sums(projections: tuple[Projection, ...]) -> Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]]:
-    """Return a function of spikes: the sum of the sizes of all terms, and the same times the number of terms of each sum."""
+    """Return a function of spikes that bounds the sums over synapses.
+
+    It gives the sum of the sizes of all terms, and the same times the number of terms.
+    """
     import torch
 
     from neurodeploy.backends.reference import chain
 
-    absolute = [(p.source, len(p.ops), chain(_absolute(p.ops), torch.device("cpu"), torch.float64)) for p in projections]
+    absolute = [
+        (p.source, len(p.ops), chain(_absolute(p.ops), torch.device("cpu"), torch.float64)) for p in projections
+    ]
 
     def sizes(spikes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         each = [(ops(spikes[source]), int((spikes[source] != 0).sum()) + n_ops) for source, n_ops, ops in absolute]

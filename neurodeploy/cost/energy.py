@@ -1,6 +1,7 @@
 """Energy from event counts: published energies per event times what was counted, always a band over profiles.
 
-What is not in it: routing between cores (programs are not placed on cores yet), input and output, the embedded processors, static power.
+What is not in it: routing between cores (programs are not placed on cores yet), input and output, the embedded
+    processors, static power.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.target import EnergyProfile, Target, load_target
 
-SCOPE = "estimate of dynamic neuron-core energy only; without routing between cores, input and output, embedded processors and static power"
+SCOPE = (
+    "estimate of dynamic neuron-core energy only; without routing between cores, input and output, embedded processors"
+    " and static power"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,12 @@ def estimate_energy(target: Target, events: EventCounts) -> dict[str, Any]:
     """Return the energy of one sample as a band over the published profiles.
 
     Returns:
-        JSON-ready: ``statement`` (None where the target has figures of its own), ``figures_of`` (the chip whose profiles these are),
-        ``low_j`` and ``high_j``, ``profiles`` with energy, band, source and basis of each, ``events``, ``scope``.
+        JSON-ready: ``statement`` (None where the target has figures of its own), ``figures_of`` (the chip whose
+        profiles these are), ``low_j`` and ``high_j``, ``profiles`` with energy, band, source and basis of each,
+        ``events``, ``scope``.
     """
     owner = load_target(target.energy.profiles_of) if target.energy.profiles_of else target
-    profiles = []
+    profiles: list[dict[str, Any]] = []
     for profile in owner.energy.profiles:
         energy = profile_energy(profile, events)
         spread = profile.relative_uncertainty * energy

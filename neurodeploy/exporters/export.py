@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import neurodeploy
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.reference import Reference
+from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_atomically
+from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.recording import Recording, save_recording
 
@@ -56,8 +60,8 @@ def export(
 ) -> ExportResult:
     """Export a trained snnTorch model to NIR, and on request record what the framework itself computes.
 
-    Before it is written, the graph is replayed on some samples of ``inputs`` (or random spikes) and must fire exactly
-    as the model does.
+    Before it is written, the graph is read back and run on some samples of ``inputs`` (or random spikes) and must
+    fire exactly as the model does.
 
     Args:
         spec: ``file.py:factory`` or ``package.module:factory``; the factory takes no argument and returns the module.
@@ -76,9 +80,11 @@ def export(
     _check_request(sample_shape, inputs, record_output, dt, record)
     model, findings = load_model(spec, weights)
     with _located(spec):
-        neurons, convention, built, checked = _follow(model, sample_shape, inputs, dt)
-    versions = {name: importlib.metadata.version(name) for name in ("snntorch", "torch")}
-    graph = _graph(built, dt, versions)
+        found, convention, built = _follow(model, sample_shape, inputs, dt)
+        neurons = {name: module for name, module in found.items() if name in built.nodes}
+        versions = {name: importlib.metadata.version(name) for name in ("snntorch", "torch")}
+        graph = _graph(built, dt, versions)
+        checked = _check(graph, model, neurons, convention, sample_shape, inputs)
     content = _to_bytes(graph)
     write_atomically(Path(output), lambda stream: _write(stream, content))
     if inputs is not None and record_output is not None:
@@ -100,8 +106,8 @@ def export(
 
 def _follow(
     model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None, dt: float
-) -> tuple[dict[str, Any], Any, Any, tuple[str, ...]]:
-    """Return the neurons that are part of the network, the calling convention, the graph and findings of its check."""
+) -> tuple[dict[str, Any], Any, Any]:
+    """Return the model's neurons, the calling convention, and nodes and edges of the graph."""
     from neurodeploy.exporters.build_graph import build_graph
     from neurodeploy.exporters.convention import detect_convention, probe_input
     from neurodeploy.exporters.snntorch_neurons import neurons
@@ -112,8 +118,7 @@ def _follow(
     probe = probe_input(model, convention, sample_shape)
     trace = trace_model(model, found, convention.calls(probe))
     built = build_graph(trace, found, sample_shape, len(probe), dt)
-    checked = _check(model, found, convention, built, sample_shape, inputs, dt)
-    return {name: module for name, module in found.items() if name in built.nodes}, convention, built, checked
+    return found, convention, built
 
 
 def _check_request(
@@ -156,20 +161,18 @@ def _located(spec: str) -> Iterator[None]:
 
 
 def _check(
+    graph: Any,
     model: Any,
     found: dict[str, Any],
     convention: Any,
-    built: Any,
     sample_shape: tuple[int, ...],
     inputs: NDArray[Any] | None,
-    dt: float,
 ) -> tuple[str, ...]:
-    """Replay the graph on a few samples and compare; returns findings."""
-    import torch
+    """Read the graph back, run it beside the model on a few samples, and compare every spike; returns findings.
 
-    from neurodeploy.exporters.convention import run_model
-    from neurodeploy.exporters.replay import check_graph
-
+    Raises:
+        DeployError: the graph does not compute what the model does.
+    """
     if inputs is not None:
         x = np.asarray(inputs[:, :_CHECK_SAMPLES])
     else:
@@ -178,9 +181,23 @@ def _check(
         x = (rng.random((n_steps, _CHECK_SAMPLES, *sample_shape)) < 0.5).astype(np.float32)
         if convention.form == "static":
             x[1:] = x[0]
-    tensor = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    calls = run_model(model, found, convention, tensor)
-    return check_graph(built.nodes, built.edges, calls, tensor, dt)
+    network, _, _ = read_network(graph)
+    data = {next(iter(network.inputs)): np.ascontiguousarray(x, dtype=np.float32)}
+    trained = _record(model, found, convention, x, {}, ("spikes",))
+    reference = Reference().run(network, data, RunOptions())
+    equality = reference_equals(network, data, reference, trained)
+    if equality["status"] == "fail":
+        first = equality["first_difference"]
+        raise DeployError(
+            f"the graph does not compute what the model does: spikes of {first['node']!r} differ from step"
+            f" {first['t']} on",
+            where=first["node"],
+            fix="forward does something between its modules that cannot be followed; write it with the"
+            " supported modules.",
+        )
+    silent = [name for name in reference.nodes if not reference.spikes(name).any()]
+    summary = f"check: {equality['reason']} of {len(x)} steps"
+    return (summary, *(f"check: {name} never fired in it" for name in silent))
 
 
 def _graph(built: Any, dt: float, versions: dict[str, str]) -> Any:
@@ -193,7 +210,8 @@ def _graph(built: Any, dt: float, versions: dict[str, str]) -> Any:
         "framework": versions,
         "outputs": list(built.outputs),
     }
-    # NIR's own type check infers wrong shapes for kernels that are not square and for groups; the replay checked ours.
+    # NIR's own type check infers wrong shapes for kernels that are not square and for groups; ours are checked against
+    # the model.
     return nir.NIRGraph(built.nodes, list(built.edges), metadata={METADATA_KEY: to_json(metadata)}, type_check=False)
 
 

@@ -40,9 +40,15 @@ DIALECTS = {
     "snntorch": Settings(dt=1e-4, gain="unit", reset_delay=True),
     "nir": Settings(reset="value", reset_drops_input=False),
 }
-"""Settings of each dialect. Source: snnTorch 1.0.0 ``snntorch/export_nir.py`` and ``_neurons``; NIR: forward Euler on the equations."""
+"""Settings of each dialect. Source: snnTorch 1.0.0 ``snntorch/export_nir.py`` and ``_neurons``; NIR: forward Euler on
+the equations."""
 
-CHOICES = {"decay": ("euler", "exp"), "gain": ("unit", "euler"), "spike": (">", ">="), "reset": ("subtract", "value", "none", "zero")}
+CHOICES = {
+    "decay": ("euler", "exp"),
+    "gain": ("unit", "euler"),
+    "spike": (">", ">="),
+    "reset": ("subtract", "value", "none", "zero"),
+}
 KEYS = tuple(field.name for field in fields(Settings))
 LATER_KEYS = ("max_spikes", "min_v_mem", "norm_input", "order", "output_delay")
 LATER_DIALECTS = ("norse", "sinabs", "rockpool", "spikingjelly", "spyx")
@@ -92,7 +98,9 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         rules = _apply(_apply(rules, of_graph, "--dialect"), of_node.get(node_name, {}), "--dialect")
         settings[node_name] = _complete(rules, graph, node_name, name)
     evidence += [f"{key}: {value} (--dialect)" for key, value in of_graph.items()]
-    evidence += [f"{node}: {key} = {value} (--dialect)" for node, said in of_node.items() for key, value in said.items()]
+    evidence += [
+        f"{node}: {key} = {value} (--dialect)" for node, said in of_node.items() for key, value in said.items()
+    ]
     return Dialect(name, settings, tuple(evidence))
 
 
@@ -119,10 +127,12 @@ def _complete(settings: Settings, graph: NirGraph, node: str, dialect: str) -> S
         raise DeployError(
             f"node {node!r} is read as {dialect}, and the file does not say its {' and '.join(asked)}",
             where=graph.where,
-            fix=f"Say it: --dialect {dialect},{','.join(example[key] for key in asked)} (reset is subtract, zero, value or none).",
+            fix=f"Say it: --dialect {dialect},{','.join(example[key] for key in asked)} (reset is subtract,"
+            " zero, value or none).",
         )
     if settings.reset_drops_input is None:
-        # snnTorch 1.0.0: Leaky keeps the input of the step in which a late reset acts; Synaptic, RLeaky and RSynaptic lose it.
+        # snnTorch 1.0.0: Leaky keeps the input of the step in which a late reset acts; Synaptic, RLeaky and RSynaptic
+        # lose it.
         stateful = graph.nodes[node].kind == "CubaLIF" or is_recurrent(graph, node)
         drops = settings.reset == "value" and settings.reset_delay and stateful
         settings = replace(settings, reset_drops_input=drops)
@@ -143,7 +153,9 @@ def _parse_option(
     for item in items:
         left, equals, value = item.partition("=")
         if not equals:
-            raise DeployError(f"{item!r} is no key=value", where="--dialect", fix="Write NAME,key=value,NODE:key=value.")
+            raise DeployError(
+                f"{item!r} is no key=value", where="--dialect", fix="Write NAME,key=value,NODE:key=value."
+            )
         node, colon, key = left.rpartition(":")
         if colon and node not in set(neurons):
             raise DeployError(f"there is no neuron {node!r}", where="--dialect", fix=f"Neurons are {known(neurons)}.")
@@ -181,7 +193,9 @@ def _value(key: str, value: Any, where: str) -> Any:
     except (TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number) or (key == "dt" and number <= 0):
-        raise DeployError(f"{key} cannot be {value!r}", where=where, fix="It is a finite number; dt is above 0, in seconds.")
+        raise DeployError(
+            f"{key} cannot be {value!r}", where=where, fix="It is a finite number; dt is above 0, in seconds."
+        )
     return number
 
 
@@ -197,11 +211,13 @@ def _unknown_dialect(graph: NirGraph, neurons: dict[str, NirNode]) -> DeployErro
     hint = ""
     if neurons and all(_has_unit_gain(node) for node in neurons.values()):
         hint = (
-            " Every neuron has r = tau / 1e-4 s: as snnTorch's exporter writes it, or SpikingJelly's without decay_input;"
+            " Every neuron has r = tau / 1e-4 s: as snnTorch's exporter writes it, or SpikingJelly's without"
+            " decay_input;"
             " the two differ in spike condition and reset."
         )
     return DeployError(
-        f"the file does not say which framework trained the model, and NIR knows neither time step nor reset rule.{hint}",
+        "the file does not say which framework trained the model, and NIR knows neither time step nor reset"
+        f" rule.{hint}",
         where=graph.where,
         fix="Say it: --dialect snntorch,reset=zero (or reset=subtract), or --dialect nir,dt=1e-4 for forward Euler.",
     )

@@ -41,16 +41,19 @@ def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[N
 def lower(graph: NirGraph, dialect: Dialect) -> Network:
     """Return the network that the dialect computes.
 
-    Every chain of linear nodes between two neurons becomes one projection; where several edges meet in front of a linear node, each
-    becomes a projection of its own, and the bias stays with the first. A neuron's synapses onto itself take one step.
+    Every chain of linear nodes between two neurons becomes one projection; where several edges meet in front of a
+    linear node, each becomes a projection of its own, and the bias stays with the first. A neuron's synapses onto
+    itself take one step.
 
     Raises:
-        DeployError: a node does not fit what feeds it, a loop runs through several neurons, an output is not a neuron, or
-            neurons differ in their time step.
+        DeployError: a node does not fit what feeds it, a loop runs through several neurons, an output is not a
+            neuron, or neurons differ in their time step.
     """
     inputs = {name: _shape(node) for name, node in graph.nodes.items() if node.kind == "Input"}
     if not inputs:
-        raise DeployError("the graph has no Input node", where=graph.where, fix="Add one with the shape of one step's input.")
+        raise DeployError(
+            "the graph has no Input node", where=graph.where, fix="Add one with the shape of one step's input."
+        )
     shapes = dict(inputs)
     populations, projections = {}, []
     for name in _neurons_in_order(graph):
@@ -107,7 +110,9 @@ def _ways_into(graph: NirGraph, name: str, on_path: tuple[str, ...] = ()) -> lis
         node = graph.nodes[source]
         if source in on_path:
             raise DeployError(
-                f"linear nodes form a loop ({' -> '.join((*on_path, source))})", where=graph.where, fix="Remove an edge of it."
+                f"linear nodes form a loop ({' -> '.join((*on_path, source))})",
+                where=graph.where,
+                fix="Remove an edge of it.",
             )
         if node.kind == "Input" or node.kind in NEURONS:
             ways.append((source, ()))
@@ -136,14 +141,19 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
                 ) from error
         given.add(shape)
     if len(given) != 1:
-        raise DeployError(f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same.")
+        raise DeployError(
+            f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same."
+        )
     return given.pop()
 
 
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:
     """Return the neurons of one node, discretised as its settings say."""
-    assert settings.dt is not None and settings.reset is not None
-    values = {key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")}
+    assert settings.dt is not None
+    assert settings.reset is not None
+    values = {
+        key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")
+    }
     zeros = np.zeros(shape)
     tau_mem = values.get("tau_mem", values.get("tau", np.full(shape, np.inf)))
     decay_mem = _decay(tau_mem, settings)
@@ -177,7 +187,10 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
 
 
 def _decay(tau: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
-    """Return the factor that a state keeps in a step; a negative tau stands for a factor above 1, which frameworks clamp."""
+    """Return the factor that a state keeps in a step.
+
+    A negative tau stands for a factor above 1, which frameworks clamp.
+    """
     assert settings.dt is not None
     if settings.decay == "exp":
         return np.clip(np.exp(-settings.dt / tau), 0.0, 1.0)
@@ -200,7 +213,9 @@ def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.
         return np.broadcast_to(value, shape)
     except ValueError as error:
         raise DeployError(
-            f"{node.kind} has {key} of shape {value.shape}, its inputs give {shape}", where=place, fix="Make them the same."
+            f"{node.kind} has {key} of shape {value.shape}, its inputs give {shape}",
+            where=place,
+            fix="Make them the same.",
         ) from error
 
 
@@ -217,8 +232,8 @@ def _operation(node: NirNode, place: str) -> SynapseOp:
                 padding = _padding(params["padding"], kernel, stride, dilation)
                 return Conv2d(params["weight"], params["bias"], stride, padding, dilation, int(params["groups"]))
             case "SumPool2d" | "AvgPool2d":
-                pairs = [_pair(params[key]) for key in ("kernel_size", "stride", "padding")]
-                return Pool2d(*pairs, mean=node.kind == "AvgPool2d")
+                kernel, stride, padding = (_pair(params[key]) for key in ("kernel_size", "stride", "padding"))
+                return Pool2d(kernel, stride, padding, mean=node.kind == "AvgPool2d")
             case "Flatten":
                 return Flatten(int(params["start_dim"]), int(params["end_dim"]))
             case "Scale":
@@ -277,5 +292,7 @@ def _outputs(graph: NirGraph) -> tuple[str, ...]:
             if source not in found:
                 found.append(source)
     if not found:
-        raise DeployError("no neuron reaches an Output node", where=graph.where, fix="Connect the last neurons to an Output.")
+        raise DeployError(
+            "no neuron reaches an Output node", where=graph.where, fix="Connect the last neurons to an Output."
+        )
     return tuple(found)

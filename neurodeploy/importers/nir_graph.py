@@ -1,7 +1,8 @@
 """What a NIR file says: nodes, their parameters and edges, read without interpreting them.
 
-The file is HDF5: ``/version`` and ``/node`` with ``type``, ``nodes/<name>/...`` and ``edges`` (bytes, N x 2). It is read here rather than
-with ``nir.read``, whose shape inference refuses correct convolutions and whose errors name no node.
+The file is HDF5: ``/version`` and ``/node`` with ``type``, ``nodes/<name>/...`` and ``edges`` (bytes, N x 2). It is
+    read here rather than with ``nir.read``, whose shape inference refuses correct convolutions and whose errors name
+    no node.
 
 Source: NIR 1.0.8, ``nir/serialization.py``; Pedersen et al. 2024, doi:10.1038/s41467-024-52259-9.
 """
@@ -89,7 +90,9 @@ def read_graph(path: Path | str) -> NirGraph:
             version = _text(file["version"][()]) if "version" in file else "unknown"
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise DeployError(
-            f"this is not a NIR model: {error}", where=str(path), fix="Export it again; it may be truncated or of another kind."
+            f"this is not a NIR model: {error}",
+            where=str(path),
+            fix="Export it again; it may be truncated or of another kind.",
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return _graph(content, str(path), digest, version)
@@ -107,7 +110,9 @@ def _graph(content: dict[str, Any], where: str, digest: str, version: str) -> Ni
     try:
         pairs = [(_text(source), _text(target)) for source, target in content["edges"]]
     except (TypeError, ValueError) as error:
-        raise DeployError(f"edges are no list of pairs ({error})", where=where, fix="Export the model again.") from error
+        raise DeployError(
+            f"edges are no list of pairs ({error})", where=where, fix="Export the model again."
+        ) from error
     for source, target in pairs:
         for end in (source, target):
             if end not in nodes:
@@ -122,7 +127,9 @@ def _graph(content: dict[str, Any], where: str, digest: str, version: str) -> Ni
 def _node(name: str, content: Any, where: str) -> NirNode:
     place = f"{where}, node {name!r}"
     if "/" in name or name in RESERVED_NAMES:
-        raise DeployError(f"a node cannot be called {name!r}", where=where, fix=f"Rename it; no '/', and not {known(RESERVED_NAMES)}.")
+        raise DeployError(
+            f"a node cannot be called {name!r}", where=where, fix=f"Rename it; no '/', and not {known(RESERVED_NAMES)}."
+        )
     if not isinstance(content, dict) or "type" not in content:
         raise DeployError("the node has no type", where=place, fix="Export the model again.")
     kind = _text(content["type"])
@@ -153,7 +160,9 @@ def _check_numbers(kind: str, name: str, key: str, value: Any, place: str) -> No
         return
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise DeployError(f"{kind} {name!r} has {key} of type {array.dtype}", where=place, fix="Parameters are numbers.")
+        raise DeployError(
+            f"{kind} {name!r} has {key} of type {array.dtype}", where=place, fix="Parameters are numbers."
+        )
     bad = np.isnan(array) if key in _MAY_BE_INFINITE else ~np.isfinite(array)
     if bad.any():
         raise DeployError(

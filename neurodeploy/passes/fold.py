@@ -59,7 +59,8 @@ def fold(projection: Projection, source_shape: Shape) -> Folded:
         return Folded(conv.weight.astype(np.float64), bias, conv)
     if prod(source_shape) * bias.size > MAX_DENSE:
         raise DeployError(
-            f"{projection.name} is a chain of {', '.join(type(op).__name__ for op in ops)} that would become a matrix of"
+            f"{projection.name} is a chain of {', '.join(type(op).__name__ for op in ops)} that would become"
+            " a matrix of"
             f" {bias.size} x {prod(source_shape)} synapses",
             where=projection.name,
             fix="Put a neuron between the operations, or use a strided convolution instead of pooling.",

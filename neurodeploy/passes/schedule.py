@@ -12,9 +12,9 @@ CONNECTION_STEPS = 1
 def schedule(network: Network, delay_max: int) -> tuple[dict[str, int], dict[Projection, int]]:
     """Return each population's latency and each projection's hardware delay.
 
-    A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on row ``r + delay`` of ``target``, so
-    ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest paths under these
-    constraints; where paths of unequal length meet, the shorter one gets the difference as a delay.
+    A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on row ``r + delay`` of
+    ``target``, so ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest
+    paths under these constraints; where paths of unequal length meet, the shorter one gets the difference as a delay.
 
     Args:
         network: any network.

@@ -1,7 +1,8 @@
 """Initial codes: registers that are at the model's initial state when a deep layer's first input arrives.
 
-A population at latency L takes L steps of decay and bias before its row 0. The integer step is run backwards L times from the
-state that row 0 must start from; where that state cannot be reached without a spike, or within the register, the nearest one is taken.
+A population at latency L takes L steps of decay and bias before its row 0. The integer step is run backwards L times
+from the state that row 0 must start from; where that state cannot be reached without a spike, or within the register,
+the nearest one is taken.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class InitialCodes:
     v_error: Ints
 
 
-def initial_codes(du: Ints, dv: Ints, threshold_code: Ints, bias: Ints, goal: tuple[Ints, Ints], latency: int) -> InitialCodes:
+def initial_codes(
+    du: Ints, dv: Ints, threshold_code: Ints, bias: Ints, goal: tuple[Ints, Ints], latency: int
+) -> InitialCodes:
     """Return the registers from which ``latency`` steps without input lead to ``goal``.
 
     Args:
@@ -53,4 +56,5 @@ def _undo(state: Ints, code: Ints) -> Ints:
     keep = 2**DECAY_BITS - code
     size = -((-np.abs(state) << DECAY_BITS) // np.maximum(keep, 1))
     size = np.where(keep == 0, 0, size)
-    return np.sign(state) * np.minimum(size, STATE_LIMIT - 1)
+    undone: Ints = np.sign(state) * np.minimum(size, STATE_LIMIT - 1)
+    return undone

@@ -1,7 +1,7 @@
 """The target's neuron for a float population: what it can do, and the float parameters it is given.
 
-The chip computes ``u' = keep_u * u + input``, ``v' = keep_v * v + u' + bias``, fires at ``v' > threshold`` and sets v to 0. Here a
-population is brought into that form in float, exactly where it can be, before anything is rounded.
+The chip computes ``u' = keep_u * u + input``, ``v' = keep_v * v + u' + bias``, fires at ``v' > threshold`` and sets v
+to 0. Here a population is brought into that form in float, exactly where it can be, before anything is rounded.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class ChipNeuron:
 def chip_neuron(population: Population, synapse_bias: Floats, target: Target) -> ChipNeuron:
     """Return a population in the chip's form.
 
-    A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a constant
-    c / (1 - a) on v, and a current that starts at -c / (1 - a) instead of 0.
+    A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
+    constant c / (1 - a) on v, and a current that starts at -c / (1 - a) instead of 0.
 
     Args:
         population: the float neurons.
@@ -69,7 +69,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target) ->
     threshold = population.threshold.astype(np.float64).ravel() - v_reset
     if (threshold <= 0).any():
         raise DeployError(
-            f"{int((threshold <= 0).sum())} neurons of {population.name!r} have a threshold that is not above their reset",
+            f"{int((threshold <= 0).sum())} neurons of {population.name!r} have a threshold that is not above"
+            " their reset",
             where=f"node {population.name!r}",
             fix="Such neurons fire in every step or never; train or export them again.",
         )
@@ -99,14 +100,18 @@ def _check_rule(population: Population, target: Target) -> None:
         )
     if rule.reset_drops_input:
         raise DeployError(
-            f"{population.name!r} loses the input of the step after each spike (snnTorch's late reset to zero in a node with"
+            f"{population.name!r} loses the input of the step after each spike (snnTorch's late reset to zero"
+            " in a node with"
             f" synaptic current or recurrence), and {target.title} keeps it",
             where=place,
-            fix="Train with a reset in the same step (snnTorch: reset_delay=False; not RSynaptic, whose 1.0.0 ignores it).",
+            fix="Train with a reset in the same step (snnTorch: reset_delay=False; not RSynaptic, whose 1.0.0"
+            " ignores it).",
         )
     if rule.spike != target.neuron.spike.value:
         raise DeployError(
-            f"{population.name!r} fires at v {rule.spike} threshold, {target.title} at v {target.neuron.spike.value} threshold",
+            f"{population.name!r} fires at v {rule.spike} threshold, {target.title} at v"
+            f" {target.neuron.spike.value} threshold",
             where=place,
-            fix=f"If no potential ever meets its threshold exactly, say --dialect ...,spike={target.neuron.spike.value}.",
+            fix="If no potential ever meets its threshold exactly, say --dialect"
+            f" ...,spike={target.neuron.spike.value}.",
         )

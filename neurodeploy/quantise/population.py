@@ -1,12 +1,14 @@
 """One population and its synapses as integer codes: scale, weights, threshold, decays, bias and initial registers.
 
-All that flows into a population shares one unit: ``K`` weight codes per volt, so that ``unit = K << 6`` register units are one volt. K is
-the largest at which weights fill their codes and, as a power of two above that, nothing can leave its register.
+All that flows into a population shares one unit: ``K`` weight codes per volt, so that ``unit = K << 6`` register
+    units are one volt. K is the largest at which weights fill their codes and, as a power of two above that, nothing
+    can leave its register.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +48,12 @@ class Coded:
 
 
 def quantise_population(
-    population: Population, neuron: ChipNeuron, synapses: tuple[Synapses, ...], latency: int, formats: dict[str, int], bits: int
+    population: Population,
+    neuron: ChipNeuron,
+    synapses: tuple[Synapses, ...],
+    latency: int,
+    formats: dict[str, int],
+    bits: int,
 ) -> Coded:
     """Quantise a population and the synapses into it, from their values alone.
 
@@ -86,11 +93,14 @@ def _swing(synapses: tuple[Synapses, ...]) -> tuple[float, float]:
     return low, high
 
 
-def _unit_exponent(base: float, neuron: ChipNeuron, swing: tuple[float, float], formats: dict[str, int], name: str) -> int:
-    """Return the power of two by which the unit exceeds the weights' own, so that precision is used and nothing overflows.
+def _unit_exponent(
+    base: float, neuron: ChipNeuron, swing: tuple[float, float], formats: dict[str, int], name: str
+) -> int:
+    """Return the power of two by which the unit exceeds the weights' own.
 
-    Four limits count: the threshold's width, the bias's width, u and a rising v in the worst case, and a falling v in the worst
-    case. The last one gives way where it would leave the threshold coarse: a v that low only saturates.
+    It is as large as it can be, so that precision is used, while nothing overflows. Four limits count: the threshold's
+    width, the bias's width, u and a rising v in the worst case, and a falling v in the worst case. The last one gives
+    way where it would leave the threshold coarse: a v that low only saturates.
     """
     bits = np.log2
     threshold = float(neuron.threshold.max())
@@ -128,7 +138,7 @@ def _code_projection(
     over = np.log2(weights_per_volt / filling) if np.isfinite(filling) else 0.0
     exponent = int(np.clip(np.ceil(over - 1e-9), 0, formats["weight_exponent_max"]))
     scale = weights_per_volt / 2.0**exponent
-    geometry = {}
+    geometry: dict[str, Any] = {}
     if s.folded.conv is not None:
         conv = s.folded.conv
         geometry = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation, "groups": conv.groups}
@@ -165,8 +175,10 @@ def _code_population(
     if missed.any():
         worst = float(np.max(np.abs(initial.v_error) / (threshold << ALIGN_BITS)))
         warnings.append(
-            f"{population.name}: {int(missed.sum())} of {population.size} neurons do not start as the model does: bias acts {latency}"
-            f" steps before the first input and no initial code makes up for it (worst {worst:.2g} of the threshold)"
+            f"{population.name}: {int(missed.sum())} of {population.size} neurons do not start as the model"
+            " does: bias acts"
+            f" {latency} steps before the first input and no initial code makes up for it"
+            f" (worst {worst:.2g} of the threshold)"
         )
     coded = CodedPopulation(
         population.name,
@@ -209,10 +221,12 @@ def _overflow_warnings(population: CodedPopulation, projections: tuple[CodedProj
     warnings = []
     if (wraps := int((current >= STATE_LIMIT).sum())) > 0:
         warnings.append(
-            f"{population.name}: u of {wraps} of {population.size} neurons can wrap if enough inputs fire at once; wraps are counted in each run"
+            f"{population.name}: u of {wraps} of {population.size} neurons can wrap if enough inputs fire at once;"
+            " wraps are counted in each run"
         )
     if (clips := int((fall <= -STATE_LIMIT).sum())) > 0:
         warnings.append(
-            f"{population.name}: v of {clips} of {population.size} neurons can saturate far below the threshold under lasting inhibition; counted in each run"
+            f"{population.name}: v of {clips} of {population.size} neurons can saturate far below the threshold under"
+            " lasting inhibition; counted in each run"
         )
     return warnings

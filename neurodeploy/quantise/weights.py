@@ -1,7 +1,7 @@
 """Weights as integer codes: sign mode, step, range and rounding of a Loihi synapse.
 
-Source: lava-nc 0.10.0, ``lava/magma/core/process/connection.py`` and ``lava/utils/weightutils.py``: mixed weights lie in [-256, 255] and
-lose their lowest ``8 - bits + 1`` bits, excitatory ones lie in [0, 255] and lose ``8 - bits``.
+Source: lava-nc 0.10.0, ``lava/magma/core/process/connection.py`` and ``lava/utils/weightutils.py``: mixed weights lie
+    in [-256, 255] and lose their lowest ``8 - bits + 1`` bits, excitatory ones lie in [0, 255] and lose ``8 - bits``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def weight_range(weight: NDArray[np.float64], bits: int, where: str) -> WeightRa
     """
     if weight.min(initial=0.0) < 0 < weight.max(initial=0.0):
         if bits < 2:
-            raise DeployError("weights of both signs need at least 2 bits", where=where, fix="Use --weight-bits 2 or more.")
+            raise DeployError(
+                "weights of both signs need at least 2 bits", where=where, fix="Use --weight-bits 2 or more."
+            )
         step = 2 ** (FULL_BITS - bits + 1)
         return WeightRange("mixed", step, -256, 256 - step)
     step = 2 ** (FULL_BITS - bits)
@@ -57,9 +59,10 @@ def filling_scale(weight: NDArray[np.float64], codes: WeightRange) -> float:
 
 
 def quantise_weights(weight: NDArray[np.float64], scale: float, codes: WeightRange) -> NDArray[np.int16]:
-    """Return weights as codes: ``weight * scale`` rounded to the nearest multiple of the step, and clipped to the range."""
+    """Return weights as codes: ``weight * scale`` to the nearest multiple of the step, clipped to the range."""
     steps = np.rint(weight * scale / codes.step)
-    return np.clip(steps * codes.step, codes.low, codes.high).astype(np.int16)
+    quantised: NDArray[np.int16] = np.clip(steps * codes.step, codes.low, codes.high).astype(np.int16)
+    return quantised
 
 
 def dequantise_weights(codes: NDArray[np.int16], scale: float) -> NDArray[np.float64]:

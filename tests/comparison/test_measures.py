@@ -28,7 +28,15 @@ def test_the_first_difference_is_the_earliest_row_then_the_first_node() -> None:
     late[2, 0, 1, 0] = 1
     found = first_difference(recording(a=zeros, b=zeros), recording(a=early, b=late), ("a", "b"))
     assert found is not None
-    assert (found.node, found.t, found.sample, found.unit, found.a, found.b, found.count) == ("a", 2, 1, (0, 1), 0, 1, 2)
+    assert (found.node, found.t, found.sample, found.unit, found.a, found.b, found.count) == (
+        "a",
+        2,
+        1,
+        (0, 1),
+        0,
+        1,
+        2,
+    )
     assert first_difference(recording(a=zeros), recording(a=zeros), ("a",)) is None
 
 

@@ -16,7 +16,9 @@ from tests.conftest import chain_edges, cuba, lif, save_nir
 
 
 @pytest.mark.parametrize("neuron", [lif, cuba])
-@pytest.mark.parametrize("rules", [{"reset": "zero"}, {"reset": "subtract"}, {"reset": "subtract", "reset_delay": False}])
+@pytest.mark.parametrize(
+    "rules", [{"reset": "zero"}, {"reset": "subtract"}, {"reset": "subtract", "reset_delay": False}]
+)
 @pytest.mark.parametrize(("off", "expected"), [(0.0, True), (1e-6, True), (2e-3, False), (-2e-3, False)])
 def test_only_a_potential_within_rounding_of_the_threshold_is_a_tie(
     tmp_path: Path, neuron: object, rules: dict[str, object], off: float, expected: bool

@@ -63,7 +63,9 @@ def test_nir_is_forward_euler(tmp_path: Path) -> None:
         "lif": nir.LIF(tau=tau * ones, r=r * ones, v_leak=leak * ones, v_threshold=ones, v_reset=0.1 * ones),
         "output": OUTPUT,
     }
-    network, _, _ = read_network(save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "lif", "output"), None), "nir,dt=1e-3")
+    network, _, _ = read_network(
+        save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "lif", "output"), None), "nir,dt=1e-3"
+    )
     x = np.full((300, 1, 2), 0.6, np.float32)
     recording = Reference().run(network, {"input": x}, RunOptions(record=("spikes", "v")))
     v, spiked = 0.0, []

@@ -86,7 +86,11 @@ def test_a_file_without_v_reset_is_read(fc_model: Path) -> None:
 
 @pytest.mark.parametrize("name", ["counters", "meta"])
 def test_reserved_node_names_are_refused(tmp_path: Path, name: str) -> None:
-    nodes = {"input": nir.Input({"input": np.array([2])}), name: lif((2,)), "output": nir.Output({"output": np.array([2])})}
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        name: lif((2,)),
+        "output": nir.Output({"output": np.array([2])}),
+    }
     path = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", name, "output"), ZERO)
     with pytest.raises(DeployError, match=f"a node cannot be called '{name}'"):
         read_graph(path)
@@ -96,5 +100,7 @@ def test_a_graph_in_memory_reads_as_its_file(fc_model: Path) -> None:
     from_file, in_memory = read_graph(fc_model), graph_from_nir(nir.read(fc_model, type_check=False))
     assert from_file.edges == in_memory.edges
     assert from_file.metadata == in_memory.metadata
-    assert {n: node.kind for n, node in from_file.nodes.items()} == {n: node.kind for n, node in in_memory.nodes.items()}
+    assert {n: node.kind for n, node in from_file.nodes.items()} == {
+        n: node.kind for n, node in in_memory.nodes.items()
+    }
     np.testing.assert_array_equal(from_file.nodes["fc1"].params["weight"], in_memory.nodes["fc1"].params["weight"])

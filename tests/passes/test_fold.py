@@ -22,6 +22,11 @@ def weights(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape).astype(np.float32)
 
 
+POOL = Pool2d((2, 2), (2, 2))
+OVERLAPPING = Pool2d((3, 3), (2, 2), (1, 1), mean=True)
+PADDED = Conv2d(weights(4, 2, 3, 3), None, (1, 1), (1, 1))
+DILATED = Conv2d(weights(2, 1, 2, 2), None, (1, 1), (0, 0), (2, 2))
+
 CHAINS: dict[str, tuple[tuple[int, ...], tuple[SynapseOp, ...], bool]] = {
     "linear": ((6,), (Linear(weights(4, 6), weights(4)),), False),
     "linear on an image": ((2, 3, 4), (Flatten(), Linear(weights(5, 24))), False),
@@ -29,12 +34,12 @@ CHAINS: dict[str, tuple[tuple[int, ...], tuple[SynapseOp, ...], bool]] = {
     "linear over the last axis": ((3, 4), (Linear(weights(2, 4), weights(2)),), False),
     "scale": ((2, 3, 3), (Scale(weights(2, 3, 3)),), False),
     "convolution": ((4, 7, 6), (Conv2d(weights(6, 2, 3, 2), weights(6), (2, 1), (1, 0), (1, 2), 2),), True),
-    "convolution and pool": ((2, 8, 8), (Conv2d(weights(4, 2, 3, 3), None, (1, 1), (1, 1)), Pool2d((2, 2), (2, 2), mean=True)), True),
-    "pool and convolution": ((2, 8, 8), (Pool2d((2, 2), (2, 2)), Conv2d(weights(4, 1, 3, 3), weights(4), groups=2)), True),
-    "pool and padded convolution": ((2, 8, 8), (Pool2d((2, 2), (2, 2)), Conv2d(weights(4, 2, 3, 3), None, (1, 1), (1, 1))), False),
+    "convolution and pool": ((2, 8, 8), (PADDED, Pool2d((2, 2), (2, 2), mean=True)), True),
+    "pool and convolution": ((2, 8, 8), (POOL, Conv2d(weights(4, 1, 3, 3), weights(4), groups=2)), True),
+    "pool and padded convolution": ((2, 8, 8), (POOL, PADDED), False),
     "uneven pool and convolution": ((1, 9, 7), (Pool2d((2, 2), (2, 2), mean=True), Conv2d(weights(2, 1, 2, 2)),), True),
-    "overlapping padded pool": ((2, 6, 6), (Pool2d((3, 3), (2, 2), (1, 1), mean=True), Flatten(), Linear(weights(3, 18))), False),
-    "dilated convolution and pool": ((1, 9, 9), (Conv2d(weights(2, 1, 2, 2), None, (1, 1), (0, 0), (2, 2)), Pool2d((2, 2), (2, 2))), False),
+    "overlapping padded pool": ((2, 6, 6), (OVERLAPPING, Flatten(), Linear(weights(3, 18))), False),
+    "dilated convolution and pool": ((1, 9, 9), (DILATED, POOL), False),
 }  # fmt: skip
 
 
@@ -61,11 +66,15 @@ def test_a_gain_of_its_own_for_each_neuron_turns_a_convolution_into_a_matrix() -
     assert folded.conv is None
     x = RNG.normal(0, 1, (2, *shape))
     expected = apply(ops[0], x) * gain
-    np.testing.assert_allclose((x.reshape(2, -1) @ folded.weight.T).reshape(expected.shape) + folded.bias, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        (x.reshape(2, -1) @ folded.weight.T).reshape(expected.shape) + folded.bias, expected, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_matrix_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     shape, ops, _ = CHAINS["pool and padded convolution"]
     monkeypatch.setattr(fold_module, "MAX_DENSE", prod(shape))
-    with pytest.raises(DeployError, match=r"in -> out is a chain of Pool2d, Conv2d that would become a matrix of 64 x 128"):
+    with pytest.raises(
+        DeployError, match=r"in -> out is a chain of Pool2d, Conv2d that would become a matrix of 64 x 128"
+    ):
         fold(Projection("in", "out", ops), shape)

@@ -16,7 +16,9 @@ def network(*edges: tuple[str, str, int]) -> Network:
     names = sorted({name for source, target, _ in edges for name in (source, target)} - {"in"})
     populations = tuple(Population(n, (1,), NeuronRule(), decay_mem=0.5, threshold=1.0) for n in names)
     one = (Linear(np.ones((1, 1), np.float32)),)
-    return Network({"in": (1,)}, populations, tuple(Projection(a, b, one, d) for a, b, d in edges), (names[-1],), 1.0, "nir")
+    return Network(
+        {"in": (1,)}, populations, tuple(Projection(a, b, one, d) for a, b, d in edges), (names[-1],), 1.0, "nir"
+    )
 
 
 def delays(net: Network, most: int = 62) -> tuple[dict[str, int], dict[str, int]]:

@@ -46,7 +46,9 @@ def test_a_weight_comes_back_within_half_a_step(weight: np.ndarray, bits: int) -
         ([0.5, 1.0], 1, ("excitatory", 128, 0, 128)),
     ],
 )
-def test_the_sign_mode_follows_the_signs_that_occur(weight: list[float], bits: int, expected: tuple[str, int, int, int]) -> None:
+def test_the_sign_mode_follows_the_signs_that_occur(
+    weight: list[float], bits: int, expected: tuple[str, int, int, int]
+) -> None:
     found = weight_range(np.array(weight), bits, "w")
     assert (found.sign_mode, found.step, found.low, found.high) == expected
 
@@ -56,7 +58,9 @@ def test_one_bit_for_both_signs_is_refused() -> None:
         weight_range(np.array([-1.0, 1.0]), 1, "w")
 
 
-def advance(u: np.ndarray, v: np.ndarray, codes: tuple[int, int, int, int], steps: int) -> tuple[np.ndarray, np.ndarray, bool]:
+def advance(
+    u: np.ndarray, v: np.ndarray, codes: tuple[int, int, int, int], steps: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """Take steps without input; tell whether the neuron fires on the way."""
     du, dv, threshold, bias = codes
     fires = False
@@ -67,8 +71,12 @@ def advance(u: np.ndarray, v: np.ndarray, codes: tuple[int, int, int, int], step
     return u, v, fires
 
 
-@given(st.integers(0, 4095), st.integers(0, 3500), st.integers(-20000, 60000), st.integers(-1000, 1000), st.integers(0, 4))
-def test_initial_codes_never_fire_and_report_what_they_miss(du: int, dv: int, bias: int, goal: int, latency: int) -> None:
+@given(
+    st.integers(0, 4095), st.integers(0, 3500), st.integers(-20000, 60000), st.integers(-1000, 1000), st.integers(0, 4)
+)
+def test_initial_codes_never_fire_and_report_what_they_miss(
+    du: int, dv: int, bias: int, goal: int, latency: int
+) -> None:
     threshold = 2000
     arrays = [np.array([x], np.int64) for x in (du, dv, threshold, bias)]
     found = initial_codes(*arrays, (np.zeros(1, np.int64), np.array([goal])), latency)
@@ -78,7 +86,9 @@ def test_initial_codes_never_fire_and_report_what_they_miss(du: int, dv: int, bi
 
 
 @given(st.integers(0, 2000), st.integers(0, 3000), st.integers(0, 30000), st.integers(-5000, 5000), st.integers(1, 3))
-def test_initial_codes_meet_the_goal_where_the_bias_excites(du: int, dv: int, bias: int, goal_u: int, latency: int) -> None:
+def test_initial_codes_meet_the_goal_where_the_bias_excites(
+    du: int, dv: int, bias: int, goal_u: int, latency: int
+) -> None:
     arrays = [np.array([x], np.int64) for x in (du, dv, 2000, bias)]
     found = initial_codes(*arrays, (np.array([goal_u]), np.zeros(1, np.int64)), latency)
     u, v, _ = advance(found.u, found.v, (du, dv, 2000, bias), latency)

@@ -37,7 +37,8 @@ class Emulator:
             options: what to record, and in which arithmetic.
 
         Returns:
-            Spikes uint8, u and v int32, counters int64 ``[T, B, nodes]`` (see ``twin.COUNTERS``) in the rows of each node.
+            Spikes uint8, u and v int32, counters int64 ``[T, B, nodes]`` (see ``twin.COUNTERS``) in the rows of each
+            node.
 
         Raises:
             DeployError: inputs do not fit or are no spikes, or a name is unknown.
@@ -53,12 +54,19 @@ class Emulator:
         populations = list(subject.latency)
         cut = {
             key: np.stack(
-                [model_rows(values[..., i], subject.latency[p], n_steps, options.raw_time) for i, p in enumerate(populations)], -1
+                [
+                    model_rows(values[..., i], subject.latency[p], n_steps, options.raw_time)
+                    for i, p in enumerate(populations)
+                ],
+                -1,
             )
             for key, values in counters.items()
         }
         nodes = {
-            name: {key: model_rows(values, subject.latency[name], n_steps, options.raw_time) for key, values in observed.items()}
+            name: {
+                key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
+                for key, values in observed.items()
+            }
             for name, observed in arrays.items()
         }
         meta = {
@@ -83,7 +91,13 @@ class _Run:
     def __init__(
         self, program: Program, layout: Layout, arithmetic: Arithmetic, names: tuple[str, ...], options: RunOptions
     ) -> None:
-        self.program, self.layout, self.arithmetic, self.names, self.options = program, layout, arithmetic, names, options
+        self.program, self.layout, self.arithmetic, self.names, self.options = (
+            program,
+            layout,
+            arithmetic,
+            names,
+            options,
+        )
         self.columns: dict[str, int] = {}
         self.width = 0
         self.record = np.full(int(layout.tables.offset[-1]), -1, np.int64)
@@ -103,7 +117,8 @@ class _Run:
         wanted = self.options.record
         nodes: dict[str, dict[str, NDArray[Any]]] = {
             name: {
-                key: np.empty((rows, n_samples, *shapes[name]), np.uint8 if key == "spikes" else np.int32) for key in wanted
+                key: np.empty((rows, n_samples, *shapes[name]), np.uint8 if key == "spikes" else np.int32)
+                for key in wanted
             }
             for name in self.names
         }
@@ -122,12 +137,17 @@ class _Run:
         return nodes, {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)}
 
     def _one_sample(
-        self, sample: int, x: NDArray[np.uint8], rows: int, nodes: dict[str, dict[str, NDArray[Any]]], counters: NDArray[np.int64]
+        self,
+        sample: int,
+        x: NDArray[np.uint8],
+        rows: int,
+        nodes: dict[str, dict[str, NDArray[Any]]],
+        counters: NDArray[np.int64],
     ) -> None:
         from neurodeploy.backends.emulator.kernels import run_sample
 
         width = {key: self.width if key in self.options.record else 0 for key in ("v", "u")}
-        outputs = {
+        outputs: dict[str, NDArray[Any]] = {
             "spikes": np.zeros((rows, self.width), np.uint8),
             "v": np.zeros((rows, width["v"]), np.int32),
             "u": np.zeros((rows, width["u"]), np.int32),

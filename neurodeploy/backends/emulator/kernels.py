@@ -68,7 +68,8 @@ def deliver_conv(active, n_active, weight, start, g, total):  # type: ignore[no-
 def update_neurons(codes, first, u, v, a, wraps_once, fired, count):  # type: ignore[no-untyped-def]
     """Take one step of a population; return how many fired, their places in ``fired``.
 
-    codes: the tables' rows, of all neurons. first: the population's first neuron. u, v, a: int32 views of the population.
+    codes: the tables' rows, of all neurons. first: the population's first neuron. u, v, a: int32 views of the
+        population.
     count: int64 (5,), added to.
     """
     n_fired = 0
@@ -106,7 +107,9 @@ def update_neurons(codes, first, u, v, a, wraps_once, fired, count):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def run_sample(tables, x, n_rows, wraps_once, record, spikes_out, v_out, u_out, counters):  # type: ignore[no-untyped-def]
+def run_sample(  # type: ignore[no-untyped-def]  # noqa: C901 - the whole step stands in one place
+    tables, x, n_rows, wraps_once, record, spikes_out, v_out, u_out, counters
+):
     """Run one sample.
 
     tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs). n_rows: hardware steps.
@@ -137,7 +140,9 @@ def run_sample(tables, x, n_rows, wraps_once, record, spikes_out, v_out, u_out, 
                 if t < row[DELAY]:
                     continue
                 slot, source = (t - row[DELAY]) % (max_delay + 1), row[SOURCE]
-                count[SYNOPS] += _deliver(row, active[slot, offset[source] :], n_active[slot, source], weight, total, part)
+                count[SYNOPS] += _deliver(
+                    row, active[slot, offset[source] :], n_active[slot, source], weight, total, part
+                )
             n_active[now, node] = update_neurons(
                 codes, first, u[first:last], v[first:last], total[:size], wraps_once, active[now, first:last], count
             )
@@ -153,7 +158,7 @@ def run_sample(tables, x, n_rows, wraps_once, record, spikes_out, v_out, u_out, 
 
 @njit(cache=True, nogil=True)
 def _deliver(row, active, n_active, weight, total, part):  # type: ignore[no-untyped-def]
-    """Add what one projection delivers to ``total``, shifted by its exponent; return how many weights were delivered."""
+    """Add what one projection delivers, shifted by its exponent, to ``total``; return how many weights that were."""
     exponent = row[EXPONENT]
     into = total if exponent == 0 else part
     if exponent != 0:
@@ -187,5 +192,3 @@ def compiled() -> bool:
     """Tell whether the kernel has been compiled, or loaded from disk, in this process."""
     signatures: Any = run_sample.signatures
     return bool(signatures)
-
-

@@ -1,7 +1,7 @@
 """A program laid out for the kernel: flat integer tables instead of objects.
 
-Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side in memory; ``order``
-brings results back.
+Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side
+in memory; ``order`` brings results back.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Tables(NamedTuple):
 
     offset: int64 (nodes + 1,), first neuron of each node. projections: int64 (projections, columns), grouped by target.
     into: int64 (populations + 1,), first projection into each population.
-    weight: int16, all weights one after the other, source-major. codes: int32 (6, neurons): du + 1, dv, threshold << 6, bias,
-    u_init, v_init; inputs have zeros.
+    weight: int16, all weights one after the other, source-major. codes: int32 (6, neurons): du + 1, dv, threshold <<
+        6, bias, u_init, v_init; inputs have zeros.
     """
 
     n_inputs: int
@@ -65,7 +65,14 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     for index, population in enumerate(program.populations, start=len(program.inputs)):
         place = offset[index] + order[population.name]
         bias = population.bias_mantissa << population.bias_exponent
-        rows = (population.du + 1, population.dv, population.threshold_code << ALIGN_BITS, bias, population.u_init, population.v_init)
+        rows = (
+            population.du + 1,
+            population.dv,
+            population.threshold_code << ALIGN_BITS,
+            bias,
+            population.u_init,
+            population.v_init,
+        )
         for row, values in enumerate(rows):
             codes[row, place] = values
     ranked = sorted(program.projections, key=lambda p: names.index(p.target))
@@ -117,14 +124,27 @@ def _conv_source_major(p: CodedProjection, weight: NDArray[np.int16]) -> NDArray
     return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1)).ravel()
 
 
-def _row(p: CodedProjection, names: list[str], shapes: dict[str, Shape], start: int, arithmetic: Arithmetic) -> list[int]:
+def _row(
+    p: CodedProjection, names: list[str], shapes: dict[str, Shape], start: int, arithmetic: Arithmetic
+) -> list[int]:
     exponent = p.exponent if p.exponent > 0 or arithmetic.shifts_sum else 0
-    head = [names.index(p.source), names.index(p.target), start, exponent, p.delay, int(p.is_conv), prod(shapes[p.target])]
+    head = [
+        names.index(p.source),
+        names.index(p.target),
+        start,
+        exponent,
+        p.delay,
+        int(p.is_conv),
+        prod(shapes[p.target]),
+    ]
     return head + _geometry(p, shapes)
 
 
 def _geometry(p: CodedProjection, shapes: dict[str, Shape]) -> list[int]:
-    """Return c_in, w_in, h_out, w_out, c_out / groups, c_in / groups, c_out, kernel, stride, padding and dilation; zeros if dense."""
+    """Return a convolution's columns, zeros for dense synapses.
+
+    They are c_in, w_in, h_out, w_out, c_out / groups, c_in / groups, c_out, kernel, stride, padding and dilation.
+    """
     if not p.is_conv:
         return [0] * 15
     assert p.stride and p.padding is not None and p.dilation and p.groups

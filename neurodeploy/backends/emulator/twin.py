@@ -18,8 +18,8 @@ from neurodeploy.program import CodedPopulation, CodedProjection, Program
 Ints = NDArray[np.int64]
 
 COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips")
-"""Events counted for each population and step: spikes fired, weights delivered (stored zeros too), neurons with any state, input or
-bias to work on, currents that left their register and were wrapped, potentials that were clipped."""
+"""Events counted for each population and step: spikes fired, weights delivered (stored zeros too), neurons with any
+state, input or bias to work on, currents that left their register and were wrapped, potentials that were clipped."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,8 +41,10 @@ def wrap(u: Ints, arithmetic: Arithmetic) -> Ints:
     """Return u brought back into (-2**23, 2**23]: by one turn only (Lava), or by as many as it takes (the chip)."""
     turn = 2 * STATE_LIMIT
     if arithmetic.wraps_once:
-        return u - turn * (u > STATE_LIMIT) + turn * (u <= -STATE_LIMIT)
-    return (u + STATE_LIMIT - 1) % turn - STATE_LIMIT + 1
+        wrapped: Ints = u - turn * (u > STATE_LIMIT) + turn * (u <= -STATE_LIMIT)
+    else:
+        wrapped = (u + STATE_LIMIT - 1) % turn - STATE_LIMIT + 1
+    return wrapped
 
 
 def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) -> Ints:
@@ -59,10 +61,8 @@ def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) 
     weight = projection.weight.astype(np.int64)
     if projection.exponent < 0 and not arithmetic.shifts_sum:
         weight = weight >> -projection.exponent
-    if projection.is_conv:
-        total = _correlate(projection, weight, spikes)
-    else:
-        total = spikes.reshape(len(spikes), -1) @ weight.T
+    flat = spikes.reshape(len(spikes), -1)
+    total = _correlate(projection, weight, spikes) if projection.is_conv else flat @ weight.T
     if projection.exponent < 0:
         return total >> -projection.exponent if arithmetic.shifts_sum else total
     return total << projection.exponent
@@ -128,8 +128,10 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
 def delivered(projection: CodedProjection, spikes: Ints) -> Ints:
     """Return how many weights spikes ``[B, *source shape]`` deliver, stored zeros counted; int64 ``[B]``."""
     if not projection.is_conv:
-        return spikes.reshape(len(spikes), -1).sum(axis=1) * len(projection.weight)
-    return _correlate(projection, np.ones_like(projection.weight, dtype=np.int64), spikes).sum(axis=1)
+        counts: Ints = spikes.reshape(len(spikes), -1).sum(axis=1) * len(projection.weight)
+    else:
+        counts = _correlate(projection, np.ones_like(projection.weight, dtype=np.int64), spikes).sum(axis=1)
+    return counts
 
 
 def _correlate(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:

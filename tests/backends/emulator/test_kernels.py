@@ -53,9 +53,14 @@ def convolutions(draw: st.DrawFn, source: str, target: str) -> tuple[CodedProjec
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     groups, height, width = draw(st.integers(1, 2)), draw(st.integers(3, 6)), draw(st.integers(3, 6))
     c_in, c_out = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 3))
-    pairs = {key: (draw(st.integers(low, 2)), draw(st.integers(low, 2))) for key, low in (("stride", 1), ("padding", 0), ("dilation", 1))}
+    pairs = {
+        key: (draw(st.integers(low, 2)), draw(st.integers(low, 2)))
+        for key, low in (("stride", 1), ("padding", 0), ("dilation", 1))
+    }
     weight = rng.integers(-256, 256, (c_out, c_in // groups, draw(st.integers(1, 2)), draw(st.integers(1, 2))))
-    conv = CodedProjection(source, target, weight, draw(st.integers(0, 3)), 8, "mixed", draw(st.integers(1, 3)), **pairs, groups=groups)
+    conv = CodedProjection(
+        source, target, weight, draw(st.integers(0, 3)), 8, "mixed", draw(st.integers(1, 3)), **pairs, groups=groups
+    )
     return conv, (c_in, height, width), conv.output_shape((c_in, height, width))
 
 
@@ -75,10 +80,14 @@ def test_kernels_equal_the_twin(program: Program, seed: int, arithmetic: str) ->
     rng = np.random.default_rng(seed)
     x = (rng.random((12, 2, *program.inputs["in"])) < 0.4).astype(np.uint8)
     traces = twin.run(program, {"in": x.astype(np.int64)}, ARITHMETICS[arithmetic])
-    recording = Emulator().run(program, {"in": x}, RunOptions(record=("spikes", "u", "v"), arithmetic=arithmetic, raw_time=True))
+    recording = Emulator().run(
+        program, {"in": x}, RunOptions(record=("spikes", "u", "v"), arithmetic=arithmetic, raw_time=True)
+    )
     for name, observed in recording.nodes.items():
         for key, values in observed.items():
-            np.testing.assert_array_equal(values.reshape(12, 2, -1), getattr(traces, key)[name], err_msg=f"{name} {key}")
+            np.testing.assert_array_equal(
+                values.reshape(12, 2, -1), getattr(traces, key)[name], err_msg=f"{name} {key}"
+            )
     for key, values in recording.counters.items():
         np.testing.assert_array_equal(values, traces.counters[key], err_msg=key)
 
@@ -92,7 +101,9 @@ def test_the_chip_wraps_by_as_many_turns_as_it_takes(u: int) -> None:
     assert (wrapped - u) % 2**24 == 0
 
 
-@pytest.mark.parametrize(("u", "expected"), [(2**23, 2**23), (2**23 + 1, -(2**23) + 1), (-(2**23), 2**23), (3 * 2**23 + 1, 2**23 + 1)])
+@pytest.mark.parametrize(
+    ("u", "expected"), [(2**23, 2**23), (2**23 + 1, -(2**23) + 1), (-(2**23), 2**23), (3 * 2**23 + 1, 2**23 + 1)]
+)
 def test_lava_wraps_by_one_turn_only(u: int, expected: int) -> None:
     assert int(twin.wrap(np.array([u]), ARITHMETICS["lava"])[0]) == expected
 
