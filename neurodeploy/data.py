@@ -61,14 +61,13 @@ class Encoding:
                 where="--encode",
                 fix="Scale the data to 0 and above.",
             )
-        share: NDArray[Any] = np.clip(values / (self.scale or max(float(values.max()), 1e-30)), 0.0, 1.0)
+        share = np.clip(values / (self.scale or max(float(values.max()), 1e-30)), 0.0, 1.0)
         if self.kind == "rate":
-            spikes: NDArray[np.uint8] = (rng.random((self.steps, *values.shape)) < share).astype(np.uint8)
-            return spikes
+            return np.asarray(rng.random((self.steps, *values.shape)) < share, np.uint8)
         if self.kind == "latency":
             when = np.rint((1.0 - share) * (self.steps - 1)).astype(np.int64)
             steps = np.arange(self.steps).reshape(-1, *(1,) * values.ndim)
-            return ((steps == when) & (share > 0)).astype(np.uint8)
+            return np.asarray((steps == when) & (share > 0), np.uint8)
         return np.repeat(values[np.newaxis].astype(np.float32), self.steps, axis=0)
 
 

@@ -108,13 +108,22 @@ def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
     """
     check_inputs(program.inputs, inputs)
     for name, values in inputs.items():
-        if values.dtype != np.bool_ and not np.isin(values, (0, 1)).all():
+        if not is_binary(values):
             raise DeployError(
                 f"input {name!r} holds values other than 0 and 1, and target {program.target} takes spikes",
                 where="--input",
                 fix="Encode it as spikes (--encode rate or latency), or use --backend reference, which takes currents.",
             )
     return {name: np.ascontiguousarray(values, dtype=np.uint8) for name, values in inputs.items()}
+
+
+def is_binary(values: NDArray[Any]) -> bool:
+    """Tell whether all values are 0 or 1."""
+    if values.dtype.kind == "b":
+        return True
+    if values.dtype.kind == "u":
+        return int(values.max(initial=0)) <= 1
+    return bool(((values == 0) | (values == 1)).all())
 
 
 def model_rows(values: NDArray[Any], latency: int, n_steps: int, raw_time: bool) -> NDArray[Any]:

@@ -80,7 +80,12 @@ def run(
     if output is not None:
         save_recording(recording, output)
     spikes = {name: int(o["spikes"].sum()) for name, o in recording.nodes.items() if "spikes" in o}
-    summary: dict[str, Any] = {"backend": backend, "samples": recording.n_samples, "steps": recording.n_steps, "spikes": spikes}
+    summary: dict[str, Any] = {
+        "backend": backend,
+        "samples": recording.n_samples,
+        "steps": recording.n_steps,
+        "spikes": spikes,
+    }
     if data.labels is not None and not raw_time and recording.outputs and recording.outputs[0] in spikes:
         summary["accuracy"] = float((decide(recording) == data.labels).mean())
     if as_json:

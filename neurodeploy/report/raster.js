@@ -96,7 +96,7 @@
 
   function trace(codes, node, name, symbol, ink, webgl) {
     const n = size(node);
-    const dot = webgl ? 3 : 6;
+    const dot = codes.length > MANY_POINTS ? 3 : 6;
     return {
       type: webgl ? "scattergl" : "scatter",
       mode: "markers",
@@ -119,6 +119,7 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 13, color: colour("--ink") },
       hovermode: "closest",
+      showlegend: true,
       legend: { orientation: "h", y: -0.24, yanchor: "top", x: 0, itemsizing: "constant" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--link") },
       xaxis: { ...grid, title: { text: "row (time step)" }, range: [-0.5, data.steps - 0.5] },

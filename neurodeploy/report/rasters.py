@@ -46,7 +46,7 @@ def raster_data(comparison: Comparison, limits: RasterLimits | None = None) -> d
         one did not run: row * neurons + neuron, each but the first as its distance from the one before.
     """
     limits = limits or RasterLimits()
-    recordings = comparison.recordings
+    recordings, labels = comparison.recordings, comparison.data.labels
     nodes = [
         (p.name, p.shape)
         for p in comparison.network.populations
@@ -61,17 +61,12 @@ def raster_data(comparison: Comparison, limits: RasterLimits | None = None) -> d
         room -= sum(len(codes) for raster in rasters for codes in raster["spikes"] if codes is not None)
         if samples and room < 0:
             break
-        label = None if comparison.data.labels is None else int(comparison.data.labels[sample])
-        of_sample = [
-            None if d is None or sample >= len(d[0]) else [int(d[0][sample]), int(d[1][sample])]
-            for d in decisions.values()
-        ]
         samples.append(
             {
                 "index": sample,
-                "label": label,
+                "label": None if labels is None else int(labels[sample]),
                 "differs": bool(differs[sample]),
-                "decisions": of_sample,
+                "decisions": [_decision(of_backend, sample) for of_backend in decisions.values()],
                 "rasters": rasters,
             }
         )
@@ -146,6 +141,13 @@ def _decisions(recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int6
     return decide(recording), counts.reshape(len(counts), -1).max(axis=1)
 
 
+def _decision(decisions: tuple[NDArray[np.int64], NDArray[np.int64]] | None, sample: int) -> list[int] | None:
+    """Return a sample's class and spikes for it, or None where the backend did not run it."""
+    if decisions is None or sample >= len(decisions[0]):
+        return None
+    return [int(decisions[0][sample]), int(decisions[1][sample])]
+
+
 def _raster(
     recordings: dict[str, Recording], node: str, shape: tuple[int, ...], sample: int, limits: RasterLimits
 ) -> dict[str, Any]:
@@ -200,4 +202,4 @@ def _kept_rows(flat: Flat, kept: NDArray[np.int64], most: int) -> tuple[int, str
     rows = min(ends, default=0)
     if rows == steps:
         return rows, ""
-    return rows, f"Cut: the first {rows:,} of {steps:,} rows are shown, as more than {most:,} spikes make a raster too slow."
+    return rows, f"Cut: the first {rows:,} of {steps:,} rows are shown, with at most {most:,} spikes of a backend."

@@ -79,11 +79,7 @@ def verdict(comparison: Comparison) -> dict[str, Any]:
         )
     tolerance = f"Tolerance: {_points(said['tolerance_points'])} of accuracy; equalities exact."
     if losses:
-        smallest = ceil(round(said["smallest_tolerance_points"] * 100, 6)) / 100
-        equal = not any(e["status"] == "fail" for e in result["equalities"].values())
-        tolerance += (
-            f" The smallest tolerance that {'passes' if equal else 'the accuracy passes'} is {_points(smallest)}."
-        )
+        tolerance += _smallest_tolerance(said["smallest_tolerance_points"], result["equalities"])
     return {
         "status": said["status"],
         "word": "Pass" if passed else "Fail",
@@ -297,6 +293,15 @@ def _against_reference(comparison: Comparison, name: str) -> dict[str, str | Non
     own, reference = decide(recordings[name])[:n], decide(recordings["reference"])[:n]
     loss = 100.0 * (np.count_nonzero(reference == labels[:n]) - np.count_nonzero(own == labels[:n])) / n
     return {"loss": points(float(loss)), "changed": f"{np.count_nonzero(own != reference):,} of {n:,}"}
+
+
+def _smallest_tolerance(loss: float, equalities: dict[str, Any]) -> str:
+    """Return what would have to be tolerated, rounded up to what does pass."""
+    if loss <= 0:
+        return " No accuracy is lost."
+    equal = not any(equality["status"] == "fail" for equality in equalities.values())
+    smallest = ceil(round(loss * 100, 6)) / 100
+    return f" The smallest tolerance that {'passes' if equal else 'the accuracy passes'} is {_points(smallest)}."
 
 
 def _points(value: float) -> str:

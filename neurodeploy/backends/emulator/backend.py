@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
+from neurodeploy.synapses import Shape
 
 
 class Emulator:
@@ -47,27 +47,25 @@ class Emulator:
         spikes = spike_inputs(subject, inputs)
         arithmetic = find_arithmetic(options.arithmetic or subject.arithmetic)
         names = options.recorded(tuple(population.name for population in subject.populations))
-        layout = lay_out(subject, arithmetic)
-        n_steps, n_samples = next(iter(spikes.values())).shape[:2]
-        run = _Run(subject, layout, arithmetic, names, options)
-        arrays, counters = run.all_samples(_input_rows(subject, layout, spikes), n_steps, n_samples)
+        n_steps = len(next(iter(spikes.values())))
+        recorded, counters = _run_samples(subject, spikes, arithmetic, names, options)
         populations = list(subject.latency)
         cut = {
             key: np.stack(
                 [
-                    model_rows(values[..., i], subject.latency[p], n_steps, options.raw_time)
+                    model_rows(v[..., i], subject.latency[p], n_steps, options.raw_time)
                     for i, p in enumerate(populations)
                 ],
-                -1,
+                axis=-1,
             )
-            for key, values in counters.items()
+            for key, v in counters.items()
         }
         nodes = {
             name: {
                 key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
                 for key, values in observed.items()
             }
-            for name, observed in arrays.items()
+            for name, observed in recorded.items()
         }
         meta = {
             "backend": self.name,
@@ -85,90 +83,82 @@ class Emulator:
         return Recording(nodes, meta, cut)
 
 
-class _Run:
-    """One call of the emulator: buffers for all samples, filled by threads."""
+def _run_samples(
+    program: Program, inputs: Inputs, arithmetic: Arithmetic, names: tuple[str, ...], options: RunOptions
+) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, NDArray[np.int64]]]:
+    """Run all samples, a thread for each core.
 
-    def __init__(
-        self, program: Program, layout: Layout, arithmetic: Arithmetic, names: tuple[str, ...], options: RunOptions
-    ) -> None:
-        self.program, self.layout, self.arithmetic, self.names, self.options = (
-            program,
-            layout,
-            arithmetic,
-            names,
-            options,
+    Returns:
+        What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations]``.
+    """
+    from neurodeploy.backends.emulator.kernels import run_sample
+
+    layout = lay_out(program, arithmetic)
+    columns, record = _columns(program, layout, names)
+    x = _input_rows(program, inputs)
+    n_samples, rows = len(x), x.shape[1] + program.max_latency
+    width = max((end for _, end in columns.values()), default=0)
+    outputs = {
+        key: np.zeros(
+            (n_samples, rows, width if key in options.record else 0), np.uint8 if key == "spikes" else np.int32
         )
-        self.columns: dict[str, int] = {}
-        self.width = 0
-        self.record = np.full(int(layout.tables.offset[-1]), -1, np.int64)
-        for index, population in enumerate(program.populations, start=layout.tables.n_inputs):
-            if population.name in names:
-                first = int(layout.tables.offset[index])
-                self.record[first : first + population.size] = np.arange(self.width, self.width + population.size)
-                self.columns[population.name] = self.width
-                self.width += population.size
+        for key in ("spikes", "v", "u")
+    }
+    if "spikes" not in options.record:
+        outputs["spikes"] = np.zeros((n_samples, rows, width), np.uint8)
+    counters = np.zeros((n_samples, rows, len(program.populations), len(COUNTERS)), np.int64)
+    done = 0
 
-    def all_samples(
-        self, x: NDArray[np.uint8], n_steps: int, n_samples: int
-    ) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, NDArray[np.int64]]]:
-        """Return what was recorded, by node and observable in hardware rows, and the counters ``[rows, B, nodes]``."""
-        rows = n_steps + self.program.max_latency
-        shapes = self.program.shapes
-        wanted = self.options.record
-        nodes: dict[str, dict[str, NDArray[Any]]] = {
-            name: {
-                key: np.empty((rows, n_samples, *shapes[name]), np.uint8 if key == "spikes" else np.int32)
-                for key in wanted
-            }
-            for name in self.names
-        }
-        counters = np.zeros((n_samples, rows, len(self.program.populations), len(COUNTERS)), np.int64)
-        done = 0
-
-        def one(sample: int) -> None:
-            nonlocal done
-            self._one_sample(sample, x, rows, nodes, counters[sample])
-            done += 1
-            if self.options.progress:
-                self.options.progress(done, n_samples)
-
-        with ThreadPoolExecutor(max_workers=min(n_samples, os.cpu_count() or 1)) as pool:
-            list(pool.map(one, range(n_samples)))
-        return nodes, {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)}
-
-    def _one_sample(
-        self,
-        sample: int,
-        x: NDArray[np.uint8],
-        rows: int,
-        nodes: dict[str, dict[str, NDArray[Any]]],
-        counters: NDArray[np.int64],
-    ) -> None:
-        from neurodeploy.backends.emulator.kernels import run_sample
-
-        width = {key: self.width if key in self.options.record else 0 for key in ("v", "u")}
-        outputs: dict[str, NDArray[Any]] = {
-            "spikes": np.zeros((rows, self.width), np.uint8),
-            "v": np.zeros((rows, width["v"]), np.int32),
-            "u": np.zeros((rows, width["u"]), np.int32),
-        }
+    def one(sample: int) -> None:
+        nonlocal done
         run_sample(
-            self.layout.tables, x[sample], rows, self.arithmetic.wraps_once, self.record,
-            outputs["spikes"], outputs["v"], outputs["u"], counters,
+            layout.tables, x[sample], rows, arithmetic.wraps_once, record,
+            outputs["spikes"][sample], outputs["v"][sample], outputs["u"][sample], counters[sample],
         )  # fmt: skip
-        for name, first in self.columns.items():
-            place = first + self.layout.order[name]
-            for key, array in nodes[name].items():
-                array[:, sample] = outputs[key][:, place].reshape(rows, *self.program.shapes[name])
+        done += 1
+        if options.progress:
+            options.progress(done, n_samples)
+
+    n_threads = min(n_samples, os.cpu_count() or 1)
+    if n_threads == 1:
+        for sample in range(n_samples):
+            one(sample)
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(one, range(n_samples)))
+    recorded = {
+        name: {key: _by_row(outputs[key][:, :, first:end], program.shapes[name]) for key in options.record}
+        for name, (first, end) in columns.items()
+    }
+    return recorded, {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)}
 
 
-def _input_rows(program: Program, layout: Layout, inputs: Inputs) -> NDArray[np.uint8]:
-    """Return all inputs side by side in the tables' order, uint8 ``[B, T, n]``."""
+def _columns(
+    program: Program, layout: Layout, names: tuple[str, ...]
+) -> tuple[dict[str, tuple[int, int]], NDArray[np.int64]]:
+    """Return each recorded node's first and last column, and the column of each neuron in the tables, or -1."""
+    columns: dict[str, tuple[int, int]] = {}
+    record = np.full(int(layout.tables.offset[-1]), -1, np.int64)
+    width = 0
+    for index, population in enumerate(program.populations, start=layout.tables.n_inputs):
+        if population.name in names:
+            end = width + population.size
+            record[layout.tables.offset[index] + layout.order[population.name]] = np.arange(width, end)
+            columns[population.name] = (width, end)
+            width = end
+    return columns, record
+
+
+def _by_row(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """Return ``[B, rows, n]`` as ``[rows, B, *shape]``."""
+    return values.transpose(1, 0, 2).reshape(values.shape[1], values.shape[0], *shape)
+
+
+def _input_rows(program: Program, inputs: Inputs) -> NDArray[np.uint8]:
+    """Return all inputs side by side, uint8 ``[B, T, n]``; in the tables' order, (H, W, C) for three axes."""
     sides = []
     for name, shape in program.inputs.items():
-        values = inputs[name]
-        flat = values.reshape(*values.shape[:2], prod(shape)).transpose(1, 0, 2)
-        laid = np.empty_like(flat, order="C")
-        laid[:, :, layout.order[name]] = flat
-        sides.append(laid)
+        axes = (1, 0, 3, 4, 2) if len(shape) == 3 else (1, 0, *range(2, 2 + len(shape)))
+        turned = inputs[name].transpose(axes)
+        sides.append(turned.reshape(*turned.shape[:2], -1))
     return np.ascontiguousarray(np.concatenate(sides, axis=2))

@@ -7,33 +7,51 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
-from neurodeploy.backends.emulator.tables import DELAY, EXPONENT, GEOMETRY, IS_CONV, N_OUT, SOURCE, WEIGHT_AT
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
+from neurodeploy.backends.emulator.tables import (
+    DELAY,
+    EIGHT_AT_ONCE,
+    EXPONENT,
+    GEOMETRY,
+    IS_CONV,
+    N_OUT,
+    SOURCE,
+    WEIGHT_AT,
+)
 
-_FULL = 2**DECAY_BITS
 _TURN = 2 * STATE_LIMIT
 
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS = range(5)
 """Counters in the order of ``twin.COUNTERS``."""
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _decay(state, code):  # type: ignore[no-untyped-def]
-    """Return what a register keeps in one step; truncation towards zero."""
-    if state >= 0:
-        return (state * (_FULL - code)) >> DECAY_BITS
-    return -((-state * (_FULL - code)) >> DECAY_BITS)
-
-
 @njit(cache=True, nogil=True)
-def deliver_dense(active, n_active, weight, start, n_out, total):  # type: ignore[no-untyped-def]
-    """Add the weights of active sources to ``total``; return how many were delivered."""
-    for k in range(n_active):
-        at = start + active[k] * n_out
-        row = weight[at : at + n_out]
+def deliver_dense(active, n_active, weight, start, n_out, eight_at_once, total):  # type: ignore[no-untyped-def]
+    """Add the weights of active sources to ``total``; return how many were delivered.
+
+    Eight rows at once are summed in 16 bits, where their weights allow it, before the sum meets the 32-bit total.
+    """
+    k = 0
+    while eight_at_once and k + 8 <= n_active:
+        a, b = _row(weight, start, active[k], n_out), _row(weight, start, active[k + 1], n_out)
+        c, d = _row(weight, start, active[k + 2], n_out), _row(weight, start, active[k + 3], n_out)
+        e, f = _row(weight, start, active[k + 4], n_out), _row(weight, start, active[k + 5], n_out)
+        g, h = _row(weight, start, active[k + 6], n_out), _row(weight, start, active[k + 7], n_out)
+        for j in range(n_out):
+            total[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j])
+        k += 8
+    while k < n_active:
+        row = _row(weight, start, active[k], n_out)
         for j in range(n_out):
             total[j] += row[j]
+        k += 1
     return n_active * n_out
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _row(weight, start, source, n_out):  # type: ignore[no-untyped-def]
+    at = start + source * n_out
+    return weight[at : at + n_out]
 
 
 @njit(cache=True, nogil=True)
@@ -65,61 +83,67 @@ def deliver_conv(active, n_active, weight, start, g, total):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def update_neurons(codes, first, u, v, a, wraps_once, fired, count):  # type: ignore[no-untyped-def]
+def update_neurons(codes, keep, first, u, v, a, wraps_once, fired, count):  # type: ignore[no-untyped-def]
     """Take one step of a population; return how many fired, their places in ``fired``.
 
-    codes: the tables' rows, of all neurons. first: the population's first neuron. u, v, a: int32 views of the
-        population.
-    count: int64 (5,), added to.
+    A register times a decay of 12 bits is exact in float64, and a cast truncates towards zero, as the chip does.
+
+    codes, keep: the tables' rows, of all neurons. first: the population's first neuron. u, v, a: int32 views of the
+    population. count: int64 (5,), added to.
     """
-    n_fired = 0
-    for k in range(len(u)):
-        place = first + k
-        bias = np.int64(codes[3, place])
-        old_u, old_v = np.int64(u[k]), np.int64(v[k])
-        if a[k] != 0 or old_u != 0 or old_v != 0 or bias != 0:
-            count[ACTIVE] += 1
-        current = _decay(old_u, np.int64(codes[0, place])) + np.int64(np.int32(np.int64(a[k]) << ALIGN_BITS))
+    n = len(u)
+    threshold, bias = codes[0, first : first + n], codes[1, first : first + n]
+    keep_u, keep_v = keep[0, first : first + n], keep[1, first : first + n]
+    n_active, n_wraps, n_clips, n_spikes = 0, 0, 0, 0
+    for k in range(n):
+        n_active += (a[k] | u[k] | v[k] | bias[k]) != 0
+        current = np.int32(np.int32(u[k] * keep_u[k]) + (a[k] << ALIGN_BITS))
+        above, below = current > STATE_LIMIT, current <= -STATE_LIMIT
+        n_wraps += above | below
         if wraps_once:
-            current = np.int64(np.int32(current))
-        if current > STATE_LIMIT or current <= -STATE_LIMIT:
-            count[U_WRAPS] += 1
-            if not wraps_once:
-                current = (current + STATE_LIMIT - 1) % _TURN - STATE_LIMIT + 1
-            elif current > STATE_LIMIT:
-                current -= _TURN
-            else:
-                current += _TURN
-        potential = _decay(old_v, np.int64(codes[1, place])) + current + bias
-        if wraps_once:
-            potential = np.int64(np.int32(potential))
-        if potential >= STATE_LIMIT or potential <= -STATE_LIMIT:
-            count[V_CLIPS] += 1
-            potential = STATE_LIMIT - 1 if potential > 0 else -(STATE_LIMIT - 1)
-        if potential > codes[2, place]:
-            fired[n_fired] = k
-            n_fired += 1
-            potential = 0
-        u[k] = np.int32(current)
-        v[k] = np.int32(potential)
-    count[SPIKES] += n_fired
-    return n_fired
+            current = np.int32(current - above * _TURN + below * _TURN)
+        else:
+            current = np.int32(((current + STATE_LIMIT - 1) & (_TURN - 1)) - STATE_LIMIT + 1)
+        potential = np.int32(np.int32(v[k] * keep_v[k]) + current + bias[k])
+        clipped = min(max(potential, -(STATE_LIMIT - 1)), STATE_LIMIT - 1)
+        n_clips += clipped != potential
+        fires = clipped > threshold[k]
+        n_spikes += fires
+        u[k] = current
+        v[k] = 0 if fires else clipped
+        fired[k] = fires
+    count[ACTIVE] += n_active
+    count[U_WRAPS] += n_wraps
+    count[V_CLIPS] += n_clips
+    count[SPIKES] += n_spikes
+    return _compress(fired, n, n_spikes)
 
 
 @njit(cache=True, nogil=True)
-def run_sample(  # type: ignore[no-untyped-def]  # noqa: C901 - the whole step stands in one place
+def _compress(fired, n, n_spikes):  # type: ignore[no-untyped-def]
+    """Turn flags into the places that they mark, in place; return how many there are."""
+    found = 0
+    for k in range(n if n_spikes else 0):
+        flag = fired[k]
+        fired[found] = k
+        found += flag
+    return n_spikes
+
+
+@njit(cache=True, nogil=True)
+def run_sample(  # type: ignore[no-untyped-def]
     tables, x, n_rows, wraps_once, record, spikes_out, v_out, u_out, counters
 ):
     """Run one sample.
 
     tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs). n_rows: hardware steps.
     record: int64 (neurons,), column of each neuron in the outputs, or -1.
-    spikes_out: uint8 (n_rows, columns). v_out, u_out: int32 (n_rows, columns) or of no columns.
+    spikes_out: uint8 (n_rows, columns), zeros. v_out, u_out: int32 (n_rows, columns) or of no columns.
     counters: int64 (n_rows, populations, 5).
     """
-    n_inputs, offset, projections, into, weight, codes, max_delay = tables
+    n_inputs, offset, projections, into, weight, codes, keep, start, max_delay = tables
     n_nodes, n_neurons = len(offset) - 1, offset[-1]
-    u, v = codes[4].copy(), codes[5].copy()
+    u, v = start[0].copy(), start[1].copy()
     active = np.zeros((max_delay + 1, n_neurons), np.int32)
     n_active = np.zeros((max_delay + 1, n_nodes), np.int64)
     widest = 0
@@ -144,16 +168,30 @@ def run_sample(  # type: ignore[no-untyped-def]  # noqa: C901 - the whole step s
                     row, active[slot, offset[source] :], n_active[slot, source], weight, total, part
                 )
             n_active[now, node] = update_neurons(
-                codes, first, u[first:last], v[first:last], total[:size], wraps_once, active[now, first:last], count
+                codes,
+                keep,
+                first,
+                u[first:last],
+                v[first:last],
+                total[:size],
+                wraps_once,
+                active[now, first:last],
+                count,
             )
             if record[first] >= 0:
-                column = record[first]
+                column = record[first:last]
                 for k in range(n_active[now, node]):
-                    spikes_out[t, column + active[now, first + k]] = 1
-                if v_out.shape[1] > 0:
-                    v_out[t, column : column + size] = v[first:last]
-                if u_out.shape[1] > 0:
-                    u_out[t, column : column + size] = u[first:last]
+                    spikes_out[t, column[active[now, first + k]]] = 1
+                _copy(v[first:last], column, v_out[t])
+                _copy(u[first:last], column, u_out[t])
+
+
+@njit(cache=True, nogil=True)
+def _copy(values, column, out):  # type: ignore[no-untyped-def]
+    """Copy a population's register into its columns of a row, if the row has any."""
+    if len(out) > 0:
+        for k in range(len(values)):
+            out[column[k]] = values[k]
 
 
 @njit(cache=True, nogil=True)
@@ -166,7 +204,7 @@ def _deliver(row, active, n_active, weight, total, part):  # type: ignore[no-unt
     if row[IS_CONV] == 1:
         delivered = deliver_conv(active, n_active, weight, row[WEIGHT_AT], row[GEOMETRY:], into)
     else:
-        delivered = deliver_dense(active, n_active, weight, row[WEIGHT_AT], row[N_OUT], into)
+        delivered = deliver_dense(active, n_active, weight, row[WEIGHT_AT], row[N_OUT], row[EIGHT_AT_ONCE] == 1, into)
     if exponent > 0:
         for j in range(row[N_OUT]):
             total[j] += np.int32(np.int64(part[j]) << exponent)
@@ -181,10 +219,10 @@ def _scan(x, t, first, last, active):  # type: ignore[no-untyped-def]
     """List the inputs that are 1 in row t; rows beyond the data are empty."""
     n = 0
     if t < len(x):
-        for k in range(first, last):
-            if x[t, k] != 0:
-                active[n] = k - first
-                n += 1
+        row = x[t, first:last]
+        for k in range(len(row)):
+            active[n] = k
+            n += row[k] != 0
     return n
 
 

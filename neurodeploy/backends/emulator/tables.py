@@ -7,19 +7,20 @@ in memory; ``order`` brings results back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import Arithmetic
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, Arithmetic
 from neurodeploy.program import CodedProjection, Program
 from neurodeploy.synapses import Shape
 
 # Columns of the projection table.
-SOURCE, TARGET, WEIGHT_AT, EXPONENT, DELAY, IS_CONV, N_OUT = range(7)
-GEOMETRY = 7
+SOURCE, TARGET, WEIGHT_AT, EXPONENT, DELAY, IS_CONV, N_OUT, EIGHT_AT_ONCE = range(8)
+GEOMETRY = 8
 """First of the columns that hold a convolution's geometry, see ``_geometry``."""
 
 
@@ -28,8 +29,10 @@ class Tables(NamedTuple):
 
     offset: int64 (nodes + 1,), first neuron of each node. projections: int64 (projections, columns), grouped by target.
     into: int64 (populations + 1,), first projection into each population.
-    weight: int16, all weights one after the other, source-major. codes: int32 (6, neurons): du + 1, dv, threshold <<
-        6, bias, u_init, v_init; inputs have zeros.
+    weight: int16, all weights one after the other, source-major.
+    codes: int32 (2, neurons): threshold and bias in register units. keep: float64 (2, neurons): the parts of u and of v
+    that stay in a step, in 4096ths. start: int32 (2, neurons): u and v before the first step. Inputs have zeros.
+    max_delay: hardware steps.
     """
 
     n_inputs: int
@@ -38,6 +41,8 @@ class Tables(NamedTuple):
     into: NDArray[np.int64]
     weight: NDArray[np.int16]
     codes: NDArray[np.int32]
+    keep: NDArray[np.float64]
+    start: NDArray[np.int32]
     max_delay: int
 
 
@@ -52,45 +57,44 @@ class Layout:
     order: dict[str, NDArray[np.int64]]
 
 
+@lru_cache(maxsize=2)
 def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
-    """Return the tables of a program."""
-    from neurodeploy.arithmetic import ALIGN_BITS
-
+    """Return the tables of a program; those of the last two are kept, since programs do not change."""
     shapes = program.shapes
     names = list(shapes)
-    sizes = [prod(shape) for shape in shapes.values()]
-    offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    offset = np.concatenate([[0], np.cumsum([prod(shape) for shape in shapes.values()])]).astype(np.int64)
     order = {name: _order(shape) for name, shape in shapes.items()}
-    codes = np.zeros((6, offset[-1]), np.int32)
-    for index, population in enumerate(program.populations, start=len(program.inputs)):
-        place = offset[index] + order[population.name]
-        bias = population.bias_mantissa << population.bias_exponent
-        rows = (
-            population.du + 1,
-            population.dv,
-            population.threshold_code << ALIGN_BITS,
-            bias,
-            population.u_init,
-            population.v_init,
-        )
-        for row, values in enumerate(rows):
-            codes[row, place] = values
     ranked = sorted(program.projections, key=lambda p: names.index(p.target))
-    weights = [_source_major(p, shapes, order, arithmetic) for p in ranked]
-    starts = np.concatenate([[0], np.cumsum([w.size for w in weights])]).astype(np.int64)
-    rows_ = [_row(p, names, shapes, int(start), arithmetic) for p, start in zip(ranked, starts[:-1], strict=True)]
-    targets = np.array([names.index(p.target) for p in ranked], np.int64)
-    into = np.searchsorted(targets, np.arange(len(program.inputs), len(names) + 1)).astype(np.int64)
+    weights = [_source_major(p, order, arithmetic) for p in ranked]
+    weight_at = np.concatenate([[0], np.cumsum([w.size for w in weights])])
+    rows = [_row(p, names, shapes, int(at), arithmetic) for p, at in zip(ranked, weight_at[:-1], strict=True)]
+    targets = [names.index(p.target) for p in ranked]
     tables = Tables(
         len(program.inputs),
         offset,
-        np.array(rows_, np.int64).reshape(len(ranked), -1),
-        into,
+        np.array(rows, np.int64).reshape(len(ranked), -1),
+        np.searchsorted(targets, np.arange(len(program.inputs), len(names) + 1)).astype(np.int64),
         np.concatenate(weights) if weights else np.zeros(0, np.int16),
-        codes,
+        *_neurons(program, offset, order),
         max((p.delay for p in ranked), default=1),
     )
     return Layout(tables, order)
+
+
+def _neurons(
+    program: Program, offset: NDArray[np.int64], order: dict[str, NDArray[np.int64]]
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
+    """Return codes, keep and start of all neurons; see :class:`Tables`."""
+    n, full = int(offset[-1]), 2**DECAY_BITS
+    codes, keep, start = np.zeros((2, n), np.int32), np.zeros((2, n)), np.zeros((2, n), np.int32)
+    for index, population in enumerate(program.populations, start=len(program.inputs)):
+        place = offset[index] + order[population.name]
+        codes[0, place] = population.threshold_code << ALIGN_BITS
+        codes[1, place] = population.bias_mantissa << population.bias_exponent
+        keep[0, place] = (full - 1 - population.du) / full
+        keep[1, place] = (full - population.dv) / full
+        start[0, place], start[1, place] = population.u_init, population.v_init
+    return codes, keep, start
 
 
 def _order(shape: Shape) -> NDArray[np.int64]:
@@ -102,18 +106,16 @@ def _order(shape: Shape) -> NDArray[np.int64]:
     return channels_last.transpose(2, 0, 1).ravel()
 
 
-def _source_major(
-    p: CodedProjection, shapes: dict[str, Shape], order: dict[str, NDArray[np.int64]], arithmetic: Arithmetic
-) -> NDArray[np.int16]:
+def _source_major(p: CodedProjection, order: dict[str, NDArray[np.int64]], arithmetic: Arithmetic) -> NDArray[np.int16]:
     """Return weights so that those which one spike delivers lie side by side."""
     weight = p.weight
     if p.exponent < 0 and not arithmetic.shifts_sum:
         weight = weight >> -p.exponent
     if p.is_conv:
         return _conv_source_major(p, weight)
-    laid = np.empty((weight.shape[1], weight.shape[0]), np.int16)
-    laid[np.ix_(order[p.source], order[p.target])] = weight.T
-    return laid.ravel()
+    # Places to neurons, so that rows and columns are gathered in the tables' order.
+    sources, targets = np.argsort(order[p.source]), np.argsort(order[p.target])
+    return np.ascontiguousarray(weight.T[sources][:, targets], np.int16).ravel()
 
 
 def _conv_source_major(p: CodedProjection, weight: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -128,16 +130,10 @@ def _row(
     p: CodedProjection, names: list[str], shapes: dict[str, Shape], start: int, arithmetic: Arithmetic
 ) -> list[int]:
     exponent = p.exponent if p.exponent > 0 or arithmetic.shifts_sum else 0
-    head = [
-        names.index(p.source),
-        names.index(p.target),
-        start,
-        exponent,
-        p.delay,
-        int(p.is_conv),
-        prod(shapes[p.target]),
-    ]
-    return head + _geometry(p, shapes)
+    largest = max(int(p.weight.max(initial=0)), -int(p.weight.min(initial=0)))
+    eight_at_once = int(8 * largest < 2**15)
+    head = [names.index(p.source), names.index(p.target), start, exponent, p.delay, int(p.is_conv)]
+    return [*head, prod(shapes[p.target]), eight_at_once, *_geometry(p, shapes)]
 
 
 def _geometry(p: CodedProjection, shapes: dict[str, Shape]) -> list[int]:

@@ -81,14 +81,10 @@ def neuron(
     """
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     active = (u != 0) | (v != 0) | (a != 0) | (bias != 0)
-    current = decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS)
-    if arithmetic.wraps_once:
-        current = to_int32(current)
+    current = to_int32(decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS))
     wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
     u = wrap(current, arithmetic)
-    potential = decay(v, population.dv.astype(np.int64)) + u + bias
-    if arithmetic.wraps_once:
-        potential = to_int32(potential)
+    potential = to_int32(decay(v, population.dv.astype(np.int64)) + u + bias)
     v = np.clip(potential, -(STATE_LIMIT - 1), STATE_LIMIT - 1)
     spikes = (v > (population.threshold_code.astype(np.int64) << ALIGN_BITS)).astype(np.int64)
     counts = {"spikes": spikes, "active": active, "u_wraps": wraps, "v_clips": v != potential}

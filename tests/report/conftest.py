@@ -1,0 +1,75 @@
+"""Comparisons of a small model that the tests write themselves."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from neurodeploy.comparison.compare import Comparison, compare
+from neurodeploy.data import Data
+
+RULES = json.dumps({"dialect": "snntorch", "dt": 1e-4, "rules": {"reset": "zero"}})
+STEPS, SAMPLES, CLASSES = 20, 15, 3
+
+
+def lif(n: int, decay: float) -> nir.LIF:
+    """Return what snnTorch's exporter writes for a Leaky layer: unit gain, no leak potential."""
+    tau = np.full(n, 1e-4 / (1 - decay))
+    return nir.LIF(tau=tau, r=tau / 1e-4, v_leak=np.zeros(n), v_threshold=np.ones(n), v_reset=np.zeros(n))
+
+
+def small_graph(rng: np.random.Generator, hidden: str = "lif1") -> nir.NIRGraph:
+    """Return 6 inputs, 8 hidden neurons called ``hidden`` and 3 output neurons."""
+    nodes = {
+        "input": nir.Input({"input": np.array([6])}),
+        "fc1": nir.Affine(rng.normal(0.3, 0.5, (8, 6)), np.zeros(8)),
+        hidden: lif(8, 0.87),
+        "fc2": nir.Affine(rng.normal(0.2, 0.5, (CLASSES, 8)), np.zeros(CLASSES)),
+        "lif2": lif(CLASSES, 0.91),
+        "output": nir.Output({"output": np.array([CLASSES])}),
+    }
+    chain = list(nodes)
+    return nir.NIRGraph(nodes, list(pairwise(chain)), metadata={"neurodeploy": RULES})
+
+
+def small_comparison(model: Path | nir.NIRGraph, target: str, labelled: bool = True) -> Comparison:
+    """Run reference and emulator on random spikes."""
+    rng = np.random.default_rng(5)
+    x = (rng.random((STEPS, SAMPLES, 6)) < 0.4).astype(np.uint8)
+    labels = rng.integers(0, CLASSES, SAMPLES) if labelled else None
+    data = Data({"input": x}, labels, "spikes drawn at random, seed 5")
+    return compare(model, target, data, only=("reference", "emulator"))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "small.nir"
+    nir.write(path, small_graph(np.random.default_rng(3)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def on_loihi1(model: Path) -> Comparison:
+    return small_comparison(model, "loihi1")
+
+
+@pytest.fixture(scope="session")
+def on_loihi2(model: Path) -> Comparison:
+    return small_comparison(model, "loihi2")
+
+
+@pytest.fixture(scope="session")
+def unlabelled(model: Path) -> Comparison:
+    return small_comparison(model, "loihi1", labelled=False)
+
+
+@pytest.fixture(scope="session")
+def hostile() -> Comparison:
+    """A comparison whose hidden node's name would run a script on a careless page."""
+    name = "<img src=x onerror=showTrouble('boo')><\\script>&\"'"
+    return small_comparison(small_graph(np.random.default_rng(3), name), "loihi2")
