@@ -128,7 +128,12 @@ def load_data(
             values = values.swapaxes(0, 1)
         x[name] = _fitted(values, name, shape, path)
     labels = _labels(arrays, next(iter(x.values())).shape[1], path)
-    return Data(x, labels, Path(path).name)
+    source = Path(path).name
+    if encode is not None:
+        source += f" as {encode.kind} code in {encode.steps} steps" + (
+            f", seed {seed}" if encode.kind == "rate" else ""
+        )
+    return Data(x, labels, source)
 
 
 def _named_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], path: Path) -> dict[str, NDArray[Any]]:

@@ -44,15 +44,16 @@ def reference_equals(network: Network, inputs: Inputs, reference: Recording, tra
             broken = replace(different, sample=sample)
         ties += int((near & units).sum())
     scope = f"spikes of {len(shared)} of {len(order)} nodes on {reference.n_samples} samples"
+    found = {"ties": ties, "samples": reference.n_samples}
     if broken is not None:
         return {
             "status": "fail",
             "reason": f"they differ in {scope}",
             "first_difference": broken.to_dict(),
-            "ties": ties,
+            **found,
         }
     reason = f"equal but for {ties} rounding ties in {scope}" if ties else f"equal in {scope}"
-    return {"status": "pass", "reason": reason, "ties": ties, "samples": reference.n_samples}
+    return {"status": "pass", "reason": reason, **found}
 
 
 def _check_shapes(reference: Recording, trained: Recording, order: tuple[str, ...], shared: tuple[str, ...]) -> None:

@@ -32,7 +32,7 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it JSON-ready."""
-        return asdict(self)
+        return {**asdict(self), "unit": list(self.unit)}
 
 
 def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:

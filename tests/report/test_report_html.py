@@ -140,7 +140,7 @@ def test_gained_accuracy_is_not_a_negative_tolerance(on_loihi1: Comparison) -> N
 
 def test_missing_labels_are_named_as_not_checked(unlabelled: Comparison) -> None:
     found = Page(render_report(unlabelled))
-    assert "Accuracy loss: the data has no labels" in found.text
+    assert "accuracy loss: the data has no labels" in found.text
     assert "Not measured: the data has no labels" in found.text
 
 

@@ -85,7 +85,7 @@ def test_schema_catches_a_key_it_does_not_know(on_loihi2: Comparison) -> None:
     [
         {"status": "pass", "reason": "equal", "samples": 4},
         {"status": "pass", "reason": "equal but for 2 ties", "samples": 4, "ties": 2},
-        {"status": "fail", "reason": "they differ", "first_difference": DIFFERENCE},
+        {"status": "fail", "reason": "they differ", "first_difference": DIFFERENCE, "samples": 4},
         {"status": "not-run", "reason": "lava is missing"},
     ],
 )

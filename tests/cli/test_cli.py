@@ -1,0 +1,205 @@
+"""The command line as a person meets it: help, the main job, and refusals without traceback or leftovers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from neurodeploy.cli.main import VERBS
+from tests.conftest import spikes
+
+HEAVY = ("torch", "numba", "lava", "plotly", "nir", "h5py", "scipy")
+
+
+def neurodeploy(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "neurodeploy", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture
+def data(tmp_path: Path, rng: np.random.Generator) -> Path:
+    np.savez(tmp_path / "data.npz", x=spikes(rng, 30, 6, 12), y=rng.integers(0, 4, 6))
+    return tmp_path / "data.npz"
+
+
+@pytest.fixture
+def program(fc_model: Path, tmp_path: Path) -> Path:
+    done = neurodeploy("compile", fc_model, "--target", "loihi2", "-o", tmp_path / "p.npz")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "p.npz"
+
+
+def test_importing_neurodeploy_loads_nothing_heavy() -> None:
+    code = f"import sys, neurodeploy; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_comes_at_once() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = neurodeploy("--help")
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0
+    assert min(seconds) < 0.4
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    done = neurodeploy(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+    assert len(done.stdout.splitlines()) > 4
+
+
+def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path) -> None:
+    report, output = tmp_path / "r.html", tmp_path / "r.json"
+    done = neurodeploy(
+        "compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference", "--backend", "emulator",
+        "--tolerance", "100", "--report", report, "-o", output,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "verdict: pass" in done.stdout
+    result = json.loads(output.read_text())
+    assert result["equalities"]["reference_trained"] == {"status": "not-run", "reason": "trained output not given"}
+    assert "<html" in report.read_text()
+
+
+def test_accuracy_lost_beyond_the_tolerance_is_exit_code_1(fc_model: Path, data: Path, tmp_path: Path) -> None:
+    # Labels that the reference decides rightly, and a chip with 2-bit weights that cannot.
+    from neurodeploy.backends.base import RunOptions
+    from neurodeploy.backends.reference import Reference
+    from neurodeploy.comparison.measures import decide
+    from neurodeploy.importers.lower import read_network
+
+    with np.load(data) as archive:
+        x = archive["x"]
+    labels = decide(Reference().run(read_network(fc_model)[0], {"input": x}, RunOptions()))
+    np.savez(data, x=x, y=labels)
+    common = (
+        "compare",
+        fc_model,
+        "--target",
+        "loihi2",
+        "--input",
+        data,
+        "--backend",
+        "reference",
+        "--backend",
+        "emulator",
+    )
+    done = neurodeploy(*common, "--weight-bits", "2", "--tolerance", "0")
+    assert done.returncode == 1, done.stdout
+    assert "points of accuracy, 0 are tolerated" in done.stdout
+
+
+def test_runs_can_be_kept_and_held_against_each_other(
+    fc_model: Path, program: Path, data: Path, tmp_path: Path
+) -> None:
+    a, b = tmp_path / "a.npz", tmp_path / "b.npz"
+    assert neurodeploy("run", fc_model, "--backend", "reference", "--input", data, "-o", a).returncode == 0
+    done = neurodeploy(
+        "run", program, "--backend", "emulator", "--input", data, "--record", "spikes,v", "-o", b, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] == 6
+    assert neurodeploy("diff", a, a).returncode == 0
+    done = neurodeploy("diff", a, b, "--json")
+    assert done.returncode == (0 if json.loads(done.stdout)["first_difference"] is None else 1)
+
+
+def refused(*arguments: str | Path, code: int = 2) -> str:
+    done = neurodeploy(*arguments)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("neurodeploy: ")
+    assert "where:" in done.stderr
+    assert "fix:" in done.stderr
+    return done.stderr
+
+
+def test_a_file_that_is_no_nir_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.nir").write_text("no")
+    out = tmp_path / "p.npz"
+    assert "this is not a NIR model" in refused("compile", tmp_path / "m.nir", "--target", "loihi2", "-o", out)
+    assert not out.exists()
+
+
+def test_an_unsupported_node_is_named(fc_model: Path, tmp_path: Path) -> None:
+    with h5py.File(fc_model, "a") as file:
+        del file["node/nodes/lif1/type"]
+        file["node/nodes/lif1/type"] = b"Delay"
+    message = refused("compile", fc_model, "--target", "loihi2", "-o", tmp_path / "p.npz")
+    assert "node 'lif1' is a Delay, which is not supported" in message
+
+
+def test_input_of_the_wrong_shape_is_refused(program: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    np.savez(tmp_path / "d.npz", x=spikes(rng, 5, 2, 11))
+    out = tmp_path / "r.npz"
+    message = refused("run", program, "--backend", "emulator", "--input", tmp_path / "d.npz", "-o", out)
+    assert "has shape (5, 2, 11), the model takes [T, B, *[12]]" in message
+    assert not out.exists()
+
+
+def test_input_that_is_no_spikes_is_refused_by_a_target(program: Path, fc_model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.full((5, 2, 12), 0.5))
+    assert "takes spikes" in refused("run", program, "--backend", "emulator", "--input", tmp_path / "d.npz")
+    assert neurodeploy("run", fc_model, "--backend", "reference", "--input", tmp_path / "d.npz").returncode == 0
+
+
+def test_unknown_targets_and_backends_are_refused(fc_model: Path, program: Path, data: Path, tmp_path: Path) -> None:
+    message = refused("compile", fc_model, "--target", "loihi7", "-o", tmp_path / "q.npz")
+    assert "no target is called 'loihi7'" in message
+    assert "loihi1, loihi2" in message
+    assert "no backend is called 'chip'" in refused("run", program, "--backend", "chip", "--input", data)
+
+
+def test_a_truncated_program_is_refused(program: Path, data: Path) -> None:
+    program.write_bytes(program.read_bytes()[:-200])
+    assert "this is not a program" in refused("run", program, "--backend", "emulator", "--input", data)
+
+
+def test_a_model_where_a_program_is_needed_says_how_to_compile(fc_model: Path, data: Path) -> None:
+    assert "neurodeploy compile" in refused("run", fc_model, "--backend", "emulator", "--input", data)
+
+
+def test_a_missing_backend_is_exit_code_3(program: Path, data: Path) -> None:
+    command = [sys.executable, "-m", "neurodeploy", "run", str(program), "--backend", "lava", "--input", str(data)]
+    environment = {**os.environ, "NEURODEPLOY_LAVA_PYTHON": "/nonexistent/python"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "NEURODEPLOY_LAVA_PYTHON" in done.stderr
+
+
+def test_weights_that_are_not_finite_are_refused_and_leave_no_file(fc_model: Path, tmp_path: Path) -> None:
+    with h5py.File(fc_model, "a") as file:
+        weight = file["node/nodes/fc1/weight"][()]
+        weight[0, 0] = np.nan
+        del file["node/nodes/fc1/weight"]
+        file["node/nodes/fc1/weight"] = weight
+    message = refused("compile", fc_model, "--target", "loihi2", "-o", tmp_path / "p.npz")
+    assert "1 of 108 values of weight that are NaN or infinite" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fc.nir"]
+
+
+def test_debug_shows_the_traceback_of_a_refusal(tmp_path: Path) -> None:
+    done = neurodeploy("--debug", "inspect", tmp_path / "none.nir")
+    assert "Traceback" in done.stderr
+
+
+def test_a_dialect_nobody_says_is_a_question(fc_model: Path) -> None:
+    with h5py.File(fc_model, "a") as file:
+        del file["node/metadata"]
+    done = neurodeploy("inspect", fc_model)
+    assert done.returncode == 1
+    assert "dialect unknown" in done.stdout
+    assert neurodeploy("inspect", fc_model, "--dialect", "snntorch,reset=zero").returncode == 0
