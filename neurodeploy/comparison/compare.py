@@ -124,7 +124,7 @@ def compare(
             "neurodeploy": neurodeploy.__version__,
             "model_sha256": graph.sha256,
             "data": data.source,
-            "model": Path(model).name if isinstance(model, (str, Path)) else None,
+            "model": _model_name(model),
             "dialect": settled.name,
             "dialect_evidence": list(settled.evidence),
             "dt_s": network.dt,
@@ -135,6 +135,14 @@ def compare(
     }
     result["verdict"] = _verdict(result, tolerance)
     return Comparison(network, program, data, recordings, result)
+
+
+def _model_name(model: Path | str | Any) -> str | None:
+    """Return what to call a model: its file, with its folder where the file's own name says nothing."""
+    if not isinstance(model, (str, Path)):
+        return None
+    path = Path(model).resolve()
+    return f"{path.parent.name}/{path.name}" if path.stem == "model" else path.name
 
 
 def _choose(only: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
