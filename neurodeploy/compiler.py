@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-import neurodeploy
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network
@@ -17,6 +16,7 @@ from neurodeploy.program import Program
 from neurodeploy.quantise.neurons import chip_neuron
 from neurodeploy.quantise.population import Coded, Synapses, quantise_population
 from neurodeploy.target import Target, load_target
+from neurodeploy.version import __version__
 
 DEFAULT_WEIGHT_BITS = 8
 
@@ -40,7 +40,7 @@ def compile(
     """
     chip = load_target(target)
     provenance: dict[str, Any] = {
-        "neurodeploy": neurodeploy.__version__,
+        "neurodeploy": __version__,
         "weight_bits": weight_bits,
         "scales": "weights alone",
     }

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-import neurodeploy
 from neurodeploy import backends
+from neurodeploy.version import __version__
 
 PACKAGES = ("numpy", "numba", "h5py", "nir", "torch", "snntorch", "plotly")
 
@@ -16,7 +16,7 @@ PACKAGES = ("numpy", "numba", "h5py", "nir", "torch", "snntorch", "plotly")
 def examine() -> dict[str, Any]:
     """Return what is installed and what is missing, JSON-ready."""
     return {
-        "neurodeploy": neurodeploy.__version__,
+        "neurodeploy": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-import neurodeploy
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
@@ -33,6 +32,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Linear
+from neurodeploy.version import __version__
 
 SIZES = (784, 512, 10)
 INPUT_SHARE = 0.1
@@ -130,7 +130,7 @@ def main() -> None:
         "lava_over_emulator": statistics.median(lava) / statistics.median(emulator),
         "emulator_gsynops_per_s": synops / statistics.median(emulator) / 1e9,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "versions": {"neurodeploy": neurodeploy.__version__, "numba": version("numba"), "numpy": version("numpy")},
+        "versions": {"neurodeploy": __version__, "numba": version("numba"), "numpy": version("numpy")},
     }
     text = json.dumps(result, indent=2)
     print(text)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import neurodeploy
 from neurodeploy.backends.base import Inputs, RunOptions, check_inputs, expect
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Conv2d, Flatten, Linear, Pool2d, Scale, SynapseOp
+from neurodeploy.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -64,11 +65,11 @@ class Reference:
         n_steps, n_samples = check_inputs(subject.inputs, inputs)
         names = options.recorded(tuple(population.name for population in subject.populations))
         device = _device(options.device)
-        with torch.no_grad():
+        with torch.no_grad(), _plain_float32():
             nodes = _run(subject, inputs, (n_steps, n_samples), names, options, device)
         meta = {
             "backend": self.name,
-            "versions": {"neurodeploy": neurodeploy.__version__, "torch": torch.__version__},
+            "versions": {"neurodeploy": __version__, "torch": torch.__version__},
             "device": str(device),
             "dialect": subject.dialect,
             "dt": subject.dt,
@@ -263,6 +264,20 @@ def _function(op: SynapseOp, device: torch.device, dtype: torch.dtype) -> Callab
         case Scale():
             factor = tensor(op.scale)
             return lambda x: x * factor
+
+
+@contextmanager
+def _plain_float32() -> Iterator[None]:
+    """Keep CUDA from rounding inputs of products to 10 bits (TF32), which its convolutions do by default."""
+    import torch
+
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _device(name: str) -> torch.device:

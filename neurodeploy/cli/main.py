@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import click
 
-import neurodeploy
 from neurodeploy.errors import DeployError
+from neurodeploy.version import __version__
 
 
 class Verb(NamedTuple):
@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(neurodeploy.__version__, prog_name="neurodeploy")
+@click.version_option(__version__, prog_name="neurodeploy")
 @click.option("--debug", is_flag=True, help="Show the traceback of a refusal, and log each step.")
 def cli(debug: bool) -> None:
     """Put a trained spiking network on a neuromorphic chip, and trust the number on the report.

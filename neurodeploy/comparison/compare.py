@@ -8,7 +8,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import neurodeploy
 from neurodeploy import backends
 from neurodeploy.backends.base import RunOptions, check_inputs
 from neurodeploy.comparison.equality import reference_equals
@@ -22,6 +21,7 @@ from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.target import load_target
+from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1
 LAVA_SAMPLES = 32
@@ -121,7 +121,7 @@ def compare(
         "ladder": None,
         "warnings": list(program.warnings),
         "provenance": {
-            "neurodeploy": neurodeploy.__version__,
+            "neurodeploy": __version__,
             "model_sha256": graph.sha256,
             "data": data.source,
             "model": _model_name(model),

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import neurodeploy
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference import Reference
 from neurodeploy.comparison.equality import reference_equals
@@ -24,6 +23,7 @@ from neurodeploy.files import to_json, write_atomically
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.recording import Recording, save_recording
+from neurodeploy.version import __version__
 
 DIALECT = "snntorch"
 OBSERVABLES = ("spikes", "v", "u")
@@ -94,7 +94,7 @@ def export(
             "dialect": DIALECT,
             "dt": dt,
             "outputs": list(built.outputs),
-            "versions": {"neurodeploy": neurodeploy.__version__, **versions},
+            "versions": {"neurodeploy": __version__, **versions},
             "model_sha256": hashlib.sha256(content).hexdigest(),
         }
         save_recording(_record(model, neurons, convention, inputs, meta, record), Path(record_output))
@@ -206,7 +206,7 @@ def _graph(built: Any, dt: float, versions: dict[str, str]) -> Any:
     metadata = {
         "dialect": DIALECT,
         "dt": dt,
-        "exporter": f"neurodeploy {neurodeploy.__version__}",
+        "exporter": f"neurodeploy {__version__}",
         "framework": versions,
         "outputs": list(built.outputs),
     }

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import neurodeploy
 from neurodeploy.arithmetic import Arithmetic, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
 from neurodeploy.backends.emulator.tables import Layout, lay_out
@@ -17,6 +16,7 @@ from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
+from neurodeploy.version import __version__
 
 
 class Emulator:
@@ -69,7 +69,7 @@ class Emulator:
         }
         meta = {
             "backend": self.name,
-            "versions": {"neurodeploy": neurodeploy.__version__},
+            "versions": {"neurodeploy": __version__},
             "target": subject.target,
             "arithmetic": arithmetic.name,
             "dialect": subject.dialect,

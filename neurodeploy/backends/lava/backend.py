@@ -20,7 +20,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import neurodeploy
 from neurodeploy.arithmetic import LAVA, STATE_LIMIT, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
 from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
@@ -29,6 +28,7 @@ from neurodeploy.files import read_npz, to_json, write_npz, write_text
 from neurodeploy.program import CodedPopulation, CodedProjection, Program, save_program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
+from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
 
@@ -352,7 +352,7 @@ def _python() -> Path:
 def _meta(program: Program, versions: dict[str, str], options: RunOptions) -> dict[str, Any]:
     return {
         "backend": Lava.name,
-        "versions": {**versions, "neurodeploy": neurodeploy.__version__},
+        "versions": {**versions, "neurodeploy": __version__},
         "target": program.target,
         "arithmetic": LAVA.name,
         "latency": program.latency,
