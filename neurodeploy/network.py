@@ -85,7 +85,8 @@ class Network:
     populations: in an order in which each comes after those that feed it within a step.
     outputs: names of the populations that are read.
     dt: seconds per step, as the dialect has it.
-    dialect: name of the dialect, and what was found about it.
+    dialect: name of the dialect.
+    sha256: of the model file, or empty.
     """
 
     inputs: dict[str, Shape]
@@ -94,6 +95,7 @@ class Network:
     outputs: tuple[str, ...]
     dt: float
     dialect: str
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         shapes = self.shapes

@@ -75,6 +75,7 @@ class Reference:
             "dt": subject.dt,
             "latency": dict.fromkeys(names, 0),
             "outputs": list(subject.outputs),
+            "model_sha256": subject.sha256,
         }
         return Recording(nodes, meta)
 

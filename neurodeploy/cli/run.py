@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def run(
         )
         recording = run_backend(subject, data.x, backend=backend, options=options)
     if output is not None:
-        save_recording(recording, output)
+        save_recording(replace(recording, meta={**recording.meta, "data": data.source}), output)
     spikes = {name: int(o["spikes"].sum()) for name, o in recording.nodes.items() if "spikes" in o}
     summary: dict[str, Any] = {
         "backend": backend,

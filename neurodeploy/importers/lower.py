@@ -69,7 +69,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
     dts = sorted({float(settings.dt or 0) for settings in dialect.settings.values()})
     if len(dts) != 1:
         raise DeployError(f"neurons have time steps of {dts} s", where=graph.where, fix="Give all the same dt.")
-    return Network(inputs, tuple(populations.values()), tuple(projections), outputs, dts[0], dialect.name)
+    return Network(inputs, tuple(populations.values()), tuple(projections), outputs, dts[0], dialect.name, graph.sha256)
 
 
 def _neurons_in_order(graph: NirGraph) -> tuple[str, ...]:

@@ -357,6 +357,7 @@ def _meta(program: Program, versions: dict[str, str], options: RunOptions) -> di
         "arithmetic": LAVA.name,
         "latency": program.latency,
         "outputs": list(program.outputs),
+        "model_sha256": program.provenance.get("model_sha256", ""),
         "dialect": program.dialect,
         "dt": program.dt,
         "raw_time": options.raw_time,
