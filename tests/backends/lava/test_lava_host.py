@@ -101,6 +101,7 @@ def test_recording_says_where_it_comes_from(recording: Recording) -> None:
         "arithmetic": "lava",
         "latency": {"first": 1, "last": 2},
         "outputs": ["last"],
+        "model_sha256": "",
         "dialect": "nir",
         "dt": 1e-3,
         "raw_time": False,
