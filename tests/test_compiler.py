@@ -10,7 +10,7 @@ import pytest
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network

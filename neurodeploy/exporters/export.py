@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model

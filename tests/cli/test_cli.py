@@ -77,7 +77,7 @@ def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path)
 def test_accuracy_lost_beyond_the_tolerance_is_exit_code_1(fc_model: Path, data: Path, tmp_path: Path) -> None:
     # Labels that the reference decides rightly, and a chip with 2-bit weights that cannot.
     from neurodeploy.backends.base import RunOptions
-    from neurodeploy.backends.reference import Reference
+    from neurodeploy.backends.reference.backend import Reference
     from neurodeploy.comparison.measures import decide
     from neurodeploy.importers.lower import read_network
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.importers.lower import read_network
 from tests.conftest import SHARED
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import load_recording
