@@ -23,16 +23,24 @@ from neurodeploy.recording import RESERVED_NAMES
 
 METADATA_KEY = "neurodeploy"
 
+Edge = tuple[str, str]
+
 PARAMETERS = {
     "Input": ("shape",),
     "Output": ("shape",),
     "Affine": ("weight", "bias"),
     "Linear": ("weight",),
     "Scale": ("scale",),
+    "Conv1d": ("weight", "stride", "padding", "dilation", "groups", "bias"),
     "Conv2d": ("weight", "stride", "padding", "dilation", "groups", "bias"),
     "SumPool2d": ("kernel_size", "stride", "padding"),
     "AvgPool2d": ("kernel_size", "stride", "padding"),
     "Flatten": ("start_dim", "end_dim"),
+    "Delay": ("delay",),
+    "Threshold": ("threshold",),
+    "I": ("r",),
+    "LI": ("tau", "r", "v_leak"),
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak"),
     "IF": ("r", "v_threshold"),
     "LIF": ("tau", "r", "v_leak", "v_threshold"),
     "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold"),
@@ -63,7 +71,7 @@ class NirGraph:
     """
 
     nodes: dict[str, NirNode]
-    edges: tuple[tuple[str, str], ...]
+    edges: tuple[Edge, ...]
     metadata: dict[str, Any]
     where: str
     sha256: str = ""
@@ -104,24 +112,69 @@ def graph_from_nir(graph: Any) -> NirGraph:
 
 
 def _graph(content: dict[str, Any], where: str, digest: str, version: str) -> NirGraph:
+    nodes, edges = _flat(content, "", where)
+    return NirGraph(nodes, tuple(sorted(set(edges))), _metadata(content, where), where, digest, version)
+
+
+def _flat(content: Any, prefix: str, where: str) -> tuple[dict[str, NirNode], list[Edge]]:
+    """Return nodes and edges of a graph, those of graphs inside it called ``outer.inner``.
+
+    The Input and Output nodes of a graph inside are where edges of the outer one go on; they are no nodes of their own.
+    """
     if not isinstance(content, dict) or "nodes" not in content or "edges" not in content:
-        raise DeployError("the file holds no graph with nodes and edges", where=where, fix="Export the model again.")
-    nodes = {_text(name): _node(_text(name), node, where) for name, node in content["nodes"].items()}
-    try:
-        pairs = [(_text(source), _text(target)) for source, target in content["edges"]]
-    except (TypeError, ValueError) as error:
-        raise DeployError(
-            f"edges are no list of pairs ({error})", where=where, fix="Export the model again."
-        ) from error
-    for source, target in pairs:
+        place = f"graph {prefix[:-1]!r}" if prefix else "the file"
+        raise DeployError(f"{place} holds no graph with nodes and edges", where=where, fix="Export the model again.")
+    nodes: dict[str, NirNode] = {}
+    edges: list[Edge] = []
+    ports: dict[str, tuple[list[str], list[str]]] = {}
+    for raw, node in content["nodes"].items():
+        name = prefix + _text(raw)
+        if isinstance(node, dict) and _text(node.get("type", "")) == "NIRGraph":
+            inner_nodes, inner_edges = _flat(node, f"{name}.", where)
+            inner_nodes, inner_edges, ports[name] = _opened(inner_nodes, inner_edges, name)
+            edges += inner_edges
+        else:
+            inner_nodes = {name: _node(name, node, where)}
+        if clash := set(inner_nodes) & set(nodes):
+            raise DeployError(
+                f"two nodes are called {known(clash)} once inner graphs are opened", where=where, fix="Rename one of them."
+            )
+        nodes.update(inner_nodes)
+    for source, target in _pairs(content["edges"], prefix, where):
         for end in (source, target):
-            if end not in nodes:
+            if end not in nodes and end not in ports:
                 raise DeployError(
                     f"edge {source} -> {target} names node {end!r}, which is not there",
                     where=where,
                     fix=f"Nodes are {known(nodes)}.",
                 )
-    return NirGraph(nodes, tuple(sorted(set(pairs))), _metadata(content, where), where, digest, version)
+        sources = ports[source][1] if source in ports else [source]
+        targets = ports[target][0] if target in ports else [target]
+        edges += [(a, b) for a in sources for b in targets]
+    return nodes, edges
+
+
+def _opened(nodes: dict[str, NirNode], edges: list[Edge], name: str) -> tuple[dict[str, NirNode], list[Edge], Any]:
+    """Return an inner graph without its Input and Output, and the nodes that these lead to and come from.
+
+    spyx wires the input of a recurrent layer to its recurrent weights, but adds it to the neurons: an input that feeds
+    only synapses which a neuron feeds as well is led to what they feed.
+    """
+    inner = {n: node for n, node in nodes.items() if node.kind not in ("Input", "Output")}
+    entries = [b for a, b in edges if a in nodes and nodes[a].kind == "Input"]
+    exits = [a for a, b in edges if b in nodes and nodes[b].kind == "Output"]
+    kept = [(a, b) for a, b in edges if a in inner and b in inner]
+    looped = [e for e in entries if inner.get(e) and inner[e].kind in ("Linear", "Affine") and any(b == e for _, b in kept)]
+    if looped and len(looped) == len(entries):
+        entries = [b for a, b in kept if a in looped]
+    return inner, kept, (entries, exits)
+
+
+def _pairs(edges: Any, prefix: str, where: str) -> list[Edge]:
+    try:
+        return [(prefix + _text(source), prefix + _text(target)) for source, target in edges]
+    except (TypeError, ValueError) as error:
+        raise DeployError(f"edges are no list of pairs ({error})", where=where, fix="Export the model again.") from error
 
 
 def _node(name: str, content: Any, where: str) -> NirNode:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.dialects import settle_dialect
+from neurodeploy.importers.settle import settle_dialect
 from neurodeploy.importers.nir_graph import read_graph
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
