@@ -64,7 +64,7 @@ class Reference:
 
         extent = check_inputs(subject.inputs, inputs)
         names = options.recorded(tuple(population.name for population in subject.populations))
-        with torch.no_grad(), _plain_float32():
+        with torch.inference_mode(), _plain_float32():
             nodes = _Run(subject, extent, _device(options.device)).all_blocks(inputs, names, options)
         meta = {
             "backend": self.name,
