@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.settle import settle_dialect
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.settle import settle_dialect
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from neurodeploy.arrays import frozen_array
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Shape, SynapseOp, chain_shape
-
 
 _PARAMETERS = (
     "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init", "v_min", "adapt_decay",
@@ -133,6 +133,17 @@ class Network:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+    def digest(self) -> str:
+        """Return a hash of all that is computed: parameters, rules, synapses, delays."""
+        found = hashlib.sha256(repr((self.inputs, self.outputs, self.dt)).encode())
+        for part in (*self.populations, *(op for p in self.projections for op in (p, *p.ops))):
+            for key in part.__slots__:
+                value = getattr(part, key)
+                found.update(
+                    value.tobytes() if isinstance(value, np.ndarray) else f"{key}={value!r}".encode() * (key != "ops")
+                )
+        return found.hexdigest()
 
     def into(self, name: str) -> tuple[Projection, ...]:
         """Return the projections that end in population ``name``."""

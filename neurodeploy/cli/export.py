@@ -47,6 +47,7 @@ def export(
     """
     from neurodeploy.cli.common import read_data
     from neurodeploy.exporters.export import export as export_model
+    from neurodeploy.files import check_outputs
 
     try:
         shape = tuple(int(n) for n in sample_shape.split(","))
@@ -60,6 +61,7 @@ def export(
         )
     if (input_path is None) != (record_output is None):
         raise DeployError("one is given without the other", where="--input, --record-output", fix="Give both, or none.")
+    check_outputs((output, record_output), (weights, input_path))
     inputs = None
     if input_path is not None:
         inputs = read_data(input_path, {"input": shape}, None, batch_first, 0).x["input"]

@@ -93,3 +93,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"neurodeploy: an error that should not happen: {type(error).__name__}: {error}", err=True)
+        click.echo(
+            "  where: inside neurodeploy\n  fix:   Please report it with the output of `neurodeploy --debug ...`.",
+            err=True,
+        )
+        sys.exit(2)

@@ -24,8 +24,6 @@ from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, SynapseOp
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from neurodeploy.backends.reference.neuron import Neuron, State
-
 ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 """Largest relative error of one float32 operation."""
 
@@ -66,7 +64,7 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
         v, i = exact.integrate(state, [chains[p](spikes[p]) for p in projections], owed)
         size, summed = sums(spikes)
         entering, entering_error = gain_syn * size, ROUNDOFF * gain_syn * summed
-        if i is not None and state.i is not None:
+        if i is not None and state.i is not None and exact.decay_syn is not None:
             own = ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
             current_error = exact.decay_syn * current_error + entering_error + own
             entering, entering_error = state.i.abs() + entering, current_error
@@ -75,7 +73,8 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
         now = fired(row + shift)
         state = replace(state, v=exact.settle(v, now, owed), i=i, fired=now)
     times = (v / exact.threshold).round().clamp(min=1, max=population.rule.max_spikes)
-    return ((v - times * exact.threshold).abs() <= error)[0].numpy()
+    near: NDArray[np.bool_] = ((v - times * exact.threshold).abs() <= error)[0].numpy()
+    return near
 
 
 def _sizes_of_sums(

@@ -102,7 +102,8 @@ def _spikingjelly(neurons: list[NirNode]) -> Candidate | None:
 
     if _all_kinds(neurons, ("IF", "LIF", "CubaLIF")) and all(map(fits, neurons)):
         return Candidate(
-            "spikingjelly", "r is 1 or tau / 1e-4 s (1e4 of IF) and the leak is the reset, as SpikingJelly's exporter writes it"
+            "spikingjelly",
+            "r is 1 or tau / 1e-4 s (1e4 of IF) and the leak is the reset, as SpikingJelly's exporter writes it",
         )
     return None
 
@@ -119,10 +120,12 @@ def _norse(neurons: list[NirNode]) -> Candidate | None:
     if 0.0 < largest < EXPORT_DT:
         return Candidate(
             "norse",
-            "r is 1 and time constants are below 1e-4 s, 1000 times too small as norse's exporter writes them by default",
+            "r is 1 and time constants are below 1e-4 s, 1000 times too small, as norse's exporter writes them",
             {"tau_scale": NORSE_SCALE},
         )
-    return Candidate("norse", "r is 1 and time constants are of the order of milliseconds, as norse's exporter can write them")
+    return Candidate(
+        "norse", "r is 1 and time constants are of the order of milliseconds, as norse's exporter can write them"
+    )
 
 
 def _sinabs(neurons: list[NirNode]) -> Candidate | None:
@@ -144,12 +147,14 @@ def _rockpool(neurons: list[NirNode]) -> Candidate | None:
         r, tau = _numbers(node, "r"), _tau(node)
         if not (np.isfinite(r) & (r > 0) & np.isfinite(tau) & (tau > 0)).all():
             return None
-        steps.append((tau * lambertw(1.0 / r).real).ravel())
+        steps.append((tau * np.real(lambertw(1.0 / r, 0))).ravel())
     dts = np.concatenate(steps)
     if dts.max() - dts.min() > 1e-3 * dts.max() or all(_is(_numbers(node, "r"), 1.0) for node in neurons):
         return None
     dt = float(f"{np.median(dts):.6g}")
-    return Candidate("rockpool", f"r = tau / dt * exp(-dt / tau) with dt = {dt:g} s, as rockpool's exporter writes it", {"dt": dt})
+    return Candidate(
+        "rockpool", f"r = tau / dt * exp(-dt / tau) with dt = {dt:g} s, as rockpool's exporter writes it", {"dt": dt}
+    )
 
 
 def _spyx(neurons: list[NirNode]) -> Candidate | None:

@@ -18,8 +18,8 @@ class Settings:
     dt: seconds per step.
     tau_scale: factor that brings the file's time constants to seconds.
     decay: ``euler`` (1 - dt / tau, in [0, 1]) or ``exp`` (exp(-dt / tau)).
-    gain: of v's input: ``unit`` (as it is), ``euler`` (r * dt / tau) or ``norm`` (1 - decay). gain_syn: of i's input, ``unit`` or
-        ``euler`` (w_in * dt / tau_syn).
+    gain: of v's input: ``unit`` (as it is), ``euler`` (r * dt / tau) or ``norm`` (1 - decay). gain_syn: of i's input,
+        ``unit`` or ``euler`` (w_in * dt / tau_syn).
     norm_input: True for gain ``norm``, False for ``unit``; None leaves it to ``gain``.
     spike, reset, reset_delay, reset_drops_input, reset_before_decay, reset_pending, order, output_delay: see
         :class:`neurodeploy.rule.NeuronRule`.
@@ -61,20 +61,22 @@ DIALECTS = {
         dt=1e-3, gain_syn="unit", order="add-use-decay", reset="value", reset_drops_input=False, starts_at_leak=True
     ),
     "sinabs": Settings(
-        dt=1.0, decay="exp", gain="norm", gain_syn="unit", order="add-decay", spike=">=", reset_drops_input=False, max_spikes=0
+        dt=1.0, decay="exp", gain="norm", gain_syn="unit", order="add-decay", spike=">=", reset_drops_input=False,
+        max_spikes=0,
     ),
     "rockpool": Settings(
-        decay="exp", gain="unit", gain_syn="unit", order="add-decay", spike=">=", reset="subtract", reset_drops_input=False,
-        max_spikes=0,
+        decay="exp", gain="unit", gain_syn="unit", order="add-decay", spike=">=", reset="subtract",
+        reset_drops_input=False, max_spikes=0,
     ),
     "spikingjelly": Settings(dt=1e-4, spike=">=", reset="value", reset_drops_input=False, starts_at_leak=True),
     "spyx": Settings(
-        dt=1.0, gain="unit", gain_syn="unit", reset="subtract", reset_delay=True, reset_drops_input=False, output_delay=1
+        dt=1.0, gain="unit", gain_syn="unit", reset="subtract", reset_delay=True, reset_drops_input=False,
+        output_delay=1,
     ),
     "nir": Settings(reset="value", reset_drops_input=False),
 }  # fmt: skip
-"""What each framework computes. Source: snnTorch 1.0.0, norse 1.1.0, sinabs 3.1.3, rockpool 3.1.0, spikingjelly 2.0.0 and spyx 1.0.0, their
-neuron classes and exporters; nir: forward Euler on the equations of NIR 1.0.8."""
+"""What each framework computes. Source: snnTorch 1.0.0, norse 1.1.0, sinabs 3.1.3, rockpool 3.1.0, spikingjelly 2.0.0
+and spyx 1.0.0, their neuron classes and exporters; nir: forward Euler on the equations of NIR 1.0.8."""
 
 OF_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("norse", "IF"): {"gain": "unit"},
@@ -96,7 +98,8 @@ LOST: dict[str, tuple[str, ...]] = {
 """What each framework's own exporter drops, so that the file cannot know it."""
 
 ASSUMED: dict[str, Any] = {"reset": "subtract", "max_spikes": 0, "bias": 0.0, "norm_input": True}
-"""What is taken for a lost key where the user names the dialect and not the key: the framework's own default. snnTorch's
+"""What is taken for a lost key where the user names the dialect and not the key: the framework's own default.
+snnTorch's
 reset is not among them: it is asked for."""
 
 KEYS = tuple(field.name for field in fields(Settings))

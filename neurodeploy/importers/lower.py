@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
+from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
+
 
 def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[Network, Dialect, NirGraph]:
     """Read a model and lower it.
@@ -69,7 +72,9 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             raise DeployError(f"nothing reaches neuron {name!r}", where=graph.where, fix="Connect it or remove it.")
         shape = _population_shape(node, name, ways, shapes, place)
         is_neuron = node.kind in NEURONS
-        population = _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
+        population = (
+            _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
+        )
         populations[name], shapes[name] = population, shape
         for way in ways:
             takes_step = (way.source, name) in late
@@ -159,7 +164,7 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     before = _ways_into(graph, name, dt, heads, on_path)
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
-    op = _operation(node, place)
+    op = operation(node, place)
     return [replace(w, ops=(*w.ops, op if i == 0 else _without_bias(op))) for i, w in enumerate(before)]
 
 
@@ -184,16 +189,14 @@ def _delayed(ways: list[Way], node: NirNode, dt: float, place: str) -> list[Way]
     return result
 
 
-def _population_shape(
-    node: NirNode, name: str, ways: list[Way], shapes: dict[str, Shape], place: str
-) -> Shape:
+def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[str, Shape], place: str) -> Shape:
     """Return the shape that a head's inputs give, to which its parameters must broadcast."""
     given: set[Shape] = set()
-    own = np.shape(node.params.get("v_threshold", node.params.get("r", node.params.get("threshold"))))
+    own = np.shape(np.asarray(node.params.get("v_threshold", node.params.get("r", node.params.get("threshold", 0.0)))))
     for way in ways:
-        shape = shapes[way.source] if way.source in shapes else own
         if way.source not in shapes and way.source != name:
             continue
+        shape = shapes.get(way.source, own)
         for op in way.ops:
             try:
                 shape = op.output_shape(shape)
@@ -205,15 +208,33 @@ def _population_shape(
                 ) from error
         given.add(shape)
     if len(given) != 1:
-        raise DeployError(f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same.")
-    return given.pop()
+        raise DeployError(
+            f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same."
+        )
+    shape = given.pop()
+    if prod(shape) > MAX_UNITS:
+        raise DeployError(
+            f"{name!r} would have {prod(shape)} neurons (shape {shape})", where=place, fix=f"At most {MAX_UNITS} are read."
+        )
+    return shape
 
 
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:
     """Return the neurons of one node, discretised as its settings say."""
     assert settings.dt is not None
     assert settings.reset is not None
-    values = {key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")}
+    for key in ("tau", "tau_mem", "tau_syn"):
+        tau = np.asarray(node.params.get(key, 1.0), dtype=np.float64)
+        clamps = settings.gain == "unit"
+        if (tau == 0).any() or ((tau < 0).any() and not clamps):
+            raise DeployError(
+                f"{node.kind} {name!r} has {key} down to {tau.min():g} s",
+                where=place,
+                fix="Time constants are above 0.",
+            )
+    values = {
+        key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")
+    }
     zeros = np.zeros(shape)
     leak = values.get("v_leak", zeros)
     v_init = leak if settings.starts_at_leak else zeros
@@ -238,23 +259,28 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         output_delay=settings.output_delay if fires and node.kind != "Threshold" else 0,
         fires=fires,
     )
-    return Population(
-        name,
-        shape,
-        rule,
-        decay_mem=decay_mem,
-        decay_syn=decay_syn,
-        gain_mem=gain_mem,
-        gain_syn=gain_syn,
-        threshold=values.get("v_threshold", values.get("threshold", zeros + 1.0)),
-        bias=bias if settings.bias is None else settings.bias,
-        v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
-        v_init=v_init if settings.v_init is None else settings.v_init,
-        v_min=settings.min_v_mem,
-        adapt_decay=settings.adapt_decay,
-        adapt_gain=settings.adapt_gain,
-        refractory=settings.refractory,
-    )
+    try:
+        return Population(
+            name,
+            shape,
+            rule,
+            decay_mem=decay_mem,
+            decay_syn=decay_syn,
+            gain_mem=gain_mem,
+            gain_syn=gain_syn,
+            threshold=values.get("v_threshold", values.get("threshold", zeros + 1.0)),
+            bias=bias if settings.bias is None else settings.bias,
+            v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
+            v_init=v_init if settings.v_init is None else settings.v_init,
+            v_min=settings.min_v_mem,
+            adapt_decay=settings.adapt_decay,
+            adapt_gain=settings.adapt_gain,
+            refractory=settings.refractory,
+        )
+    except ValueError as error:
+        raise DeployError(
+            f"{node.kind} {name!r} cannot be read: {error}", where=place, fix="Check tau, r, dt and the overrides."
+        ) from error
 
 
 def _membrane(
@@ -282,7 +308,8 @@ def _decay(tau: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
     A negative tau stands for a factor above 1, which frameworks clamp.
     """
     assert settings.dt is not None
-    steps = settings.dt / (tau * settings.tau_scale)
+    with np.errstate(over="ignore"):
+        steps = settings.dt / (tau * settings.tau_scale)
     if settings.decay == "exp":
         return np.clip(np.exp(-steps), 0.0, 1.0)
     return np.where(tau < 0, 1.0, np.clip(1.0 - steps, 0.0, 1.0))
@@ -310,8 +337,12 @@ def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.
         ) from error
 
 
-def _operation(node: NirNode, place: str) -> SynapseOp:
-    """Return a linear node as an operation."""
+def operation(node: NirNode, place: str) -> SynapseOp:
+    """Return a linear node as an operation.
+
+    Raises:
+        DeployError: its parameters do not make one, or nodes of its kind are none.
+    """
     params = node.params
     try:
         match node.kind:
@@ -388,5 +419,7 @@ def _outputs(graph: NirGraph) -> tuple[str, ...]:
             if source not in found:
                 found.append(source)
     if not found:
-        raise DeployError("nothing reaches an Output node", where=graph.where, fix="Connect the last node to an Output.")
+        raise DeployError(
+            "nothing reaches an Output node", where=graph.where, fix="Connect the last node to an Output."
+        )
     return tuple(found)

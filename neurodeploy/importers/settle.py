@@ -24,7 +24,15 @@ CHOICES = {
 TRUTHS = ("reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "norm_input", "starts_at_leak")
 COUNTS = {"max_spikes": 2**31, "output_delay": 1, "refractory": 2**31}
 MAY_BE_NONE = ("min_v_mem",)
-EXAMPLES = {"reset": "subtract", "dt": "1e-4", "v_reset": "0", "max_spikes": "0", "min_v_mem": "none", "norm_input": "true", "bias": "0"}
+EXAMPLES = {
+    "reset": "subtract",
+    "dt": "1e-4",
+    "v_reset": "0",
+    "max_spikes": "0",
+    "min_v_mem": "none",
+    "norm_input": "true",
+    "bias": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +77,15 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         raise DeployError(f"no dialect is called {name!r}", where=graph.where, fix=f"Dialects are {known(DIALECTS)}.")
     base = replace(DIALECTS[name], **found)
     if "dt" in graph.metadata:
-        base = replace(base, dt=float(graph.metadata["dt"]))
+        base = _apply(base, {"dt": graph.metadata["dt"]}, graph.where)
     settings, assumed, asked = {}, {}, {}
     for node_name in neurons:
         node = graph.nodes[node_name]
         place = f"{graph.where}, node {node_name!r}"
         rules = replace(base, **OF_KIND.get((name, node.kind), {}))
-        rules = _apply(rules, {**graph.metadata.get("rules", {}), **node.metadata.get("rules", {})}, place)
-        known_keys = said.keys(node_name) | set(graph.metadata.get("rules", {})) | set(node.metadata.get("rules", {}))
+        written = {**_rules(graph.metadata, graph.where), **_rules(node.metadata, place)}
+        rules = _apply(rules, written, place)
+        known_keys = said.keys(node_name) | set(written)
         rules = _apply(_apply(rules, said.graph, "--dialect"), said.nodes.get(node_name, {}), "--dialect")
         lost = [key for key in _lost(name, node.kind) if key not in known_keys and "dialect" not in graph.metadata]
         rules, taken, open_keys = _fill(rules, lost, name, is_guess)
@@ -94,12 +103,25 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
     return Dialect(name, settings, tuple(evidence))
 
 
+def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the rules that metadata holds."""
+    rules = metadata.get("rules", {})
+    if not isinstance(rules, dict):
+        raise DeployError(f"the metadata's rules are {rules!r}, no object", where=where, fix="Export the model again.")
+    return rules
+
+
 def _name(graph: NirGraph, said: _Said) -> tuple[str, dict[str, Any], list[str], bool]:
     """Return the dialect's name, what its fingerprint reveals, why, and whether it was detected rather than said."""
     if said.name is not None:
         candidate = fingerprint(graph, said.name)
         seen = [f"its parameters agree: {candidate.evidence}"] if candidate else []
-        return said.name, candidate.found if candidate else {}, [f"dialect {said.name}: given by --dialect", *seen], False
+        return (
+            said.name,
+            candidate.found if candidate else {},
+            [f"dialect {said.name}: given by --dialect", *seen],
+            False,
+        )
     if "dialect" in graph.metadata:
         name = str(graph.metadata["dialect"])
         exporter = graph.metadata.get("exporter", "its exporter")
@@ -124,7 +146,9 @@ def _fill(settings: Settings, lost: list[str], name: str, is_guess: bool) -> tup
         return settings, [], lost
     asked = ["reset"] if name == "snntorch" and "reset" in lost else []
     taken = [key for key in lost if key not in asked]
-    changes = {key: ASSUMED[key] for key in taken if key in ASSUMED and (key != "norm_input" or settings.norm_input is None)}
+    changes = {
+        key: ASSUMED[key] for key in taken if key in ASSUMED and (key != "norm_input" or settings.norm_input is None)
+    }
     return replace(settings, **changes), taken, asked
 
 
@@ -228,7 +252,9 @@ def _value(key: str, value: Any, where: str) -> Any:
         number = np.nan
     if key in COUNTS:
         if not (number >= 0 and number == int(number) and number <= COUNTS[key]):
-            raise DeployError(f"{key} cannot be {value!r}", where=where, fix=f"It is a whole number up to {COUNTS[key]}.")
+            raise DeployError(
+                f"{key} cannot be {value!r}", where=where, fix=f"It is a whole number up to {COUNTS[key]}."
+            )
         return int(number)
     if not np.isfinite(number) or (key in ("dt", "tau_scale") and number <= 0):
         raise DeployError(

@@ -1,7 +1,8 @@
 """Runs a float network on torch, CPU or CUDA: blocks of time steps, layer by layer where nothing loops.
 
-Within a block, what a population receives from others is one product over all steps; then its neurons are stepped. Populations that form
-a loop are stepped together. Memory grows with what is recorded and with the block, not with the number of steps.
+Within a block, what a population receives from others is one product over all steps; then its neurons are stepped.
+Populations that form a loop are stepped together. Memory grows with what is recorded and with the block, not with the
+number of steps.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Reference:
             options: what to record, and the torch device.
 
         Returns:
-            Spikes uint8 (int32 where a step can have several), ``value`` float32 of nodes that do not fire, v and u float32.
+            Spikes uint8 (int32 where a step can have several), ``value`` float32 of nodes that do not fire, v and u
+            float32.
 
         Raises:
             DeployError: inputs do not fit, or the device is not there.
@@ -101,7 +103,9 @@ class _Run:
         }
         self.components = components(network)
 
-    def all_blocks(self, inputs: Inputs, names: tuple[str, ...], options: RunOptions) -> dict[str, dict[str, NDArray[Any]]]:
+    def all_blocks(
+        self, inputs: Inputs, names: tuple[str, ...], options: RunOptions
+    ) -> dict[str, dict[str, NDArray[Any]]]:
         """Return what was recorded, by node and observable."""
         import torch
 
@@ -131,7 +135,9 @@ class _Run:
                 if neuron.rule.output_delay:
                     self.rows[name][self.history[name] + t] = before.fired
                 currents = [block[t] for block in outside[name]]
-                currents += [self.ops[p](self.rows[p.source][self.history[p.source] + t - p.delay]) for p in inside[name]]
+                currents += [
+                    self.ops[p](self.rows[p.source][self.history[p.source] + t - p.delay]) for p in inside[name]
+                ]
                 after = neuron.step(before, currents)
                 if not neuron.rule.output_delay:
                     self.rows[name][self.history[name] + t] = after.fired
@@ -146,7 +152,8 @@ class _Run:
                 continue
             first = self.history[p.source] - p.delay
             rows = self.rows[p.source][first : first + size]
-            current = self.ops[p](rows.flatten(0, 1)).unflatten(0, (size, self.n_samples))
+            current = self.ops[p](rows.flatten(0, 1))
+            current = current.reshape(size, self.n_samples, *current.shape[1:])
             total = current if total is None else total + current
         return [] if total is None else [total]
 
@@ -219,5 +226,3 @@ def _device(name: str) -> torch.device:
             f"torch has no device {name!r} here ({reason})", where="--device", fix="Use cpu, or cuda where a GPU is."
         ) from error
     return device
-
-

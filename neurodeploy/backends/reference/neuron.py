@@ -1,4 +1,4 @@
-"""One step of a population in torch: the rule of :class:`neurodeploy.rule.NeuronRule`, in the frameworks' order of operations."""
+"""One step of a population in torch, by its rule, in the frameworks' order of operations."""
 
 from __future__ import annotations
 
@@ -50,12 +50,15 @@ class Neuron:
         def unless(neutral: float, values: Any) -> Any:
             return None if np.all(np.asarray(values) == neutral) else tensor(values)
 
-        self.decay_mem, self.decay_syn = tensor(population.decay_mem), tensor(population.decay_syn)
+        self.decay_mem: Tensor = tensor(population.decay_mem)
+        self.decay_syn: Tensor | None = tensor(population.decay_syn)
         self.gain_mem, self.gain_syn = unless(1, population.gain_mem), unless(1, population.gain_syn)
-        self.bias, self.threshold = unless(0, population.bias), tensor(population.threshold)
+        self.bias: Tensor | None = unless(0, population.bias)
+        self.threshold: Tensor = tensor(population.threshold)
         self.v_reset, self.v_init = unless(0, population.v_reset), tensor(population.v_init)
-        self.v_min, self.adapt_decay = tensor(population.v_min), tensor(population.adapt_decay)
-        self.adapt_gain = tensor(population.adapt_gain)
+        self.v_min: Tensor | None = tensor(population.v_min)
+        self.adapt_decay: Tensor | None = tensor(population.adapt_decay)
+        self.adapt_gain: Tensor = tensor(population.adapt_gain)
 
     def init(self, n_samples: int) -> State:
         """Return the state before the first step."""
@@ -71,11 +74,13 @@ class Neuron:
         owed = self.owed(state)
         v, i = self.integrate(state, currents, owed)
         if state.hold is not None:
-            v = self._held(v, state.hold)
+            v = self._to_reset(v, state.hold)
         fired = self.fires(v, state.b) if self.rule.fires else v
         if not self.rule.fires:
             return State(v, i, fired)
-        return State(self.settle(v, fired, owed, state.b), i, fired, self._adapted(state.b, fired), self._hold(state, fired))
+        return State(
+            self.settle(v, fired, owed, state.b), i, fired, self._adapted(state.b, fired), self._hold(state, fired)
+        )
 
     def output(self, before: State, after: State) -> Tensor:
         """Return what a step sends: the spikes that ``after`` fired, or those before where output comes a step late."""
@@ -105,7 +110,7 @@ class Neuron:
         one = (v > threshold) if self.rule.spike == ">" else (v >= threshold)
         if self.rule.max_spikes == 1:
             return one.to(self.dtype)
-        count = one * torch.div(v, threshold, rounding_mode="trunc").clamp(min=1)
+        count: Tensor = one * torch.div(v, threshold, rounding_mode="trunc").clamp(min=1)
         return count if self.rule.max_spikes is None else count.clamp(max=self.rule.max_spikes)
 
     def settle(self, v: Tensor, fired: Tensor, owed: Tensor | None, b: Tensor | None = None) -> Tensor:
@@ -152,17 +157,13 @@ class Neuron:
             return v - owed * self.threshold
         return self._to_reset(v, owed) if rule.reset_drops_input else v
 
-    def _held(self, v: Tensor, hold: Tensor) -> Tensor:
-        """Return v at its reset where a spike was less than ``refractory`` steps ago."""
-        return self._to_reset(v, hold)
-
     def _hold(self, state: State, fired: Tensor) -> Tensor | None:
         if state.hold is None:
             return None
         return (state.hold - 1).clamp(min=0).masked_fill(fired != 0, float(self.population.refractory))
 
     def _adapted(self, b: Tensor | None, fired: Tensor) -> Tensor | None:
-        if b is None:
+        if b is None or self.adapt_decay is None:
             return None
         return self.adapt_decay * b + (1 - self.adapt_decay) * fired
 
