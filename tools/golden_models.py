@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-VECTOR, IMAGE = (5,), (2, 6, 5)
+VECTOR, IMAGE = (5,), (2, 4, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +124,17 @@ def _sinabs(*kinds: str, seed: int = 0, **options: Any) -> Callable[[], Any]:
 
         made: list[Any] = []
         for kind, (n_in, n_out) in zip(kinds, ((5, 8), (8, 4)), strict=True):
-            given = {key: value for key, value in options.items() if key not in ("spike", "reset", "taus")}
-            if kind == "ExpLeak":
+            given = {key: value for key, value in options.items() if key not in ("spike", "reset")}
+            if kind.startswith("ExpLeak"):
                 given = {"norm_input": options.get("norm_input", False)}
             else:
-                given["spike_threshold"] = torch.linspace(0.15, 0.4, n_out)
+                given["spike_threshold"] = torch.linspace(0.15, 0.4, n_out) * (0.2 if options.get("norm_input") else 1)
                 given["spike_fn"] = getattr(activation, options.get("spike", "MultiSpike"))
                 given["reset_fn"] = getattr(activation, options.get("reset", "MembraneSubtract"))()
-            if kind != "IAF":
+            if not kind.startswith("IAF"):
                 given["tau_mem"] = torch.linspace(3.0, 9.0, n_out)
-            if kind == "IAF":
-                given.pop("norm_input", None)
+            if kind.endswith("Squeeze"):
+                given["batch_size"] = 2
             made += [nn.Linear(n_in, n_out), getattr(layers, kind)(**given)]
         return nn.Sequential(*made)
 
@@ -148,8 +148,8 @@ def _sinabs_conv(torch: Any, nn: Any) -> Any:
         return layers.IAFSqueeze(batch_size=2, spike_threshold=torch.tensor(0.2), min_v_mem=-1.0)
 
     return nn.Sequential(
-        nn.Conv2d(2, 3, (3, 2), padding=(1, 0), bias=False), neurons(), layers.SumPool2d(2), nn.Conv2d(3, 2, 2),
-        neurons(), nn.Flatten(), nn.Linear(4, 3), neurons(),
+        nn.Conv2d(2, 3, 3, padding=1, bias=False), neurons(), layers.SumPool2d(2), nn.Conv2d(3, 2, 2),
+        neurons(), nn.Flatten(), nn.Linear(2, 3), neurons(),
     )  # fmt: skip
 
 
@@ -170,8 +170,8 @@ def _spikingjelly_conv(torch: Any, nn: Any) -> Any:
 
     net = nn.Sequential(
         layer.Conv2d(2, 3, 3, padding=1), neuron.IFNode(v_threshold=0.3), layer.AvgPool2d(2),
-        layer.Conv2d(3, 2, (2, 1), stride=(1, 1), bias=False), neuron.LIFNode(tau=1.5, v_threshold=0.05), layer.Flatten(),
-        layer.Linear(8, 3), neuron.IFNode(v_threshold=0.2),
+        layer.Conv2d(3, 2, 2, bias=False), neuron.LIFNode(tau=1.5, v_threshold=0.05), layer.Flatten(),
+        layer.Linear(2, 3), neuron.IFNode(v_threshold=0.2),
     )  # fmt: skip
     functional.set_step_mode(net, "m")
     return net
@@ -234,28 +234,26 @@ CASES: dict[str, Golden] = {
     "norse-iaf": Golden("norse", _seeded(_norse_iaf), own_dialect="norse,v_reset=0"),
     "norse-recurrent": Golden("norse", _seeded(_norse_recurrent)),
     "sinabs-iaf": Golden(
-        "sinabs", _sinabs("IAF", "IAF"), own_dialect="sinabs,reset=subtract,max_spikes=0,min_v_mem=none"
+        "sinabs", _sinabs("IAFSqueeze", "IAFSqueeze"), own_dialect="sinabs,reset=subtract,max_spikes=0,min_v_mem=none"
     ),
     "sinabs-iaf-single-zero": Golden(
         "sinabs",
-        _sinabs("IAF", "IAF", spike="SingleSpike", reset="MembraneReset", min_v_mem=-0.5),
+        _sinabs("IAFSqueeze", "IAFSqueeze", spike="SingleSpike", reset="MembraneReset", min_v_mem=-0.5),
         own_dialect="sinabs,reset=zero,max_spikes=1,min_v_mem=-0.5",
     ),
     "sinabs-iaf-tau-syn": Golden("sinabs", _sinabs("IAF", "IAF", tau_syn=3.0)),
     "sinabs-lif-norm-input": Golden(
         "sinabs",
-        _sinabs("LIF", "LIF", norm_input=True),
+        _sinabs("LIFSqueeze", "LIFSqueeze", norm_input=True),
         own_dialect="sinabs,reset=subtract,max_spikes=0,min_v_mem=none,norm_input=true",
     ),
     "sinabs-lif": Golden(
         "sinabs",
-        _sinabs("LIF", "ExpLeak", norm_input=False, spike="SingleSpike"),
+        _sinabs("LIFSqueeze", "ExpLeakSqueeze", norm_input=False, spike="SingleSpike"),
         own_dialect="sinabs,reset=subtract,max_spikes=1,min_v_mem=none,norm_input=false",
     ),
     "sinabs-lif-tau-syn": Golden("sinabs", _sinabs("LIF", "LIF", norm_input=True, tau_syn=4.0, min_v_mem=-0.3)),
-    "sinabs-conv": Golden(
-        "sinabs", _seeded(_sinabs_conv), IMAGE, "sinabs,reset=subtract,max_spikes=0,min_v_mem=-1"
-    ),
+    "sinabs-conv": Golden("sinabs", _seeded(_sinabs_conv), IMAGE, "sinabs,reset=subtract,max_spikes=0,min_v_mem=-1"),
     "spikingjelly-if": Golden("spikingjelly", _spikingjelly("IFNode", v_threshold=0.3), own_dialect="spikingjelly"),
     "spikingjelly-if-soft": Golden("spikingjelly", _spikingjelly("IFNode", v_threshold=0.3, v_reset=None)),
     "spikingjelly-lif": Golden(

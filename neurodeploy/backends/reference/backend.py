@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-BLOCK_STEPS = 64
-BLOCK_VALUES = 2**24
-"""A block has at most so many steps, and so many values in its largest population (64 MiB of float32)."""
+BLOCK_STEPS = 1024
+BLOCK_VALUES = 2**22
+"""A block has at most so many steps, and so many values in its largest population (16 MiB of float32)."""
 
 
 class Reference:
