@@ -66,9 +66,9 @@ def compare(
     """Run a model on all backends and say where they part, what is lost, and what it would cost.
 
     Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs
-        --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1
-        if an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
-        nothing.
+    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1 if
+    an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
+    nothing.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.compiler import DEFAULT_WEIGHT_BITS

@@ -39,8 +39,8 @@ def export(
     """Write a trained snnTorch network to a NIR file, with nothing lost.
 
     SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without
-        arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition,
-        which NIR itself has no place for, go into the file's metadata.
+    arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
+    NIR itself has no place for, go into the file's metadata.
 
     With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
     them to `neurodeploy compare --trained` to prove that nothing changed.

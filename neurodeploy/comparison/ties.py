@@ -3,8 +3,8 @@
 A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
 that were recorded;
 beside it runs a bound on what float32 may be off by: a sum of n terms is off by at most n * eps times the sum of
-    their sizes (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what
-    was off before.
+their sizes (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what was
+off before.
 """
 
 from __future__ import annotations
