@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "frameworks"
 PACKAGES = {
-    "snntorch": ("snntorch==1.0.0", "nirtorch==2.6"),
-    "norse": ("norse==1.1.0", "nirtorch==2.6"),
-    "sinabs": ("sinabs==3.1.3",),
-    "spikingjelly": ("spikingjelly==2.0.0", "nirtorch==2.6"),
-    "rockpool": ("rockpool==3.1.0",),
+    "snntorch": ("torch", "snntorch==1.0.0", "nirtorch==2.6"),
+    "norse": ("torch", "norse==1.1.0", "nirtorch==2.6"),
+    "sinabs": ("torch", "sinabs==3.1.3"),
+    "spikingjelly": ("torch", "spikingjelly==2.0.0", "nirtorch==2.6"),
+    "rockpool": ("torch", "rockpool==3.1.0"),
+    "spyx": ("spyx==1.0.0",),
 }
 NIR = "nir==1.0.8"
 T, B, SEED = 16, 2, 7
@@ -59,10 +60,9 @@ def environment(framework: str, folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet"]
-        pinned = ["-c", str(ROOT / "tools" / "constraints.txt")]
-        subprocess.run([*pip, *pinned, "torch", *PACKAGES[framework]], check=True)
-        subprocess.run([*pip, *pinned, "torch", NIR, str(ROOT)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "-c", str(ROOT / "tools" / "constraints.txt")]
+        subprocess.run([*pip, *PACKAGES[framework]], check=True)
+        subprocess.run([*pip, NIR, str(ROOT)], check=True)
     return python
 
 
@@ -72,6 +72,8 @@ def write_cases(framework: str, output: Path) -> None:
 
     warnings.simplefilter("ignore")
     output.mkdir(parents=True, exist_ok=True)
+    if framework == "spyx":
+        write_spyx(output)
     for name, case in CASES.items():
         if case.framework == framework:
             size = write_case(name, case, output)
@@ -99,9 +101,7 @@ def write_case(name: str, case: Golden, output: Path) -> int:
         own.unlink(missing_ok=True)
         nodes = write_own(case, own, tuple(trained.nodes))
     arrays = {f"{node}/{key}": values for node, seen in trained.nodes.items() for key, values in seen.items()}
-    for key, values in arrays.items():
-        if key.endswith("/spikes") and not 0 < (values > 0).mean() < 1:
-            raise SystemExit(f"{name}: {key} is {values.mean():g} throughout; choose another seed or threshold")
+    check_fires(name, arrays)
     meta = {
         "framework": case.framework,
         "versions": trained.meta["versions"],
@@ -114,8 +114,51 @@ def write_case(name: str, case: Golden, output: Path) -> int:
     return sum(path.stat().st_size for path in output.glob(f"{name}.*"))
 
 
+def check_fires(name: str, arrays: dict[str, Any]) -> None:
+    """Refuse a case in which a layer is silent or saturated: it would prove nothing."""
+    for key, values in arrays.items():
+        if key.endswith("/spikes") and not 0 < (values > 0).mean() < 1:
+            raise SystemExit(f"{name}: {key} is {values.mean():g} throughout; choose another seed or threshold")
+
+
+def write_spyx(output: Path) -> None:
+    """Write the cases of spyx, which only its own exporter knows."""
+    from importlib.metadata import version
+
+    import golden_spyx
+    import nir
+    import numpy as np
+
+    from neurodeploy.files import text_array, to_json, write_npz
+
+    x = (np.random.default_rng(SEED).random((T, B, 5)) < 0.5).astype(np.uint8)
+    for name, build in golden_spyx.CASES.items():
+        arrays, graph = golden_spyx.run(build(), x), golden_spyx.graph_of(build(), (5,))
+        check_fires(name, arrays)
+        with tempfile.TemporaryDirectory() as folder:
+            nir.write(Path(folder) / "own.nir", graph)
+            compact(Path(folder) / "own.nir", output / f"{name}.own.nir")
+        nodes = {node: _neuron_inside(node, graph.nodes[node]) for node in graph.nodes}
+        meta = {
+            "framework": "spyx",
+            "versions": {package: version(package) for package in ("spyx", "jax")},
+            "seed": SEED,
+            "outputs": ["layer_3"],
+            "own_dialect": "spyx",
+            "own_nodes": nodes,
+        }
+        write_npz(output / f"{name}.npz", {**arrays, "x": x, "meta": text_array(to_json(meta))})
+        print(f"{name}: {sum(path.stat().st_size for path in output.glob(f'{name}.*'))} bytes")
+
+
+def _neuron_inside(name: str, node: Any) -> str:
+    """Return the name of a node, or of the neuron in a graph that stands for a recurrent layer."""
+    inside = getattr(node, "nodes", {})
+    return next((f"{name}.{inner}" for inner, part in inside.items() if hasattr(part, "v_threshold")), name)
+
+
 def write_own(case: Golden, path: Path, neurons: tuple[str, ...]) -> dict[str, str]:
-    """Write what the framework's own exporter makes of a case; returns its name of each neuron of ours, none without."""
+    """Write what the framework's own exporter makes of a case; returns its name of each neuron of ours."""
     import nir
     import numpy as np
     import torch

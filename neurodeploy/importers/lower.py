@@ -19,6 +19,12 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
 
+MAX_IN_A_ROW = 200
+"""Linear nodes between two neurons; a way through them is followed node by node."""
+
+MAX_WAYS = 4096
+"""Ways between two neurons, each of which becomes a projection; skips past linear nodes double their number."""
+
 
 def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[Network, Dialect, NirGraph]:
     """Read a model and lower it.
@@ -161,7 +167,11 @@ def _ways_into(graph: NirGraph, name: str, dt: float, heads: list[str], on_path:
 def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: tuple[str, ...]) -> list[Way]:
     """Return the ways into a linear node, and through it."""
     node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
+    if len(on_path) > MAX_IN_A_ROW:
+        raise DeployError(f"more than {MAX_IN_A_ROW} linear nodes follow each other", where=place, fix="Join them.")
     before = _ways_into(graph, name, dt, heads, on_path)
+    if len(before) > MAX_WAYS:
+        raise DeployError(f"more than {MAX_WAYS} ways lead into the node", where=place, fix="Join linear nodes.")
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
     op = operation(node, place)
@@ -196,7 +206,7 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
     for way in ways:
         if way.source not in shapes and way.source != name:
             continue
-        shape = shapes.get(way.source, own)
+        shape = shapes.get(way.source, next(iter(given), own))
         for op in way.ops:
             try:
                 shape = op.output_shape(shape)
@@ -214,7 +224,9 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
     shape = given.pop()
     if prod(shape) > MAX_UNITS:
         raise DeployError(
-            f"{name!r} would have {prod(shape)} neurons (shape {shape})", where=place, fix=f"At most {MAX_UNITS} are read."
+            f"{name!r} would have {prod(shape)} neurons (shape {shape})",
+            where=place,
+            fix=f"At most {MAX_UNITS} are read.",
         )
     return shape
 

@@ -19,6 +19,8 @@ from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import load_recording
 
+pytest.importorskip("snntorch", reason="snnTorch is not installed")
+
 T, B = 12, 6
 
 SEQUENTIAL = """
