@@ -6,8 +6,8 @@ Runs each framework itself on small seeded networks and writes golden cases to `
 
 Each framework runs in an environment of its own under DIR (made if it is missing; sinabs and rockpool pin an old nir,
 which is replaced). A case is ``<case>.npz`` (input ``x``, ``<node>/spikes``, ``/v``, ``/u``, ``/value`` and ``meta``),
-``<case>.nir`` by our exporter, and ``<case>.own.nir`` by the framework's. The files keep every value; only their HDF5
-layout is made compact.
+``<case>.nir`` by our exporter, and ``<case>.own.nir`` by the framework's. The files keep every value; edges are sorted
+and the HDF5 layout is made compact.
 """
 
 from __future__ import annotations
@@ -167,6 +167,7 @@ def write_own(case: Golden, path: Path, neurons: tuple[str, ...]) -> dict[str, s
         return {}
     with torch.no_grad():
         graph = own_graph(case.framework, case.build(), torch.zeros(T, B, *case.shape))
+    graph.edges = sorted(graph.edges)  # nirtorch gives them in another order each time
     for node in graph.nodes.values():
         for key, value in vars(node).items():
             if isinstance(value, torch.Tensor):

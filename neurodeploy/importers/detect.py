@@ -49,7 +49,7 @@ def detect(graph: NirGraph) -> tuple[Candidate, ...]:
 def fingerprint(graph: NirGraph, name: str) -> Candidate | None:
     """Return what a graph's parameters reveal if ``name`` exported it, or None if they do not fit."""
     neurons = [node for node in graph.nodes.values() if node.kind in NEURONS]
-    for test in _TESTS:
+    for test in _TESTS if neurons else ():
         candidate = test(neurons)
         if candidate is not None and candidate.name == name:
             return candidate
@@ -66,10 +66,9 @@ def _tau(node: NirNode) -> Floats:
 
 
 def _is(values: Floats, expected: Floats | float, tolerance: float = 1e-3) -> bool:
-    """Tell whether values are as expected wherever both are finite."""
-    values, expected = np.broadcast_arrays(values, np.asarray(expected, dtype=np.float64))
-    finite = np.isfinite(values) & np.isfinite(expected)
-    return bool(np.allclose(values[finite], expected[finite], rtol=tolerance, atol=0.0))
+    """Tell whether values are as expected; infinity is only infinity."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.allclose(values, np.asarray(expected, dtype=np.float64), rtol=tolerance, atol=0.0))
 
 
 def _all_kinds(neurons: list[NirNode], kinds: tuple[str, ...]) -> bool:
@@ -147,11 +146,13 @@ def _rockpool(neurons: list[NirNode]) -> Candidate | None:
         r, tau = _numbers(node, "r"), _tau(node)
         if not (np.isfinite(r) & (r > 0) & np.isfinite(tau) & (tau > 0)).all():
             return None
-        steps.append((tau * np.real(lambertw(1.0 / r, 0))).ravel())
+        with np.errstate(over="ignore"):
+            steps.append((tau * np.real(lambertw(1.0 / r, 0))).ravel())
     dts = np.concatenate(steps)
-    if dts.max() - dts.min() > 1e-3 * dts.max() or all(_is(_numbers(node, "r"), 1.0) for node in neurons):
+    dt = float(f"{np.median(dts):.2g}")
+    # Any two of r and tau fit some dt; people choose one of at most two digits.
+    if not _is(dts, dt) or all(_is(_numbers(node, "r"), 1.0) for node in neurons):
         return None
-    dt = float(f"{np.median(dts):.6g}")
     return Candidate(
         "rockpool", f"r = tau / dt * exp(-dt / tau) with dt = {dt:g} s, as rockpool's exporter writes it", {"dt": dt}
     )

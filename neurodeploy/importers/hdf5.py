@@ -35,7 +35,7 @@ def read_hdf5(path: Path, entries: tuple[str, ...]) -> dict[str, Any]:
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             walk = _Walk(str(path), Texts(path, MAX_BYTES))
             return {name: walk.value(file, name, name) for name in entries if name in file}
     except DeployError:

@@ -251,7 +251,7 @@ def _value(key: str, value: Any, where: str) -> Any:
     except (TypeError, ValueError):
         number = np.nan
     if key in COUNTS:
-        if not (number >= 0 and number == int(number) and number <= COUNTS[key]):
+        if not (0 <= number <= COUNTS[key] and number == int(number)):
             raise DeployError(
                 f"{key} cannot be {value!r}", where=where, fix=f"It is a whole number up to {COUNTS[key]}."
             )
