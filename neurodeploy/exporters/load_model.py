@@ -97,7 +97,7 @@ def _import_source(source: str, spec: str) -> ModuleType:
         elsewhere = f"Install {error.name} in the environment that runs neurodeploy."
         fix = _install(package) if package in INSTALLS else elsewhere
         raise DeployError(f"it needs {error.name}, which cannot be imported", where=source, fix=fix) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeployError(
             f"it fails while it is imported: {_brief(error)}",
             where=source,
@@ -107,10 +107,13 @@ def _import_source(source: str, spec: str) -> ModuleType:
 
 @contextmanager
 def _on_path(folder: Path) -> Iterator[None]:
+    """Put a folder on the import path, and hide our own command line from what is imported."""
+    arguments, sys.argv = sys.argv, sys.argv[:1]
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
+        sys.argv = arguments
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
 
@@ -152,9 +155,11 @@ def _call(factory: Any, spec: str) -> Any:
         )
     try:
         model = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeployError(
-            f"the factory fails: {_brief(error)}", where=spec, fix="It is called without arguments; give them defaults."
+            f"the factory fails: {_brief(error)}",
+            where=spec,
+            fix="Mend it; it is called without arguments, so give them defaults.",
         ) from error
     if not isinstance(model, torch.nn.Module):
         raise DeployError(

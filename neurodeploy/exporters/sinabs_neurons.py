@@ -60,8 +60,7 @@ class Sinabs(Adapter):
         from sinabs.activation import MembraneReset, MembraneSubtract
 
         if module.spike_fn is None:
-            # The reference clips neurons that fire; an integrator's floor would be lost in silence.
-            return [] if module.min_v_mem is None else ["has min_v_mem, which holds for neurons that fire only"]
+            return []
         problems = []
         if _max_spikes(module) is None:
             problems.append("has a spike_fn other than MultiSpike, SingleSpike and MaxSpike")

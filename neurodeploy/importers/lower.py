@@ -14,10 +14,11 @@ from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
 from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.operations import operation, without_bias
 from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
+from neurodeploy.synapses import Scale, Shape, SynapseOp
 
 MAX_IN_A_ROW = 200
 """Linear nodes between two neurons; a way through them is followed node by node."""
@@ -175,7 +176,7 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
     op = operation(node, place)
-    return [replace(w, ops=(*w.ops, op if i == 0 else _without_bias(op))) for i, w in enumerate(before)]
+    return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
 
 
 def _delayed(ways: list[Way], node: NirNode, dt: float, place: str) -> list[Way]:
@@ -347,70 +348,6 @@ def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.
             where=place,
             fix="Make them the same.",
         ) from error
-
-
-def operation(node: NirNode, place: str) -> SynapseOp:
-    """Return a linear node as an operation.
-
-    Raises:
-        DeployError: its parameters do not make one, or nodes of its kind are none.
-    """
-    params = node.params
-    try:
-        match node.kind:
-            case "Affine" | "Linear":
-                return Linear(params["weight"], params.get("bias"))
-            case "Conv2d":
-                kernel = np.shape(params["weight"])[2:]
-                stride, dilation = _pair(params["stride"]), _pair(params["dilation"])
-                padding = _padding(params["padding"], kernel, stride, dilation)
-                return Conv2d(params["weight"], params["bias"], stride, padding, dilation, int(params["groups"]))
-            case "Conv1d":
-                return _conv1d(params)
-            case "SumPool2d" | "AvgPool2d":
-                kernel, stride, padding = (_pair(params[key]) for key in ("kernel_size", "stride", "padding"))
-                return Pool2d(kernel, stride, padding, mean=node.kind == "AvgPool2d")
-            case "Flatten":
-                return Flatten(int(params["start_dim"]), int(params["end_dim"]))
-            case "Scale":
-                return Scale(params["scale"])
-    except (ValueError, TypeError) as error:
-        raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
-    raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
-
-
-def _conv1d(params: dict[str, Any]) -> Conv1d:
-    stride, dilation, groups = (int(np.asarray(params[key]).ravel()[0]) for key in ("stride", "dilation", "groups"))
-    kernel = (1, np.shape(params["weight"])[2])
-    text = isinstance(params["padding"], (str, bytes))
-    if text:
-        padding = _padding(params["padding"], kernel, (1, stride), (1, dilation))[1]
-    else:
-        padding = int(np.asarray(params["padding"]).ravel()[0])
-    return Conv1d(params["weight"], params["bias"], stride, padding, dilation, groups)
-
-
-def _without_bias(op: SynapseOp) -> SynapseOp:
-    return replace(op, bias=None) if isinstance(op, (Linear, Conv1d, Conv2d)) else op
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    numbers = np.broadcast_to(np.asarray(value, dtype=np.int64), (2,))
-    return int(numbers[0]), int(numbers[1])
-
-
-def _padding(value: Any, kernel: Shape, stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
-    """Return padding as a pair; ``same`` is taken where it is symmetric."""
-    if isinstance(value, bytes):
-        value = value.decode()
-    if isinstance(value, str) and value == "valid":
-        return 0, 0
-    if isinstance(value, str):
-        extents = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
-        if value != "same" or stride != (1, 1) or any(extent % 2 for extent in extents):
-            raise ValueError(f"padding {value!r} with kernel {kernel} and stride {stride}")
-        return extents[0] // 2, extents[1] // 2
-    return _pair(value)
 
 
 def _shape(node: NirNode) -> Shape:

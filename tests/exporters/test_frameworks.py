@@ -164,7 +164,7 @@ MODELS = {
     "sinabs-fc": (
         "nn.Sequential(nn.Linear(6, 20), sl.IAF(spike_threshold=t(.2)), nn.Linear(20, 7),"
         " sl.LIF(tau_mem=torch.linspace(3, 10, 7), spike_fn=SingleSpike, min_v_mem=-.3, reset_fn=MembraneReset()),"
-        " nn.Linear(7, 3), sl.ExpLeak(tau_mem=7.))",
+        " nn.Linear(7, 3), sl.ExpLeak(tau_mem=7., min_v_mem=-.1))",
         (6,),
     ),
     "sinabs-synapses": (
@@ -342,11 +342,6 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
             "sinabs",
             "nn.Sequential(nn.Linear(6, 4), sl.IAF(reset_fn=MembraneSubtract(.2)))",
             r"MembraneSubtract\(subtract_value\)",
-        ),
-        (
-            "sinabs",
-            "nn.Sequential(nn.Linear(6, 4), sl.ExpLeak(tau_mem=5., min_v_mem=-.1))",
-            "ExpLeak has min_v_mem",
         ),
         (
             "spikingjelly",

@@ -232,6 +232,12 @@ def test_spec_that_leads_nowhere_is_refused(spec: str, match: str, tmp_path: Pat
     [
         ("build = lambda: 3", "the factory returns a int"),
         ("def build(n): pass", "the factory fails: TypeError"),
+        ("def build(): raise SystemExit(0)", "the factory fails: SystemExit: 0"),
+        ("import sys; sys.exit(0)", "fails while it is imported: SystemExit: 0"),
+        (
+            "import argparse; p = argparse.ArgumentParser(); p.add_argument('--n', default=1); p.parse_args()",
+            "it defines no",
+        ),
         ("def build(): raise RuntimeError('no data')", "the factory fails: RuntimeError: no data"),
         ("def other(): pass", "(?s)it defines no 'build'.*It defines other"),
         ("import no_such_package_here", "it needs no_such_package_here"),

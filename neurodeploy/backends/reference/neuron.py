@@ -75,9 +75,10 @@ class Neuron:
         v, i = self.integrate(state, currents, owed)
         if state.hold is not None:
             v = self._to_reset(v, state.hold)
-        fired = self.fires(v, state.b) if self.rule.fires else v
         if not self.rule.fires:
-            return State(v, i, fired)
+            # sinabs 3.1.3 sends what its integrator reached, and carries on what the floor leaves of it.
+            return State(v if self.v_min is None else v.maximum(self.v_min), i, v)
+        fired = self.fires(v, state.b)
         return State(
             self.settle(v, fired, owed, state.b), i, fired, self._adapted(state.b, fired), self._hold(state, fired)
         )
