@@ -15,6 +15,7 @@ from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.neurons import chip_neuron
 from neurodeploy.quantise.population import Coded, Synapses, quantise_population
+from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
 
@@ -61,6 +62,7 @@ def compile_network(network: Network, target: Target, weight_bits: int, provenan
             where="--weight-bits",
             fix=f"{target.title} takes 1 to {formats['weight_bits_max']}.",
         )
+    provenance = {**provenance, "network_sha256": network.digest()}
     latency, delays = schedule(network, formats["delay_max"])
     coded = []
     for population in network.populations:
@@ -83,19 +85,30 @@ def compile_network(network: Network, target: Target, weight_bits: int, provenan
         dt=network.dt,
         dialect=network.dialect,
         number_formats=formats,
-        warnings=_all_warnings(coded),
+        warnings=tuple([*_matrix_warnings(network, coded), *(warning for c in coded for warning in c.warnings)]),
         provenance=provenance,
     )
     _check_fits(program, target)
     return program
 
 
-def _all_warnings(coded: list[Coded]) -> tuple[str, ...]:
-    return tuple(warning for c in coded for warning in c.warnings)
+def _matrix_warnings(network: Network, coded: list[Coded]) -> list[str]:
+    """Return which chains of convolutions and pools could only be written out as one matrix."""
+    warnings = []
+    for c in coded:
+        for p, synapses in zip(network.into(c.population.name), c.projections, strict=True):
+            if not synapses.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
+                chain = ", ".join(type(op).__name__ for op in p.ops)
+                warnings.append(
+                    f"{p.name}: {chain} became one matrix of {synapses.weight.size:,} synapses; a strided convolution"
+                    " alone, or one with a pool without padding behind it, would stay a convolution"
+                )
+    return warnings
 
 
 def _check_fits(program: Program, target: Target) -> None:
     """Refuse what is beyond the whole chip; how populations share cores is not looked at."""
+    matrices = [warning for warning in program.warnings if "became one matrix" in warning]
     limits = target.limits
     neurons = sum(population.size for population in program.populations)
     synapse_bytes = sum(p.weight.size * p.weight_bits / 8 for p in program.projections)
@@ -108,5 +121,5 @@ def _check_fits(program: Program, target: Target) -> None:
         raise DeployError(
             f"the network does not fit one {target.title} chip ({'; '.join(over)})",
             where="--target",
-            fix="Use a smaller network or fewer --weight-bits.",
+            fix=" ".join(["Use a smaller network or fewer --weight-bits.", *matrices]),
         )

@@ -155,8 +155,8 @@ def _event_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], pat
     if len(inputs) != 1:
         raise DeployError("an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several.")
     try:
-        t, unit = arrays["t"].astype(np.int64), arrays["unit"].astype(np.int64)
-        sample = arrays.get("sample", np.zeros_like(t)).astype(np.int64)
+        t, unit = _whole(arrays["t"], "t"), _whole(arrays["unit"], "unit")
+        sample = _whole(arrays["sample"], "sample") if "sample" in arrays else np.zeros_like(t)
         shape = tuple(int(n) for n in np.atleast_1d(arrays["shape"]))
     except (KeyError, ValueError, TypeError) as error:
         raise DeployError(
@@ -182,6 +182,12 @@ def _event_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], pat
     dense = np.zeros((shape[0], shape[1], n), np.uint8)
     dense[t, sample, unit] = 1
     return {name: dense.reshape(shape)}
+
+
+def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"{key} holds {values.dtype}, it takes whole numbers: steps, not seconds")
+    return values.astype(np.int64)
 
 
 def _static(values: NDArray[Any], name: str, shape: Shape, path: Path) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,16 +21,30 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write a file in full or not at all: into a temporary file beside it, which then takes its name.
 
+    A link is followed, and what is no file (a pipe, ``/dev/null``) is written to and stays what it is.
+
     Raises:
-        DeployError: the folder is missing or cannot be written to.
+        DeployError: the folder is missing or cannot be written to, or the write fails.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if path.exists() and not path.is_file():
+            with open(path, "wb") as stream:
+                write(stream)
+            return
+        _replace(path, write)
     except OSError as error:
         raise DeployError(
-            f"cannot write there: {error.strerror}", where=str(path), fix="Name a folder that exists and is writable."
+            f"cannot write there: {error.strerror}",
+            where=str(path),
+            fix="Name a file in a folder that exists and is writable.",
         ) from error
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             write(stream)
@@ -39,6 +53,31 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse outputs before any work is done: where nothing can be written, or where one would overwrite another file.
+
+    Raises:
+        DeployError: a folder is missing or not writable, or a path is given twice or is also read.
+    """
+    seen = {os.path.realpath(path): path for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        place = Path(os.path.realpath(path))
+        if str(place) in seen:
+            raise DeployError(
+                "this file is read, or written, by the same command", where=str(path), fix="Name another file."
+            )
+        seen[str(place)] = path
+        if place.is_dir() or not str(path):
+            raise DeployError("this is a folder", where=str(path), fix="Name a file.")
+        if not place.exists() and not os.access(place.parent, os.W_OK):
+            problem = "is not writable" if place.parent.is_dir() else "does not exist"
+            raise DeployError(
+                f"the folder {problem}", where=str(place.parent), fix="Name a folder that exists and is writable."
+            )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,7 +116,7 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array, not a set of named ones")
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except Exception as error:  # whatever a broken archive raises, it is no readable file
         raise DeployError(
             f"this is not {what}: it is no readable .npz file ({error})",
             where=str(path),

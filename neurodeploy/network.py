@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 from neurodeploy.arrays import frozen_array
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Shape, SynapseOp, chain_shape
+
+_PARAMETERS = (
+    "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init", "v_min", "adapt_decay",
+    "adapt_gain",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,6 +32,10 @@ class Population:
     gain_mem, gain_syn: factor on what enters v, and on what enters i.
     threshold, v_reset, v_init: V.
     bias: V per step.
+    v_min: V, below which v is not let fall, or None.
+    adapt_decay, adapt_gain: an adaptive threshold, ``b' = adapt_decay * b + (1 - adapt_decay) * s`` after each step,
+        which raises the next step's threshold to ``threshold + adapt_gain * b``; None for a fixed one.
+    refractory: steps after a spike in which v is held at ``v_reset`` and input is lost.
     """
 
     name: str
@@ -39,10 +49,14 @@ class Population:
     bias: NDArray[Any] | float = 0.0
     v_reset: NDArray[Any] | float = 0.0
     v_init: NDArray[Any] | float = 0.0
+    v_min: NDArray[Any] | float | None = None
+    adapt_decay: NDArray[Any] | float | None = None
+    adapt_gain: NDArray[Any] | float = 1.0
+    refractory: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        for key in ("decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init"):
+        for key in _PARAMETERS:
             value = getattr(self, key)
             if value is None:
                 continue
@@ -119,6 +133,17 @@ class Network:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+    def digest(self) -> str:
+        """Return a hash of all that is computed: parameters, rules, synapses, delays."""
+        found = hashlib.sha256(repr((self.inputs, self.outputs, self.dt)).encode())
+        for part in (*self.populations, *(op for p in self.projections for op in (p, *p.ops))):
+            for key in part.__slots__:
+                value = getattr(part, key)
+                found.update(
+                    value.tobytes() if isinstance(value, np.ndarray) else f"{key}={value!r}".encode() * (key != "ops")
+                )
+        return found.hexdigest()
 
     def into(self, name: str) -> tuple[Projection, ...]:
         """Return the projections that end in population ``name``."""

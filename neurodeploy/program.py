@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT, find_arithmetic
 from neurodeploy.arrays import frozen_array
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
@@ -20,6 +21,27 @@ FORMAT = "neurodeploy-program"
 VERSION = 1
 SIGN_MODES = ("mixed", "excitatory", "inhibitory")
 _CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
+
+CODE_RANGES = {
+    "du": (0, 2**DECAY_BITS - 1),
+    "dv": (0, 2**DECAY_BITS - 1),
+    "threshold_code": (0, 131071),
+    "bias_mantissa": (-4096, 4095),
+    "u_init": (1 - STATE_LIMIT, STATE_LIMIT),
+    "v_init": (1 - STATE_LIMIT, STATE_LIMIT - 1),
+}
+"""What the registers of a neuron hold. Source: lava-nc 0.10.0, ``lava.proc.lif.models.PyLifModelBitAcc``, which
+checks none of it."""
+
+BIAS_EXPONENTS = (0, 7)
+WEIGHT_EXPONENTS = (0, 7)
+WEIGHT_RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
+"""Of each sign mode. Source: lava-nc 0.10.0, ``lava.utils.weightutils.clip_weights``."""
+
+MAX_DELAY = 63
+"""Hardware steps of a connection: its own and 62 more."""
+
+MAX_LATENCY = 10_000
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,12 +71,22 @@ class CodedPopulation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         for key in _CODES:
-            object.__setattr__(self, key, frozen_array(getattr(self, key), np.int32, (self.size,)))
+            object.__setattr__(self, key, frozen_array(_fitting(getattr(self, key), np.int32), np.int32, (self.size,)))
 
     @property
     def size(self) -> int:
         """How many neurons there are."""
         return prod(self.shape)
+
+    def faults(self) -> list[str]:
+        """Return which codes no register holds, a sentence each."""
+        found = []
+        for key, (low, high) in CODE_RANGES.items():
+            codes = getattr(self, key)
+            if codes.size and (codes.min() < low or codes.max() > high):
+                found.append(f"{self.name}: {key} is {codes.min()} to {codes.max()}, registers hold {low} to {high}")
+        single = {"bias_exponent": (self.bias_exponent, BIAS_EXPONENTS), "latency": (self.latency, (0, MAX_LATENCY))}
+        return found + [f"{self.name}: {fault}" for fault in _outside(single)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,10 +114,10 @@ class CodedProjection:
     groups: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen_array(self.weight, np.int16))
+        object.__setattr__(self, "weight", frozen_array(_fitting(self.weight, np.int16), np.int16))
         if self.sign_mode not in SIGN_MODES:
             raise ValueError(f"{self.name} has sign mode {self.sign_mode!r}, which is none of {SIGN_MODES}")
-        if self.delay < 1:
+        if not self.delay >= 1:
             raise ValueError(f"{self.name} has a delay of {self.delay} steps, a connection takes at least 1")
         if self.weight.ndim != (4 if self.is_conv else 2):
             raise ValueError(f"{self.name} has weights of shape {self.weight.shape}")
@@ -102,6 +134,25 @@ class CodedProjection:
     def is_conv(self) -> bool:
         """Whether the weights are a convolution's."""
         return self.stride is not None
+
+    def faults(self) -> list[str]:
+        """Return what no synapse holds, a sentence each."""
+        single = {
+            "weight_bits": (self.weight_bits, (1, 8)),
+            "exponent": (self.exponent, WEIGHT_EXPONENTS),
+            "delay": (self.delay, (1, MAX_DELAY)),
+        }
+        found = _outside(single)
+        low, high = WEIGHT_RANGES[self.sign_mode]
+        if self.weight.size and (self.weight.min() < low or self.weight.max() > high):
+            found.append(
+                f"weights are {self.weight.min()} to {self.weight.max()}, {self.sign_mode} ones are {low} to {high}"
+            )
+        if self.weight_bits in range(1, 9):
+            step = 1 << (8 - self.weight_bits + (self.sign_mode == "mixed"))
+            if (self.weight % step).any():
+                found.append(f"weights are no multiples of {step}, to which {self.weight_bits} bits truncate them")
+        return [f"{self.name}: {fault}" for fault in found]
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
@@ -170,6 +221,11 @@ class Program:
         """Hardware steps that a run takes beyond the rows of its input."""
         return max(self.latency.values(), default=0)
 
+    def faults(self) -> list[str]:
+        """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
+        of_populations = [fault for population in self.populations for fault in population.faults()]
+        return of_populations + [fault for projection in self.projections for fault in projection.faults()]
+
     def population(self, name: str) -> CodedPopulation:
         """Return the population called ``name``; KeyError if there is none."""
         for population in self.populations:
@@ -212,7 +268,7 @@ def load_program(path: Path) -> Program:
     """Read a program file.
 
     Raises:
-        DeployError: it is no program, of another version, or not whole.
+        DeployError: it is no program, of another version, not whole, or holds codes that no register does.
     """
     arrays = read_npz(path, "a program")
     try:
@@ -220,8 +276,12 @@ def load_program(path: Path) -> Program:
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}")
         if manifest["version"] == VERSION:
-            return _program(manifest, arrays)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+            program = _program(manifest, arrays)
+            find_arithmetic(program.arithmetic, str(path))
+            if faults := program.faults():
+                raise ValueError("; ".join(faults))
+            return program
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise DeployError(
             f"this is not a whole program ({type(error).__name__}: {error})",
             where=str(path),
@@ -253,6 +313,23 @@ def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Progr
     fields = {key: manifest[key] for key in keys}
     fields.update(outputs=tuple(fields["outputs"]), warnings=tuple(fields["warnings"]))
     return Program(**fields, populations=populations, projections=projections)
+
+
+def _outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
+    """Return which single values are no whole numbers within their range."""
+    return [
+        f"{key} is {value!r}, it is a whole number from {low} to {high}"
+        for key, (value, (low, high)) in values.items()
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not low <= value <= high
+    ]
+
+
+def _fitting(values: Any, dtype: type[np.integer[Any]]) -> Any:
+    """Return values if the dtype holds them, so that none wraps in silence."""
+    array, info = np.asarray(values), np.iinfo(dtype)
+    if array.size and (array.min() < info.min or array.max() > info.max):
+        raise ValueError(f"codes of {array.min()} to {array.max()} do not fit {info.dtype}")
+    return values
 
 
 def _integers(array: NDArray[Any]) -> NDArray[Any]:

@@ -98,6 +98,8 @@ def load_recording(path: Path) -> Recording:
     arrays = read_npz(path, "a recording")
     try:
         meta = json.loads(str(arrays.pop("meta")[()]))
+        if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):
+            raise ValueError("its meta is no object, or its outputs no list")
         nodes: dict[str, dict[str, NDArray[Any]]] = {}
         counters = {}
         for name, values in arrays.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 SPIKE_CONDITIONS = (">", ">=")
 RESETS = ("subtract", "value", "none")
+ORDERS = ("decay-add", "add-decay", "add-use-decay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +17,43 @@ class NeuronRule:
 
         i' = decay_syn * i + gain_syn * x                 (populations with a synaptic current; x = i' from here on)
         v' = decay_mem * v + gain_mem * x + bias          (reset applied by ``reset`` and ``reset_delay``)
-        s  = v' > threshold                               (or >=)
+        n  = v' > threshold                               (or >=; up to ``max_spikes`` if v' holds it several times)
 
     spike: ``>`` or ``>=``.
-    reset: ``subtract`` (v loses the threshold), ``value`` (v becomes ``v_reset``) or ``none``.
+    reset: ``subtract`` (v loses the threshold for each spike), ``value`` (v becomes ``v_reset``) or ``none``.
     reset_delay: the reset of a spike acts at the start of the next step; the stored v is the one that fired.
     reset_drops_input: a late reset to a value also discards the input of the step in which it acts.
+    reset_before_decay: a late subtraction acts before v decays, not after.
     reset_pending: with a reset in the same step, a v that still fires after it is reset again before the next spike
         test, as snnTorch's ``reset_delay=False`` does.
+    max_spikes: spikes in one step at most, floor(v' / threshold) of them; None for no limit.
+    order: of the synaptic current: ``decay-add`` as above; ``add-decay``, i' = decay_syn * (i + gain_syn * x); or
+        ``add-use-decay``, where v sees i + gain_syn * x, which then decays.
+    output_delay: steps from the step in which v' meets the threshold to the one whose row has the spike.
+    fires: False for integrators, whose output is v' itself.
     """
 
     spike: str = ">"
     reset: str = "value"
     reset_delay: bool = False
     reset_drops_input: bool = False
+    reset_before_decay: bool = False
     reset_pending: bool = False
+    max_spikes: int | None = 1
+    order: str = "decay-add"
+    output_delay: int = 0
+    fires: bool = True
 
     def __post_init__(self) -> None:
-        if self.spike not in SPIKE_CONDITIONS:
-            raise ValueError(f"NeuronRule.spike must be one of {SPIKE_CONDITIONS}, got {self.spike!r}")
-        if self.reset not in RESETS:
-            raise ValueError(f"NeuronRule.reset must be one of {RESETS}, got {self.reset!r}")
+        for key, known in (("spike", SPIKE_CONDITIONS), ("reset", RESETS), ("order", ORDERS)):
+            if getattr(self, key) not in known:
+                raise ValueError(f"NeuronRule.{key} must be one of {known}, got {getattr(self, key)!r}")
+        if self.max_spikes is not None and self.max_spikes < 1:
+            raise ValueError(f"NeuronRule.max_spikes must be 1 or more, or None, got {self.max_spikes}")
+        if self.output_delay not in (0, 1):
+            raise ValueError(f"NeuronRule.output_delay must be 0 or 1, got {self.output_delay}")
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether what it sends can be other than 0 and 1."""
+        return not self.fires or self.max_spikes != 1

@@ -41,6 +41,44 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Conv1d:
+    """One-dimensional cross-correlation, as ``torch.nn.functional.conv1d`` computes it.
+
+    weight: float32 (n_out, n_in / groups, kernel).
+    bias: float32 (n_out,) or None.
+    stride, padding, dilation: steps; padding is zeros on both sides.
+    """
+
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None = None
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))
+        if self.weight.ndim != 3:
+            raise ValueError(f"Conv1d.weight must be (n_out, n_in / groups, length), got shape {self.weight.shape}")
+        self.as_2d()
+        if self.bias is not None:
+            object.__setattr__(self, "bias", frozen_array(self.bias, np.float32, (self.weight.shape[0],)))
+
+    def as_2d(self) -> Conv2d:
+        """Return the same as a convolution of one row."""
+        weight = self.weight[:, :, np.newaxis]
+        pairs = ((1, self.stride), (0, self.padding), (1, self.dilation))
+        return Conv2d(weight, self.bias, *pairs, self.groups)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        channels = self.weight.shape[1] * self.groups
+        if len(shape) != 2 or shape[0] != channels:
+            raise ValueError(f"takes ({channels}, length), got shape {shape}")
+        return (self.weight.shape[0], self.as_2d().output_shape((shape[0], 1, shape[1]))[2])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Conv2d:
     """Two-dimensional cross-correlation, as ``torch.nn.functional.conv2d`` computes it.
 
@@ -131,7 +169,7 @@ class Scale:
         return shape
 
 
-SynapseOp = Linear | Conv2d | Pool2d | Flatten | Scale
+SynapseOp = Linear | Conv1d | Conv2d | Pool2d | Flatten | Scale
 
 
 def chain_shape(ops: tuple[SynapseOp, ...], shape: Shape) -> Shape:

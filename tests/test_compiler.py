@@ -10,7 +10,7 @@ import pytest
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
@@ -60,6 +60,26 @@ def test_codes_that_are_exact_give_the_references_spikes(tmp_path: Path, rng: np
         assert raster.any()
         differing = np.argwhere(raster != emulated[node])
         assert not len(differing), f"{node} first differs at (t, sample, unit) {differing[0]}"
+
+
+@pytest.mark.parametrize("order", ["decay-add", "add-decay", "add-use-decay"])
+def test_every_order_of_a_synaptic_current_has_a_form_on_the_chip(
+    tmp_path: Path, rng: np.random.Generator, order: str
+) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([8])}),
+        "fc1": nir.Affine(exact_weights(rng, 10, 8), rng.normal(0.05, 0.05, 10).astype(np.float32)),
+        "lif1": cuba((10,), 0.5, 0.75),
+        "fc2": nir.Affine(exact_weights(rng, 4, 10), rng.normal(0.0, 0.1, 4).astype(np.float32)),
+        "lif2": cuba((4,), 0.75, 0.5),
+        "output": nir.Output({"output": np.array([4])}),
+    }
+    edges = chain_edges("input", "fc1", "lif1", "fc2", "lif2", "output")
+    model = save_nir(tmp_path / "m.nir", nodes, edges, {**SAME_STEP, "order": order})
+    reference, emulated = both(model, spikes(rng, 60, 5, 8))
+    for node, raster in reference.items():
+        assert raster.any()
+        assert np.mean(raster != emulated[node]) < 0.002, node
 
 
 @pytest.mark.parametrize("fixture", ["fc_model", "recurrent_model", "conv_model"])
@@ -120,6 +140,9 @@ def test_weight_bits_bound_the_number_of_codes(fc_model: Path, bits: int) -> Non
         ({"reset": "subtract"}, "Intel Loihi 2 resets to a value, and 'lif1' was trained with reset 'subtract'"),
         ({"reset": "none"}, "'lif1' was trained with reset 'none'"),
         ({"reset": "zero", "reset_drops_input": True}, "'lif1' loses the input of the step after each spike"),
+        ({"reset": "zero", "max_spikes": 0}, "'lif1' fires several times in a step, which Intel Loihi 2 is not"),
+        ({"reset": "zero", "refractory": 2}, "'lif1' has a refractory period"),
+        ({"reset": "zero", "min_v_mem": -1}, "'lif1' has a lower bound of its potential"),
         ({"reset": "zero", "spike": ">="}, "'lif1' fires at v >= threshold, Intel Loihi 2 at v > threshold"),
     ],
 )

@@ -78,6 +78,11 @@ def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
         ({"x": np.zeros((0, 2, 2, 3))}, {}, "input 'input' has shape"),
         ({"x": np.array([["a"]])}, {}, "input 'input' holds <U1"),
         ({"t": [0], "sample": [0], "unit": [9], "shape": [5, 1, 2, 3]}, {}, "unit runs from 9 to 9"),
+        (
+            {"t": [0.5], "unit": [0], "shape": [5, 1, 2, 3]},
+            {},
+            "t holds float64, it takes whole numbers: steps, not seconds",
+        ),
         ({"t": [0], "unit": [0], "shape": [5, 1, 3, 3]}, {}, "an event list of shape"),
         ({"unit": [0], "shape": [5, 1, 2, 3]}, {}, "this event list is not whole"),
     ],

@@ -61,6 +61,55 @@ def test_a_program_without_an_array_is_refused(fc_model: Path, tmp_path: Path, m
         load_program(path)
 
 
+@pytest.mark.parametrize(
+    ("array", "value", "message"),
+    [
+        ("population/lif1/du", 5000, "lif1: du is 5000 to 5000, registers hold 0 to 4095"),
+        ("population/lif1/v_init", 2**40, "codes of 1099511627776 to 1099511627776 do not fit int32"),
+        ("population/lif1/threshold_code", 2**25, "threshold_code is 33554432"),
+        ("projection/0/weight", 70000, "codes of 70000 to 70000 do not fit int16"),
+        ("projection/0/weight", 300, "weights are 300 to 300, mixed ones are -256 to 255"),
+        ("projection/0/weight", 3, "weights are no multiples of 2"),
+    ],
+)
+def test_codes_that_no_register_holds_are_refused(
+    fc_model: Path, tmp_path: Path, array: str, value: int, message: str
+) -> None:
+    path = tmp_path / "p.npz"
+    save_program(compile(fc_model, "loihi2"), path)
+    arrays = read_npz(path, "a program")
+    arrays[array] = np.full_like(arrays[array], value, dtype=np.int64)
+    write_npz(path, arrays)
+    with pytest.raises(DeployError, match=message):
+        load_program(path)
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value"),
+    [
+        ("projections", "exponent", "1"),
+        ("projections", "exponent", 40),
+        ("projections", "delay", 1.5),
+        ("populations", "latency", -1),
+        ("populations", "latency", 10**9),
+        ("populations", "bias_exponent", 9),
+        (None, "arithmetic", "abacus"),
+    ],
+)
+def test_a_manifest_that_says_what_cannot_be_is_refused(
+    fc_model: Path, tmp_path: Path, where: str | None, key: str, value: object
+) -> None:
+    path = tmp_path / "p.npz"
+    save_program(compile(fc_model, "loihi2"), path)
+    arrays = read_npz(path, "a program")
+    manifest = json.loads(str(arrays["manifest"][()]))
+    (manifest if where is None else manifest[where][0])[key] = value
+    arrays["manifest"] = text_array(json.dumps(manifest))
+    write_npz(path, arrays)
+    with pytest.raises(DeployError, match=key if where else "no arithmetic is called 'abacus'"):
+        load_program(path)
+
+
 def test_a_program_of_another_version_is_refused_by_name(fc_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     save_program(compile(fc_model, "loihi2"), path)

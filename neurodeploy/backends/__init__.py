@@ -26,7 +26,7 @@ def load(name: str) -> Backend:
     """
     match name:
         case "reference":
-            from neurodeploy.backends.reference import Reference
+            from neurodeploy.backends.reference.backend import Reference
 
             return Reference()
         case "emulator":

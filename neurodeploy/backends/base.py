@@ -40,6 +40,12 @@ class RunOptions:
     device: str = "cpu"
     progress: Callable[[int, int], None] | None = None
 
+    def __post_init__(self) -> None:
+        if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
+            raise DeployError(
+                f"a time limit of {self.time_limit:g} s", where="--time-limit", fix="Give a number of seconds above 0."
+            )
+
     def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of ``names`` are recorded, in their order.
 

@@ -19,6 +19,7 @@ from neurodeploy.cli.common import (
     say,
 )
 from neurodeploy.errors import DeployError
+from neurodeploy.files import check_outputs
 
 
 @click.command()
@@ -28,7 +29,7 @@ from neurodeploy.errors import DeployError
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @click.option("--program", "program_path", type=PATH, help="Use this program instead of compiling here.")
-@click.option("--weight-bits", default=8, show_default=True, help="Bits of each weight, when compiling here.")
+@click.option("--weight-bits", type=int, help="Bits of each weight, when compiling here.  [default: 8]")
 @click.option(
     "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
 )
@@ -48,7 +49,7 @@ def compare(
     target: str,
     input_path: Path,
     program_path: Path | None,
-    weight_bits: int,
+    weight_bits: int | None,
     only: tuple[str, ...],
     trained_path: Path | None,
     lava_samples: int,
@@ -65,15 +66,21 @@ def compare(
     """Run a model on all backends and say where they part, what is lost, and what it would cost.
 
     Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs
-        --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1
-        if an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
-        nothing.
+    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1 if
+    an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
+    nothing.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
+    from neurodeploy.compiler import DEFAULT_WEIGHT_BITS
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
     from neurodeploy.recording import load_recording
 
+    if program_path is not None and weight_bits is not None:
+        raise DeployError(
+            "a program has its weight bits", where="--weight-bits", fix="Leave it out, or leave out --program."
+        )
+    check_outputs((report, output), (model, input_path, program_path, trained_path))
     network, _, _ = read_network(model, dialect)
     data = read_data(input_path, network.inputs, encode, batch_first, seed)
     with progress_bars() as bars:
@@ -83,7 +90,7 @@ def compare(
             data,
             dialect=dialect,
             program=None if program_path is None else load_program(program_path),
-            weight_bits=weight_bits,
+            weight_bits=weight_bits or DEFAULT_WEIGHT_BITS,
             only=only,
             trained=None if trained_path is None else load_recording(trained_path),
             lava_samples=lava_samples,
@@ -152,11 +159,14 @@ def print_summary(result: dict[str, Any]) -> None:
 def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     """Hold two recordings against each other, node by node, and name the first difference.
 
-    Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows.
+    Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows; without a tolerance, also if
+    potentials or currents differ that both have in the same unit.
     """
+    from neurodeploy.comparison.compare import check_tolerance
     from neurodeploy.comparison.measures import diff as diff_recordings
     from neurodeploy.recording import load_recording
 
+    check_tolerance(tolerance)
     a, b = load_recording(run_a), load_recording(run_b)
     try:
         result = diff_recordings(a, b)
@@ -165,6 +175,7 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
             str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data."
         ) from error
     outside = any(100.0 * (1.0 - share) > tolerance for share in result["agreement"].values())
+    outside = outside or (tolerance == 0 and result["first_difference"] is not None)
     if as_json:
         print_json(result)
     else:

@@ -23,8 +23,10 @@ def compile(model: Path, target: str, weight_bits: int, dialect: str | None, as_
     could not be matched) is printed; warnings go to standard error.
     """
     from neurodeploy.compiler import compile as compile_model
+    from neurodeploy.files import check_outputs
     from neurodeploy.program import save_program
 
+    check_outputs((output,), (model,))
     program = compile_model(model, target, dialect=dialect, weight_bits=weight_bits)
     save_program(program, output)
     if as_json:

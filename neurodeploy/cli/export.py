@@ -24,7 +24,8 @@ from neurodeploy.errors import DeployError
 @click.option("--input", "input_path", type=PATH, help="Data [T, B, ...] to record the framework on.")
 @click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
-@click.option("--dt", default=1e-4, show_default=True, help="Seconds that one step stands for.")
+@click.option("--dt", type=float, help="Seconds that one step stands for.  [default: the framework's own]")
+@click.option("--no-verify", is_flag=True, help="Write without running the file beside the framework first.")
 @click.option("-o", "--output", type=PATH, required=True, metavar="MODEL.nir", help="The file to write.")
 def export(
     spec: str,
@@ -33,20 +34,25 @@ def export(
     input_path: Path | None,
     record_output: Path | None,
     batch_first: bool,
-    dt: float,
+    dt: float | None,
+    no_verify: bool,
     output: Path,
 ) -> None:
-    """Write a trained snnTorch network to a NIR file, with nothing lost.
+    """Write a trained network to a NIR file, with nothing lost.
+
+    Frameworks: snnTorch, norse, sinabs, SpikingJelly and rockpool, found from the network's neurons. Before anything is
+    written, the file is read back and run beside the framework: every spike must be the same.
 
     SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without
-        arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition,
-        which NIR itself has no place for, go into the file's metadata.
+    arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
+    NIR itself has no place for, go into the file's metadata.
 
     With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
     them to `neurodeploy compare --trained` to prove that nothing changed.
     """
     from neurodeploy.cli.common import read_data
     from neurodeploy.exporters.export import export as export_model
+    from neurodeploy.files import check_outputs
 
     try:
         shape = tuple(int(n) for n in sample_shape.split(","))
@@ -60,11 +66,19 @@ def export(
         )
     if (input_path is None) != (record_output is None):
         raise DeployError("one is given without the other", where="--input, --record-output", fix="Give both, or none.")
+    check_outputs((output, record_output), (weights, input_path))
     inputs = None
     if input_path is not None:
         inputs = read_data(input_path, {"input": shape}, None, batch_first, 0).x["input"]
     result = export_model(
-        spec, weights=weights, sample_shape=shape, output=output, inputs=inputs, record_output=record_output, dt=dt
+        spec,
+        weights=weights,
+        sample_shape=shape,
+        output=output,
+        inputs=inputs,
+        record_output=record_output,
+        dt=dt,
+        verify=not no_verify,
     )
     for line in result.findings:
         say(line)

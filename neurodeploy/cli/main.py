@@ -23,7 +23,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "export": Verb("export", "export", "Write a trained network to NIR, with its time step and reset rule."),
-    "inspect": Verb("inspect", "inspect", "Show a model's nodes, shapes, and how it will be read."),
+    "inspect": Verb("inspect", "inspect", "Show how a model will be read and what is wrong with it; repair it."),
     "compile": Verb("compile", "compile", "Quantise a model for a chip."),
     "run": Verb("run", "run", "Run a model or a program on one backend."),
     "compare": Verb("compare", "compare", "Run backends side by side; report where they part and what it costs."),
@@ -93,3 +93,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"neurodeploy: an error that should not happen: {type(error).__name__}: {error}", err=True)
+        click.echo(
+            "  where: inside neurodeploy\n  fix:   Please report it with the output of `neurodeploy --debug ...`.",
+            err=True,
+        )
+        sys.exit(2)

@@ -61,10 +61,12 @@ def run(
     """
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.measures import decide
+    from neurodeploy.files import check_outputs
     from neurodeploy.recording import save_recording
     from neurodeploy.running import open_subject
     from neurodeploy.running import run as run_backend
 
+    check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
     data = read_data(input_path, subject.inputs, encode, batch_first, seed)
     with progress_bars() as bars:

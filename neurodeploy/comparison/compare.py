@@ -85,17 +85,15 @@ def compare(
         DeployError: the model, the data or an option is refused.
         BackendError: a backend that was named is missing, or one died.
     """
+    check_tolerance(tolerance)
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.x)
+    _check_labels(network, data)
     chip = load_target(target)
     if program is None:
         program = compile(model, target, dialect=dialect, weight_bits=weight_bits)
-    elif program.provenance.get("model_sha256") != graph.sha256 or program.target != target:
-        raise DeployError(
-            f"the program was compiled for {program.target} from another model",
-            where="--program",
-            fix="Compile this model again.",
-        )
+    else:
+        _check_program(program, network, target)
     names, not_run = _choose(only)
     runner = _Runner(network, program, data, lava_samples, time_limit, progress)
     recordings = {name: runner.run(name) for name in names}
@@ -119,7 +117,7 @@ def compare(
         "counters": _counters(recordings, order),
         "energy": _energy(program, data, recordings, target),
         "ladder": None,
-        "warnings": list(program.warnings),
+        "warnings": [*program.warnings, *_silences(recordings)],
         "provenance": {
             "neurodeploy": __version__,
             "model_sha256": graph.sha256,
@@ -135,6 +133,50 @@ def compare(
     }
     result["verdict"] = _verdict(result, tolerance)
     return Comparison(network, program, data, recordings, result)
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Refuse a tolerance that is no share of a hundred.
+
+    Raises:
+        DeployError: it is below 0, above 100, or no number.
+    """
+    if not 0 <= tolerance <= 100:
+        raise DeployError(f"a tolerance of {tolerance:g}", where="--tolerance", fix="Give a number from 0 to 100.")
+
+
+def _check_labels(network: Network, data: Data) -> None:
+    output = network.outputs[0]
+    n_classes = network.population(output).size
+    if data.labels is not None and data.labels.size and not 0 <= data.labels.min() <= data.labels.max() < n_classes:
+        raise DeployError(
+            f"labels run from {data.labels.min()} to {data.labels.max()}, output {output!r} has {n_classes} neurons",
+            where=data.source,
+            fix="Labels count from 0, one for each output neuron.",
+        )
+
+
+def _check_program(program: Program, network: Network, target: str) -> None:
+    if program.target != target:
+        raise DeployError(
+            f"the program was compiled for {program.target}", where="--program", fix=f"Say --target {program.target}."
+        )
+    if program.provenance.get("network_sha256") != network.digest():
+        raise DeployError(
+            "the program was compiled from another model, or in another dialect",
+            where="--program",
+            fix="Compile this model again, with the same --dialect.",
+        )
+
+
+def _silences(recordings: dict[str, Recording]) -> list[str]:
+    """Return which outputs never fire, so that what they decide means nothing."""
+    return [
+        f"output {node} never fires on {name}: every sample is decided as class 0"
+        for name, recording in recordings.items()
+        for node in recording.outputs[:1]
+        if node in recording.nodes and not recording.spikes(node).any()
+    ]
 
 
 def _model_name(model: Path | str | Any) -> str | None:
@@ -211,6 +253,12 @@ class _Runner:
 
 def _reference_trained(network: Network, data: Data, recordings: dict[str, Recording]) -> dict[str, Any]:
     trained, reference = recordings.get("trained"), recordings.get("reference")
+    if trained is not None and trained.meta.get("backend") in backends.names():
+        raise DeployError(
+            f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
+            where="--trained",
+            fix="Record the framework itself: neurodeploy export ... --input DATA --record-output TRAINED.npz",
+        )
     if trained is None or reference is None:
         return {
             "status": "not-run",
@@ -222,6 +270,7 @@ def _reference_trained(network: Network, data: Data, recordings: dict[str, Recor
 def _accuracies(recordings: dict[str, Recording], data: Data) -> dict[str, Any]:
     """Return the share of samples that each backend decides rightly, with its interval."""
     accuracy, detail = {}, {}
+    output = next((recording.outputs[0] for recording in recordings.values() if recording.outputs), None)
     for name, recording in recordings.items():
         if data.labels is None or not recording.outputs or recording.outputs[0] not in recording.nodes:
             continue
@@ -229,7 +278,7 @@ def _accuracies(recordings: dict[str, Recording], data: Data) -> dict[str, Any]:
         correct, n = int((decide(recording) == labels).sum()), recording.n_samples
         accuracy[name] = correct / n
         detail[name] = {"correct": correct, "samples": n, "interval_95": list(wilson(correct, n))}
-    return {"accuracy": accuracy, "accuracy_detail": detail}
+    return {"accuracy": accuracy, "accuracy_detail": detail, "accuracy_output": output}
 
 
 def _agreements(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[str, Any]:

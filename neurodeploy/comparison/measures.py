@@ -54,7 +54,7 @@ def first_difference(
     found: list[tuple[int, int, int, str]] = []
     for rank, node in enumerate(nodes):
         for key in what:
-            if key in a.nodes.get(node, {}) and key in b.nodes.get(node, {}):
+            if _share(a, b, node, key):
                 rows = (a.nodes[node][key] != b.nodes[node][key]).any(axis=tuple(range(1, a.nodes[node][key].ndim)))
                 if rows.any():
                     found.append((int(rows.argmax()), rank, what.index(key), key))
@@ -62,6 +62,12 @@ def first_difference(
         return None
     t, rank, _, key = min(found)
     return describe(a, b, nodes[rank], key, t)
+
+
+def _share(a: Recording, b: Recording, node: str, key: str) -> bool:
+    """Tell whether two recordings have an observable in common; volts and register units are not held together."""
+    one, two = a.nodes.get(node, {}).get(key), b.nodes.get(node, {}).get(key)
+    return one is not None and two is not None and (key == "spikes" or one.dtype.kind == two.dtype.kind)
 
 
 def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: int | None = None) -> Difference:
@@ -113,7 +119,7 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
             one, two = a.nodes[node][key].shape, b.nodes[node][key].shape
             if one != two:
                 raise ValueError(f"{key} of {node!r} have shapes {one} and {two}")
-    different = first_difference(a, b, shared, ("spikes", "u", "v"))
+    different = first_difference(a, b, shared, ("spikes", "value", "u", "v"))
     return {
         "agreement": {
             node: agreement(a.spikes(node), b.spikes(node))

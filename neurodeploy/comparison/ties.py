@@ -3,8 +3,8 @@
 A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
 that were recorded;
 beside it runs a bound on what float32 may be off by: a sum of n terms is off by at most n * eps times the sum of
-    their sizes (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what
-    was off before.
+their sizes (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what was
+off before.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs
 from neurodeploy.network import Network, Projection
 from neurodeploy.recording import Recording
-from neurodeploy.synapses import Conv2d, Linear, Scale, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, SynapseOp
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from neurodeploy.backends.reference import State, Stepper
 
 ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 """Largest relative error of one float32 operation."""
@@ -47,61 +45,53 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     """
     import torch
 
-    from neurodeploy.backends.reference import Stepper
+    from neurodeploy.backends.reference.neuron import Neuron
+    from neurodeploy.backends.reference.operations import chain
 
     population, projections = network.population(node), network.into(node)
-    exact = Stepper(population, projections, torch.device("cpu"), torch.float64)
+    exact = Neuron(population, torch.device("cpu"), torch.float64)
+    chains = {p: chain(p.ops, torch.device("cpu"), torch.float64) for p in projections}
     sources = {p.source: _stream(network, inputs, recording, p.source, sample) for p in projections}
     sums = _sizes_of_sums(projections)
+    shift = population.rule.output_delay
     fired = _stream(network, inputs, recording, node, sample)
     state = exact.init(1)
     v, error, current_error = state.v, torch.zeros_like(state.v), torch.zeros_like(state.v)
     gain_syn, gain_mem = (1.0 if gain is None else gain.abs() for gain in (exact.gain_syn, exact.gain_mem))
-    for row in range(t + 1):
-        spikes = {name: stream(row - int(name == node)) for name, stream in sources.items()}
-        owed = _owed(exact, state)
-        v, i = exact.integrate(state, spikes, owed)
+    for row in range(t + 1 - shift):
+        spikes = {p: sources[p.source](row - p.delay) for p in projections}
+        owed = exact.owed(state)
+        v, i = exact.integrate(state, [chains[p](spikes[p]) for p in projections], owed)
         size, summed = sums(spikes)
         entering, entering_error = gain_syn * size, ROUNDOFF * gain_syn * summed
-        if i is not None and state.i is not None:
-            assert exact.decay_syn is not None
-            current_error = (
-                exact.decay_syn * current_error + entering_error + ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
-            )
-            entering, entering_error = i.abs(), current_error
+        if i is not None and state.i is not None and exact.decay_syn is not None:
+            own = ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
+            current_error = exact.decay_syn * current_error + entering_error + own
+            entering, entering_error = state.i.abs() + entering, current_error
         own = state.v.abs() + gain_mem * entering + exact.threshold.abs()
         error = exact.decay_mem * error + gain_mem * entering_error + ROUNDOFF * OWN_ROUNDINGS * own
-        now = fired(row)
-        state = replace(state, v=v if population.rule.reset_delay else exact.reset(v, now, owed), i=i, spikes=now)
-    near = (v - exact.threshold).abs() <= error
-    return near[0].numpy()
+        now = fired(row + shift)
+        state = replace(state, v=exact.settle(v, now, owed), i=i, fired=now)
+    times = (v / exact.threshold).round().clamp(min=1, max=population.rule.max_spikes)
+    near: NDArray[np.bool_] = ((v - times * exact.threshold).abs() <= error)[0].numpy()
+    return near
 
 
-def _owed(stepper: Stepper, state: State) -> Tensor | None:
-    """Return where a reset is still due from the step before, as the recorded spikes have it."""
-    rule = stepper.population.rule
-    if rule.reset == "none":
-        return None
-    if rule.reset_delay:
-        return state.spikes
-    return stepper.fires(state.v) if rule.reset_pending else None
-
-
-def _sizes_of_sums(projections: tuple[Projection, ...]) -> Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]]:
+def _sizes_of_sums(
+    projections: tuple[Projection, ...],
+) -> Callable[[dict[Projection, Tensor]], tuple[Tensor, Tensor]]:
     """Return a function of spikes that bounds the sums over synapses.
 
     It gives the sum of the sizes of all terms, and the same times the number of terms.
     """
     import torch
 
-    from neurodeploy.backends.reference import chain
+    from neurodeploy.backends.reference.operations import chain
 
-    absolute = [
-        (p.source, len(p.ops), chain(_absolute(p.ops), torch.device("cpu"), torch.float64)) for p in projections
-    ]
+    absolute = {p: chain(_absolute(p.ops), torch.device("cpu"), torch.float64) for p in projections}
 
-    def sizes(spikes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        each = [(ops(spikes[source]), int((spikes[source] != 0).sum()) + n_ops) for source, n_ops, ops in absolute]
+    def sizes(spikes: dict[Projection, Tensor]) -> tuple[Tensor, Tensor]:
+        each = [(ops(spikes[p]), int((spikes[p] != 0).sum()) + len(p.ops)) for p, ops in absolute.items()]
         terms = len(each) + max(count for _, count in each)
         size = sum((size for size, _ in each[1:]), start=each[0][0])
         return size, terms * size
@@ -112,7 +102,7 @@ def _sizes_of_sums(projections: tuple[Projection, ...]) -> Callable[[dict[str, T
 def _absolute(ops: tuple[SynapseOp, ...]) -> tuple[SynapseOp, ...]:
     def one(op: SynapseOp) -> SynapseOp:
         match op:
-            case Linear() | Conv2d():
+            case Linear() | Conv1d() | Conv2d():
                 return replace(op, weight=np.abs(op.weight), bias=None if op.bias is None else np.abs(op.bias))
             case Scale():
                 return Scale(np.abs(op.scale))

@@ -1,7 +1,7 @@
 """Energy from event counts: published energies per event times what was counted, always a band over profiles.
 
 What is not in it: routing between cores (programs are not placed on cores yet), input and output, the embedded
-    processors, static power.
+processors, static power.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.snntorch_neurons import neuron_node, recurrent_node
+from neurodeploy.exporters.adapters import Adapter
 from neurodeploy.exporters.trace import INPUT, Trace, TracedNode
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
@@ -28,11 +28,14 @@ class BuiltGraph:
     findings: tuple[str, ...]
 
 
-def build_graph(trace: Trace, neurons: dict[str, Any], sample_shape: Shape, n_steps: int, dt: float) -> BuiltGraph:
+def build_graph(
+    trace: Trace, adapter: Adapter, neurons: dict[str, Any], sample_shape: Shape, n_steps: int, dt: float
+) -> BuiltGraph:
     """Return the NIR nodes and edges of a traced model.
 
     Args:
         trace: of :func:`neurodeploy.exporters.trace.trace_model`.
+        adapter: of the model's framework.
         neurons: the model's neurons by path.
         sample_shape: of the input, without time and batch.
         n_steps: steps that were traced.
@@ -48,12 +51,18 @@ def build_graph(trace: Trace, neurons: dict[str, Any], sample_shape: Shape, n_st
     nodes, edges, findings = {}, list(trace.edges), []
     for name, node in trace.nodes.items():
         if name not in neurons:
-            nodes[name] = _layer_node(name, node)
+            own = None if node.module is None else adapter.layer_node(name, node.module)
+            nodes[name] = _layer_node(name, node) if own is None else own
             continue
-        nodes[name], said = neuron_node(name, node.module, node.leaving, dt)
-        findings += said
-        if (recurrent := recurrent_node(name, node.module, node.leaving)) is not None:
-            nodes[f"{name}.w_rec"] = recurrent
+        made = adapter.nodes(name, node.module, node.leaving, dt)
+        nodes[name] = made.node
+        findings += made.findings
+        if made.entering is not None:
+            nodes[f"{name}.w_in"] = made.entering
+            edges = [(source, f"{name}.w_in" if target == name else target) for source, target in edges]
+            edges.append((f"{name}.w_in", name))
+        if made.recurrent is not None:
+            nodes[f"{name}.w_rec"] = made.recurrent
             edges += [(name, f"{name}.w_rec"), (f"{name}.w_rec", name)]
     findings += [f"{name}: never called, left out" for name in neurons if name not in trace.nodes]
     outputs = tuple(sorted(name for name in neurons if name in trace.nodes and not _feeds_other(trace, neurons, name)))
@@ -100,8 +109,8 @@ def _check_delays(trace: Trace, neurons: dict[str, Any]) -> None:
                 f"{_named(source)} reaches {target} after {steps} steps",
                 where=f"{_named(source)} -> {target}",
                 fix=(
-                    "Layers act within the step; only a population's recurrence onto itself, through nn.Linear or in "
-                    "snn.RLeaky and snn.RSynaptic, takes one."
+                    "Layers act within the step; only a population's recurrence onto itself, through nn.Linear or in a "
+                    "recurrent neuron of the framework, takes one."
                 ),
             )
 
@@ -118,7 +127,7 @@ def _check_ends(trace: Trace, neurons: dict[str, Any]) -> None:
             raise DeployError(
                 f"the output of {name} reaches no neuron",
                 where=name,
-                fix="End the network with a neuron (snn.Leaky); readouts without one are not supported.",
+                fix="End the network with a neuron; readouts without one are not supported.",
             )
 
 

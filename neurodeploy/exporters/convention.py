@@ -7,15 +7,16 @@ that axes cannot be mistaken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import torch
+from torch import nn
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.snntorch_neurons import Call, clear_states, watch
+from neurodeploy.exporters.adapters import Adapter, Call, clear_states, watch
 from neurodeploy.synapses import Shape
 
 _FAILED = "forward fails"
@@ -27,14 +28,16 @@ class Convention:
     """How a model is called.
 
     form: ``step``, [B, *shape] once for each time step; ``sequence``, [T, B, *shape]; ``batch-first``,
-        [B, T, *shape]; ``static``, [B, *shape] once, repeated by the model itself.
+        [B, T, *shape]; ``squeezed``, [B * T, *shape]; ``static``, [B, *shape] once, repeated by the model itself.
     n_steps: how many steps it always runs, None if the input says.
     evidence: one sentence.
+    passes_state: whether it takes the neurons' states as a second argument and returns them beside its output.
     """
 
     form: str
     n_steps: int | None
     evidence: str
+    passes_state: bool = False
 
     def calls(self, x: Any) -> Iterator[tuple[Any, str, int | None]]:
         """Give the tensors to call the model with, for x [T, B, *shape]: each with its leading axes and its step.
@@ -61,15 +64,51 @@ class Convention:
                 yield x, "TB", None
             case "batch-first":
                 yield x.transpose(0, 1).contiguous(), "BT", None
+            case "squeezed":
+                yield x.transpose(0, 1).flatten(0, 1).contiguous(), "b", None
             case _:
                 yield x[0].contiguous(), "B", None
 
 
-def detect_convention(model: Any, neurons: dict[str, Any], sample_shape: Shape, data_steps: int | None) -> Convention:
+def outputs_of(
+    model: Any, convention: Convention, x: Any, before: Callable[[Any, str, int | None], None] | None = None
+) -> Iterator[Any]:
+    """Call a model on x [T, B, *shape] as its convention says; gives what each call returned, states included.
+
+    Args:
+        model: the module. convention: how it is called. x: input.
+        before: told of each input tensor before the call, with its leading axes and its step.
+
+    Raises:
+        DeployError: x does not fit the convention, or the model fails.
+    """
+    state: Any = None
+    for tensor, lead, step in convention.calls(x):
+        if before is not None:
+            before(tensor, lead, step)
+        try:
+            output = model(tensor) if state is None else model(tensor, state)
+        except DeployError:
+            raise
+        except Exception as error:
+            raise DeployError(
+                f"forward fails on an input of shape {list(tensor.shape)}: {_brief(error)}",
+                where="the model",
+                fix="Check the data's shape against the model's.",
+            ) from error
+        if convention.passes_state:
+            state = output[1]
+        yield output
+
+
+def detect_convention(
+    model: Any, adapter: Adapter, neurons: dict[str, Any], sample_shape: Shape, data_steps: int | None
+) -> Convention:
     """Find out how a model is called.
 
     Args:
         model: the module, in eval mode.
+        adapter: of its framework.
         neurons: its neurons by path.
         sample_shape: shape of one sample at one step.
         data_steps: steps of the user's data, tried as well because some models run a fixed number; None without data.
@@ -78,31 +117,19 @@ def detect_convention(model: Any, neurons: dict[str, Any], sample_shape: Shape, 
         DeployError: no form works, or more than one.
     """
     n_steps, n_samples = _unused_numbers(model, sample_shape, data_steps)
-    found, tried = [], []
-    for form in ("static", "sequence", "batch-first"):
-        lengths = (
-            [n_steps] if form == "static" else [n_steps, *((data_steps,) if data_steps and data_steps > 1 else ())]
-        )
-        while lengths:
-            length = lengths.pop(0)
-            outcome = _probe(model, neurons, form, (length, n_samples, *sample_shape), length == n_steps)
-            if isinstance(outcome, str):
-                tried.append(f"{_axes(form, length, n_samples, sample_shape)}: {outcome}")
-                if not outcome.startswith(_FAILED):
-                    break
-                continue
-            count = outcome[0]
-            axes = _axes(form, length, n_samples, sample_shape)
-            evidence = f"given {axes}, every neuron was called {_times(count)} with {n_samples} samples"
-            if form == "static":
-                found.append(Convention("step" if count == 1 else "static", None if count == 1 else count, evidence))
-            elif count == length and _probe(model, neurons, form, (count + 1, n_samples, *sample_shape)) == (
-                count + 1,
-            ):
-                found.append(Convention(form, None, evidence))
-            else:
-                found.append(Convention(form, count, f"{evidence}; that number is fixed in the model"))
-            break
+    probing = _Probing(model, adapter, neurons, n_samples, sample_shape)
+    found: list[Convention] = []
+    tried: list[str] = []
+    for form in adapter.forms:
+        more = (data_steps,) if data_steps and data_steps > 1 and form != "static" else ()
+        for length in (n_steps, *more):
+            outcome = probing.outcome(form, length, is_unused=length == n_steps)
+            if isinstance(outcome, tuple):
+                found.append(probing.convention(form, length, outcome[0]))
+                break
+            tried.append(f"{_axes(form, length, n_samples, sample_shape)}: {outcome}")
+            if not outcome.startswith(_FAILED):
+                break
     if len(found) != 1:
         raise _undecided(found, tried)
     return found[0]
@@ -115,55 +142,102 @@ def probe_input(model: Any, convention: Convention, sample_shape: Shape) -> Any:
     return row.repeat(convention.n_steps or n_steps, *(1,) * (row.dim() - 1))
 
 
-def run_model(model: Any, neurons: dict[str, Any], convention: Convention, x: Any) -> dict[str, list[Call]]:
-    """Run a model on x [T, B, *shape] from a clear state; returns the calls of its neurons, one for each step.
+def run_model(
+    model: Any, adapter: Adapter, neurons: dict[str, Any], convention: Convention, x: Any
+) -> dict[str, list[Call]]:
+    """Run a model on x [T, B, *shape] from a clear state; returns the calls of its neurons.
 
     Raises:
         DeployError: x does not fit the convention, or the model fails.
     """
-    clear_states(neurons)
-    with torch.no_grad(), watch(neurons) as calls:
-        for tensor, _, _ in convention.calls(x):
-            try:
-                model(tensor)
-            except Exception as error:
-                raise DeployError(
-                    f"forward fails on an input of shape {list(tensor.shape)}: {_brief(error)}",
-                    where="the model",
-                    fix="Check the data's shape against the model's.",
-                ) from error
+    clear_states(adapter, neurons, x.shape[1])
+    with torch.no_grad(), watch(adapter, neurons) as calls:
+        for _ in outputs_of(model, convention, x):
+            pass
+    clear_states(adapter, neurons, x.shape[1])
     return calls
 
 
-def _probe(model: Any, neurons: dict[str, Any], form: str, shape: Shape, is_unused: bool = False) -> tuple[int] | str:
-    """Call the model in one form; returns how often every neuron was called, or what was wrong."""
-    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    probe = {"static": x[0], "sequence": x, "batch-first": x.transpose(0, 1).contiguous()}[form]
-    clear_states(neurons)
-    try:
-        with torch.no_grad(), watch(neurons) as calls:
-            model(probe)
-    except Exception as error:
-        return f"{_FAILED} with {_brief(error)}"
-    used = {name: made for name, made in calls.items() if made}
-    if not used:
-        return "no neuron was called"
-    if stray := [name for name, made in used.items() if any(call.input_shape[:1] != shape[1:2] for call in made)]:
-        given = list(used[stray[0]][0].input_shape)
-        return f"{stray[0]} was given shape {given}, which does not start with the {shape[1]} samples"
-    whole = [name for name, made in used.items() if any(shape[0] in call.input_shape[1:] for call in made)]
-    if whole and form != "static" and is_unused:
-        return f"{whole[0]} was given all {shape[0]} steps at once, in shape {list(used[whole[0]][0].input_shape)}"
-    counts = {len(made) for made in used.values()}
-    if len(counts) > 1:
-        each = ", ".join(f"{name} {_times(len(made))}" for name, made in used.items())
-        return f"neurons were called unequally often: {each}"
-    return (counts.pop(),)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Probing:
+    """Calls a model with small random inputs and counts what its neurons do."""
+
+    model: Any
+    adapter: Adapter
+    neurons: dict[str, Any]
+    n_samples: int
+    sample_shape: Shape
+
+    def convention(self, form: str, length: int, count: int) -> Convention:
+        """Return the convention of a form that worked; ``count`` is how many steps each neuron made."""
+        axes = _axes(form, length, self.n_samples, self.sample_shape)
+        evidence = f"given {axes}, every neuron made {_steps(count)} with {self.n_samples} samples"
+        if form == "static" and count == 1 and all(self.adapter.lead(m) == "B" for m in self.neurons.values()):
+            return Convention("step", None, evidence, self.adapter.passes_state(self.model))
+        if form != "static" and count == length and self.outcome(form, count + 1) == (count + 1,):
+            return Convention(form, None, evidence)
+        return Convention(
+            form, count, evidence if form == "static" else f"{evidence}; that number is fixed in the model"
+        )
+
+    def outcome(self, form: str, length: int, is_unused: bool = False) -> tuple[int] | str:
+        """Call the model in one form; returns how many steps every neuron made, or what was wrong."""
+        x = torch.rand((length, self.n_samples, *self.sample_shape), generator=torch.Generator().manual_seed(0))
+        probe = next(iter(Convention(form, None, "").calls(x[:1] if form == "static" else x)))[0]
+        clear_states(self.adapter, self.neurons, self.n_samples)
+        try:
+            with torch.no_grad(), watch(self.adapter, self.neurons) as calls:
+                self.model(probe)
+        except Exception as error:
+            return f"{_FAILED} with {_brief(error)}"
+        used = {name: made for name, made in calls.items() if made}
+        if not used:
+            return "no neuron was called"
+        return self._misfit(used, form, length, is_unused) or _common_count(used, self.n_samples)
+
+    def _misfit(self, used: dict[str, list[Call]], form: str, length: int, is_unused: bool) -> str | None:
+        """Say which neuron was given axes of time and batch that it does not take."""
+        if form == "static":
+            length = _repeats(used)
+        extents = {"B": (self.n_samples,), "TB": (length, self.n_samples), "BT": (self.n_samples, length)}
+        extents |= {"t": (length * self.n_samples,), "b": (length * self.n_samples,)}
+        for name, made in used.items():
+            for call in made:
+                wanted = extents[call.lead]
+                if call.input_shape[: len(wanted)] != wanted:
+                    with_what = f"{wanted[0]} samples" if call.lead == "B" else f"{list(wanted)}"
+                    return f"{name} was given shape {list(call.input_shape)}, which does not start with the {with_what}"
+                if form == "static" and call.lead not in ("B", "TB"):  # a feature axis could pass for the steps
+                    return f"{name} takes all steps at once"
+                if call.lead == "B" and form != "static" and is_unused and length in call.input_shape[1:]:
+                    return f"{name} was given all {length} steps at once, in shape {list(call.input_shape)}"
+        return None
+
+
+def _repeats(used: dict[str, list[Call]]) -> int:
+    """Return how many steps a model makes of one image, if it gives them to a neuron all at once."""
+    whole = [call for made in used.values() for call in made if call.lead == "TB"]
+    return whole[0].input_shape[0] if whole else 1
+
+
+def _steps_of(call: Call, n_samples: int) -> int:
+    """Return how many time steps a call of a neuron made."""
+    if call.lead == "B":
+        return 1
+    return call.input_shape[call.lead.index("T")] if "T" in call.lead else call.input_shape[0] // n_samples
+
+
+def _common_count(used: dict[str, list[Call]], n_samples: int) -> tuple[int] | str:
+    """Return how many steps every neuron made, or how they differ."""
+    counts = {name: sum(_steps_of(call, n_samples) for call in made) for name, made in used.items()}
+    if len(set(counts.values())) > 1:
+        return f"neurons were called unequally often: {', '.join(f'{n} {_times(c)}' for n, c in counts.items())}"
+    return (next(iter(counts.values())),)
 
 
 def _unused_numbers(model: Any, sample_shape: Shape, data_steps: int | None = None) -> tuple[int, int]:
     """Return numbers of steps and samples that are no extent of any tensor of the model."""
-    state = chain(model.parameters(), model.buffers())
+    state = chain(nn.Module.parameters(model), nn.Module.buffers(model))  # rockpool's own give dictionaries
     taken = {data_steps, *sample_shape, *(extent for tensor in state for extent in tensor.shape)}
     free = [prime for prime in _PRIMES if prime not in taken]
     if len(free) < 2:
@@ -174,7 +248,9 @@ def _unused_numbers(model: Any, sample_shape: Shape, data_steps: int | None = No
 
 
 def _axes(form: str, n_steps: int, n_samples: int, sample_shape: Shape) -> str:
-    lead = {"static": [n_samples], "sequence": [n_steps, n_samples], "batch-first": [n_samples, n_steps]}[form]
+    lead = {"static": [n_samples], "sequence": [n_steps, n_samples], "batch-first": [n_samples, n_steps]}.get(form)
+    if lead is None:
+        return f"{[n_steps * n_samples, *sample_shape]} (samples and steps on one axis)"
     words = {"static": "samples", "sequence": "steps, samples", "batch-first": "samples, steps"}[form]
     return f"{[*lead, *sample_shape]} ({words})"
 
@@ -197,6 +273,10 @@ def _undecided(found: list[Convention], tried: list[str]) -> DeployError:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
+
+
+def _steps(count: int) -> str:
+    return "one step" if count == 1 else f"{count} steps"
 
 
 def _brief(error: BaseException) -> str:

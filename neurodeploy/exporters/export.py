@@ -15,20 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_atomically
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.network import Network
 from neurodeploy.recording import Recording, save_recording
 from neurodeploy.version import __version__
 
-DIALECT = "snntorch"
 OBSERVABLES = ("spikes", "v", "u")
 _CHECK_SAMPLES = 16
 _CHECK_STEPS = 20
+_VALUE_TOLERANCE = 1e-5
+"""Of a value that is not a spike, relative to the largest."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,13 +57,15 @@ def export(
     output: Path,
     inputs: NDArray[Any] | None = None,
     record_output: Path | None = None,
-    dt: float = 1e-4,
+    dt: float | None = None,
     record: tuple[str, ...] = OBSERVABLES,
+    verify: bool = True,
 ) -> ExportResult:
-    """Export a trained snnTorch model to NIR, and on request record what the framework itself computes.
+    """Export a trained network to NIR, and on request record what the framework itself computes.
 
-    Before it is written, the graph is read back and run on some samples of ``inputs`` (or random spikes) and must
-    fire exactly as the model does.
+    The framework is that of the model's neurons: snnTorch, norse, sinabs, SpikingJelly or rockpool. Before it is
+    written, the graph is read back and run on some samples of ``inputs`` (or random spikes) and must fire exactly as
+    the model does.
 
     Args:
         spec: ``file.py:factory`` or ``package.module:factory``; the factory takes no argument and returns the module.
@@ -70,9 +74,11 @@ def export(
         output: the NIR file to write.
         inputs: data [T, B, *sample_shape].
         record_output: the recording to write of the framework's own run on ``inputs``.
-        dt: seconds per step, written into the file; the model itself has none.
-        record: what to record of each neuron: ``spikes``, and the states carried to the next step, ``v`` and ``u``
-            (the synaptic current).
+        dt: seconds per step, written into the file. norse and rockpool neurons have one of their own, which is kept;
+            None is 1e-4 for snnTorch and SpikingJelly, and 1 for sinabs, which counts in steps.
+        record: what to record of each neuron: ``spikes`` (``value`` of neurons that do not fire), and the states
+            carried to the next step, ``v`` and ``u`` (the synaptic current).
+        verify: run the check before writing.
 
     Raises:
         DeployError: the request is wrong, or the model does something that NIR and our metadata cannot say.
@@ -80,52 +86,71 @@ def export(
     _check_request(sample_shape, inputs, record_output, dt, record)
     model, findings = load_model(spec, weights)
     with _located(spec):
-        found, convention, built = _follow(model, sample_shape, inputs, dt)
-        neurons = {name: module for name, module in found.items() if name in built.nodes}
-        versions = {name: importlib.metadata.version(name) for name in ("snntorch", "torch")}
-        graph = _graph(built, dt, versions)
-        checked = _check(graph, model, neurons, convention, sample_shape, inputs)
+        followed = _follow(model, sample_shape, inputs, dt)
+        versions = {name: importlib.metadata.version(name) for name in (followed.adapter.package, "torch")}
+        graph = _graph(followed, versions)
+        network = read_network(graph)[0]
+        checked = _check(network, followed, sample_shape, inputs) if verify else ("check: left out",)
     content = _to_bytes(graph)
     write_atomically(Path(output), lambda stream: _write(stream, content))
     if inputs is not None and record_output is not None:
-        meta = {
-            "backend": "trained",
-            "framework": DIALECT,
-            "dialect": DIALECT,
-            "dt": dt,
-            "outputs": list(built.outputs),
-            "versions": {"neurodeploy": __version__, **versions},
-            "model_sha256": hashlib.sha256(content).hexdigest(),
-        }
-        save_recording(_record(model, neurons, convention, inputs, meta, record), Path(record_output))
-    framework = f"snntorch {versions['snntorch']}"
-    said = f"{convention.form}: {convention.evidence}"
-    lines = (f"framework: {framework}", f"input: {said}", *findings, f"outputs: {', '.join(built.outputs)}")
-    return ExportResult(graph, Path(output), framework, said, built.outputs, (*lines, *built.findings, *checked))
+        meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
+        save_recording(_record(network, followed, inputs, meta, record), Path(record_output))
+    framework = f"{followed.adapter.package} {versions[followed.adapter.package]}"
+    said = f"{followed.convention.form}: {followed.convention.evidence}"
+    outputs = followed.built.outputs
+    lines = (f"framework: {framework}", f"input: {said}", *findings, f"outputs: {', '.join(outputs)}")
+    return ExportResult(graph, Path(output), framework, said, outputs, (*lines, *followed.findings, *checked))
 
 
-def _follow(
-    model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None, dt: float
-) -> tuple[dict[str, Any], Any, Any]:
-    """Return the model's neurons, the calling convention, and nodes and edges of the graph."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Followed:
+    """A model and all that was found out about it: its framework, neurons, convention, time step and graph."""
+
+    model: Any
+    adapter: Any
+    neurons: dict[str, Any]
+    convention: Any
+    dt: float
+    built: Any
+    findings: tuple[str, ...]
+
+
+def _follow(model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None, dt: float | None) -> _Followed:
+    """Find out what a model computes."""
+    from neurodeploy.exporters.adapters import adapter_of, neurons_of, time_step
     from neurodeploy.exporters.build_graph import build_graph
     from neurodeploy.exporters.convention import detect_convention, probe_input
-    from neurodeploy.exporters.snntorch_neurons import neurons
     from neurodeploy.exporters.trace import trace_model
 
-    found = neurons(model)
-    convention = detect_convention(model, found, sample_shape, None if inputs is None else len(inputs))
+    adapter = adapter_of(model)
+    found = neurons_of(model, adapter)
+    seconds, findings = time_step(adapter, found, dt)
+    convention = detect_convention(model, adapter, found, sample_shape, None if inputs is None else len(inputs))
     probe = probe_input(model, convention, sample_shape)
-    trace = trace_model(model, found, convention.calls(probe))
-    built = build_graph(trace, found, sample_shape, len(probe), dt)
-    return found, convention, built
+    trace = trace_model(model, adapter, found, convention, probe)
+    built = build_graph(trace, adapter, found, sample_shape, len(probe), seconds)
+    used = {name: module for name, module in found.items() if name in built.nodes}
+    return _Followed(model, adapter, used, convention, seconds, built, (*findings, *built.findings))
+
+
+def _provenance(followed: _Followed, versions: dict[str, str], digest: str) -> dict[str, Any]:
+    return {
+        "backend": "trained",
+        "framework": followed.adapter.package,
+        "dialect": followed.adapter.package,
+        "dt": followed.dt,
+        "outputs": list(followed.built.outputs),
+        "versions": {"neurodeploy": __version__, **versions},
+        "model_sha256": digest,
+    }
 
 
 def _check_request(
     sample_shape: tuple[int, ...],
     inputs: NDArray[Any] | None,
     record_output: Path | None,
-    dt: float,
+    dt: float | None,
     record: tuple[str, ...],
 ) -> None:
     if not sample_shape or any(extent < 1 for extent in sample_shape):
@@ -134,7 +159,7 @@ def _check_request(
             where="--sample-shape",
             fix="Give the shape of one sample at one step, such as 1,8,8.",
         )
-    if not np.isfinite(dt) or dt <= 0:
+    if dt is not None and (not np.isfinite(dt) or dt <= 0):
         raise DeployError(f"dt cannot be {dt}", where="dt", fix="It is above 0, in seconds.")
     if unknown := set(record) - set(OBSERVABLES):
         raise DeployError(
@@ -161,14 +186,9 @@ def _located(spec: str) -> Iterator[None]:
 
 
 def _check(
-    graph: Any,
-    model: Any,
-    found: dict[str, Any],
-    convention: Any,
-    sample_shape: tuple[int, ...],
-    inputs: NDArray[Any] | None,
+    network: Network, followed: _Followed, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None
 ) -> tuple[str, ...]:
-    """Read the graph back, run it beside the model on a few samples, and compare every spike; returns findings.
+    """Run the graph as it was read back beside the model on a few samples, and compare; returns findings.
 
     Raises:
         DeployError: the graph does not compute what the model does.
@@ -177,35 +197,51 @@ def _check(
         x = np.asarray(inputs[:, :_CHECK_SAMPLES])
     else:
         rng = np.random.default_rng(0)
-        n_steps = convention.n_steps or _CHECK_STEPS
+        n_steps = followed.convention.n_steps or _CHECK_STEPS
         x = (rng.random((n_steps, _CHECK_SAMPLES, *sample_shape)) < 0.5).astype(np.float32)
-        if convention.form == "static":
+        if followed.convention.form == "static":
             x[1:] = x[0]
-    network, _, _ = read_network(graph)
     data = {next(iter(network.inputs)): np.ascontiguousarray(x, dtype=np.float32)}
-    trained = _record(model, found, convention, x, {}, ("spikes",))
+    trained = _record(network, followed, x, {}, ("spikes",))
     reference = Reference().run(network, data, RunOptions())
-    equality = reference_equals(network, data, reference, trained)
-    if equality["status"] == "fail":
-        first = equality["first_difference"]
-        raise DeployError(
-            f"the graph does not compute what the model does: spikes of {first['node']!r} differ from step"
-            f" {first['t']} on",
-            where=first["node"],
-            fix="forward does something between its modules that cannot be followed; write it with the"
-            " supported modules.",
-        )
-    silent = [name for name in reference.nodes if not reference.spikes(name).any()]
-    summary = f"check: {equality['reason']} of {len(x)} steps"
-    return (summary, *(f"check: {name} never fired in it" for name in silent))
+    ties, summary = 0, ""
+    if any("spikes" in observed for observed in trained.nodes.values()):
+        equality = reference_equals(network, data, reference, trained)
+        if equality["status"] == "fail":
+            first = equality["first_difference"]
+            raise _unfollowed("spikes", first["node"], f"from step {first['t']} on")
+        ties, summary = equality["ties"], equality["reason"]
+    values = [name for name, observed in trained.nodes.items() if "value" in observed]
+    for name in values if not ties else []:  # one rounding tie changes the values behind it
+        _check_values(name, reference.nodes[name]["value"], trained.nodes[name]["value"])
+    if values:
+        summary += f"{', ' if summary else ''}values of {known(values)} agree"
+    silent = [name for name, observed in reference.nodes.items() if not observed.get("spikes", np.ones(1)).any()]
+    return (f"check: {summary} of {len(x)} steps", *(f"check: {name} never fired in it" for name in silent))
 
 
-def _graph(built: Any, dt: float, versions: dict[str, str]) -> Any:
+def _check_values(name: str, ours: NDArray[Any], theirs: NDArray[Any]) -> None:
+    """Refuse values that differ by more than float32 sums in another order do."""
+    wrong = np.abs(ours - theirs) > _VALUE_TOLERANCE * max(float(np.abs(theirs).max()), 1e-30)
+    if wrong.any():
+        raise _unfollowed("values", name, f"from step {int(np.argwhere(wrong)[0][0])} on")
+
+
+def _unfollowed(what: str, node: str, when: str) -> DeployError:
+    return DeployError(
+        f"the graph does not compute what the model does: {what} of {node!r} differ {when}",
+        where=node,
+        fix="forward does something between its modules that cannot be followed; write it with the supported modules.",
+    )
+
+
+def _graph(followed: _Followed, versions: dict[str, str]) -> Any:
     import nir
 
+    built = followed.built
     metadata = {
-        "dialect": DIALECT,
-        "dt": dt,
+        "dialect": followed.adapter.package,
+        "dt": followed.dt,
         "exporter": f"neurodeploy {__version__}",
         "framework": versions,
         "outputs": list(built.outputs),
@@ -228,12 +264,7 @@ def _write(stream: Any, content: bytes) -> None:
 
 
 def _record(
-    model: Any,
-    used: dict[str, Any],
-    convention: Any,
-    inputs: NDArray[Any],
-    meta: dict[str, Any],
-    record: tuple[str, ...],
+    network: Network, followed: _Followed, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
 ) -> Recording:
     """Run the framework itself and return what its neurons did."""
     import torch
@@ -241,15 +272,35 @@ def _record(
     from neurodeploy.exporters.convention import run_model
 
     tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
-    calls = run_model(model, used, convention, tensor)
+    calls = run_model(followed.model, followed.adapter, followed.neurons, followed.convention, tensor)
     nodes: dict[str, dict[str, NDArray[Any]]] = {}
     for name, made in calls.items():
-        rows = {
-            "spikes": [call.spikes for call in made],
-            "v": [call.v for call in made],
-            "u": [call.i for call in made],
+        rule = network.population(name).rule
+        wanted = [("spikes" if rule.fires else "value", "out"), ("v", "v"), ("u", "i")]
+        nodes[name] = {
+            key: _rows(made, field, tensor.shape[1])
+            for key, field in wanted
+            if (key in record or key == "value") and getattr(made[0], field) is not None
         }
-        nodes[name] = {key: torch.stack(rows[key]).numpy() for key in record if rows[key][0] is not None}
         if "spikes" in nodes[name]:
-            nodes[name]["spikes"] = nodes[name]["spikes"].astype(np.uint8)
+            nodes[name]["spikes"] = nodes[name]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
     return Recording(nodes, meta)
+
+
+def _rows(calls: list[Any], field: str, n_samples: int) -> NDArray[Any]:
+    """Return one tensor of each call as one array [T, B, *shape]."""
+    import torch
+
+    tensors = [getattr(call, field).detach() for call in calls]
+    match calls[0].lead:
+        case "B":
+            rows = torch.stack(tensors)
+        case "TB":
+            rows = tensors[0]
+        case "BT":
+            rows = tensors[0].transpose(0, 1)
+        case "t":
+            rows = tensors[0].unflatten(0, (-1, n_samples))
+        case _:
+            rows = tensors[0].unflatten(0, (n_samples, -1)).transpose(0, 1)
+    return np.ascontiguousarray(rows.numpy(), dtype=np.float32)

@@ -12,10 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from neurodeploy.errors import DeployError, known
+from neurodeploy.exporters.adapters import INSTALLS, state_keys
 from neurodeploy.files import existing_file
-
-FRAMEWORK_PACKAGES = ("torch", "snntorch")
-INSTALL = "Install it: pip install 'neurodeploy[snntorch]'."
 
 
 def load_model(spec: str, weights: Path | None) -> tuple[Any, tuple[str, ...]]:
@@ -46,23 +44,28 @@ def load_model(spec: str, weights: Path | None) -> tuple[Any, tuple[str, ...]]:
         _load_weights(model, Path(weights))
         findings.append(f"weights: {Path(weights).name}")
     _check_finite(model, spec if weights is None else str(weights))
-    other = sorted({str(p.dtype) for p in model.parameters() if p.is_floating_point() and p.dtype != torch.float32})
+    other = sorted(
+        {str(p.dtype) for p in torch.nn.Module.parameters(model) if p.is_floating_point() and p.dtype != torch.float32}
+    )
     if other:
         findings.append(
             f"precision: parameters of {', '.join(other)} were rounded to torch.float32; so runs the recording"
         )
-    return model.to(device="cpu", dtype=torch.float32).eval(), tuple(findings)
+    return torch.nn.Module.to(model, device="cpu", dtype=torch.float32).eval(), tuple(findings)
 
 
 def require_framework() -> None:
-    """Refuse if torch or snnTorch is missing.
+    """Refuse if torch is missing.
 
     Raises:
-        DeployError: one of them is not installed.
+        DeployError: it is not installed.
     """
-    missing = [package for package in FRAMEWORK_PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise DeployError(f"{' and '.join(missing)} not installed", where="this Python environment", fix=INSTALL)
+    if importlib.util.find_spec("torch") is None:
+        raise DeployError("torch is not installed", where="this Python environment", fix=_install("torch"))
+
+
+def _install(package: str) -> str:
+    return f"Install it: {INSTALLS[package]}."
 
 
 def _split(spec: str) -> tuple[str, str]:
@@ -90,13 +93,11 @@ def _import_source(source: str, spec: str) -> ModuleType:
                 where=spec,
                 fix="Run where it can be imported, or write file.py:factory.",
             ) from error
-        fix = (
-            INSTALL
-            if error.name in FRAMEWORK_PACKAGES
-            else f"Install {error.name} in the environment that runs neurodeploy."
-        )
+        package = str(error.name).partition(".")[0]
+        elsewhere = f"Install {error.name} in the environment that runs neurodeploy."
+        fix = _install(package) if package in INSTALLS else elsewhere
         raise DeployError(f"it needs {error.name}, which cannot be imported", where=source, fix=fix) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeployError(
             f"it fails while it is imported: {_brief(error)}",
             where=source,
@@ -106,10 +107,13 @@ def _import_source(source: str, spec: str) -> ModuleType:
 
 @contextmanager
 def _on_path(folder: Path) -> Iterator[None]:
+    """Put a folder on the import path, and hide our own command line from what is imported."""
+    arguments, sys.argv = sys.argv, sys.argv[:1]
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
+        sys.argv = arguments
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
 
@@ -151,9 +155,11 @@ def _call(factory: Any, spec: str) -> Any:
         )
     try:
         model = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeployError(
-            f"the factory fails: {_brief(error)}", where=spec, fix="It is called without arguments; give them defaults."
+            f"the factory fails: {_brief(error)}",
+            where=spec,
+            fix="Mend it; it is called without arguments, so give them defaults.",
         ) from error
     if not isinstance(model, torch.nn.Module):
         raise DeployError(
@@ -181,7 +187,11 @@ def _load_weights(model: Any, path: Path) -> None:
             where=str(path),
             fix="Save it with torch.save(model.state_dict(), ...).",
         )
-    if problems := _mismatches(model.state_dict(), state):
+    own = model.state_dict()
+    passing = state_keys(model)
+    state = {key: value for key, value in state.items() if key not in passing}
+    state |= {key: value for key, value in own.items() if key in passing}
+    if problems := _mismatches(own, state):
         raise DeployError(
             f"the weights do not fit the model: {'; '.join(problems)}",
             where=str(path),

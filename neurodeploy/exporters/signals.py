@@ -13,13 +13,16 @@ from neurodeploy.synapses import Shape
 
 Source = tuple[str, int | None]
 
+MERGED = {"TB": "t", "BT": "b"}
+"""Leading axes of steps and samples, and what they are called once they are one axis."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
     """The origin of one tensor.
 
     sources: nodes whose outputs sum to it, each with its step; None if it is the same at all steps, or holds them all.
-    lead: its leading axes: ``B`` (one step), ``TB`` or ``BT`` (all steps).
+    lead: its leading axes: ``B`` (one step), ``TB`` or ``BT`` (all steps), ``t`` or ``b`` (the same two as one axis).
     shape: what follows them.
     is_state: a membrane potential or current, not spikes.
     broken: the operation that made it into something that no NIR node is, or None.
@@ -77,10 +80,12 @@ def follow(
     if name == "dropout":
         training = kwargs.get("training", args[2] if len(args) > 2 else True)
         return None if training else signal
-    if name in ("flatten", "view", "reshape", "squeeze"):
+    if name in ("flatten", "unflatten", "view", "reshape", "squeeze"):
         return _reshaped(signal, tuple(out.shape), tuple(args[0].shape))
     if name in ("getitem", "select"):
         return _indexed(signal, args, kwargs) if name == "getitem" else _selected(signal, args, kwargs)
+    if name in ("unsqueeze", "repeat", "expand"):
+        return _repeated(signal, name, args, kwargs, tuple(out.shape))
     if name in ("transpose", "swapaxes", "permute", "swapdims"):
         return _turned(signal, name, args, kwargs)
     return None
@@ -114,7 +119,8 @@ def _stacked(
     first = parts[0]
     if dim not in (0, 1) or first is None or first.broken or first.lead != "B":
         return None
-    if any(part != first.at(step, "B") for step, part in enumerate(parts)):
+    constant = all(part == first for part in parts) and all(step is None for _, step in first.sources)
+    if not constant and any(part != first.at(step, "B") for step, part in enumerate(parts)):
         return None
     return first.at(None, "TB" if dim == 0 else "BT")
 
@@ -124,6 +130,11 @@ def _reshaped(signal: Signal, out: Shape, before: Shape) -> Outcome:
     n_lead = len(signal.lead)
     if out == before:
         return signal
+    if n_lead == 2 and out == (before[0] * before[1], *before[2:]):
+        return replace(signal, lead=MERGED[signal.lead])
+    split = {merged: lead for lead, merged in MERGED.items()}.get(signal.lead)
+    if split and len(out) == len(before) + 1 and out[0] * out[1] == before[0] and out[2:] == before[1:]:
+        return replace(signal, lead=split)
     if out[:n_lead] != before[:n_lead]:
         return None
     features = out[n_lead:]
@@ -150,6 +161,22 @@ def _selected(signal: Signal, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     if len(values) != 2 or signal.lead[int(values[0]) :][:1] != "T" or int(values[1]) < 0:
         return None
     return signal.at(int(values[1]), "B")
+
+
+def _repeated(signal: Signal, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Shape) -> Signal | None:
+    """Return a signal that is the same at every step, and was given an axis of steps or repeated along it."""
+    before = tuple(args[0].shape)
+    if any(step is not None for _, step in signal.sources):
+        return None
+    if name == "unsqueeze":
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        return replace(signal, lead={0: "TB", 1: "BT"}[dim]) if signal.lead == "B" and dim in (0, 1) else None
+    if signal.lead == "B" and out[1:] == before:
+        return replace(signal, lead="TB")
+    axis = signal.lead.find("T")
+    if axis < 0 or before[axis] != 1 or (*out[:axis], 1, *out[axis + 1 :]) != before:
+        return None
+    return signal
 
 
 def _turned(signal: Signal, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Signal | None:

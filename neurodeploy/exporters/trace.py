@@ -9,7 +9,7 @@ no part of the network.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,17 +18,27 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import DeployError
+from neurodeploy.exporters.adapters import Adapter, clear_states, first_argument
+from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.signals import Flattening, Signal, Source, follow
-from neurodeploy.exporters.snntorch_neurons import STATES, clear_states, kind_of
 from neurodeploy.synapses import Shape
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten)
 TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 SUPPORTED = (
-    "nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Dropout, nn.Identity; snn.Leaky, snn.Synaptic, snn.RLeaky, "
-    "snn.RSynaptic; flatten and reshape of all but time and batch, a + b, picking a time step, stacking time steps"
+    "nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Dropout, nn.Identity; flatten and reshape of all but time and "
+    "batch, a + b, picking a time step, stacking time steps"
 )
 INPUT = "<input>"
+AXES = {
+    "B": "one time step",
+    "TB": "all time steps at once (steps, samples)",
+    "BT": "all time steps at once (samples, steps)",
+    "t": "all time steps at once, steps and samples on one axis",
+    "b": "all time steps at once, samples and steps on one axis",
+}
+"""The leading axes of tensors, in words."""
+
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -62,26 +72,27 @@ class Trace:
     returned: list[Signal] = field(default_factory=list)
 
 
-def trace_model(model: Any, neurons: dict[str, Any], calls: Iterable[tuple[Any, str, int | None]]) -> Trace:
+def trace_model(model: Any, adapter: Adapter, neurons: dict[str, Any], convention: Convention, x: Any) -> Trace:
     """Run a model and return the network that its tensors draw.
 
     Args:
         model: the module.
+        adapter: of its framework.
         neurons: its neurons by path.
-        calls: the inputs to call it with, one after the other: tensor, leading axes (``B``, ``TB``, ``BT``) and step.
+        convention: how it is called.
+        x: input [T, B, *shape].
 
     Raises:
         DeployError: something that is not supported feeds a layer or a neuron, or a neuron's state is changed from
             outside.
     """
-    clear_states(neurons)
-    tracer = _Tracer(neurons)
+    clear_states(adapter, neurons, x.shape[1])
+    tracer = _Tracer(adapter, neurons)
     handles = list(tracer.attach(model))
     try:
         with torch.no_grad(), tracer:
-            for tensor, lead, step in calls:
-                tracer.mark(tensor, Signal(frozenset({(INPUT, step)}), lead, tuple(tensor.shape[len(lead) :])))
-                for part in _tensors(model(tensor)):
+            for output in outputs_of(model, convention, x, tracer.mark_input):
+                for part in _tensors(output):
                     if (signal := tracer.signal_of(part)) is not None:
                         tracer.trace.returned.append(signal)
     finally:
@@ -93,9 +104,10 @@ def trace_model(model: Any, neurons: dict[str, Any], calls: Iterable[tuple[Any, 
 class _Tracer(TorchFunctionMode):
     """Follows tensors while it is active."""
 
-    def __init__(self, neurons: dict[str, Any]) -> None:
+    def __init__(self, adapter: Adapter, neurons: dict[str, Any]) -> None:
         super().__init__()
         self.trace = Trace()
+        self._adapter = adapter
         self._neurons = neurons
         self._signals: dict[int, tuple[Any, Signal]] = {}  # the tensor is kept, so that its id stays its own
         self._left: dict[str, dict[str, Any]] = {}
@@ -113,12 +125,16 @@ class _Tracer(TorchFunctionMode):
         """Remember the origin of a tensor."""
         self._signals[id(tensor)] = (tensor, signal)
 
+    def mark_input(self, tensor: Any, lead: str, step: int | None) -> None:
+        """Remember that a tensor is the model's input."""
+        self.mark(tensor, Signal(frozenset({(INPUT, step)}), lead, tuple(tensor.shape[len(lead) :])))
+
     def attach(self, model: Any) -> Iterator[Any]:
         """Hook every module of a model; gives the handles."""
         names = {id(module): name for name, module in self._neurons.items()}
         for path, module in model.named_modules():
             name = names.get(id(module), path or type(module).__name__.lower())
-            if id(module) in names or _keeps_forward(module, LAYERS):
+            if id(module) in names or _keeps_forward(module, (*LAYERS, *self._adapter.layers)):
                 before, after = self._enter_node(name), self._leave_node(name)
             elif _keeps_forward(module, TRANSPARENT):
                 before, after = self._enter_opaque, self._leave_transparent
@@ -205,11 +221,13 @@ class _Tracer(TorchFunctionMode):
         """Note the edges into a node, and return the node's output; its shape is the input's still."""
         call = self.trace.calls[name]
         self.trace.calls[name] += 1
-        is_whole = "T" in signal.lead or (bool(signal.sources) and all(step is None for _, step in signal.sources))
+        is_whole = signal.lead != "B"
+        if name not in self._neurons and signal.sources:
+            is_whole = is_whole or all(step is None for _, step in signal.sources)
         for source, step in signal.sources:
             delay = 0 if step is None else call - step
             self.trace.edges.setdefault((source, name), set()).add(delay)
-        if is_whole and name not in self._neurons:
+        if is_whole:
             self.trace.whole.add(name)
             return Signal(frozenset({(name, None)}), signal.lead, signal.shape)
         return Signal(frozenset({(name, call)}), signal.lead, signal.shape)
@@ -219,17 +237,12 @@ class _Tracer(TorchFunctionMode):
             self._inside += 1
             if self._inside > 1:
                 return
-            tensor = args[0] if args else next(iter(kwargs.values()))
-            signal = self._usable(name, tensor)
+            signal = self._usable(name, first_argument(args, kwargs))
             if name in self._neurons:
-                if signal.lead != "B":
-                    raise DeployError(
-                        f"{name} is given all time steps at once",
-                        where=name,
-                        fix="Call neurons once for each time step, as snnTorch defines them.",
-                    )
+                self._check_lead(name, module, signal.lead)
                 self._check_state(name, module, args, kwargs)
-            self.trace.nodes.setdefault(name, TracedNode(module, signal.shape, n_lead=len(signal.lead)))
+            n_lead = self._adapter.frame_axes(module, signal.lead)
+            self.trace.nodes.setdefault(name, TracedNode(module, signal.shape, n_lead=n_lead))
             if self.trace.nodes[name].entering != signal.shape:
                 raise DeployError(
                     f"{name} is given shapes {list(self.trace.nodes[name].entering)} and {list(signal.shape)}",
@@ -249,7 +262,7 @@ class _Tracer(TorchFunctionMode):
             signal = replace(self._leaving, shape=tuple(result.shape[len(self._leaving.lead) :]))
             self.trace.nodes[name] = replace(self.trace.nodes[name], leaving=signal.shape)
             if name in self._neurons:
-                kept = {state: getattr(module, state) for state in STATES[kind_of(module) or "Leaky"]}
+                kept = self._adapter.left(module, out)
                 self._left[name] = {state: value.clone() for state, value in kept.items()}
                 for value in kept.values():
                     self.mark(value, replace(signal, is_state=True))
@@ -270,7 +283,11 @@ class _Tracer(TorchFunctionMode):
                 fix="Constants cannot be exported; fold them into a bias.",
             )
         if signal.broken:
-            hint = "Fold it into the layer before it, then export. " if "BatchNorm" in signal.broken else ""
+            hint = (
+                "Fold it into the layer before it, then export. "
+                if "BatchNorm" in signal.broken or "batch_norm" in signal.broken
+                else ""
+            )
             raise DeployError(
                 f"{signal.broken} is not supported, and its result feeds {name}",
                 where=name,
@@ -284,16 +301,25 @@ class _Tracer(TorchFunctionMode):
             )
         return signal
 
+    def _check_lead(self, name: str, module: Any, lead: str) -> None:
+        """Refuse a signal whose axes of time and batch are not those that the neuron takes."""
+        wanted = self._adapter.lead(module)
+        if lead != wanted:
+            raise DeployError(
+                f"{name} is given {AXES[lead]}, and takes {AXES[wanted]}",
+                where=name,
+                fix=f"Call neurons as {self._adapter.label} defines them.",
+            )
+
     def _check_state(self, name: str, module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        """Refuse a state that is not the one the neuron left, or not zero before the first step."""
-        for position, state in enumerate(STATES[kind_of(module) or "Leaky"], start=1):
-            given = kwargs.get(state, args[position] if len(args) > position else None)
-            value = getattr(module, state) if given is None else given
-            fresh = value.shape != (args[0] if args else kwargs["input_"]).shape
-            before = self._left.get(name, {}).get(state)
-            if before is None and (fresh or not value.any()):
+        """Refuse a state that is not the one the neuron left, or not fresh before the first step."""
+        shape = first_argument(args, kwargs).shape
+        given, left = self._adapter.given(module, args, kwargs), self._left.get(name, {})
+        for state in {**given, **left}:
+            value, before = given.get(state), left.get(state)
+            if before is None and (value is None or value.shape != shape or not value.any()):
                 continue
-            if before is not None and not fresh and torch.equal(before, value):
+            if before is not None and value is not None and torch.equal(before, value):
                 continue
             said = (
                 "does not start from zero"

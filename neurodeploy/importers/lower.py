@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.dialects import NEURONS, Dialect, Settings, settle_dialect
+from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
+from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.operations import operation, without_bias
+from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
+from neurodeploy.synapses import Scale, Shape, SynapseOp
 
-Way = tuple[str, tuple[SynapseOp, ...]]
-"""A way into a node: the input or neuron it starts at, and the operations on it."""
+MAX_IN_A_ROW = 200
+"""Linear nodes between two neurons; a way through them is followed node by node."""
+
+MAX_WAYS = 4096
+"""Ways between two neurons, each of which becomes a projection; skips past linear nodes double their number."""
 
 
 def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[Network, Dialect, NirGraph]:
@@ -42,100 +49,171 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
     """Return the network that the dialect computes.
 
     Every chain of linear nodes between two neurons becomes one projection; where several edges meet in front of a
-    linear node, each becomes a projection of its own, and the bias stays with the first. A neuron's synapses onto
-    itself take one step.
+    linear node, each becomes a projection of its own, and the bias stays with the first. Linear nodes in front of an
+    Output are read as they are, by a population that does not fire. In a loop, the edges that close it (found from the
+    inputs on) take one step.
 
     Raises:
-        DeployError: a node does not fit what feeds it, a loop runs through several neurons, an output is not a
-            neuron, or neurons differ in their time step.
+        DeployError: a node does not fit what feeds it, nothing is read, or neurons differ in their time step.
     """
     inputs = {name: _shape(node) for name, node in graph.nodes.items() if node.kind == "Input"}
     if not inputs:
         raise DeployError(
             "the graph has no Input node", where=graph.where, fix="Add one with the shape of one step's input."
         )
+    dts = sorted({float(settings.dt or 0) for settings in dialect.settings.values()})
+    if len(dts) > 1:
+        raise DeployError(f"neurons have time steps of {dts} s", where=graph.where, fix="Give all the same dt.")
+    dt = dts[0] if dts else 1.0
+    outputs = _outputs(graph)
+    heads = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
+    heads += [name for name in outputs if name not in heads]
+    order, late = ordered(graph, heads)
     shapes = dict(inputs)
-    populations, projections = {}, []
-    for name in _neurons_in_order(graph):
-        ways = _ways_into(graph, name)
+    populations: dict[str, Population] = {}
+    projections: list[Projection] = []
+    for name in order:
+        node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
+        ways = _ways_into(graph, name, dt, heads)
         if not ways:
             raise DeployError(f"nothing reaches neuron {name!r}", where=graph.where, fix="Connect it or remove it.")
-        place = f"{graph.where}, node {name!r}"
-        shape = _population_shape(graph.nodes[name], name, ways, shapes, place)
-        populations[name] = _population(name, graph.nodes[name], shape, dialect.settings[name], place)
-        shapes[name] = shape
-        projections += [Projection(source, name, ops, delay=int(source == name)) for source, ops in ways]
-    outputs = _outputs(graph)
-    dts = sorted({float(settings.dt or 0) for settings in dialect.settings.values()})
-    if len(dts) != 1:
-        raise DeployError(f"neurons have time steps of {dts} s", where=graph.where, fix="Give all the same dt.")
-    return Network(inputs, tuple(populations.values()), tuple(projections), outputs, dts[0], dialect.name, graph.sha256)
+        shape = _population_shape(node, name, ways, shapes, place)
+        is_neuron = node.kind in NEURONS
+        population = (
+            _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
+        )
+        populations[name], shapes[name] = population, shape
+        for way in ways:
+            takes_step = (way.source, name) in late
+            delayed = way.source in populations and populations[way.source].rule.output_delay
+            projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
+    return Network(inputs, tuple(populations.values()), tuple(projections), outputs, dt, dialect.name, graph.sha256)
 
 
-def _neurons_in_order(graph: NirGraph) -> tuple[str, ...]:
-    """Return the neurons so that each comes after those that feed it within a step."""
-    feeds = {name: set() for name, node in graph.nodes.items() if node.kind in NEURONS}  # type: dict[str, set[str]]
-    for name in feeds:
-        feeds[name] = {source for source in _neurons_before(graph, name) if source != name}
-    try:
-        return tuple(TopologicalSorter({name: sorted(feeds[name]) for name in sorted(feeds)}).static_order())
-    except CycleError as error:
-        loop = " -> ".join(reversed(error.args[1]))
-        raise DeployError(
-            f"neurons form a loop ({loop}), and NIR does not say which of its edges takes a step",
-            where=graph.where,
-            fix="Only loops of one neuron population onto itself are supported.",
-        ) from error
+def readout(name: str, shape: Shape) -> Population:
+    """Return a population that passes on what it receives."""
+    rule = NeuronRule(reset="none", fires=False)
+    return Population(name, shape, rule, decay_mem=np.zeros(shape), threshold=np.ones(shape))
 
 
-def _neurons_before(graph: NirGraph, name: str) -> set[str]:
-    """Return the neurons whose spikes reach ``name`` through linear nodes."""
-    found: set[str] = set()
+def ordered(graph: NirGraph, heads: list[str]) -> tuple[tuple[str, ...], set[tuple[str, str]]]:
+    """Return the heads so that each comes after those that feed it within a step, and the pairs that take a step.
+
+    These are the pairs that close a loop, in a walk from the inputs along the edges, in alphabetical order.
+    """
+    before = {name: _before(graph, name, heads) for name in heads}
+    fed = {name: [target for target in sorted(heads) if name in before[target]] for name in heads}
+    late = {(name, name) for name in heads if name in before[name]}
+    first = [name for name in sorted(heads) if any(graph.nodes[node].kind == "Input" for node in before[name])]
+    state: dict[str, str] = {}
+    finished: list[str] = []
+    for root in [*first, *sorted(heads)]:
+        stack = [] if root in state else [(root, iter(fed[root]))]
+        state.setdefault(root, "open")
+        while stack:
+            name, targets = stack[-1]
+            for target in targets:
+                if state.get(target) == "open":
+                    late.add((name, target))
+                elif target not in state:
+                    state[target] = "open"
+                    stack.append((target, iter(fed[target])))
+                    break
+            else:
+                stack.pop()
+                state[name] = "done"
+                finished.append(name)
+    return tuple(reversed(finished)), late
+
+
+def _before(graph: NirGraph, name: str, heads: list[str]) -> set[str]:
+    """Return all nodes from which ``name`` is reached without a head in between."""
     seen: set[str] = set()
     frontier = [name]
     while frontier:
         for source in graph.sources(frontier.pop()):
-            if graph.nodes[source].kind in NEURONS:
-                found.add(source)
-            elif source not in seen:
+            if source not in seen:
                 seen.add(source)
-                frontier.append(source)
-    return found
+                if source not in heads:
+                    frontier.append(source)
+    return seen
 
 
-def _ways_into(graph: NirGraph, name: str, on_path: tuple[str, ...] = ()) -> list[Way]:
+@dataclass(frozen=True, eq=False, slots=True)
+class Way:
+    """A way into a node: the input or head it starts at, the operations on it, and the steps that Delay nodes add."""
+
+    source: str
+    ops: tuple[SynapseOp, ...] = ()
+    delay: int = 0
+
+
+def _ways_into(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: tuple[str, ...] = ()) -> list[Way]:
     """Return every way into a node, those that start at ``name`` itself last."""
     ways: list[Way] = []
-    for source in graph.sources(name):
-        node = graph.nodes[source]
-        if source in on_path:
-            raise DeployError(
-                f"linear nodes form a loop ({' -> '.join((*on_path, source))})",
-                where=graph.where,
-                fix="Remove an edge of it.",
-            )
-        if node.kind == "Input" or node.kind in NEURONS:
-            ways.append((source, ()))
-        else:
-            before = _ways_into(graph, source, (*on_path, source))
-            op = _operation(node, f"{graph.where}, node {source!r}")
-            ways += [(start, (*ops, op if i == 0 else _without_bias(op))) for i, (start, ops) in enumerate(before)]
-    target = on_path[0] if on_path else name
-    return sorted(ways, key=lambda way: (way[0] == target, way[0])) if not on_path else ways
+    if not on_path and graph.nodes[name].kind not in NEURONS:
+        ways = _through(graph, name, dt, heads, (name,))
+    else:
+        for source in graph.sources(name):
+            if graph.nodes[source].kind == "Input" or source in heads:
+                ways.append(Way(source))
+            elif source in on_path:
+                loop = " -> ".join((*on_path, source))
+                raise DeployError(f"linear nodes form a loop ({loop})", where=graph.where, fix="Remove an edge of it.")
+            else:
+                ways += _through(graph, source, dt, heads, (*on_path, source))
+    return ways if on_path else sorted(ways, key=lambda way: (way.source == name, way.source))
+
+
+def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: tuple[str, ...]) -> list[Way]:
+    """Return the ways into a linear node, and through it."""
+    node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
+    if len(on_path) > MAX_IN_A_ROW:
+        raise DeployError(f"more than {MAX_IN_A_ROW} linear nodes follow each other", where=place, fix="Join them.")
+    before = _ways_into(graph, name, dt, heads, on_path)
+    if len(before) > MAX_WAYS:
+        raise DeployError(f"more than {MAX_WAYS} ways lead into the node", where=place, fix="Join linear nodes.")
+    if node.kind == "Delay":
+        return _delayed(before, node, dt, place)
+    op = operation(node, place)
+    return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
+
+
+def _delayed(ways: list[Way], node: NirNode, dt: float, place: str) -> list[Way]:
+    """Return ways with a delay; where delays differ between elements, a way for each."""
+    steps = np.asarray(node.params["delay"], dtype=np.float64) / dt
+    whole = np.rint(steps)
+    if (np.abs(steps - whole) > 1e-3).any() or (whole < 0).any():
+        raise DeployError(
+            f"delays of {steps.min():g} to {steps.max():g} steps are not whole, or below 0",
+            where=place,
+            fix="Delays are multiples of dt.",
+        )
+    if any(getattr(op, "bias", None) is not None for way in ways for op in way.ops) and whole.any():
+        raise DeployError("a bias before a Delay would be delayed", where=place, fix="Put the bias behind the Delay.")
+    result = []
+    for way in ways:
+        for step in np.unique(whole):
+            mask = (whole == step).astype(np.float32)
+            ops = way.ops if mask.all() else (*way.ops, Scale(mask))
+            result.append(Way(way.source, ops, way.delay + int(step)))
+    return result
 
 
 def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[str, Shape], place: str) -> Shape:
-    """Return the neuron's shape: what its feed-forward inputs give, to which its parameters must broadcast."""
-    threshold = np.shape(node.params["v_threshold"])
+    """Return the shape that a head's inputs give, to which its parameters must broadcast."""
     given: set[Shape] = set()
-    for source, ops in ways:
-        shape = threshold if source == name else shapes[source]
-        for op in ops:
+    own = np.shape(np.asarray(node.params.get("v_threshold", node.params.get("r", node.params.get("threshold", 0.0)))))
+    for way in ways:
+        if way.source not in shapes and way.source != name:
+            continue
+        shape = shapes.get(way.source, next(iter(given), own))
+        for op in way.ops:
             try:
                 shape = op.output_shape(shape)
             except ValueError as error:
                 raise DeployError(
-                    f"on the way from {source!r} to {name!r}, {type(op).__name__} {error}",
+                    f"on the way from {way.source!r} to {name!r}, {type(op).__name__} {error}",
                     where=place,
                     fix="Check the shapes of the nodes in between.",
                 ) from error
@@ -144,46 +222,97 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
         raise DeployError(
             f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same."
         )
-    return given.pop()
+    shape = given.pop()
+    if prod(shape) > MAX_UNITS:
+        raise DeployError(
+            f"{name!r} would have {prod(shape)} neurons (shape {shape})",
+            where=place,
+            fix=f"At most {MAX_UNITS} are read.",
+        )
+    return shape
 
 
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:
     """Return the neurons of one node, discretised as its settings say."""
     assert settings.dt is not None
     assert settings.reset is not None
+    for key in ("tau", "tau_mem", "tau_syn"):
+        tau = np.asarray(node.params.get(key, 1.0), dtype=np.float64)
+        clamps = settings.gain == "unit"
+        if (tau == 0).any() or ((tau < 0).any() and not clamps):
+            raise DeployError(
+                f"{node.kind} {name!r} has {key} down to {tau.min():g} s",
+                where=place,
+                fix="Time constants are above 0.",
+            )
     values = {
         key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")
     }
     zeros = np.zeros(shape)
-    tau_mem = values.get("tau_mem", values.get("tau", np.full(shape, np.inf)))
-    decay_mem = _decay(tau_mem, settings)
-    rate_mem = np.full(shape, settings.dt) if node.kind == "IF" else settings.dt / tau_mem
+    leak = values.get("v_leak", zeros)
+    v_init = leak if settings.starts_at_leak else zeros
+    decay_mem, gain_mem = _membrane(node.kind, values, settings, zeros)
     decay_syn, gain_syn = None, zeros + 1.0
-    if node.kind == "CubaLIF":
+    if "tau_syn" in values:
         decay_syn = _decay(values["tau_syn"], settings)
         w_in = values.get("w_in", zeros + 1.0)
-        gain_syn = _gain(w_in, settings.dt / values["tau_syn"], settings)
-    leak = values.get("v_leak", zeros) * (1.0 - decay_mem)
+        rate = settings.dt / (values["tau_syn"] * settings.tau_scale)
+        gain_syn = _gain(w_in, rate, settings.gain_syn)
+    bias = leak * (1.0 - decay_mem)
+    fires = node.kind in FIRING
     rule = NeuronRule(
-        spike=settings.spike,
-        reset=settings.reset,
+        spike=">" if node.kind == "Threshold" else settings.spike,
+        reset="none" if not fires or node.kind == "Threshold" else settings.reset,
         reset_delay=settings.reset_delay,
         reset_drops_input=bool(settings.reset_drops_input),
-        reset_pending=not settings.reset_delay and settings.gain == "unit",
+        reset_before_decay=settings.reset_before_decay,
+        reset_pending=settings.reset_pending and not settings.reset_delay,
+        max_spikes=1 if node.kind == "Threshold" else settings.max_spikes or None,
+        order=settings.order,
+        output_delay=settings.output_delay if fires and node.kind != "Threshold" else 0,
+        fires=fires,
     )
-    return Population(
-        name,
-        shape,
-        rule,
-        decay_mem=decay_mem,
-        decay_syn=decay_syn,
-        gain_mem=_gain(values["r"], rate_mem, settings),
-        gain_syn=gain_syn,
-        threshold=values["v_threshold"],
-        bias=leak if settings.bias is None else settings.bias,
-        v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
-        v_init=0.0 if settings.v_init is None else settings.v_init,
-    )
+    try:
+        return Population(
+            name,
+            shape,
+            rule,
+            decay_mem=decay_mem,
+            decay_syn=decay_syn,
+            gain_mem=gain_mem,
+            gain_syn=gain_syn,
+            threshold=values.get("v_threshold", values.get("threshold", zeros + 1.0)),
+            bias=bias if settings.bias is None else settings.bias,
+            v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
+            v_init=v_init if settings.v_init is None else settings.v_init,
+            v_min=settings.min_v_mem,
+            adapt_decay=settings.adapt_decay,
+            adapt_gain=settings.adapt_gain,
+            refractory=settings.refractory,
+        )
+    except ValueError as error:
+        raise DeployError(
+            f"{node.kind} {name!r} cannot be read: {error}", where=place, fix="Check tau, r, dt and the overrides."
+        ) from error
+
+
+def _membrane(
+    kind: str, values: dict[str, NDArray[np.float64]], settings: Settings, zeros: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the membrane's decay and the gain on what enters it."""
+    assert settings.dt is not None
+    if kind == "Threshold":
+        return zeros, zeros + 1.0
+    if kind in ("IF", "I"):
+        rate = zeros + settings.dt
+        return zeros + 1.0, zeros + 1.0 if settings.gain == "unit" else _gain(values["r"], rate, "euler")
+    tau = values.get("tau_mem", values.get("tau", zeros))
+    decay = _decay(tau, settings)
+    if settings.gain == "norm":
+        return decay, 1.0 - decay
+    if settings.gain == "unit":
+        return decay, zeros + 1.0
+    return decay, _gain(values["r"], settings.dt / (tau * settings.tau_scale), "euler")
 
 
 def _decay(tau: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
@@ -192,18 +321,20 @@ def _decay(tau: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
     A negative tau stands for a factor above 1, which frameworks clamp.
     """
     assert settings.dt is not None
+    with np.errstate(over="ignore"):
+        steps = settings.dt / (tau * settings.tau_scale)
     if settings.decay == "exp":
-        return np.clip(np.exp(-settings.dt / tau), 0.0, 1.0)
-    return np.where(tau < 0, 1.0, np.clip(1.0 - settings.dt / tau, 0.0, 1.0))
+        return np.clip(np.exp(-steps), 0.0, 1.0)
+    return np.where(tau < 0, 1.0, np.clip(1.0 - steps, 0.0, 1.0))
 
 
-def _gain(r: NDArray[np.float64], rate: NDArray[np.float64], settings: Settings) -> NDArray[np.float64]:
+def _gain(factor: NDArray[np.float64], rate: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
     """Return the factor on what enters a state; 1 where the product is 1 but for rounding, or infinity times zero."""
+    if kind == "unit":
+        return np.ones_like(factor)
     with np.errstate(invalid="ignore"):
-        gain = r * rate
-    if settings.gain == "unit":
-        return np.where(np.isnan(gain) | (np.abs(gain - 1.0) < 1e-3), 1.0, gain)
-    return gain
+        gain = factor * rate
+    return np.where(np.isnan(gain) | (np.abs(gain - 1.0) < 1e-9), 1.0, gain)
 
 
 def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.float64]:
@@ -219,63 +350,12 @@ def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.
         ) from error
 
 
-def _operation(node: NirNode, place: str) -> SynapseOp:
-    """Return a linear node as an operation."""
-    params = node.params
-    try:
-        match node.kind:
-            case "Affine" | "Linear":
-                return Linear(params["weight"], params.get("bias"))
-            case "Conv2d":
-                kernel = np.shape(params["weight"])[2:]
-                stride, dilation = _pair(params["stride"]), _pair(params["dilation"])
-                padding = _padding(params["padding"], kernel, stride, dilation)
-                return Conv2d(params["weight"], params["bias"], stride, padding, dilation, int(params["groups"]))
-            case "SumPool2d" | "AvgPool2d":
-                kernel, stride, padding = (_pair(params[key]) for key in ("kernel_size", "stride", "padding"))
-                return Pool2d(kernel, stride, padding, mean=node.kind == "AvgPool2d")
-            case "Flatten":
-                return Flatten(int(params["start_dim"]), int(params["end_dim"]))
-            case "Scale":
-                return Scale(params["scale"])
-    except (ValueError, TypeError) as error:
-        raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
-    raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
-
-
-def _without_bias(op: SynapseOp) -> SynapseOp:
-    if isinstance(op, Linear):
-        return Linear(op.weight)
-    if isinstance(op, Conv2d):
-        return Conv2d(op.weight, None, op.stride, op.padding, op.dilation, op.groups)
-    return op
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    numbers = np.broadcast_to(np.asarray(value, dtype=np.int64), (2,))
-    return int(numbers[0]), int(numbers[1])
-
-
-def _padding(value: Any, kernel: Shape, stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
-    """Return padding as a pair; ``same`` is taken where it is symmetric."""
-    if isinstance(value, bytes):
-        value = value.decode()
-    if isinstance(value, str) and value == "valid":
-        return 0, 0
-    if isinstance(value, str):
-        extents = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
-        if value != "same" or stride != (1, 1) or any(extent % 2 for extent in extents):
-            raise ValueError(f"padding {value!r} with kernel {kernel} and stride {stride}")
-        return extents[0] // 2, extents[1] // 2
-    return _pair(value)
-
-
 def _shape(node: NirNode) -> Shape:
     return tuple(int(n) for n in np.atleast_1d(node.params["shape"]))
 
 
 def _outputs(graph: NirGraph) -> tuple[str, ...]:
-    """Return the neurons that the graph's Output nodes read."""
+    """Return what the graph's Output nodes read: neurons, or the linear node before the Output."""
     found: list[str] = []
     for name, node in graph.nodes.items():
         if node.kind != "Output":
@@ -283,16 +363,12 @@ def _outputs(graph: NirGraph) -> tuple[str, ...]:
         for source in graph.sources(name):
             while graph.nodes[source].kind == "Flatten" and len(graph.sources(source)) == 1:
                 source = graph.sources(source)[0]
-            if graph.nodes[source].kind not in NEURONS:
-                raise DeployError(
-                    f"output {name!r} reads {source!r}, a {graph.nodes[source].kind}",
-                    where=graph.where,
-                    fix="Only spiking outputs are supported; end the model in neurons.",
-                )
+            if graph.nodes[source].kind == "Input":
+                raise DeployError(f"output {name!r} reads an input", where=graph.where, fix="Connect it to neurons.")
             if source not in found:
                 found.append(source)
     if not found:
         raise DeployError(
-            "no neuron reaches an Output node", where=graph.where, fix="Connect the last neurons to an Output."
+            "nothing reaches an Output node", where=graph.where, fix="Connect the last node to an Output."
         )
     return tuple(found)

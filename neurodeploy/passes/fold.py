@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Projection
-from neurodeploy.synapses import Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
 
 MAX_DENSE = 2**27
 """Synapses that a chain may become when it has to be written out as one matrix; 1 GiB as float64."""
@@ -138,6 +138,8 @@ def apply(op: SynapseOp, x: Floats) -> Floats:
     match op:
         case Linear():
             return x @ op.weight.astype(np.float64).T + (0.0 if op.bias is None else op.bias)
+        case Conv1d():
+            return apply(op.as_2d(), x[:, :, np.newaxis])[:, :, 0]
         case Conv2d():
             bias = 0.0 if op.bias is None else op.bias.reshape(-1, 1, 1)
             return _convolve(x, _ungrouped(op), op) + bias

@@ -64,6 +64,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target) ->
         bias = bias + constant
     else:
         keep_syn = population.decay_syn.astype(np.float64).ravel()
+        if population.rule.order == "add-decay":
+            gain, constant = gain * keep_syn, constant * keep_syn
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, -settled
     threshold = population.threshold.astype(np.float64).ravel() - v_reset
@@ -92,6 +94,20 @@ def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
 
 def _check_rule(population: Population, target: Target) -> None:
     rule, place = population.rule, f"node {population.name!r}"
+    beyond = {
+        "does not fire but sends its potential": not rule.fires,
+        "fires several times in a step": rule.max_spikes != 1,
+        "sends its spikes a step late": rule.output_delay != 0,
+        "has a lower bound of its potential": population.v_min is not None,
+        "has an adaptive threshold": population.adapt_decay is not None,
+        "has a refractory period": population.refractory != 0,
+    }
+    if missing := [what for what, is_so in beyond.items() if is_so]:
+        raise DeployError(
+            f"{population.name!r} {' and '.join(missing)}, which {target.title} is not programmed for",
+            where=place,
+            fix="Train without it, or override it with --dialect (for instance max_spikes=1) and see what that costs.",
+        )
     if rule.reset not in target.neuron.resets.value:
         raise DeployError(
             f"{target.title} resets to a value, and {population.name!r} was trained with reset {rule.reset!r}",

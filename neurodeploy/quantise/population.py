@@ -1,8 +1,8 @@
 """One population and its synapses as integer codes: scale, weights, threshold, decays, bias and initial registers.
 
 All that flows into a population shares one unit: ``K`` weight codes per volt, so that ``unit = K << 6`` register
-    units are one volt. K is the largest at which weights fill their codes and, as a power of two above that, nothing
-    can leave its register.
+units are one volt. K is the largest at which weights fill their codes and, as a power of two above that, nothing can
+leave its register.
 """
 
 from __future__ import annotations

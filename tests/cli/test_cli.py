@@ -77,7 +77,7 @@ def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path)
 def test_accuracy_lost_beyond_the_tolerance_is_exit_code_1(fc_model: Path, data: Path, tmp_path: Path) -> None:
     # Labels that the reference decides rightly, and a chip with 2-bit weights that cannot.
     from neurodeploy.backends.base import RunOptions
-    from neurodeploy.backends.reference import Reference
+    from neurodeploy.backends.reference.backend import Reference
     from neurodeploy.comparison.measures import decide
     from neurodeploy.importers.lower import read_network
 
@@ -137,9 +137,9 @@ def test_a_file_that_is_no_nir_is_refused(tmp_path: Path) -> None:
 def test_an_unsupported_node_is_named(fc_model: Path, tmp_path: Path) -> None:
     with h5py.File(fc_model, "a") as file:
         del file["node/nodes/lif1/type"]
-        file["node/nodes/lif1/type"] = b"Delay"
+        file["node/nodes/lif1/type"] = b"MaxPool2d"
     message = refused("compile", fc_model, "--target", "loihi2", "-o", tmp_path / "p.npz")
-    assert "node 'lif1' is a Delay, which is not supported" in message
+    assert "node 'lif1' is a MaxPool2d, which is not supported" in message
 
 
 def test_input_of_the_wrong_shape_is_refused(program: Path, tmp_path: Path, rng: np.random.Generator) -> None:
@@ -189,6 +189,59 @@ def test_weights_that_are_not_finite_are_refused_and_leave_no_file(fc_model: Pat
     message = refused("compile", fc_model, "--target", "loihi2", "-o", tmp_path / "p.npz")
     assert "1 of 108 values of weight that are NaN or infinite" in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fc.nir"]
+
+
+def test_outputs_are_checked_before_any_work(fc_model: Path, program: Path, data: Path, tmp_path: Path) -> None:
+    assert "the folder does not exist" in refused(
+        "compile", fc_model, "--target", "loihi2", "-o", tmp_path / "no" / "p.npz"
+    )
+    assert "this is a folder" in refused("compile", fc_model, "--target", "loihi2", "-o", tmp_path)
+    assert "read, or written, by the same" in refused("compile", fc_model, "--target", "loihi2", "-o", fc_model)
+    run = ("run", program, "--backend", "emulator", "--input", data, "-o", data)
+    assert "read, or written, by the same" in refused(*run)
+    assert fc_model.stat().st_size > 1000
+
+
+def test_what_is_no_file_is_written_to_and_stays(fc_model: Path, tmp_path: Path) -> None:
+    assert neurodeploy("compile", fc_model, "--target", "loihi2", "-o", "/dev/null").returncode == 0
+    assert Path("/dev/null").is_char_device()
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    assert neurodeploy("compile", fc_model, "--target", "loihi2", "-o", tmp_path / "link.npz").returncode == 0
+    assert (tmp_path / "link.npz").is_symlink()
+    assert (tmp_path / "real.npz").is_file()
+
+
+def test_our_own_reference_is_no_trained_recording(fc_model: Path, data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.npz"
+    assert neurodeploy("run", fc_model, "--backend", "reference", "--input", data, "-o", own).returncode == 0
+    common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference")
+    assert "a recording of our own backend 'reference'" in refused(*common, "--trained", own)
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "-1", "inf", "101"])
+def test_a_tolerance_that_is_none_is_refused(fc_model: Path, data: Path, tolerance: str) -> None:
+    common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference")
+    assert "a tolerance of" in refused(*common, "--tolerance", tolerance)
+
+
+def test_a_program_of_another_dialect_is_refused(fc_model: Path, program: Path, data: Path) -> None:
+    common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--program", program, "--backend", "emulator")
+    assert "in another dialect" in refused(*common, "--dialect", "nir,dt=1e-4")
+    assert "a program has its weight bits" in refused(*common, "--weight-bits", "4")
+
+
+def test_labels_that_no_output_has_are_refused(fc_model: Path, data: Path) -> None:
+    with np.load(data) as archive:
+        np.savez(data, x=archive["x"], y=archive["y"] + 4)
+    message = refused("compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference")
+    assert "output 'lif2' has 4 neurons" in message
+
+
+def test_a_network_that_never_fires_is_said(fc_model: Path, data: Path) -> None:
+    with np.load(data) as archive:
+        np.savez(data, x=0 * archive["x"], y=0 * archive["y"])
+    common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference")
+    assert "output lif2 never fires on reference" in neurodeploy(*common).stdout
 
 
 def test_debug_shows_the_traceback_of_a_refusal(tmp_path: Path) -> None:

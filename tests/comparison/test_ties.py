@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.ties import is_tie
 from neurodeploy.importers.lower import read_network
 from tests.conftest import chain_edges, cuba, lif, save_nir

@@ -50,7 +50,7 @@ def test_emulator_is_lava_in_spikes_and_states(name: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", MODELS)
 def test_reference_on_cuda_fires_the_frameworks_spikes(name: str) -> None:
-    from neurodeploy.backends.reference import Reference
+    from neurodeploy.backends.reference.backend import Reference
     from neurodeploy.comparison.equality import reference_equals
 
     folder: Path = shipped_folder("models") / name

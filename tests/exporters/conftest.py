@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("snntorch", reason="snnTorch is not installed")
+SNNTORCH = "import snntorch as snn\n"
 
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> Callable[..., str]:
     """Write a model file; returns its spec."""
 
-    def make(body: str, factory: str = "build") -> str:
-        head = "import torch, snntorch as snn\nfrom torch import nn\nimport torch.nn.functional as F\n"
+    def make(body: str, factory: str = "build", imports: str = SNNTORCH) -> str:
+        head = f"import torch\nfrom torch import nn\nimport torch.nn.functional as F\n{imports}"
         path = tmp_path / "net.py"
         path.write_text(head + "torch.manual_seed(3)\n" + body)
         return f"{path}:{factory}"

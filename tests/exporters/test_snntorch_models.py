@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import load_recording
+
+pytest.importorskip("snntorch", reason="snnTorch is not installed")
 
 T, B = 12, 6
 

@@ -12,6 +12,8 @@ import torch
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 
+pytest.importorskip("snntorch", reason="snnTorch is not installed")
+
 LIF = "snn.Leaky(beta=0.9, threshold=0.3, init_hidden=True)"
 
 NET = """
@@ -230,11 +232,17 @@ def test_spec_that_leads_nowhere_is_refused(spec: str, match: str, tmp_path: Pat
     [
         ("build = lambda: 3", "the factory returns a int"),
         ("def build(n): pass", "the factory fails: TypeError"),
+        ("def build(): raise SystemExit(0)", "the factory fails: SystemExit: 0"),
+        ("import sys; sys.exit(0)", "fails while it is imported: SystemExit: 0"),
+        (
+            "import argparse; p = argparse.ArgumentParser(); p.add_argument('--n', default=1); p.parse_args()",
+            "it defines no",
+        ),
         ("def build(): raise RuntimeError('no data')", "the factory fails: RuntimeError: no data"),
         ("def other(): pass", "(?s)it defines no 'build'.*It defines other"),
         ("import no_such_package_here", "it needs no_such_package_here"),
         ("raise ValueError('early')", "fails while it is imported: ValueError: early"),
-        ("build = lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU())", "it has no snnTorch neuron"),
+        ("build = lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU())", "it has no neuron of a framework"),
         (f"build = lambda: nn.Sequential(nn.Linear(7, 4), {LIF})", "no way to call it works"),
     ],
 )
@@ -264,8 +272,8 @@ def test_weights_of_another_kind_are_refused(make_model: Callable[..., str], tmp
 
 def test_missing_framework_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    error = refuse("net.py:build", tmp_path, "torch and snntorch not installed")
-    assert error.fix == "Install it: pip install 'neurodeploy[snntorch]'."
+    error = refuse("net.py:build", tmp_path, "torch is not installed")
+    assert error.fix == "Install it: pip install 'neurodeploy[torch]'."
 
 
 def test_data_of_another_shape_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import load_recording
+
+pytest.importorskip("snntorch", reason="snnTorch is not installed")
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ZOO = [("digits-fc", (64,), 0.95), ("digits-conv", (1, 8, 8), 0.96)]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.reference import Reference
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
+from neurodeploy.network import Network
+from neurodeploy.recording import Recording
 from neurodeploy.synapses import Linear
 from tests.conftest import DT, SAME_STEP, ZERO, chain_edges, lif, save_nir, spikes
 
@@ -89,6 +94,38 @@ def test_scalar_parameters_take_the_shape_that_arrives(tmp_path: Path, rng: np.r
     assert network.population("lif").shape == (2,)
 
 
+def test_single_values_of_a_recurrent_population_take_the_shape_that_arrives(tmp_path: Path) -> None:
+    one = np.ones(1)
+    nodes = {
+        "input": INPUT,
+        "fc": nir.Linear(np.ones((2, 3))),
+        "lif": nir.LIF(tau=one * DT * 10, r=one * 10, v_leak=0 * one, v_threshold=one, v_reset=0 * one),
+        "w_rec": nir.Linear(np.ones((2, 2))),
+        "output": OUTPUT,
+    }
+    edges = [*chain_edges("input", "fc", "lif", "output"), *chain_edges("lif", "w_rec", "lif")]
+    network, _, _ = read_network(save_nir(tmp_path / "m.nir", nodes, edges, ZERO))
+    assert network.population("lif").shape == (2,)
+
+
+def scales(n_rows: int, n_abreast: int) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Rows of Scale nodes, each joined to all of the next row."""
+    rows = [["input"], *([f"s{i:03}_{j}" for j in range(n_abreast)] for i in range(n_rows)), ["lif"]]
+    nodes = {name: nir.Scale(np.ones(2)) for row in rows[1:-1] for name in row}
+    nodes |= {"input": nir.Input({"input": np.array([2])}), "lif": lif((2,)), "output": OUTPUT}
+    return nodes, [(a, b) for row, after in pairwise(rows) for a in row for b in after] + [("lif", "output")]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_abreast", "message"),
+    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "more than 4096 ways lead into the node")],
+)
+def test_ways_beyond_counting_are_refused(tmp_path: Path, n_rows: int, n_abreast: int, message: str) -> None:
+    model = save_nir(tmp_path / "m.nir", *scales(n_rows, n_abreast), ZERO)
+    with pytest.raises(DeployError, match=message):
+        read_network(model)
+
+
 def broken(kind: str) -> tuple[dict[str, object], list[tuple[str, str]]]:
     nodes: dict[str, object] = {"input": INPUT, "fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,)), "output": OUTPUT}
     edges = chain_edges("input", "fc", "lif", "output")
@@ -97,14 +134,11 @@ def broken(kind: str) -> tuple[dict[str, object], list[tuple[str, str]]]:
             nodes["fc"] = nir.Linear(np.ones((2, 4)))
         case "neurons":
             nodes["lif"] = lif((5,))
-        case "loop":
-            nodes["lif2"] = lif((2,))
-            edges += [("lif", "lif2"), ("lif2", "lif")]
         case "linear loop":
             nodes["w"] = nir.Linear(np.ones((2, 2)))
             edges += [("w", "w"), ("w", "lif")]
         case "output":
-            edges = [*chain_edges("input", "fc", "lif"), ("fc", "output")]
+            edges = [*chain_edges("input", "fc", "lif"), ("input", "output")]
         case "no output":
             edges = chain_edges("input", "fc", "lif")
         case "unreached":
@@ -117,10 +151,9 @@ def broken(kind: str) -> tuple[dict[str, object], list[tuple[str, str]]]:
     [
         ("shape", "on the way from 'input' to 'lif', Linear takes 4 inputs on the last axis, got shape"),
         ("neurons", r"LIF has r of shape \(5,\), its inputs give \(2,\)"),
-        ("loop", "neurons form a loop"),
         ("linear loop", "linear nodes form a loop"),
-        ("output", "output 'output' reads 'fc', a Linear"),
-        ("no output", "no neuron reaches an Output node"),
+        ("output", "output 'output' reads an input"),
+        ("no output", "nothing reaches an Output node"),
         ("unreached", "nothing reaches neuron 'lost'"),
     ],
 )
@@ -128,6 +161,210 @@ def test_a_graph_that_does_not_fit_together_is_refused(tmp_path: Path, kind: str
     model = save_nir(tmp_path / "m.nir", *broken(kind), SAME_STEP)
     with pytest.raises(DeployError, match=message):
         read_network(model)
+
+
+STEPS, BATCH = 40, 3
+EULER = "nir,dt=1e-3"
+
+
+def network_of(nodes: dict[str, Any], edges: list[tuple[str, str]], dialect: str | None = EULER) -> Network:
+    return read_network(nir.NIRGraph(nodes, edges, type_check=False), dialect)[0]
+
+
+def played(network: Network, **inputs: np.ndarray) -> Recording:
+    return Reference().run(network, inputs, RunOptions(record=("spikes", "v", "u")))
+
+
+def currents(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(0.3, 1.0, (STEPS, BATCH, *shape)).astype(np.float32)
+
+
+def ports(n_in: int | tuple[int, ...], n_out: int | tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "input": nir.Input({"input": np.atleast_1d(n_in)}),
+        "output": nir.Output({"output": np.atleast_1d(n_out)}),
+    }
+
+
+def metadata(**rules: Any) -> dict[str, str]:
+    return {"neurodeploy": json.dumps({"rules": rules})}
+
+
+def euler(n: int = 2, **metadata: Any) -> nir.LIF:
+    """dt / tau is 0.2, r is 5: v = 0.8 v + x."""
+    ones = np.ones(n)
+    return nir.LIF(tau=5e-3 * ones, r=5 * ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones, **metadata)
+
+
+def test_two_populations_in_a_loop_take_a_step_on_the_way_back(rng: np.random.Generator) -> None:
+    w, back = rng.normal(0, 1, (2, 2)), rng.normal(0, 1, (2, 2))
+    nodes = {**ports(2, 2), "a": euler(), "w": nir.Linear(w), "b": euler(), "back": nir.Linear(back)}
+    edges = [*chain_edges("input", "a", "w", "b", "output"), *chain_edges("b", "back", "a")]
+    network = network_of(nodes, edges)
+    assert {(p.source, p.target): p.delay for p in network.projections}["b", "a"] == 1
+    x = currents(rng, 2)
+    got = played(network, input=x)
+    va, vb, sb = (np.zeros((BATCH, 2)) for _ in range(3))
+    for t in range(STEPS):
+        va = 0.8 * va + x[t] + sb @ back.T
+        sa = va > 1
+        va[sa] = 0
+        vb = 0.8 * vb + sa @ w.T
+        sb = vb > 1
+        vb[sb] = 0
+        np.testing.assert_array_equal(got.spikes("a")[t], sa)
+        np.testing.assert_array_equal(got.spikes("b")[t], sb)
+
+
+def test_a_bare_linear_output_is_graded(rng: np.random.Generator) -> None:
+    w = rng.normal(0, 1, (3, 2))
+    nodes = {**ports(2, 3), "a": euler(), "w": nir.Linear(w)}
+    got = played(network_of(nodes, chain_edges("input", "a", "w", "output")), input=currents(rng, 2))
+    np.testing.assert_allclose(got.nodes["w"]["value"], got.spikes("a") @ w.T, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("delay", [3e-3, np.array([0.0, 2e-3])])
+def test_delays_are_steps_of_dt_for_all_or_for_each_element(rng: np.random.Generator, delay: Any) -> None:
+    nodes = {**ports(2, 2), "delay": nir.Delay(np.broadcast_to(delay, 2).copy()), "a": euler()}
+    x = currents(rng, 2)
+    got = played(network_of(nodes, chain_edges("input", "delay", "a", "output")), input=x)
+    steps = np.rint(np.broadcast_to(delay, 2) / 1e-3).astype(int)
+    v = np.zeros((BATCH, 2))
+    for t in range(STEPS):
+        late = np.stack([x[t - d, :, i] if t >= d else np.zeros(BATCH) for i, d in enumerate(steps)], axis=-1)
+        v = 0.8 * v + late
+        spiked = v > 1
+        v[spiked] = 0
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+
+
+def test_a_delay_that_is_no_multiple_of_dt_is_refused() -> None:
+    nodes = {**ports(2, 2), "delay": nir.Delay(np.full(2, 1.5e-3)), "a": euler()}
+    with pytest.raises(DeployError, match=r"delays of 1.5 to 1.5 steps are not whole"):
+        network_of(nodes, chain_edges("input", "delay", "a", "output"))
+
+
+@pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), [(1, 0, 1, 1), (2, 1, 2, 2), (1, "same", 1, 1)])
+def test_a_conv1d_slides_over_the_last_axis(
+    rng: np.random.Generator, stride: int, padding: Any, dilation: int, groups: int
+) -> None:
+    weight, bias = rng.normal(0, 1, (4, 2 // groups, 3)), rng.normal(0, 1, 4)
+    nodes = {**ports((2, 9), (4, 1)), "conv": nir.Conv1d(9, weight, stride, padding, dilation, groups, bias)}
+    nodes["beside"] = nir.I(r=np.ones((2, 9)))
+    x = currents(rng, 2, 9)
+    edges = [*chain_edges("input", "conv", "output"), *chain_edges("input", "beside", "output")]
+    got = played(network_of(nodes, edges), input=x).nodes["conv"]["value"]
+    pad = 1 if padding == "same" else padding
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (pad, pad)))
+    for o in range(4):
+        channels = range(2) if groups == 1 else [o // 2]
+        for k, start in enumerate(range(0, padded.shape[-1] - dilation * 2, stride)):
+            expected = bias[o] + sum(
+                weight[o, j, i] * padded[:, :, c, start + dilation * i]
+                for j, c in enumerate(channels)
+                for i in range(3)
+            )
+            np.testing.assert_allclose(got[:, :, o, k], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_nodes_of_inner_graphs_have_dotted_names(rng: np.random.Generator) -> None:
+    w = rng.normal(0, 1, (2, 2))
+    inner = nir.NIRGraph(
+        {**ports(2, 2), "lif": euler(), "w_rec": nir.Linear(w)},
+        [*chain_edges("input", "lif", "output"), *chain_edges("lif", "w_rec", "lif")],
+        type_check=False,
+    )
+    nodes = {**ports(2, 2), "fc": nir.Linear(np.eye(2)), "rec": inner}
+    network = network_of(nodes, chain_edges("input", "fc", "rec", "output"))
+    assert [p.name for p in network.populations] == ["rec.lif"]
+    assert {(p.source, p.target): p.delay for p in network.projections} == {
+        ("input", "rec.lif"): 0, ("rec.lif", "rec.lif"): 1,
+    }  # fmt: skip
+
+
+def test_integrators_give_their_potential(rng: np.random.Generator) -> None:
+    ones, x = np.ones(2), currents(rng, 2)
+    nodes = {
+        **ports(2, 2),
+        "i": nir.I(r=30 * ones),
+        "li": nir.LI(tau=5e-3 * ones, r=2 * ones, v_leak=0.3 * ones),
+        "cuba": nir.CubaLI(tau_syn=4e-3 * ones, tau_mem=5e-3 * ones, r=2 * ones, v_leak=0 * ones, w_in=3 * ones),
+    }
+    edges = [(a, b) for b in ("i", "li", "cuba") for a in ("input",)] + [(a, "output") for a in ("i", "li", "cuba")]
+    got = played(network_of(nodes, edges), input=x)
+    i, li, current, cuba = (np.zeros((BATCH, 2)) for _ in range(4))
+    for t in range(STEPS):
+        i = i + 30 * 1e-3 * x[t]
+        li = li + 0.2 * (0.3 - li + 2 * x[t])
+        current = current + 0.25 * (-current + 3 * x[t])
+        cuba = cuba + 0.2 * (-cuba + 2 * current)
+        for name, expected in (("i", i), ("li", li), ("cuba", cuba)):
+            np.testing.assert_allclose(got.nodes[name]["value"][t], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_threshold_fires_above_it_and_keeps_nothing(rng: np.random.Generator) -> None:
+    x = currents(rng, 2)
+    x[0, 0] = 0.5
+    nodes = {**ports(2, 2), "z": nir.Threshold(np.array([0.5, 0.8]))}
+    got = played(network_of(nodes, chain_edges("input", "z", "output")), input=x)
+    np.testing.assert_array_equal(got.spikes("z"), x > np.array([0.5, 0.8], np.float32))
+
+
+def test_several_inputs_sum_and_several_outputs_are_read(rng: np.random.Generator) -> None:
+    w = rng.normal(0, 1, (2, 3))
+    nodes = {
+        "left": nir.Input({"input": np.array([3])}), "right": nir.Input({"input": np.array([2])}),
+        "w": nir.Linear(w), "a": euler(), "b": euler(),
+        "out_a": nir.Output({"output": np.array([2])}), "out_b": nir.Output({"output": np.array([2])}),
+    }  # fmt: skip
+    edges = [*chain_edges("left", "w", "a", "b", "out_b"), ("right", "a"), ("a", "out_a")]
+    network = network_of(nodes, edges)
+    assert network.outputs == ("a", "b")
+    left, right = currents(rng, 3), currents(rng, 2)
+    got = played(network, left=left, right=right)
+    v = np.zeros((BATCH, 2))
+    for t in range(STEPS):
+        v = 0.8 * v + left[t] @ w.T + right[t]
+        spiked = v > 1
+        v[spiked] = 0
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+
+
+def test_an_adaptive_threshold_rises_with_each_spike(rng: np.random.Generator) -> None:
+    nodes = {**ports(2, 2), "a": euler(metadata=metadata(adapt_decay=0.9, adapt_gain=4.0))}
+    x = currents(rng, 2)
+    got = played(network_of(nodes, chain_edges("input", "a", "output")), input=x)
+    v, b = np.zeros((BATCH, 2)), np.zeros((BATCH, 2))
+    for t in range(STEPS):
+        v = 0.8 * v + x[t]
+        spiked = v > 1 + 4 * b
+        v[spiked] = 0
+        b = 0.9 * b + 0.1 * spiked
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+
+
+def test_a_refractory_neuron_is_held_at_its_reset(rng: np.random.Generator) -> None:
+    node = euler(metadata=metadata(refractory=3))
+    node.v_reset = np.full(2, 0.2)
+    x = currents(rng, 2)
+    got = played(network_of({**ports(2, 2), "a": node}, chain_edges("input", "a", "output")), input=x)
+    v, hold = np.zeros((BATCH, 2)), np.zeros((BATCH, 2), int)
+    for t in range(STEPS):
+        v = np.where(hold > 0, 0.2, 0.8 * v + x[t])
+        spiked = v > 1
+        v[spiked] = 0.2
+        hold = np.where(spiked, 3, np.maximum(hold - 1, 0))
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+    assert got.spikes("a").any()
+
+
+def test_extensions_come_back_from_a_file(tmp_path: Path) -> None:
+    node = euler(metadata=metadata(adapt_decay=0.9, adapt_gain=4.0, refractory=3))
+    nodes = {**ports(2, 2), "a": node}
+    model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "a", "output"), None)
+    population = read_network(model, EULER)[0].population("a")
+    assert population.refractory == 3
+    np.testing.assert_array_equal(population.adapt_decay, np.full(2, 0.9, np.float32))
 
 
 def test_the_reference_refuses_inputs_of_the_wrong_shape(fc_model: Path, rng: np.random.Generator) -> None:

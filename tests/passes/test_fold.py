@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy.backends.reference import chain
+from neurodeploy.backends.reference.operations import chain
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Projection
 from neurodeploy.passes import fold as fold_module

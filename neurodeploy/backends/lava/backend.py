@@ -20,34 +20,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import LAVA, STATE_LIMIT, find_arithmetic
+from neurodeploy.arithmetic import LAVA, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
 from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
-from neurodeploy.program import CodedPopulation, CodedProjection, Program, save_program
+from neurodeploy.program import CodedProjection, Program, save_program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
 from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
-
-CODE_RANGES = {
-    "du": (0, 4095),
-    "dv": (0, 4095),
-    "threshold_code": (0, 131071),
-    "bias_mantissa": (-4096, 4095),
-    "u_init": (1 - STATE_LIMIT, STATE_LIMIT),
-    "v_init": (1 - STATE_LIMIT, STATE_LIMIT - 1),
-}
-"""What the registers of Lava's LIF hold; Lava checks none of it (``lava.proc.lif.models.PyLifModelBitAcc``)."""
-
-BIAS_EXPONENTS = (0, 7)
-WEIGHT_RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
-"""To what Lava's Dense clips weights without a word (``lava.utils.weightutils.clip_weights``)."""
-
-MAX_DELAY = 64
-"""In hardware steps: Lava's DelayDense counts from 0 to 63 beyond the first step, and hangs above."""
 
 DENSE_SUM_BITS, CONV_SUM_BITS = 32, 24
 """Width of a summed input, with the sign: of Lava's channels, and of what leaves its Conv."""
@@ -138,9 +121,7 @@ def check_program(program: Program) -> None:
     Raises:
         DeployError: it names all that is wrong.
     """
-    faults = [fault for population in program.populations for fault in _population_faults(population)]
-    for projection in program.projections:
-        faults += _projection_faults(projection)
+    faults = program.faults() + [fault for projection in program.projections for fault in _sum_faults(projection)]
     if faults:
         raise DeployError(
             "Lava cannot run this program as it stands: " + "; ".join(faults),
@@ -149,36 +130,15 @@ def check_program(program: Program) -> None:
         )
 
 
-def _population_faults(population: CodedPopulation) -> list[str]:
-    faults = []
-    for key, (low, high) in CODE_RANGES.items():
-        codes = getattr(population, key)
-        if codes.size and (codes.min() < low or codes.max() > high):
-            faults.append(f"{population.name}: {key} is {codes.min()} to {codes.max()}, Lava holds {low} to {high}")
-    low, high = BIAS_EXPONENTS
-    if not low <= population.bias_exponent <= high:
-        faults.append(f"{population.name}: bias_exponent is {population.bias_exponent}, Lava holds {low} to {high}")
-    return faults
-
-
-def _projection_faults(projection: CodedProjection) -> list[str]:
-    faults = []
-    weight = projection.weight.astype(np.int64)
-    low, high = WEIGHT_RANGES[projection.sign_mode]
-    if weight.size and (weight.min() < low or weight.max() > high):
-        faults.append(f"weights are {weight.min()} to {weight.max()}, {projection.sign_mode} ones are {low} to {high}")
-    if not 1 <= projection.weight_bits <= 8:
-        faults.append(f"weight_bits is {projection.weight_bits}, Lava has 1 to 8")
-    elif (weight % (step := 1 << (8 - projection.weight_bits + (projection.sign_mode == "mixed")))).any():
-        faults.append(f"weights are no multiples of {step}, to which {projection.weight_bits} bits truncate them")
-    if projection.delay > MAX_DELAY:
-        faults.append(f"delay is {projection.delay} steps, Lava has at most {MAX_DELAY}")
-    if projection.is_conv and projection.exponent < 0:
-        faults.append(f"exponent is {projection.exponent}, which Lava's convolution cannot have")
+def _sum_faults(projection: CodedProjection) -> list[str]:
+    """Return whether inputs may sum to more than what Lava's channels, or its Conv, hold."""
+    if not projection.weight.size:
+        return []
     bits = CONV_SUM_BITS if projection.is_conv else DENSE_SUM_BITS
-    if weight.size and (largest := _largest_sum(weight) * 2.0**projection.exponent) >= 2.0 ** (bits - 1):
-        faults.append(f"inputs may sum to {largest:.0f}, Lava's sums have {bits} bits")
-    return [f"{projection.name}: {fault}" for fault in faults]
+    largest = _largest_sum(projection.weight.astype(np.int64)) * 2.0**projection.exponent
+    if largest < 2.0 ** (bits - 1):
+        return []
+    return [f"{projection.name}: inputs may sum to {largest:.0f}, Lava's sums have {bits} bits"]
 
 
 def _largest_sum(weight: NDArray[np.int64]) -> int:

@@ -229,17 +229,17 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
     with pytest.raises(DeployError) as caught:
         check_program(faulty)
     for fault in (
-        "p: du is 4096 to 4096, Lava holds 0 to 4095",
+        "p: du is 4096 to 4096, registers hold 0 to 4095",
         "p: dv is -1 to -1",
         "p: threshold_code is 131072 to 131072",
         "p: bias_mantissa is 4096",
-        "p: bias_exponent is 8, Lava holds 0 to 7",
+        "p: bias_exponent is 8, it is a whole number from 0 to 7",
         "p: v_init is 8388608",
         "in -> p: weights are no multiples of 2, to which 8 bits truncate them",
-        "in -> p: delay is 65 steps, Lava has at most 64",
+        "in -> p: delay is 65, it is a whole number from 1 to 63",
         "in -> p: weights are -256 to -256, inhibitory ones are -255 to 0",
-        "in -> p: weight_bits is 9, Lava has 1 to 8",
-        "in -> p: exponent is -1, which Lava's convolution cannot have",
+        "in -> p: weight_bits is 9, it is a whole number from 1 to 8",
+        "in -> p: exponent is -1, it is a whole number from 0 to 7",
         "in -> p: inputs may sum to 16646144, Lava's sums have 24 bits",
     ):
         assert fault in caught.value.what

@@ -1,0 +1,175 @@
+"""One step of a population in torch, by its rule, in the frameworks' order of operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurodeploy.network import Population
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a population carries from step to step; ``[B, *shape]`` each.
+
+    v: membrane potential. i: synaptic current, or None. fired: spikes of the step before, 0 or 1, or a count.
+    b: adaptation, or None. hold: steps for which v is still held after a spike, or None.
+    """
+
+    v: Tensor
+    i: Tensor | None
+    fired: Tensor
+    b: Tensor | None = None
+    hold: Tensor | None = None
+
+
+class Neuron:
+    """A population ready to step on a device.
+
+    Args:
+        population: the neurons.
+        device: where tensors live.
+        dtype: float32, as frameworks have it; float64 to see how far a float32 result may be off.
+    """
+
+    def __init__(self, population: Population, device: torch.device, dtype: torch.dtype) -> None:
+        import torch
+
+        self.population, self.rule = population, population.rule
+        self.device, self.dtype = device, dtype
+
+        def tensor(values: Any) -> Any:
+            return None if values is None else torch.from_numpy(np.array(values)).to(device, dtype)
+
+        def unless(neutral: float, values: Any) -> Any:
+            return None if np.all(np.asarray(values) == neutral) else tensor(values)
+
+        self.decay_mem: Tensor = tensor(population.decay_mem)
+        self.decay_syn: Tensor | None = tensor(population.decay_syn)
+        self.gain_mem, self.gain_syn = unless(1, population.gain_mem), unless(1, population.gain_syn)
+        self.bias: Tensor | None = unless(0, population.bias)
+        self.threshold: Tensor = tensor(population.threshold)
+        self.v_reset, self.v_init = unless(0, population.v_reset), tensor(population.v_init)
+        self.v_min: Tensor | None = tensor(population.v_min)
+        self.adapt_decay: Tensor | None = tensor(population.adapt_decay)
+        self.adapt_gain: Tensor = tensor(population.adapt_gain)
+
+    def init(self, n_samples: int) -> State:
+        """Return the state before the first step."""
+        import torch
+
+        zeros = torch.zeros((n_samples, *self.population.shape), device=self.device, dtype=self.dtype)
+        i = None if self.decay_syn is None else zeros
+        b = None if self.adapt_decay is None else zeros
+        return State(zeros + self.v_init, i, zeros, b, zeros if self.population.refractory else None)
+
+    def step(self, state: State, currents: list[Tensor]) -> State:
+        """Return the state one step later; ``currents`` are added in their order."""
+        owed = self.owed(state)
+        v, i = self.integrate(state, currents, owed)
+        if state.hold is not None:
+            v = self._to_reset(v, state.hold)
+        if not self.rule.fires:
+            # sinabs 3.1.3 sends what its integrator reached, and carries on what the floor leaves of it.
+            return State(v if self.v_min is None else v.maximum(self.v_min), i, v)
+        fired = self.fires(v, state.b)
+        return State(
+            self.settle(v, fired, owed, state.b), i, fired, self._adapted(state.b, fired), self._hold(state, fired)
+        )
+
+    def output(self, before: State, after: State) -> Tensor:
+        """Return what a step sends: the spikes that ``after`` fired, or those before where output comes a step late."""
+        return before.fired if self.rule.output_delay else after.fired
+
+    def owed(self, state: State) -> Tensor | None:
+        """Return the spikes whose reset is due at the start of this step, or None."""
+        if self.rule.reset == "none" or not self.rule.fires:
+            return None
+        if self.rule.reset_delay:
+            return state.fired
+        return self.fires(state.v, state.b) if self.rule.reset_pending else None
+
+    def integrate(self, state: State, currents: list[Tensor], owed: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return v as it meets the threshold, and the current that is carried on."""
+        i = state.i
+        if i is not None:
+            seen, i = self._current(i, currents)
+            currents = [seen]
+        return self._potential(state.v, currents, owed), i
+
+    def fires(self, v: Tensor, b: Tensor | None = None) -> Tensor:
+        """Return how often v holds the threshold, at most ``max_spikes``."""
+        import torch
+
+        threshold = self.threshold if b is None else self.threshold + self.adapt_gain * b
+        one = (v > threshold) if self.rule.spike == ">" else (v >= threshold)
+        if self.rule.max_spikes == 1:
+            return one.to(self.dtype)
+        count: Tensor = one * torch.div(v, threshold, rounding_mode="trunc").clamp(min=1)
+        return count if self.rule.max_spikes is None else count.clamp(max=self.rule.max_spikes)
+
+    def settle(self, v: Tensor, fired: Tensor, owed: Tensor | None, b: Tensor | None = None) -> Tensor:
+        """Return the v that is carried on: after a reset in this step, and not below ``v_min``."""
+        rule = self.rule
+        if not rule.reset_delay and rule.reset != "none":
+            due = fired if owed is None else fired - owed
+            if rule.reset == "subtract":
+                v = v - due * (self.threshold if b is None else self.threshold + self.adapt_gain * b)
+            else:
+                v = self._to_reset(v, due)
+        return v if self.v_min is None else v.maximum(self.v_min)
+
+    def _to_reset(self, v: Tensor, due: Tensor) -> Tensor:
+        v = v.masked_fill(due != 0, 0.0)
+        return v if self.v_reset is None else v + (due != 0) * self.v_reset
+
+    def _current(self, i: Tensor, currents: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the current that v sees, and the one that is carried on."""
+        assert self.decay_syn is not None
+        match self.rule.order:
+            case "decay-add":
+                i = _add(self.decay_syn * i, currents, self.gain_syn)
+                return i, i
+            case "add-decay":
+                i = _add(i, currents, self.gain_syn) * self.decay_syn
+                return i, i
+        seen = _add(i, currents, self.gain_syn)
+        return seen, seen * self.decay_syn
+
+    def _potential(self, v: Tensor, currents: list[Tensor], owed: Tensor | None) -> Tensor:
+        """Return v with decay, input and the reset that is owed from the step before."""
+        rule = self.rule
+        if owed is not None and rule.reset == "value" and not rule.reset_drops_input:
+            v = self._to_reset(v, owed)
+        if owed is not None and rule.reset_before_decay:
+            v = v - owed * self.threshold
+        v = _add(self.decay_mem * v, currents, self.gain_mem)
+        if self.bias is not None:
+            v = v + self.bias
+        if owed is None or rule.reset_before_decay:
+            return v
+        if rule.reset == "subtract":
+            return v - owed * self.threshold
+        return self._to_reset(v, owed) if rule.reset_drops_input else v
+
+    def _hold(self, state: State, fired: Tensor) -> Tensor | None:
+        if state.hold is None:
+            return None
+        return (state.hold - 1).clamp(min=0).masked_fill(fired != 0, float(self.population.refractory))
+
+    def _adapted(self, b: Tensor | None, fired: Tensor) -> Tensor | None:
+        if b is None or self.adapt_decay is None:
+            return None
+        return self.adapt_decay * b + (1 - self.adapt_decay) * fired
+
+
+def _add(start: Tensor, currents: list[Tensor], gain: Tensor | None) -> Tensor:
+    for current in currents:
+        start = start + (current if gain is None else gain * current)
+    return start

@@ -1,0 +1,57 @@
+"""Linear operations between populations as torch functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, SynapseOp
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Operation = Callable[["Tensor"], "Tensor"]
+
+
+def chain(ops: tuple[SynapseOp, ...], device: torch.device, dtype: torch.dtype) -> Operation:
+    """Return a chain of linear operations as a function on a batch ``[B, *shape]``."""
+    functions = [_function(op, device, dtype) for op in ops]
+
+    def apply(x: Tensor) -> Tensor:
+        for function in functions:
+            x = function(x)
+        return x
+
+    return apply
+
+
+def _function(op: SynapseOp, device: torch.device, dtype: torch.dtype) -> Operation:
+    import torch
+    from torch.nn import functional
+
+    def tensor(values: Any) -> Any:
+        return None if values is None else torch.from_numpy(np.array(values)).to(device, dtype)
+
+    match op:
+        case Linear():
+            weight, bias = tensor(op.weight), tensor(op.bias)
+            return lambda x: functional.linear(x, weight, bias)
+        case Conv1d():
+            weight, bias = tensor(op.weight), tensor(op.bias)
+            return lambda x: functional.conv1d(x, weight, bias, op.stride, op.padding, op.dilation, op.groups)
+        case Conv2d():
+            weight, bias = tensor(op.weight), tensor(op.bias)
+            return lambda x: functional.conv2d(x, weight, bias, op.stride, op.padding, op.dilation, op.groups)
+        case Pool2d():
+            divisor = None if op.mean else 1
+            return lambda x: functional.avg_pool2d(x, op.kernel, op.stride, op.padding, divisor_override=divisor)
+        case Flatten():
+            start = op.start + 1 if op.start >= 0 else op.start
+            end = op.end + 1 if op.end >= 0 else op.end
+            return lambda x: x.flatten(start, end)
+        case Scale():
+            factor = tensor(op.scale)
+            return lambda x: x * factor

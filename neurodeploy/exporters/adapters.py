@@ -1,0 +1,284 @@
+"""What the exporter has to know of a training framework: its neurons, how they are called, and what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurodeploy.errors import DeployError, known
+from neurodeploy.synapses import Shape
+
+PACKAGES = ("snntorch", "norse", "sinabs", "spikingjelly", "rockpool")
+"""The frameworks whose networks are exported, by the name of their package and of their dialect."""
+
+INSTALLS = {
+    "torch": "pip install 'neurodeploy[torch]'",
+    "snntorch": "pip install 'neurodeploy[snntorch]'",
+    **{name: f"pip install {name}" for name in PACKAGES if name != "snntorch"},
+}
+"""How to get each package."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call:
+    """One call of a neuron.
+
+    lead: the leading axes of all tensors: ``B`` (one step), ``TB``, ``BT``, or ``t`` and ``b`` for the same two as one
+        axis. input_shape: with them. out: its spikes, or v of a neuron that does not fire. v, i: the states that it
+        carries on, None if it has none.
+    """
+
+    lead: str
+    input_shape: Shape
+    out: Any
+    v: Any = None
+    i: Any = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class NeuronNodes:
+    """A neuron as NIR nodes.
+
+    node: the neuron. findings: lines to print. entering: synapses of its own before it, or None. recurrent: synapses
+    from its spikes to itself, a step later, or None.
+    """
+
+    node: Any
+    findings: list[str] = field(default_factory=list)
+    entering: Any | None = None
+    recurrent: Any | None = None
+
+
+class Adapter:
+    """One framework; a subclass for each says how its neurons are found, called and written.
+
+    package: of the framework, also the name of its dialect. label: as people write it. kinds: names of the neuron
+    classes that are exported. states: names of their states in a state dict. layers: classes of synapses of its own.
+    forms: how its models may want their input, see :class:`neurodeploy.exporters.convention.Convention`. dt: seconds
+    per step unless the neurons know it themselves.
+    """
+
+    package = ""
+    label = ""
+    kinds: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    layers: tuple[Any, ...] = ()
+    forms: tuple[str, ...] = ("static", "sequence", "batch-first")
+    dt = 1e-4
+
+    def is_neuron(self, module: Any) -> bool:
+        """Tell whether a module is a neuron of the framework, exported or not."""
+        raise NotImplementedError
+
+    def kind_of(self, module: Any) -> str | None:
+        """Return the class name of a neuron that is exported, else None; a subclass of it must keep ``forward``."""
+        raise NotImplementedError
+
+    def problems(self, module: Any) -> list[str]:
+        """Return what a neuron does that neither NIR nor our rules can say."""
+        raise NotImplementedError
+
+    def own_dt(self, module: Any) -> float | None:
+        """Return the seconds per step that a neuron was built with, or None if it has none."""
+        return None
+
+    def passes_state(self, model: Any) -> bool:
+        """Tell whether a model that is called step by step takes and returns the state of its neurons."""
+        return False
+
+    def lead(self, module: Any) -> str:
+        """Return the leading axes that a neuron takes; see :class:`Call`."""
+        return "B"
+
+    def frame_axes(self, module: Any, lead: str) -> int:
+        """Return how many leading axes a layer counts when it numbers axes from the first."""
+        return len(lead)
+
+    def clear(self, module: Any, n_samples: int) -> None:
+        """Make a neuron forget its states, and expect a number of samples."""
+        raise NotImplementedError
+
+    def start_recording(self, module: Any) -> None:
+        """Make a neuron keep its states of every step; one that takes single steps does so anyway."""
+
+    def stop_recording(self, module: Any) -> None:
+        """Undo :meth:`start_recording`."""
+
+    def given(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the states with which a call begins, by name."""
+        raise NotImplementedError
+
+    def left(self, module: Any, output: Any) -> dict[str, Any]:
+        """Return the states that a call left, by name."""
+        raise NotImplementedError
+
+    def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
+        """Return what a call took and gave."""
+        raise NotImplementedError
+
+    def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
+        """Return a neuron of ``shape`` as NIR nodes.
+
+        Raises:
+            DeployError: it has parameters that do not fit, or that NIR and our metadata cannot say.
+        """
+        raise NotImplementedError
+
+    def layer_node(self, name: str, module: Any) -> Any | None:
+        """Return the NIR node of synapses of the framework's own, or None if torch's rules hold for them."""
+        return None
+
+
+def load(name: str) -> Adapter:
+    """Return the adapter of a framework; the framework is imported only when it is used."""
+    match name:
+        case "snntorch":
+            from neurodeploy.exporters.snntorch_neurons import SnnTorch
+
+            return SnnTorch()
+        case "norse":
+            from neurodeploy.exporters.norse_neurons import Norse
+
+            return Norse()
+        case "sinabs":
+            from neurodeploy.exporters.sinabs_neurons import Sinabs
+
+            return Sinabs()
+        case "spikingjelly":
+            from neurodeploy.exporters.spikingjelly_neurons import SpikingJelly
+
+            return SpikingJelly()
+        case "rockpool":
+            from neurodeploy.exporters.rockpool_neurons import Rockpool
+
+            return Rockpool()
+        case _:
+            raise ValueError(f"no adapter is called {name!r}, known are {PACKAGES}")
+
+
+def adapter_of(model: Any) -> Adapter:
+    """Return the adapter of the framework that a model's neurons come from.
+
+    Raises:
+        DeployError: it has no neuron, or neurons of several frameworks.
+    """
+    adapters: dict[str, Adapter] = {}
+    paths: dict[str, str] = {}
+    for path, module in model.named_modules():
+        for package in _packages(module):
+            adapter = adapters.get(package) or load(package)
+            adapters[package] = adapter
+            if adapter.is_neuron(module):
+                paths.setdefault(package, path or type(module).__name__)
+    if not paths:
+        raise DeployError(
+            "it has no neuron of a framework that is known",
+            where="the model",
+            fix=f"Networks of {known(PACKAGES)} are exported.",
+        )
+    if len(paths) > 1:
+        each = " and ".join(f"{path} of {package}" for package, path in paths.items())
+        raise DeployError(
+            f"it mixes neurons of several frameworks: {each}",
+            where="its neurons",
+            fix="Use one framework; each has a time step and reset rule of its own.",
+        )
+    return adapters[next(iter(paths))]
+
+
+def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
+    """Return the neurons of a model that are exported, by module path.
+
+    Raises:
+        DeployError: one is of a kind that is not exported, or has an option that would be lost.
+    """
+    found, problems = {}, []
+    for path, module in model.named_modules():
+        if adapter.kind_of(module) is not None:
+            found[path or type(module).__name__.lower()] = module
+            problems += [f"{path}: {class_name(module)} {problem}" for problem in adapter.problems(module)]
+        elif adapter.is_neuron(module):
+            problems.append(f"{path}: {class_name(module)} is not supported")
+    if problems:
+        raise DeployError(
+            "; ".join(problems),
+            where="its neurons",
+            fix=f"Use {known(adapter.kinds)} as {adapter.label} has them, with plain spikes.",
+        )
+    return found
+
+
+def state_keys(model: Any) -> set[str]:
+    """Return the keys of a model's state dict that hold what its neurons last did, and are no trained weights."""
+    keys = set()
+    for path, module in model.named_modules():
+        for package in _packages(module):
+            adapter = load(package)
+            if adapter.is_neuron(module):
+                keys |= {f"{path}.{name}".removeprefix(".") for name in adapter.states}
+    return keys
+
+
+def time_step(adapter: Adapter, neurons: dict[str, Any], dt: float | None) -> tuple[float, list[str]]:
+    """Return the seconds per step, and findings: the neurons' own if they have one, else what is asked for.
+
+    Raises:
+        DeployError: the neurons differ.
+    """
+    own = {value: name for name, module in neurons.items() if (value := adapter.own_dt(module)) is not None}
+    if len(own) > 1:
+        each = ", ".join(f"{name} {value:g} s" for value, name in own.items())
+        raise DeployError(
+            f"neurons have different time steps: {each}", where="its neurons", fix="Give all the same dt."
+        )
+    if not own:
+        return adapter.dt if dt is None else dt, []
+    (value,) = own
+    return value, [f"dt: {value:g} s, as the model's neurons have it"]
+
+
+def clear_states(adapter: Adapter, neurons: dict[str, Any], n_samples: int) -> None:
+    """Make all neurons forget their states, so that the next call starts afresh."""
+    for module in neurons.values():
+        adapter.clear(module, n_samples)
+
+
+@contextmanager
+def watch(adapter: Adapter, neurons: dict[str, Any]) -> Iterator[dict[str, list[Call]]]:
+    """Collect every call of the neurons while the block runs."""
+    calls: dict[str, list[Call]] = {name: [] for name in neurons}
+
+    def collect(name: str) -> Any:
+        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            calls[name].append(adapter.call(module, args, kwargs, output))
+
+        return hook
+
+    handles = [module.register_forward_hook(collect(name), with_kwargs=True) for name, module in neurons.items()]
+    for module in neurons.values():
+        adapter.start_recording(module)
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module in neurons.values():
+            adapter.stop_recording(module)
+
+
+def class_name(module: Any) -> str:
+    """Return the name of a module's class as its author wrote it."""
+    return str(type(module).__name__)
+
+
+def first_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what a module was called with first."""
+    return args[0] if args else next(iter(kwargs.values()))
+
+
+def _packages(module: Any) -> list[str]:
+    """Return the known frameworks that a module's class, or one it derives from, belongs to."""
+    found = {cls.__module__.partition(".")[0] for cls in type(module).__mro__}
+    return [package for package in PACKAGES if package in found]

@@ -1,0 +1,89 @@
+"""How trained values become NIR parameters: by neuron, in float64, so that the reader finds the very float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError
+from neurodeploy.files import to_json
+from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.synapses import Shape
+
+HUGE_STEPS = 2.0**40
+"""A time constant of so many steps decays by less than float32 can see, and is exact to divide by."""
+
+_TINY_STEPS = 2.0**-8  # exp(-256) is 0 in float32
+
+
+def by_neuron(name: str, key: str, values: Any, shape: Shape) -> NDArray[np.float64]:
+    """Return a parameter as float64 of the neurons' shape.
+
+    Raises:
+        DeployError: it is not finite, or has neither one value nor one for each neuron.
+    """
+    array = np.asarray(values.detach() if hasattr(values, "detach") else values, dtype=np.float64)
+    if array.ndim == len(shape) + 1 and array.shape[0] == 1:
+        array = array[0]
+    if not np.isfinite(array).all():
+        raise DeployError(f"{key} is not finite", where=name, fix="Train again; such a neuron computes nothing.")
+    try:
+        return np.array(np.broadcast_to(array, shape))
+    except ValueError as error:
+        raise DeployError(
+            f"{key} of shape {list(array.shape)} does not fit neurons of shape {list(shape)}",
+            where=name,
+            fix="Give one, or one per neuron.",
+        ) from error
+
+
+def uniform(name: str, key: str, values: NDArray[np.float64]) -> float:
+    """Return the one value that all neurons share.
+
+    Raises:
+        DeployError: they differ, and no NIR parameter can hold it.
+    """
+    first = float(values.flat[0])
+    if (values != first).any():
+        raise DeployError(f"{key} differs between neurons", where=name, fix="Give all neurons of a layer the same.")
+    return first
+
+
+def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
+    """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which lies in 0 to 1."""
+    exact = decay.astype(np.float64)
+    tau = np.where(exact == 1, dt * HUGE_STEPS, dt / np.where(exact == 1, 1.0, 1 - exact))
+    for candidate in (np.nextafter(tau, 0), np.nextafter(tau, np.inf)):
+        wrong = (1 - dt / tau).astype(np.float32) != decay
+        tau = np.where(wrong, candidate, tau)
+    return tau
+
+
+def exp_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
+    """Return tau (s) such that float32(exp(-dt / tau)) is ``decay``, which lies in 0 to 1."""
+    exact = decay.astype(np.float64)
+    inside = (exact > 0) & (exact < 1)
+    tau = -dt / np.log(np.where(inside, exact, 0.5))
+    return np.where(inside, tau, np.where(exact == 1, dt * HUGE_STEPS, dt * _TINY_STEPS))
+
+
+def decay_of(name: str, key: str, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return decay factors as float32.
+
+    Raises:
+        DeployError: one is outside 0 to 1.
+    """
+    if (values < 0).any() or (values > 1).any():
+        raise DeployError(
+            f"{key} decays by a factor of {values.min():g} to {values.max():g} in a step",
+            where=name,
+            fix="Factors lie in 0 to 1: use time constants of at least one step.",
+        )
+    return values.astype(np.float32)
+
+
+def rules_metadata(rules: dict[str, Any]) -> dict[str, str]:
+    """Return what NIR has no word for as the metadata of a neuron's node."""
+    return {METADATA_KEY: to_json({"rules": rules})}

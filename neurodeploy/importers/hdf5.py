@@ -1,0 +1,137 @@
+"""What an HDF5 file holds, as nested dictionaries: links, sizes and types are checked before data is read."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.errors import DeployError
+from neurodeploy.importers.hdf5_texts import Texts
+
+MAX_BYTES = 8 * 2**30
+"""What the arrays of a file may need in memory, all together."""
+
+MAX_UNITS = 10**8
+"""Neurons that a node may claim to have, and values that any parameter but a weight may have."""
+
+MAX_EDGES = 10**6
+"""Edges of a graph; also the number of texts in a data set."""
+
+MAX_DEPTH = 64
+"""Groups inside groups."""
+
+
+def read_hdf5(path: Path, entries: tuple[str, ...]) -> dict[str, Any]:
+    """Return entries of a file's root: groups as dictionaries, texts as ``str``, numbers as arrays.
+
+    Entries that are not there are left out.
+
+    Raises:
+        DeployError: it is no whole HDF5 file, holds links (by which a group can contain itself), is nested too deep,
+            claims more data than :data:`MAX_BYTES`, or holds what is neither number nor text.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            walk = _Walk(str(path), Texts(path, MAX_BYTES))
+            return {name: walk.value(file, name, name) for name in entries if name in file}
+    except DeployError:
+        raise
+    except Exception as error:  # the HDF5 library meets a broken file with whatever error it is in
+        raise _broken(str(path), error) from error
+
+
+def _broken(where: str, error: Exception) -> DeployError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DeployError(
+        f"this is not a NIR model: {reason}",
+        where=where,
+        fix="Export it again; it may be truncated or of another kind.",
+    )
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One way through a file.
+
+    where: the file. texts: of the file. claimed: bytes that the data sets met so far need. seen: addresses of groups.
+    """
+
+    where: str
+    texts: Texts
+    claimed: int = 0
+    seen: set[int] = field(default_factory=set)
+
+    def value(self, group: Any, name: str | bytes, path: str) -> Any:
+        """Return what the link ``name`` of a group leads to."""
+        import h5py
+
+        if isinstance(name, bytes) or not name.isprintable():
+            raise self._refusal(f"{path!a} is no readable UTF-8 name", "Rename it.")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise self._refusal(
+                f"{path} is a link to another place, by which a group could contain itself",
+                "Store each group once, in its place.",
+            )
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            return self._group(item, path)
+        if not isinstance(item, h5py.Dataset):
+            raise self._refusal(f"{path} is a {type(item).__name__}, neither group nor data set", "Export it again.")
+        return self._data(item, path)
+
+    def _group(self, group: Any, path: str) -> dict[str, Any]:
+        import h5py
+
+        address = int(h5py.h5o.get_info(group.id).addr)
+        if address in self.seen:
+            raise self._refusal(
+                f"group {path} is met a second time: it contains itself, or stands in two places",
+                "Store each group once, in its place.",
+            )
+        self.seen.add(address)
+        if path.count("/") >= MAX_DEPTH:
+            raise self._refusal(f"groups are nested more than {MAX_DEPTH} deep, at {path}", "Flatten the graph.")
+        return {name: self.value(group, name, f"{path}/{name}") for name in group}
+
+    def _data(self, data: Any, path: str) -> Any:
+        """Return a data set's content, once its size and type are known to be harmless."""
+        self._check(data, path)
+        try:
+            value = self.texts.read(data) if data.dtype.kind == "O" else data[()]
+        except (OSError, ValueError, TypeError, RuntimeError, zlib.error) as error:
+            raise self._refusal(f"{path} cannot be read: {error}", "Export it again; it may be truncated.") from error
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def _check(self, data: Any, path: str) -> None:
+        import h5py
+
+        if data.shape is None:
+            raise self._refusal(f"{path} holds no value", "Export it again.")
+        if data.is_virtual or data.external:
+            raise self._refusal(f"{path} keeps its data in other files", "Store it in this one.")
+        is_text = h5py.check_string_dtype(data.dtype) is not None
+        if not is_text and data.dtype.kind not in "fiubc":
+            raise self._refusal(f"{path} is of type {data.dtype}, neither number nor text", "Parameters are numbers.")
+        count = 1
+        for extent in data.shape:
+            count *= int(extent)
+        limit = 2 * MAX_EDGES if is_text else None if path.endswith("/weight") else MAX_UNITS
+        if limit is not None and count > limit:
+            raise self._refusal(
+                f"{path} claims {count} values (shape {data.shape}), more than {limit}",
+                "Split the model, or repair it.",
+            )
+        self.claimed += count * max(int(data.dtype.itemsize), 1)
+        if self.claimed > MAX_BYTES:
+            raise self._refusal(
+                f"the arrays up to {path} claim {self.claimed / 2**30:.1f} GiB, and the limit is"
+                f" {MAX_BYTES // 2**30} GiB in all",
+                "Split the model, or repair the file.",
+            )
+
+    def _refusal(self, what: str, fix: str) -> DeployError:
+        return DeployError(what, where=self.where, fix=fix)

@@ -1,0 +1,77 @@
+"""Linear NIR nodes as operations between populations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.errors import DeployError
+from neurodeploy.importers.nir_graph import NirNode
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
+
+
+def operation(node: NirNode, place: str) -> SynapseOp:
+    """Return a linear node as an operation.
+
+    Raises:
+        DeployError: its parameters do not make one, or nodes of its kind are none.
+    """
+    params = node.params
+    try:
+        match node.kind:
+            case "Affine" | "Linear":
+                return Linear(params["weight"], params.get("bias"))
+            case "Conv2d":
+                kernel = np.shape(params["weight"])[2:]
+                stride, dilation = _pair(params["stride"]), _pair(params["dilation"])
+                padding = _padding(params["padding"], kernel, stride, dilation)
+                return Conv2d(params["weight"], params["bias"], stride, padding, dilation, int(params["groups"]))
+            case "Conv1d":
+                return _conv1d(params)
+            case "SumPool2d" | "AvgPool2d":
+                kernel, stride, padding = (_pair(params[key]) for key in ("kernel_size", "stride", "padding"))
+                return Pool2d(kernel, stride, padding, mean=node.kind == "AvgPool2d")
+            case "Flatten":
+                return Flatten(int(params["start_dim"]), int(params["end_dim"]))
+            case "Scale":
+                return Scale(params["scale"])
+    except (ValueError, TypeError) as error:
+        raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
+    raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
+
+
+def _conv1d(params: dict[str, Any]) -> Conv1d:
+    stride, dilation, groups = (int(np.asarray(params[key]).ravel()[0]) for key in ("stride", "dilation", "groups"))
+    kernel = (1, np.shape(params["weight"])[2])
+    text = isinstance(params["padding"], (str, bytes))
+    if text:
+        padding = _padding(params["padding"], kernel, (1, stride), (1, dilation))[1]
+    else:
+        padding = int(np.asarray(params["padding"]).ravel()[0])
+    return Conv1d(params["weight"], params["bias"], stride, padding, dilation, groups)
+
+
+def without_bias(op: SynapseOp) -> SynapseOp:
+    """Return an operation that is linear in the strict sense."""
+    return replace(op, bias=None) if isinstance(op, (Linear, Conv1d, Conv2d)) else op
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    numbers = np.broadcast_to(np.asarray(value, dtype=np.int64), (2,))
+    return int(numbers[0]), int(numbers[1])
+
+
+def _padding(value: Any, kernel: Shape, stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    """Return padding as a pair; ``same`` is taken where it is symmetric."""
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, str) and value == "valid":
+        return 0, 0
+    if isinstance(value, str):
+        extents = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
+        if value != "same" or stride != (1, 1) or any(extent % 2 for extent in extents):
+            raise ValueError(f"padding {value!r} with kernel {kernel} and stride {stride}")
+        return extents[0] // 2, extents[1] // 2
+    return _pair(value)

@@ -1,0 +1,57 @@
+"""What the linter can find, each with a stable code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SEVERITIES = ("note", "warning", "error")
+
+CODES = {
+    "batch-dimension": "warning",
+    "dead": "warning",
+    "duplicate-edge": "warning",
+    "no-v-reset": "note",
+    "not-run": "note",
+    "old-version": "note",
+    "r-unscaled": "warning",
+    "refused": "error",
+    "saturated": "warning",
+    "scalar": "warning",
+    "shape": "error",
+    "tau-infinite": "warning",
+    "tau-negative": "warning",
+    "tau-range": "warning",
+    "tau-units": "warning",
+    "threshold": "warning",
+    "unreachable": "error",
+    "unread": "note",
+    "w-in-unscaled": "warning",
+}
+"""The codes, and how grave each is: an ``error`` is refused by every verb, a ``warning`` is likely to be wrong or to be
+read differently by others, a ``note`` is good to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the linter found.
+
+    code: of :data:`CODES`. severity: of :data:`SEVERITIES`. node: at fault, or None for the file. what: what is wrong,
+    as one sentence. value: the one at fault. fix: what to do about it.
+    """
+
+    code: str
+    severity: str
+    node: str | None
+    what: str
+    value: str
+    fix: str
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether it is a warning or worse."""
+        return self.severity != "note"
+
+
+def finding(code: str, node: str | None, what: str, value: object, fix: str, severity: str | None = None) -> Finding:
+    """Return a finding of the severity that its code has, unless another is said."""
+    return Finding(code, severity or CODES[code], node, what, str(value), fix)

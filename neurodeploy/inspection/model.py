@@ -1,0 +1,215 @@
+"""What a model file holds, how it will be read, and everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.backends.base import Inputs
+from neurodeploy.errors import DeployError
+from neurodeploy.importers.detect import detect
+from neurodeploy.importers.dialects import DIALECTS, LOST
+from neurodeploy.importers.lower import lower
+from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.inspection.activity import activity, activity_findings
+from neurodeploy.inspection.findings import SEVERITIES, Finding, finding
+from neurodeploy.inspection.parameters import parameter_findings
+from neurodeploy.inspection.repair import repaired_graph
+from neurodeploy.inspection.shapes import batch_axes, infer_shapes, order_of
+from neurodeploy.inspection.structure import structure_findings
+from neurodeploy.network import Network, Population
+from neurodeploy.synapses import Shape
+
+GetInputs = Inputs | Callable[[dict[str, Shape]], Inputs]
+"""Data for each input, or what returns it for the shapes of the inputs."""
+
+LOST_MEANS = {
+    "reset": "what a spike does to v",
+    "v_reset": "the v after a spike",
+    "max_spikes": "how often a neuron can fire in a step",
+    "min_v_mem": "below which v cannot fall",
+    "norm_input": "whether input is scaled by 1 - decay",
+    "bias": "what is added to v in each step",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a model file holds.
+
+    nodes: for each ``name``, ``kind``, ``shape`` (of what leaves it), ``parameters``, ``settings``, ``dynamics`` (of
+        neurons: dt and the factors of one step) and ``activity`` (where data was given); JSON-ready.
+    edges: (source, target). dialect: name, or None where nobody says. evidence: why. question: what is to be said, or
+        None.
+    exporters: frameworks whose exporter can have written the parameters, each ``name``, ``evidence`` and what it
+        ``drops``, by the keys of ``--dialect``.
+    lost: what the exporter of the dialect drops, each ``key``, ``means`` and ``state`` (``said``, ``assumed`` or
+        ``asked``).
+    findings: the gravest first.
+    """
+
+    where: str
+    version: str
+    nodes: list[dict[str, Any]]
+    edges: tuple[tuple[str, str], ...]
+    dialect: str | None
+    evidence: tuple[str, ...]
+    question: str | None
+    exporters: list[dict[str, Any]]
+    lost: list[dict[str, str]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing has to be said or done."""
+        return self.question is None and not any(f.is_pressing for f in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return asdict(self)
+
+
+def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInputs | None = None) -> Inspection:
+    """Read a model and tell what it holds and what is wrong with it; none of that is an error.
+
+    Args:
+        model: path of a ``.nir`` file, or an in-memory ``nir.NIRGraph``.
+        dialect: as given to ``--dialect``, or None.
+        inputs: data to run the reference on, which shows populations that are dead or saturated.
+
+    Raises:
+        DeployError: the file is no NIR model, or ``dialect`` is none.
+    """
+    graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
+    settled, question = _settle(graph, dialect)
+    reading = settled or _provisional(graph, dialect)
+    findings = [*structure_findings(graph), *parameter_findings(graph, reading)]
+    network = None
+    if reading is not None:
+        network, refusal = _network(graph, reading)
+        if refusal is not None and not any(f.severity == "error" for f in findings):
+            findings.append(finding("refused", None, refusal.what, refusal.where, refusal.fix))
+    counts: dict[str, dict[str, int | float]] = {}
+    if inputs is not None and settled is not None and network is not None:
+        counts = activity(network, inputs(network.inputs) if callable(inputs) else inputs)
+        findings += activity_findings(counts)
+    elif inputs is not None:
+        reason = "the dialect is open" if settled is None else "the network is refused"
+        findings.append(finding("not-run", None, f"the data was not run, for {reason}", "--input", "See the above."))
+    return Inspection(
+        graph.where,
+        graph.version,
+        _nodes(graph, settled, network, counts),
+        graph.edges,
+        None if settled is None else settled.name,
+        () if settled is None else settled.evidence,
+        question,
+        [{"name": c.name, "evidence": c.evidence, "drops": list(LOST[c.name])} for c in detect(graph)],
+        _lost(graph, reading, dialect, question),
+        tuple(sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))),
+    )
+
+
+def _settle(graph: NirGraph, option: str | None) -> tuple[Dialect | None, str | None]:
+    """Return the settled dialect, or what has to be said first; an option that is wrong is refused."""
+    try:
+        return settle_dialect(graph, option), None
+    except DeployError as error:
+        name = (option or "").split(",")[0].strip()
+        is_unknown = "=" not in name and name not in ("", *DIALECTS)
+        if error.where != graph.where or is_unknown:
+            raise
+        return None, f"{error.what} {error.fix}"
+
+
+def _provisional(graph: NirGraph, option: str | None) -> Dialect | None:
+    """Return the reading that is likely but for its reset, in which parameters can be judged, or None."""
+    candidates = detect(graph)
+    if option is None and len(candidates) != 1:
+        return None
+    try:
+        return settle_dialect(graph, f"{option or candidates[0].name},reset=subtract")
+    except DeployError:
+        return None
+
+
+def _network(graph: NirGraph, settled: Dialect) -> tuple[Network | None, DeployError | None]:
+    """Return the network, that of the repaired graph where the graph's own has a batch axis or is refused."""
+    refusal = None
+    if not batch_axes(graph):
+        try:
+            return lower(graph, settled), None
+        except DeployError as error:
+            refusal = error
+    try:
+        repaired = repaired_graph(graph, settled)
+        return lower(repaired, replace(settled, settings=settle_dialect(repaired).settings)), refusal
+    except (DeployError, ValueError) as error:
+        return None, refusal or (error if isinstance(error, DeployError) else None)
+
+
+def _lost(graph: NirGraph, reading: Dialect | None, option: str | None, question: str | None) -> list[dict[str, str]]:
+    """Return what the recognised exporter drops, and whether it is known now."""
+    if reading is None or "dialect" in graph.metadata:
+        return []
+    lost = []
+    for key in LOST[reading.name]:
+        is_said = re.search(rf"(^|[,:])\s*{key}\s*=", option or "") is not None
+        state = "said" if is_said else "asked" if question and key in question else "assumed"
+        lost.append({"key": key, "means": LOST_MEANS.get(key, key), "state": state})
+    return lost
+
+
+def _nodes(
+    graph: NirGraph,
+    settled: Dialect | None,
+    network: Network | None,
+    counts: dict[str, dict[str, int | float]],
+) -> list[dict[str, Any]]:
+    shapes = infer_shapes(graph, batch_axes(graph)).leaving
+    populations = {} if network is None else {population.name: population for population in network.populations}
+    nodes = []
+    for name in order_of(graph):
+        settings = None if settled is None else settled.settings.get(name)
+        entry = _node(name, graph.nodes[name], shapes.get(name))
+        said = {} if settings is None else {k: v for k, v in asdict(settings).items() if v is not None}
+        entry["settings"] = said or None
+        is_neuron = network is not None and name in populations
+        entry["dynamics"] = _dynamics(populations[name], network.dt) if network is not None and is_neuron else None
+        entry["activity"] = counts.get(name)
+        nodes.append(entry)
+    return nodes
+
+
+def _node(name: str, node: NirNode, shape: Shape | None) -> dict[str, Any]:
+    numbers = {
+        key: np.asarray(value)
+        for key, value in node.params.items()
+        if isinstance(value, (np.ndarray, np.generic, int, float)) and key != "shape"
+    }
+    parameters = {
+        key: {"shape": list(value.shape), **_range(value)}
+        for key, value in numbers.items()
+        if value.size and value.dtype.kind in "fiub"
+    }
+    return {"name": name, "kind": node.kind, "shape": None if shape is None else list(shape), "parameters": parameters}
+
+
+def _dynamics(population: Population, dt: float) -> dict[str, Any]:
+    """Return the time step, and the factors of one step as the reference has them."""
+    factors = ["decay_mem", "gain_mem", "bias"]
+    if population.decay_syn is not None:
+        factors += ["decay_syn", "gain_syn"]
+    return {"dt": dt, **{key: _range(np.asarray(getattr(population, key))) for key in factors}}
+
+
+def _range(values: Any) -> dict[str, float | str]:
+    """Return lowest and highest value; infinite ones as text, which JSON has no number for."""
+    ends = {"low": float(values.min()), "high": float(values.max())}
+    return {key: value if np.isfinite(value) else str(value) for key, value in ends.items()}
