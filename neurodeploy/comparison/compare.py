@@ -17,6 +17,8 @@ from neurodeploy.cost.energy import count_events, estimate_energy
 from neurodeploy.data import Data
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.importers.lower import read_network
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
@@ -89,7 +91,6 @@ def compare(
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.x)
     _check_labels(network, data)
-    chip = load_target(target)
     if program is None:
         program = compile(model, target, dialect=dialect, weight_bits=weight_bits)
     else:
@@ -118,21 +119,29 @@ def compare(
         "energy": _energy(program, data, recordings, target),
         "ladder": None,
         "warnings": [*program.warnings, *_silences(recordings)],
-        "provenance": {
-            "neurodeploy": __version__,
-            "model_sha256": graph.sha256,
-            "data": data.source,
-            "model": _model_name(model),
-            "dialect": settled.name,
-            "dialect_evidence": list(settled.evidence),
-            "dt_s": network.dt,
-            "target": chip.title,
-            "program": program.provenance,
-            "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
-        },
+        "provenance": _provenance(model, runner, (settled, graph), recordings),
     }
     result["verdict"] = _verdict(result, tolerance)
     return Comparison(network, program, data, recordings, result)
+
+
+def _provenance(
+    model: Path | str | Any, runner: _Runner, read: tuple[Dialect, NirGraph], recordings: dict[str, Recording]
+) -> dict[str, Any]:
+    """Return what was compared, of which versions, and how the model was read."""
+    settled, graph = read
+    return {
+        "neurodeploy": __version__,
+        "model": _model_name(model),
+        "model_sha256": graph.sha256,
+        "data": runner.data.source,
+        "dialect": settled.name,
+        "dialect_evidence": list(settled.evidence),
+        "dt_s": runner.network.dt,
+        "target": load_target(runner.program.target).title,
+        "program": runner.program.provenance,
+        "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
+    }
 
 
 def check_tolerance(tolerance: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapters import Adapter
+from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.trace import INPUT, Trace, TracedNode
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapters import Adapter, Call, clear_states, watch
+from neurodeploy.exporters.adapter import Adapter, Call
+from neurodeploy.exporters.adapters import clear_states, watch
 from neurodeploy.synapses import Shape
 
 _FAILED = "forward fails"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapters import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
 from neurodeploy.exporters.parameters import by_neuron, decay_of, exp_tau, rules_metadata, uniform
 from neurodeploy.synapses import Shape
 

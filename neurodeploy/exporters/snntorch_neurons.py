@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapters import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
 from neurodeploy.exporters.parameters import by_neuron, euler_tau, rules_metadata
 from neurodeploy.synapses import Shape
 

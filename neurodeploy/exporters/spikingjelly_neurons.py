@@ -16,7 +16,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from neurodeploy.exporters.adapters import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
 from neurodeploy.exporters.parameters import HUGE_STEPS, decay_of, euler_tau, rules_metadata
 from neurodeploy.synapses import Shape
 

@@ -18,7 +18,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapters import Adapter, clear_states, first_argument
+from neurodeploy.exporters.adapter import Adapter, first_argument
+from neurodeploy.exporters.adapters import clear_states
 from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.signals import Flattening, Signal, Source, follow
 from neurodeploy.synapses import Shape
