@@ -37,3 +37,20 @@ prepare_lava() {
         echo "Going on without Lava." >&2
     fi
 }
+
+prepare_frameworks() {
+    # The training frameworks, for exporting from them and for measuring beside them. sinabs and rockpool ask for an older
+    # nir than ours and run with a newer one, so they come first and ours is installed over them.
+    frameworks="$root/.venv-frameworks/bin/python"
+    local stamp="$root/.venv-frameworks/.ready" wanted pip
+    wanted="$(cat "$root/pyproject.toml" "$root/tools/constraints.txt" "$root/tools/environment.sh" | cksum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    echo "Making the environment of the frameworks in .venv-frameworks (once; this takes a few minutes) ..." >&2
+    [ -x "$frameworks" ] || "$(find_python)" -m venv "$root/.venv-frameworks"
+    pip=("$frameworks" -m pip install --quiet --disable-pip-version-check -c "$root/tools/constraints.txt")
+    "${pip[@]}" snntorch==1.0.0 norse==1.1.0 spikingjelly==2.0.0 sinabs==3.1.3 rockpool==3.1.0
+    "${pip[@]}" -e "$root[test]"
+    echo "$wanted" >"$stamp"
+}
