@@ -100,7 +100,7 @@ class Network:
     outputs: names of the populations that are read.
     dt: seconds per step, as the dialect has it.
     dialect: name of the dialect.
-    sha256: of the model file, or empty.
+    sha256: of the model file, or empty. evidence: sentences that say how the file was read, and why.
     """
 
     inputs: dict[str, Shape]
@@ -110,6 +110,7 @@ class Network:
     dt: float
     dialect: str
     sha256: str = ""
+    evidence: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = self.shapes

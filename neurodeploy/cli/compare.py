@@ -98,6 +98,8 @@ def compare(
             time_limit=time_limit,
             progress=bars,
         )
+    for line in network.evidence:
+        say(line)
     write_results(comparison, report, output)
     if as_json:
         print_json(comparison.result)

@@ -40,6 +40,8 @@ def compile(model: Path, target: str, weight_bits: int, dialect: str | None, as_
             }
         )
         return
+    for line in program.provenance["dialect_evidence"]:
+        say(line)
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
         click.echo(

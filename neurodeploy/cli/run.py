@@ -80,6 +80,8 @@ def run(
             progress=None if bars is None else lambda done, total: bars(backend, done, total),
         )
         recording = run_backend(subject, data.x, backend=backend, options=options)
+    for line in getattr(subject, "evidence", ()):
+        say(line)
     if output is not None:
         save_recording(replace(recording, meta={**recording.meta, "data": data.source}), output)
     spikes = {name: int(o["spikes"].sum()) for name, o in recording.nodes.items() if "spikes" in o}

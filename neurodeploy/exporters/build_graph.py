@@ -52,7 +52,7 @@ def build_graph(
     for name, node in trace.nodes.items():
         if name not in neurons:
             own = None if node.module is None else adapter.layer_node(name, node.module)
-            nodes[name] = _layer_node(name, node) if own is None else own
+            nodes[name] = layer_node(name, node) if own is None else own
             continue
         made = adapter.nodes(name, node.module, node.leaving, dt)
         nodes[name] = made.node
@@ -168,7 +168,8 @@ def _readout(trace: Trace, outputs: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _layer_node(name: str, node: TracedNode) -> Any:
+def layer_node(name: str, node: TracedNode) -> Any:
+    """Return the NIR node of a layer, or of a flattening in code."""
     module = node.module
     if module is None:
         return nir.Flatten({"input": np.array(node.entering)}, start_dim=node.start, end_dim=-1)

@@ -27,6 +27,10 @@ from neurodeploy.recording import Recording, save_recording
 from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
+
+PLAIN_DIALECT = "nir"
+"""Of a module without neurons, which any dialect reads alike."""
+
 _CHECK_SAMPLES = 16
 _CHECK_STEPS = 20
 _VALUE_TOLERANCE = 1e-5
@@ -87,7 +91,7 @@ def export(
     model, findings = load_model(spec, weights)
     with _located(spec):
         followed = _follow(model, sample_shape, inputs, dt)
-        versions = {name: importlib.metadata.version(name) for name in (followed.adapter.package, "torch")}
+        versions = {name: importlib.metadata.version(name) for name in (followed.package, "torch")}
         graph = _graph(followed, versions)
         network = read_network(graph)[0]
         checked = _check(network, followed, sample_shape, inputs) if verify else ("check: left out",)
@@ -96,7 +100,7 @@ def export(
     if inputs is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
         save_recording(_record(network, followed, inputs, meta, record), Path(record_output))
-    framework = f"{followed.adapter.package} {versions[followed.adapter.package]}"
+    framework = f"{followed.package} {versions[followed.package]}"
     said = f"{followed.convention.form}: {followed.convention.evidence}"
     outputs = followed.built.outputs
     lines = (f"framework: {framework}", f"input: {said}", *findings, f"outputs: {', '.join(outputs)}")
@@ -105,7 +109,10 @@ def export(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Followed:
-    """A model and all that was found out about it: its framework, neurons, convention, time step and graph."""
+    """A model and all that was found out about it: its framework, neurons, convention, time step and graph.
+
+    adapter: of its framework, or None of a module without neurons.
+    """
 
     model: Any
     adapter: Any
@@ -115,14 +122,40 @@ class _Followed:
     built: Any
     findings: tuple[str, ...]
 
+    @property
+    def package(self) -> str:
+        """Name of the framework's package."""
+        return "torch" if self.adapter is None else str(self.adapter.package)
+
+    @property
+    def dialect(self) -> str:
+        """In which dialect the graph is to be read."""
+        return PLAIN_DIALECT if self.adapter is None else self.package
+
+
+def _follow_plain(model: Any, sample_shape: tuple[int, ...], dt: float | None) -> _Followed:
+    """Find out what a module without neurons computes."""
+    from neurodeploy.exporters.build_graph import BuiltGraph
+    from neurodeploy.exporters.convention import Convention
+    from neurodeploy.exporters.plain import DEFAULT_DT, plain_graph
+
+    nodes, edges, last = plain_graph(model, sample_shape)
+    finding = f"the module has no neurons: the values of {last!r} are read in each step"
+    built = BuiltGraph(nodes, tuple(edges), (last,), (finding,))
+    convention = Convention("step", None, "it has no neurons, so each step is on its own")
+    return _Followed(model, None, {}, convention, dt or DEFAULT_DT, built, (finding,))
+
 
 def _follow(model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None, dt: float | None) -> _Followed:
     """Find out what a model computes."""
     from neurodeploy.exporters.adapters import adapter_of, neurons_of, time_step
     from neurodeploy.exporters.build_graph import build_graph
     from neurodeploy.exporters.convention import detect_convention, probe_input
+    from neurodeploy.exporters.plain import is_plain
     from neurodeploy.exporters.trace import trace_model
 
+    if is_plain(model):
+        return _follow_plain(model, sample_shape, dt)
     adapter = adapter_of(model)
     found = neurons_of(model, adapter)
     seconds, findings = time_step(adapter, found, dt)
@@ -137,8 +170,8 @@ def _follow(model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | No
 def _provenance(followed: _Followed, versions: dict[str, str], digest: str) -> dict[str, Any]:
     return {
         "backend": "trained",
-        "framework": followed.adapter.package,
-        "dialect": followed.adapter.package,
+        "framework": followed.package,
+        "dialect": followed.dialect,
         "dt": followed.dt,
         "outputs": list(followed.built.outputs),
         "versions": {"neurodeploy": __version__, **versions},
@@ -240,7 +273,7 @@ def _graph(followed: _Followed, versions: dict[str, str]) -> Any:
 
     built = followed.built
     metadata = {
-        "dialect": followed.adapter.package,
+        "dialect": followed.dialect,
         "dt": followed.dt,
         "exporter": f"neurodeploy {__version__}",
         "framework": versions,
@@ -272,6 +305,10 @@ def _record(
     from neurodeploy.exporters.convention import run_model
 
     tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
+    if followed.adapter is None:
+        with torch.no_grad():
+            values = followed.model(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2]).numpy()
+        return Recording({followed.built.outputs[0]: {"value": values}}, meta)
     calls = run_model(followed.model, followed.adapter, followed.neurons, followed.convention, tensor)
     nodes: dict[str, dict[str, NDArray[Any]]] = {}
     for name, made in calls.items():

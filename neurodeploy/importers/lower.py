@@ -87,7 +87,16 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             takes_step = (way.source, name) in late
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
-    return Network(inputs, tuple(populations.values()), tuple(projections), outputs, dt, dialect.name, graph.sha256)
+    return Network(
+        inputs,
+        tuple(populations.values()),
+        tuple(projections),
+        outputs,
+        dt,
+        dialect.name,
+        graph.sha256,
+        dialect.evidence,
+    )
 
 
 def readout(name: str, shape: Shape) -> Population:

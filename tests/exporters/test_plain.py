@@ -1,0 +1,53 @@
+"""Torch modules without neurons, through nirtorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurodeploy.errors import DeployError
+from neurodeploy.exporters.export import export
+from neurodeploy.importers.lower import read_network
+from neurodeploy.recording import load_recording
+from neurodeploy.running import run
+
+LAYERS = (
+    "nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 5, bias=False),"
+    " nn.Linear(5, 4)"
+)
+
+
+def model_file(tmp_path: Path, layers: str) -> str:
+    path = tmp_path / "net.py"
+    head = "from torch import nn\nimport torch\n"
+    path.write_text(f"{head}def build():\n    torch.manual_seed(0)\n    return nn.Sequential({layers})\n")
+    return f"{path}:build"
+
+
+def test_layers_are_read_as_the_module_computes_them(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.random((6, 3, 1, 8, 8)).astype(np.float32)
+    out, recorded = tmp_path / "m.nir", tmp_path / "t.npz"
+    result = export(
+        model_file(tmp_path, LAYERS), weights=None, sample_shape=(1, 8, 8), output=out, inputs=x, record_output=recorded
+    )
+    (output,) = result.outputs
+    network, dialect, _ = read_network(out)
+    assert dialect.name == "nir"
+    assert network.outputs == (output,)
+    ours = run(out, {next(iter(network.inputs)): x}).nodes[output]["value"]
+    np.testing.assert_allclose(ours, load_recording(recorded).nodes[output]["value"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("nn.Linear(4, 4), nn.ReLU()", "nirtorch cannot trace it as plain layers"),
+        ("nn.Linear(5, 4)", "the module cannot take"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(tmp_path: Path, layers: str, message: str) -> None:
+    with pytest.raises(DeployError, match=message):
+        export(model_file(tmp_path, layers), weights=None, sample_shape=(4,), output=tmp_path / "m.nir")
+    assert not (tmp_path / "m.nir").exists()
