@@ -125,7 +125,7 @@ def _settle(graph: NirGraph, option: str | None) -> tuple[Dialect | None, str | 
         is_unknown = "=" not in name and name not in ("", *DIALECTS)
         if error.where != graph.where or is_unknown:
             raise
-        return None, f"{error.what} {error.fix}"
+        return None, f"{error.what}. {error.fix}"
 
 
 def _provisional(graph: NirGraph, option: str | None) -> Dialect | None:
