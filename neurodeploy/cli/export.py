@@ -40,8 +40,9 @@ def export(
 ) -> None:
     """Write a trained network to a NIR file, with nothing lost.
 
-    Frameworks: snnTorch, norse, sinabs, SpikingJelly and rockpool, found from the network's neurons; plain
-    torch layers. Before anything is written, the file is read back and run beside the framework: every spike must be the same.
+    Frameworks: snnTorch, norse, sinabs, SpikingJelly and rockpool, found from the network's neurons; plain torch
+    layers. Before anything is written, the file is read back and run beside the framework: every spike must be the
+    same.
 
     SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without
     arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
