@@ -18,7 +18,9 @@ DEFAULT_DT = 1.0
 def is_plain(model: Any) -> bool:
     """Tell whether no module is of a training framework of spiking networks."""
     return not any(
-        cls.__module__.partition(".")[0] in PACKAGES for module in model.modules() for cls in type(module).__mro__
+        cls.__module__.partition(".")[0] in PACKAGES
+        for _, module in model.named_modules()
+        for cls in type(module).__mro__
     )
 
 
