@@ -80,9 +80,18 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None])
             )
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes in full or not at all."""
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(content)
+
+    write_atomically(path, write)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text in full or not at all."""
-    write_atomically(path, lambda stream: _write_all(stream, text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -153,10 +162,6 @@ def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no place in JSON")
-
-
-def _write_all(stream: IO[bytes], content: bytes) -> None:
-    stream.write(content)
 
 
 def _umask() -> int:

@@ -19,7 +19,7 @@ from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
-from neurodeploy.files import to_json, write_atomically
+from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.network import Network
@@ -96,7 +96,7 @@ def export(
         network = read_network(graph)[0]
         checked = _check(network, followed, sample_shape, inputs) if verify else ("check: left out",)
     content = _to_bytes(graph)
-    write_atomically(Path(output), lambda stream: _write(stream, content))
+    write_bytes(Path(output), content)
     if inputs is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
         save_recording(_record(network, followed, inputs, meta, record), Path(record_output))
@@ -290,10 +290,6 @@ def _to_bytes(graph: Any) -> bytes:
     stream = io.BytesIO()
     nir.write(stream, graph)
     return stream.getvalue()
-
-
-def _write(stream: Any, content: bytes) -> None:
-    stream.write(content)
 
 
 def _record(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
@@ -224,9 +222,3 @@ def _scan(x, t, first, last, active):  # type: ignore[no-untyped-def]
             active[n] = k
             n += row[k] != 0
     return n
-
-
-def compiled() -> bool:
-    """Tell whether the kernel has been compiled, or loaded from disk, in this process."""
-    signatures: Any = run_sample.signatures
-    return bool(signatures)
