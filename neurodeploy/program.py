@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,161 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT, find_arithmetic
-from neurodeploy.arrays import frozen_array
+from neurodeploy.arithmetic import find_arithmetic
+from neurodeploy.codes import CODES, EXTRA_CODES, MESSAGE_BITS, CodedPopulation, CodedProjection, NeuronModel, outside
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
-from neurodeploy.synapses import Conv2d, Pair, Shape
+from neurodeploy.synapses import Shape
 
 FORMAT = "neurodeploy-program"
-VERSION = 1
-SIGN_MODES = ("mixed", "excitatory", "inhibitory")
-_CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
-
-CODE_RANGES = {
-    "du": (0, 2**DECAY_BITS - 1),
-    "dv": (0, 2**DECAY_BITS - 1),
-    "threshold_code": (0, 131071),
-    "bias_mantissa": (-4096, 4095),
-    "u_init": (1 - STATE_LIMIT, STATE_LIMIT),
-    "v_init": (1 - STATE_LIMIT, STATE_LIMIT - 1),
-}
-"""What the registers of a neuron hold. Source: lava-nc 0.10.0, ``lava.proc.lif.models.PyLifModelBitAcc``, which
-checks none of it."""
-
-BIAS_EXPONENTS = (0, 7)
-WEIGHT_EXPONENTS = (0, 7)
-WEIGHT_RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
-"""Of each sign mode. Source: lava-nc 0.10.0, ``lava.utils.weightutils.clip_weights``."""
-
-MAX_DELAY = 63
-"""Hardware steps of a connection: its own and 62 more."""
-
-MAX_LATENCY = 10_000
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CodedPopulation:
-    """Integer codes of a population; every array is int32 (n,) in C order over ``shape``.
-
-    du, dv: decay codes; u keeps ``(4096 - (du + 1)) / 4096`` of itself in a step, v keeps ``(4096 - dv) / 4096``.
-    threshold_code: the neuron fires when ``v > threshold_code << 6``.
-    bias_mantissa, bias_exponent: ``bias_mantissa << bias_exponent`` is added to v in each step, in register units.
-    u_init, v_init: registers before the first hardware step of every sample.
-    latency: hardware step (from 0) of the model's row 0.
-    unit: register units per volt of the float model.
-    """
-
-    name: str
-    shape: Shape
-    du: NDArray[Any]
-    dv: NDArray[Any]
-    threshold_code: NDArray[Any]
-    bias_mantissa: NDArray[Any]
-    bias_exponent: int
-    u_init: NDArray[Any]
-    v_init: NDArray[Any]
-    latency: int
-    unit: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        for key in _CODES:
-            object.__setattr__(self, key, frozen_array(_fitting(getattr(self, key), np.int32), np.int32, (self.size,)))
-
-    @property
-    def size(self) -> int:
-        """How many neurons there are."""
-        return prod(self.shape)
-
-    def faults(self) -> list[str]:
-        """Return which codes no register holds, a sentence each."""
-        found = []
-        for key, (low, high) in CODE_RANGES.items():
-            codes = getattr(self, key)
-            if codes.size and (codes.min() < low or codes.max() > high):
-                found.append(f"{self.name}: {key} is {codes.min()} to {codes.max()}, registers hold {low} to {high}")
-        single = {"bias_exponent": (self.bias_exponent, BIAS_EXPONENTS), "latency": (self.latency, (0, MAX_LATENCY))}
-        return found + [f"{self.name}: {fault}" for fault in _outside(single)]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CodedProjection:
-    """Integer synapses from a population or an input to a population.
-
-    weight: int16, dense ``(n_out, n_in)`` or convolution ``(c_out, c_in / groups, h, w)`` as torch has it; already
-        clipped to the sign mode's range and truncated to ``weight_bits``.
-    exponent: the weight counts ``weight << exponent``; never negative, so that both arithmetics agree.
-    sign_mode: ``mixed``, ``excitatory`` or ``inhibitory``.
-    delay: hardware steps from a spike to its arrival, at least 1.
-    stride, padding, dilation, groups: of a convolution; ``None`` for dense synapses.
-    """
-
-    source: str
-    target: str
-    weight: NDArray[Any]
-    exponent: int
-    weight_bits: int
-    sign_mode: str
-    delay: int
-    stride: Pair | None = None
-    padding: Pair | None = None
-    dilation: Pair | None = None
-    groups: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen_array(_fitting(self.weight, np.int16), np.int16))
-        if self.sign_mode not in SIGN_MODES:
-            raise ValueError(f"{self.name} has sign mode {self.sign_mode!r}, which is none of {SIGN_MODES}")
-        if not self.delay >= 1:
-            raise ValueError(f"{self.name} has a delay of {self.delay} steps, a connection takes at least 1")
-        if self.weight.ndim != (4 if self.is_conv else 2):
-            raise ValueError(f"{self.name} has weights of shape {self.weight.shape}")
-        for key in ("stride", "padding", "dilation"):
-            if (pair := getattr(self, key)) is not None:
-                object.__setattr__(self, key, (int(pair[0]), int(pair[1])))
-
-    @property
-    def name(self) -> str:
-        """How messages call it."""
-        return f"{self.source} -> {self.target}"
-
-    @property
-    def is_conv(self) -> bool:
-        """Whether the weights are a convolution's."""
-        return self.stride is not None
-
-    def faults(self) -> list[str]:
-        """Return what no synapse holds, a sentence each."""
-        single = {
-            "weight_bits": (self.weight_bits, (1, 8)),
-            "exponent": (self.exponent, WEIGHT_EXPONENTS),
-            "delay": (self.delay, (1, MAX_DELAY)),
-        }
-        found = _outside(single)
-        low, high = WEIGHT_RANGES[self.sign_mode]
-        if self.weight.size and (self.weight.min() < low or self.weight.max() > high):
-            found.append(
-                f"weights are {self.weight.min()} to {self.weight.max()}, {self.sign_mode} ones are {low} to {high}"
-            )
-        if self.weight_bits in range(1, 9):
-            step = 1 << (8 - self.weight_bits + (self.sign_mode == "mixed"))
-            if (self.weight % step).any():
-                found.append(f"weights are no multiples of {step}, to which {self.weight_bits} bits truncate them")
-        return [f"{self.name}: {fault}" for fault in found]
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
-        if not self.is_conv:
-            if prod(shape) != self.weight.shape[1]:
-                raise ValueError(f"takes {self.weight.shape[1]} inputs, got shape {shape}")
-            return (self.weight.shape[0],)
-        return self.conv().output_shape(shape)
-
-    def conv(self) -> Conv2d:
-        """Return the same convolution in float, for shapes and reference arithmetic."""
-        assert self.stride and self.padding is not None and self.dilation and self.groups
-        return Conv2d(self.weight, None, self.stride, self.padding, self.dilation, self.groups)
+VERSION = 2
+READABLE = (1, 2)
+"""Version 1 had plain neurons, binary spikes, dense synapses and convolutions only; what it holds means the same."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -174,6 +29,8 @@ class Program:
 
     target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
     inputs: shape of each input, by name. outputs: populations that are read.
+    message_bits: width, with the sign, of the whole numbers that a graded input sends, by name; others send spikes.
+    input_scale: by what a graded input's values are multiplied before they are rounded to whole numbers, by name.
     dt: seconds per step of the model. dialect: what the model was trained with.
     number_formats: widths and ranges of the target that the codes respect, by name.
     warnings: what can go wrong, or could not be matched, one sentence each.
@@ -193,6 +50,8 @@ class Program:
     warnings: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     placement: dict[str, Any] | None = None
+    message_bits: dict[str, int] = field(default_factory=dict)
+    input_scale: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", {name: tuple(shape) for name, shape in self.inputs.items()})
@@ -203,8 +62,24 @@ class Program:
                 raise ValueError(
                     f"{projection.name} reaches {out} neurons, the population has {sizes[projection.target]}"
                 )
+            self._check_messages(projection)
         for name in self.outputs:
             self.population(name)
+        if not set(self.message_bits) | set(self.input_scale) <= set(self.inputs):
+            raise ValueError(f"message bits or scales are given for {sorted(self.message_bits)}, which are no inputs")
+
+    def _check_messages(self, projection: CodedProjection) -> None:
+        """Refuse a projection that takes graded spikes for plain ones, or the other way round."""
+        name = projection.source
+        source = None if name in self.inputs else self.population(name)
+        if source is not None and not source.model.fires:
+            raise ValueError(f"{projection.name} starts at an integrator, which sends nothing")
+        graded = name in self.message_bits if source is None else source.is_graded
+        if graded != (projection.message_bits > 0):
+            raise ValueError(
+                f"{projection.name} has {projection.message_bits} message bits, its source sends "
+                f"{'graded' if graded else 'plain'} spikes"
+            )
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -223,7 +98,8 @@ class Program:
 
     def faults(self) -> list[str]:
         """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
-        of_populations = [fault for population in self.populations for fault in population.faults()]
+        bits = outside({f"message bits of {name}": (n, (1, MESSAGE_BITS[1])) for name, n in self.message_bits.items()})
+        of_populations = bits + [fault for population in self.populations for fault in population.faults()]
         return of_populations + [fault for projection in self.projections for fault in projection.faults()]
 
     def population(self, name: str) -> CodedPopulation:
@@ -232,6 +108,9 @@ class Program:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+
+_SYNAPSE_ARRAYS = ("weight", "indices", "indptr")
 
 
 def save_program(program: Program, path: Path) -> None:
@@ -243,14 +122,15 @@ def save_program(program: Program, path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     populations, projections = [], []
     for population in program.populations:
-        for key in _CODES:
-            arrays[f"population/{population.name}/{key}"] = getattr(population, key)
-        populations.append(
-            {key: getattr(population, key) for key in ("name", "shape", "bias_exponent", "latency", "unit")}
-        )
+        for key, values in population.arrays().items():
+            arrays[f"population/{population.name}/{key}"] = values
+        entry = {key: getattr(population, key) for key in ("name", "shape", "bias_exponent", "latency", "unit")}
+        populations.append({**entry, "model": asdict(population.model)})
     for index, projection in enumerate(program.projections):
-        arrays[f"projection/{index}/weight"] = projection.weight
-        keys = [key for key in projection.__slots__ if key != "weight"]
+        for key in _SYNAPSE_ARRAYS:
+            if (values := getattr(projection, key)) is not None:
+                arrays[f"projection/{index}/{key}"] = values
+        keys = [key for key in projection.__slots__ if key not in _SYNAPSE_ARRAYS]
         projections.append({key: getattr(projection, key) for key in keys})
     manifest = {
         "format": FORMAT,
@@ -275,7 +155,7 @@ def load_program(path: Path) -> Program:
         manifest = json.loads(str(arrays["manifest"][()]))
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}")
-        if manifest["version"] == VERSION:
+        if manifest["version"] in READABLE:
             program = _program(manifest, arrays)
             find_arithmetic(program.arithmetic, str(path))
             if faults := program.faults():
@@ -288,7 +168,7 @@ def load_program(path: Path) -> Program:
             fix="Compile the model again.",
         ) from error
     raise DeployError(
-        f"program version {manifest['version']} is unknown; this neurodeploy reads version {VERSION}",
+        f"program version {manifest['version']} is unknown; this neurodeploy reads versions {READABLE}",
         where=str(path),
         fix="Compile the model again with this version.",
     )
@@ -301,35 +181,22 @@ def is_program(path: Path) -> bool:
 
 
 def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
-    def codes(name: str) -> dict[str, Any]:
-        return {key: _integers(arrays[f"population/{name}/{key}"]) for key in _CODES}
+    def found(prefix: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys if f"{prefix}/{key}" in arrays}
 
-    populations = tuple(CodedPopulation(**entry, **codes(entry["name"])) for entry in manifest["populations"])
+    populations = []
+    for entry in manifest["populations"]:
+        codes = found(f"population/{entry['name']}", (*CODES, *EXTRA_CODES))
+        model = NeuronModel(**entry.pop("model", {}))
+        populations.append(CodedPopulation(**entry, **codes, model=model))
     projections = tuple(
-        CodedProjection(**entry, weight=_integers(arrays[f"projection/{index}/weight"]))
+        CodedProjection(**entry, **found(f"projection/{index}", _SYNAPSE_ARRAYS))
         for index, entry in enumerate(manifest["projections"])
     )
     keys = [key for key in Program.__slots__ if key not in ("populations", "projections")]
-    fields = {key: manifest[key] for key in keys}
+    fields = {key: manifest[key] for key in keys if key in manifest}
     fields.update(outputs=tuple(fields["outputs"]), warnings=tuple(fields["warnings"]))
-    return Program(**fields, populations=populations, projections=projections)
-
-
-def _outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
-    """Return which single values are no whole numbers within their range."""
-    return [
-        f"{key} is {value!r}, it is a whole number from {low} to {high}"
-        for key, (value, (low, high)) in values.items()
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not low <= value <= high
-    ]
-
-
-def _fitting(values: Any, dtype: type[np.integer[Any]]) -> Any:
-    """Return values if the dtype holds them, so that none wraps in silence."""
-    array, info = np.asarray(values), np.iinfo(dtype)
-    if array.size and (array.min() < info.min or array.max() > info.max):
-        raise ValueError(f"codes of {array.min()} to {array.max()} do not fit {info.dtype}")
-    return values
+    return Program(**fields, populations=tuple(populations), projections=projections)
 
 
 def _integers(array: NDArray[Any]) -> NDArray[Any]:

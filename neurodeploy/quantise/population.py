@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population, Projection
 from neurodeploy.passes.fold import Folded
-from neurodeploy.program import CodedPopulation, CodedProjection
 from neurodeploy.quantise.initial import initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.weights import WeightRange, filling_scale, quantise_weights, weight_range

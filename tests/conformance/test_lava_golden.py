@@ -13,7 +13,8 @@ from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.program import CodedPopulation, CodedProjection, Program
+from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.program import Program
 from tests.conftest import SHARED
 
 GOLDEN = SHARED / "lava-golden"

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, Arithmetic
-from neurodeploy.program import CodedProjection, Program
+from neurodeploy.codes import CodedProjection
+from neurodeploy.program import Program
 from neurodeploy.synapses import Shape
 
 # Columns of the projection table.

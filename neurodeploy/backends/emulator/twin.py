@@ -13,13 +13,30 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT, Arithmetic, decay
 from neurodeploy.backends.base import Inputs
-from neurodeploy.program import CodedPopulation, CodedProjection, Program
+from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.program import Program
 
 Ints = NDArray[np.int64]
 
-COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips")
+COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals")
 """Events counted for each population and step: spikes fired, weights delivered (stored zeros too), neurons with any
-state, input or bias to work on, currents that left their register and were wrapped, potentials that were clipped."""
+state, input or bias to work on, currents that left their register and were wrapped, potentials that were clipped, and
+spikes that arrived, once for each projection."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class State:
+    """What a population carries from step to step, int64 ``[B, n]``.
+
+    u, v: current and potential. fired: what it sent in the step before. hold: steps for which v is still held at 0.
+    b: by how much the threshold is raised.
+    """
+
+    u: Ints
+    v: Ints
+    fired: Ints
+    hold: Ints
+    b: Ints
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,57 +69,95 @@ def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) 
 
     Args:
         projection: the synapses.
-        spikes: 0 or 1, ``[B, *source shape]``.
+        spikes: 0 or 1, or payloads, ``[B, *source shape]``.
         arithmetic: whether a negative exponent shifts the sum or each weight.
 
     Returns:
-        int64 ``[B, n]``.
+        int64 ``[B, n]``, of an int32 register.
     """
     weight = projection.weight.astype(np.int64)
     if projection.exponent < 0 and not arithmetic.shifts_sum:
         weight = weight >> -projection.exponent
-    flat = spikes.reshape(len(spikes), -1)
-    total = _correlate(projection, weight, spikes) if projection.is_conv else flat @ weight.T
+    total = to_int32(_weighted(projection, weight, spikes))
     if projection.exponent < 0:
         return total >> -projection.exponent if arithmetic.shifts_sum else total
-    return total << projection.exponent
+    return to_int32(total << projection.exponent)
+
+
+def start(population: CodedPopulation, n_samples: int) -> State:
+    """Return the registers before the first hardware step."""
+    u, v = (np.tile(code.astype(np.int64), (n_samples, 1)) for code in (population.u_init, population.v_init))
+    return State(u, v, *(np.zeros_like(u) for _ in range(3)))
 
 
 def neuron(
-    population: CodedPopulation, u: Ints, v: Ints, a: Ints, arithmetic: Arithmetic
-) -> tuple[Ints, Ints, Ints, dict[str, Ints]]:
-    """Return u, v and spikes after one step, and what was counted on the way.
+    population: CodedPopulation, state: State, a: Ints, row: int, arithmetic: Arithmetic
+) -> tuple[State, dict[str, Ints]]:
+    """Return the registers after one step, with what was sent in ``fired``, and what was counted on the way.
 
     Args:
         population: the codes.
-        u, v: registers, ``[B, n]``.
+        state: the registers before.
         a: input in weight units, ``[B, n]``.
+        row: hardware row, from 0.
         arithmetic: how u wraps.
     """
+    model, floor = population.model, -(STATE_LIMIT - 1)
+    threshold = population.threshold_code.astype(np.int64) << ALIGN_BITS
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
+    u, v = state.u, state.v
+    if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
+        u, v = np.zeros_like(u), np.zeros_like(v)
     active = (u != 0) | (v != 0) | (a != 0) | (bias != 0)
     current = to_int32(decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS))
     wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
     u = wrap(current, arithmetic)
     potential = to_int32(decay(v, population.dv.astype(np.int64)) + u + bias)
-    v = np.clip(potential, -(STATE_LIMIT - 1), STATE_LIMIT - 1)
-    spikes = (v > (population.threshold_code.astype(np.int64) << ALIGN_BITS)).astype(np.int64)
-    counts = {"spikes": spikes, "active": active, "u_wraps": wraps, "v_clips": v != potential}
-    return u, np.where(spikes, 0, v), spikes, {key: value.sum(axis=1) for key, value in counts.items()}
+    if model.reset == "subtract-late":
+        potential = to_int32(potential - state.fired * threshold)
+    v = np.clip(potential, floor, STATE_LIMIT - 1)
+    if model.reset == "zero-late":
+        v = np.where(state.fired, 0, v)
+    v = np.where(state.hold > 0, 0, v)
+    sent, v_after = _fire(population, v, threshold + state.b)
+    hold = np.where(sent != 0, model.refractory, np.maximum(state.hold - 1, 0))
+    b = state.b
+    if population.adapt_decay is not None and population.adapt_step is not None:
+        b = decay(b, population.adapt_decay.astype(np.int64)) + sent * population.adapt_step
+        b = np.minimum(b, STATE_LIMIT - 1)
+    if population.v_min is not None:
+        v_after = np.maximum(v_after, population.v_min)
+    counts = {"spikes": np.abs(sent) * model.fires, "active": active, "u_wraps": wraps, "v_clips": v != potential}
+    return State(u, v_after, sent, hold, b), {key: value.sum(axis=1) for key, value in counts.items()}
+
+
+def _fire(population: CodedPopulation, v: Ints, threshold: Ints) -> tuple[Ints, Ints]:
+    """Return what is sent, and v after a reset in this step."""
+    model = population.model
+    sent = (v > threshold).astype(np.int64)
+    if model.max_spikes != 1:
+        most = model.max_spikes or STATE_LIMIT
+        sent = sent * np.clip(v // np.maximum(threshold, 1), 1, most)
+    if population.threshold_low_code is not None:
+        sent = sent - (v < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
+    if model.reset == "zero":
+        v = np.where(sent != 0, 0, v)
+    elif model.reset == "subtract":
+        v = v - sent * threshold
+    return sent, v
 
 
 def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
-    """Run a program on spikes ``[T, B, *shape]``; the traces have ``T + max latency`` hardware rows."""
+    """Run a program on spikes or payloads ``[T, B, *shape]``; the traces have ``T + max latency`` hardware rows."""
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     rows = n_steps + program.max_latency
     shapes = program.shapes
     fired = {name: np.zeros((rows, n_samples, prod(shape)), np.int64) for name, shape in shapes.items()}
     for name, values in inputs.items():
         fired[name][:n_steps] = values.reshape(n_steps, n_samples, -1)
-    v = {p.name: np.tile(p.v_init.astype(np.int64), (n_samples, 1)) for p in program.populations}
-    u = {p.name: np.tile(p.u_init.astype(np.int64), (n_samples, 1)) for p in program.populations}
-    v_trace = {name: np.zeros_like(fired[name]) for name in v}
-    u_trace = {name: np.zeros_like(fired[name]) for name in u}
+    states = {p.name: start(p, n_samples) for p in program.populations}
+    v_trace = {name: np.zeros_like(fired[name]) for name in states}
+    u_trace = {name: np.zeros_like(fired[name]) for name in states}
     counters = {key: np.zeros((rows, n_samples, len(program.populations)), np.int64) for key in COUNTERS}
     for t in range(rows):
         for index, population in enumerate(program.populations):
@@ -114,20 +169,34 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
                 arriving = fired[projection.source][t - projection.delay].reshape(n_samples, *shapes[projection.source])
                 a += synapses(projection, arriving, arithmetic)
                 counters["synops"][t, :, index] += delivered(projection, arriving)
-            u[name], v[name], spikes, counts = neuron(population, u[name], v[name], to_int32(a), arithmetic)
-            fired[name][t], u_trace[name][t], v_trace[name][t] = spikes, u[name], v[name]
+                counters["arrivals"][t, :, index] += (arriving != 0).reshape(n_samples, -1).sum(axis=1)
+            state, counts = neuron(population, states[name], to_int32(a), t, arithmetic)
+            states[name] = state
+            fired[name][t], u_trace[name][t], v_trace[name][t] = state.fired, state.u, state.v
             for key, count in counts.items():
                 counters[key][t, :, index] = count
-    return Traces({name: fired[name] for name in v}, v_trace, u_trace, counters)
+    return Traces({name: fired[name] for name in states}, v_trace, u_trace, counters)
 
 
 def delivered(projection: CodedProjection, spikes: Ints) -> Ints:
     """Return how many weights spikes ``[B, *source shape]`` deliver, stored zeros counted; int64 ``[B]``."""
-    if not projection.is_conv:
-        counts: Ints = spikes.reshape(len(spikes), -1).sum(axis=1) * len(projection.weight)
-    else:
-        counts = _correlate(projection, np.ones_like(projection.weight, dtype=np.int64), spikes).sum(axis=1)
+    ones = np.ones(projection.weight.shape, np.int64)
+    counts: Ints = _weighted(projection, ones, (spikes != 0).astype(np.int64)).sum(axis=1)
     return counts
+
+
+def _weighted(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:
+    """Return spikes ``[B, *source shape]`` times weights of the projection's layout, int64 ``[B, n]``."""
+    flat = spikes.reshape(len(spikes), -1)
+    if projection.is_conv:
+        return _correlate(projection, weight, spikes)
+    if projection.indices is not None and projection.indptr is not None:
+        of_source = np.repeat(np.arange(flat.shape[1]), np.diff(projection.indptr))
+        total = np.zeros((projection.n_out or 0, len(flat)), np.int64)
+        np.add.at(total, projection.indices, (flat[:, of_source] * weight).T)
+        return total.T
+    product: Ints = flat @ weight.T
+    return product
 
 
 def _correlate(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import LAVA, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
 from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
+from neurodeploy.codes import CodedProjection
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
-from neurodeploy.program import CodedProjection, Program, save_program
+from neurodeploy.program import Program, save_program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
 from neurodeploy.version import __version__

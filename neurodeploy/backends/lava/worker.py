@@ -46,7 +46,7 @@ from lava.proc.lif.models import PyLifModelBitAcc
 from lava.proc.lif.process import LIF
 from lava.utils.weightutils import SignMode
 
-FORMAT, VERSION = "neurodeploy-program", 1
+FORMAT, VERSIONS = "neurodeploy-program", (1, 2)
 CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
 DTYPES = {"spikes": np.uint8, "v": np.int32, "u": np.int32}
 CHANNEL_SLOTS = 4
@@ -203,8 +203,8 @@ class Net:
     def __init__(self, program, inputs, nodes, observables):
         """Build all processes; ``nodes`` get their ``observables`` recorded."""
         self.manifest = json.loads(str(program["manifest"][()]))
-        if (self.manifest["format"], self.manifest["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"the worker reads {FORMAT} {VERSION}, not {self.manifest['format']}")
+        if self.manifest["format"] != FORMAT or self.manifest["version"] not in VERSIONS:
+            raise ValueError(f"the worker reads {FORMAT} {VERSIONS}, not {self.manifest['format']}")
         n_steps, self.n_samples = next(iter(inputs.values())).shape[:2]
         self.rows = n_steps + max(self.manifest["latency"].values(), default=0)
         self.shapes = {name: tuple(shape) for name, shape in self.manifest["inputs"].items()}

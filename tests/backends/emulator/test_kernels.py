@@ -11,7 +11,8 @@ from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.program import CodedPopulation, CodedProjection, Program
+from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.program import Program
 
 STATE = st.integers(-(2**23) + 1, 2**23 - 1)
 

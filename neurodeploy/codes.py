@@ -1,0 +1,316 @@
+"""Integer codes of populations and projections: what a chip's registers and synapses hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT
+from neurodeploy.arrays import frozen_array
+from neurodeploy.synapses import Conv2d, Pair, Shape
+
+SIGN_MODES = ("mixed", "excitatory", "inhibitory")
+RESETS = ("zero", "subtract", "subtract-late", "zero-late")
+
+THRESHOLD_MAX = 131071
+"""Largest threshold code; that of an integrator, whose v is read and which is not meant to fire."""
+
+CODE_RANGES = {
+    "du": (0, 2**DECAY_BITS - 1),
+    "dv": (0, 2**DECAY_BITS - 1),
+    "threshold_code": (0, THRESHOLD_MAX),
+    "bias_mantissa": (-4096, 4095),
+    "u_init": (1 - STATE_LIMIT, STATE_LIMIT),
+    "v_init": (1 - STATE_LIMIT, STATE_LIMIT - 1),
+    "threshold_low_code": (-THRESHOLD_MAX, 0),
+    "v_min": (1 - STATE_LIMIT, 0),
+    "adapt_decay": (0, 2**DECAY_BITS - 1),
+    "adapt_step": (0, STATE_LIMIT - 1),
+}
+"""What the registers of a neuron hold. Source: lava-nc 0.10.0, ``lava.proc.lif.models.PyLifModelBitAcc``, which
+checks none of it; the last three are of our own programmable neuron and as wide as v."""
+
+CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
+"""Arrays that every population has."""
+
+EXTRA_CODES = ("threshold_low_code", "v_min", "adapt_decay", "adapt_step")
+"""Arrays that a population may have."""
+
+BIAS_EXPONENTS = (0, 7)
+WEIGHT_EXPONENTS = (0, 7)
+WEIGHT_RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
+"""Of each sign mode. Source: lava-nc 0.10.0, ``lava.utils.weightutils.clip_weights``."""
+
+MAX_DELAY = 63
+"""Hardware steps of a connection: its own and 62 more."""
+
+MAX_LATENCY = 10_000
+
+MESSAGE_BITS = (0, 24)
+"""Of a graded spike's payload, with the sign. Source: lava-nc 0.10.0, ``num_message_bits``."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronModel:
+    """Which integer neuron a population is, the same for all its neurons; as it stands, Loihi's plain LIF.
+
+    reset: what a spike does to v. ``zero``: v becomes 0. ``subtract``: v loses the threshold for each spike.
+        ``subtract-late``: it does so in the next step, after the decay. ``zero-late``: the next step ends, before its
+        spike test, at v = 0, so that its input is lost.
+    max_spikes: what one step can send: 1, or a count as payload, floor(v / threshold), of at most so many; None for no
+        limit.
+    refractory: steps after a spike in which v is held at 0 while u goes on.
+    reset_interval, reset_offset: u and v become 0 before the step of each hardware row t (from 1) with
+        ``t % interval == offset``; an interval of 0 stands for never.
+    fires: False for integrators, whose output is v.
+    """
+
+    reset: str = "zero"
+    max_spikes: int | None = 1
+    refractory: int = 0
+    reset_interval: int = 0
+    reset_offset: int = 0
+    fires: bool = True
+
+    def __post_init__(self) -> None:
+        if self.reset not in RESETS:
+            raise ValueError(f"NeuronModel.reset is {self.reset!r}, which is none of {RESETS}")
+        if self.max_spikes is not None and self.max_spikes < 1:
+            raise ValueError(f"NeuronModel.max_spikes is {self.max_spikes}; it is 1 or more, or None")
+        if self.refractory < 0 or self.reset_interval < 0:
+            raise ValueError("NeuronModel.refractory and reset_interval cannot be negative")
+        if self.reset_interval:
+            object.__setattr__(self, "reset_offset", self.reset_offset % self.reset_interval)
+
+
+PLAIN = NeuronModel()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CodedPopulation:
+    """Integer codes of a population; every array is int32 (n,) in C order over ``shape``.
+
+    du, dv: decay codes; u keeps ``(4096 - (du + 1)) / 4096`` of itself in a step, v keeps ``(4096 - dv) / 4096``.
+    threshold_code: the neuron fires when ``v > threshold_code << 6``.
+    bias_mantissa, bias_exponent: ``bias_mantissa << bias_exponent`` is added to v in each step, in register units.
+    u_init, v_init: registers before the first hardware step of every sample.
+    latency: hardware step (from 0) of the model's row 0.
+    unit: register units per volt of the float model.
+    model: which neuron it is; what follows is None where the neuron has no such thing.
+    threshold_low_code: a ternary neuron sends -1, and v becomes 0, when ``v < threshold_low_code << 6``.
+    v_min: register units below which v is not let fall, after the reset.
+    adapt_decay, adapt_step: an adaptive threshold, raised by the register ``b``, which keeps ``(4096 - adapt_decay) /
+        4096`` of itself in a step and, after the spike test, grows by ``adapt_step`` for each spike.
+    """
+
+    name: str
+    shape: Shape
+    du: NDArray[Any]
+    dv: NDArray[Any]
+    threshold_code: NDArray[Any]
+    bias_mantissa: NDArray[Any]
+    bias_exponent: int
+    u_init: NDArray[Any]
+    v_init: NDArray[Any]
+    latency: int
+    unit: float
+    model: NeuronModel = PLAIN
+    threshold_low_code: NDArray[Any] | None = None
+    v_min: NDArray[Any] | None = None
+    adapt_decay: NDArray[Any] | None = None
+    adapt_step: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        for key, values in self.arrays().items():
+            object.__setattr__(self, key, frozen_array(_fitting(values, np.int32), np.int32, (self.size,)))
+        if (self.adapt_decay is None) != (self.adapt_step is None):
+            raise ValueError(f"{self.name} has only one of adapt_decay and adapt_step")
+        if self.threshold_low_code is not None and (self.model.reset != "zero" or self.model.max_spikes != 1):
+            raise ValueError(f"{self.name} is ternary, so a spike is 1 or -1 and v becomes 0")
+
+    @property
+    def size(self) -> int:
+        """How many neurons there are."""
+        return prod(self.shape)
+
+    @property
+    def process(self) -> str:
+        """Which of Lava's fixed-point processes it is: LIF, LIFReset or TernaryLIF; ``custom`` for none."""
+        ternary, interval = self.threshold_low_code is not None, self.model.reset_interval > 0
+        plain = replace(self.model, reset_interval=0, reset_offset=0, fires=True) == PLAIN
+        if not plain or self.v_min is not None or self.adapt_step is not None or (ternary and interval):
+            return "custom"
+        return "TernaryLIF" if ternary else "LIFReset" if interval else "LIF"
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether what it sends can be other than 0 and 1."""
+        return self.model.max_spikes != 1 or self.threshold_low_code is not None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the codes that it has, by name."""
+        found = {key: getattr(self, key) for key in (*CODES, *EXTRA_CODES)}
+        return {key: values for key, values in found.items() if values is not None}
+
+    def faults(self) -> list[str]:
+        """Return which codes no register holds, a sentence each."""
+        found = []
+        for key, codes in self.arrays().items():
+            low, high = CODE_RANGES[key]
+            if codes.size and (codes.min() < low or codes.max() > high):
+                found.append(f"{self.name}: {key} is {codes.min()} to {codes.max()}, registers hold {low} to {high}")
+        if self.model.max_spikes != 1 and (self.threshold_code < 1).any():
+            found.append(f"{self.name}: a threshold code of 0 cannot be counted")
+        single = {"bias_exponent": (self.bias_exponent, BIAS_EXPONENTS), "latency": (self.latency, (0, MAX_LATENCY))}
+        return found + [f"{self.name}: {fault}" for fault in outside(single)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CodedProjection:
+    """Integer synapses from a population or an input to a population.
+
+    weight: int16, dense ``(n_out, n_in)``, convolution ``(c_out, c_in / groups, h, w)`` as torch has it, or sparse
+        ``(stored,)``; already clipped to the sign mode's range and truncated to ``weight_bits``.
+    exponent: the weight counts ``weight << exponent``; never negative, so that both arithmetics agree.
+    sign_mode: ``mixed``, ``excitatory`` or ``inhibitory``.
+    delay: hardware steps from a spike to its arrival, at least 1.
+    stride, padding, dilation, groups: of a convolution, else ``None``.
+    n_out, indices, indptr: of sparse synapses, else ``None``; int32 (stored,) and int64 (n_in + 1,), as a
+        ``scipy.sparse.csc_array`` of (n_out, n_in) has them: source j's weights are ``weight[indptr[j]:indptr[j + 1]]``
+        and reach the neurons ``indices`` of the same places, ascending and without repeats.
+    message_bits: of the payload of a graded spike, which multiplies the weight; 0 where a spike just counts 1.
+    """
+
+    source: str
+    target: str
+    weight: NDArray[Any]
+    exponent: int
+    weight_bits: int
+    sign_mode: str
+    delay: int
+    stride: Pair | None = None
+    padding: Pair | None = None
+    dilation: Pair | None = None
+    groups: int | None = None
+    n_out: int | None = None
+    indices: NDArray[Any] | None = None
+    indptr: NDArray[Any] | None = None
+    message_bits: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen_array(_fitting(self.weight, np.int16), np.int16))
+        if self.sign_mode not in SIGN_MODES:
+            raise ValueError(f"{self.name} has sign mode {self.sign_mode!r}, which is none of {SIGN_MODES}")
+        if not self.delay >= 1:
+            raise ValueError(f"{self.name} has a delay of {self.delay} steps, a connection takes at least 1")
+        if self.weight.ndim != (4 if self.is_conv else 1 if self.is_sparse else 2):
+            raise ValueError(f"{self.name} has weights of shape {self.weight.shape}")
+        if self.is_sparse:
+            self._check_sparse()
+        for key in ("stride", "padding", "dilation"):
+            if (pair := getattr(self, key)) is not None:
+                object.__setattr__(self, key, (int(pair[0]), int(pair[1])))
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.source} -> {self.target}"
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether the weights are a convolution's."""
+        return self.stride is not None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only some pairs of neurons have a synapse."""
+        return self.indptr is not None
+
+    @property
+    def kind(self) -> str:
+        """``dense``, ``conv`` or ``sparse``."""
+        return "conv" if self.is_conv else "sparse" if self.is_sparse else "dense"
+
+    def faults(self) -> list[str]:
+        """Return what no synapse holds, a sentence each."""
+        single = {
+            "weight_bits": (self.weight_bits, (1, 8)),
+            "exponent": (self.exponent, WEIGHT_EXPONENTS),
+            "delay": (self.delay, (1, MAX_DELAY)),
+            "message_bits": (self.message_bits, MESSAGE_BITS),
+        }
+        found = outside(single)
+        low, high = WEIGHT_RANGES[self.sign_mode]
+        if self.weight.size and (self.weight.min() < low or self.weight.max() > high):
+            found.append(
+                f"weights are {self.weight.min()} to {self.weight.max()}, {self.sign_mode} ones are {low} to {high}"
+            )
+        if self.weight_bits in range(1, 9):
+            step = 1 << (8 - self.weight_bits + (self.sign_mode == "mixed"))
+            if (self.weight % step).any():
+                found.append(f"weights are no multiples of {step}, to which {self.weight_bits} bits truncate them")
+        return [f"{self.name}: {fault}" for fault in found]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        if self.is_conv:
+            return self.conv().output_shape(shape)
+        if self.indptr is not None:
+            n_out, n_in = self.n_out or 0, len(self.indptr) - 1
+        else:
+            n_out, n_in = self.weight.shape
+        if prod(shape) != n_in:
+            raise ValueError(f"takes {n_in} inputs, got shape {shape}")
+        return (n_out,)
+
+    def conv(self) -> Conv2d:
+        """Return the same convolution in float, for shapes and reference arithmetic."""
+        assert self.stride and self.padding is not None and self.dilation and self.groups
+        return Conv2d(self.weight, None, self.stride, self.padding, self.dilation, self.groups)
+
+    def row_sums(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the sums of negative and of positive weights into each neuron, or each channel of a convolution."""
+        low, high = (np.minimum(self.weight, 0), np.maximum(self.weight, 0))
+        if self.indices is not None:
+            sums = (np.bincount(self.indices, side, self.n_out or 0) for side in (low, high))
+        else:
+            sums = (side.reshape(len(side), -1).sum(axis=1, dtype=np.int64) for side in (low, high))
+        first, second = (np.asarray(side).astype(np.int64) for side in sums)
+        return first, second
+
+    def _check_sparse(self) -> None:
+        for key, dtype in (("indices", np.int32), ("indptr", np.int64)):
+            object.__setattr__(self, key, frozen_array(_fitting(getattr(self, key), dtype), dtype))
+        assert self.indices is not None and self.indptr is not None and self.n_out is not None
+        if self.indices.shape != self.weight.shape or self.indptr.ndim != 1 or len(self.indptr) < 1:
+            raise ValueError(f"{self.name} has {self.weight.size} sparse weights and {self.indices.size} indices")
+        ends = self.indptr[0] == 0 and self.indptr[-1] == self.weight.size and (np.diff(self.indptr) >= 0).all()
+        if not ends or self.indices.min(initial=0) < 0 or self.indices.max(initial=-1) >= self.n_out:
+            raise ValueError(f"{self.name} has sparse synapses that point outside {self.n_out} neurons")
+        falls = np.diff(self.indices) <= 0
+        starts = self.indptr[1:-1]
+        falls[starts[(starts > 0) & (starts < self.indices.size)] - 1] = False
+        if falls.any():
+            raise ValueError(f"{self.name} has sparse synapses that are not in order, or twice between two neurons")
+
+
+def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
+    """Return which single values are no whole numbers within their range."""
+    return [
+        f"{key} is {value!r}, it is a whole number from {low} to {high}"
+        for key, (value, (low, high)) in values.items()
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not low <= value <= high
+    ]
+
+
+def _fitting(values: Any, dtype: type[np.integer[Any]]) -> Any:
+    """Return values if the dtype holds them, so that none wraps in silence."""
+    array, info = np.asarray(values), np.iinfo(dtype)
+    if array.size and (array.min() < info.min or array.max() > info.max):
+        raise ValueError(f"codes of {array.min()} to {array.max()} do not fit {info.dtype}")
+    return values
