@@ -7,8 +7,11 @@ from importlib.metadata import entry_points
 from neurodeploy.backends.base import Backend
 from neurodeploy.errors import DeployError, known
 
-NAMES = ("reference", "emulator", "lava")
-"""The backends that come with neurodeploy; other packages add theirs in the entry-point group of ``GROUP``."""
+NAMES = ("reference", "emulator", "lava", "loihi")
+"""The backends that come with neurodeploy; other packages add theirs in the entry-point group of ``GROUP``.
+
+``loihi`` is not run on hardware.
+"""
 
 GROUP = "neurodeploy.backends"
 
@@ -37,6 +40,10 @@ def load(name: str) -> Backend:
             from neurodeploy.backends.lava.backend import Lava
 
             return Lava()
+        case "loihi":
+            from neurodeploy.backends.loihi import Loihi
+
+            return Loihi()
     for entry in entry_points(group=GROUP, name=name):
         backend: Backend = entry.load()()
         return backend

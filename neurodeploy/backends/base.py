@@ -29,6 +29,7 @@ class RunOptions:
     time_limit: seconds after which a run is ended, or None.
     raw_time: keep the hardware's rows instead of cutting each node's latency.
     device: torch device of the reference.
+    counters: count events; emulator only.
     progress: called with (steps done, steps in all), or None.
     """
 
@@ -38,6 +39,7 @@ class RunOptions:
     time_limit: float | None = None
     raw_time: bool = False
     device: str = "cpu"
+    counters: bool = True
     progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
@@ -107,20 +109,58 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
 
 
 def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
-    """Return inputs as uint8 spikes, which is all that a program takes.
+    """Return inputs as a program takes them: uint8 spikes, or int32 payloads where an input is graded.
 
     Raises:
-        DeployError: an input does not fit, or is not 0 or 1 throughout.
+        DeployError: an input does not fit, is not 0 or 1 throughout, or has values that its payload cannot hold.
     """
     check_inputs(program.inputs, inputs)
-    for name, values in inputs.items():
-        if not is_binary(values):
-            raise DeployError(
-                f"input {name!r} holds values other than 0 and 1, and target {program.target} takes spikes",
-                where="--input",
-                fix="Encode it as spikes (--encode rate or latency), or use --backend reference, which takes currents.",
-            )
-    return {name: np.ascontiguousarray(values, dtype=np.uint8) for name, values in inputs.items()}
+    return {name: _spikes_or_payloads(program, name, values) for name, values in inputs.items()}
+
+
+def _spikes_or_payloads(program: Program, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    if name in program.message_bits:
+        return payloads(values, program.message_bits[name], program.input_scale.get(name, 1.0), name)
+    if not is_binary(values):
+        raise DeployError(
+            f"input {name!r} holds values other than 0 and 1, and the program for {program.target} takes spikes",
+            where="--input",
+            fix="Encode it as spikes (--encode rate or latency), use --backend reference, which takes currents, or"
+            " compile with --message-bits for a target that takes graded input.",
+        )
+    return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -> NDArray[np.int32]:
+    """Return a graded input as whole numbers, ``rint(values * scale)``.
+
+    Args:
+        values: any numbers.
+        message_bits: width of a payload, with the sign.
+        scale: by what values are multiplied.
+        name: of the input, for the message.
+
+    Raises:
+        DeployError: a value is not finite or beyond the payload, or all that is not 0 rounds to 0.
+    """
+    scaled = np.rint(np.asarray(values, np.float64) * scale)
+    low, high = -(1 << message_bits - 1), (1 << message_bits - 1) - 1
+    if not np.isfinite(scaled).all() or scaled.min() < low or scaled.max() > high:
+        raise DeployError(
+            f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits at"
+            f" an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
+            where="--input",
+            fix="Compile with more --message-bits or a smaller --input-scale, or scale the data.",
+        )
+    if np.any(values) and not scaled.any():
+        raise DeployError(
+            f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, which all round to 0 at an input"
+            f" scale of {scale:g}",
+            where="--input",
+            fix="Compile with a larger --input-scale.",
+        )
+    whole: NDArray[np.int32] = np.ascontiguousarray(scaled, dtype=np.int32)
+    return whole
 
 
 def is_binary(values: NDArray[Any]) -> bool:

@@ -15,7 +15,6 @@ from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
-from neurodeploy.synapses import Shape
 from neurodeploy.version import __version__
 
 
@@ -94,26 +93,18 @@ def _run_samples(
     from neurodeploy.backends.emulator.kernels import run_sample
 
     layout = lay_out(program, arithmetic)
-    columns, record = _columns(program, layout, names)
-    x = _input_rows(program, inputs)
+    columns, first_column = _columns(program, names)
+    x, payload = _input_rows(program, inputs, layout)
     n_samples, rows = len(x), x.shape[1] + program.max_latency
-    width = max((end for _, end in columns.values()), default=0)
-    outputs = {
-        key: np.zeros(
-            (n_samples, rows, width if key in options.record else 0), np.uint8 if key == "spikes" else np.int32
-        )
-        for key in ("spikes", "v", "u")
-    }
-    if "spikes" not in options.record:
-        outputs["spikes"] = np.zeros((n_samples, rows, width), np.uint8)
+    outputs = _outputs(program, names, options, (n_samples, rows))
     counters = np.zeros((n_samples, rows, len(program.populations), len(COUNTERS)), np.int64)
     done = 0
 
     def one(sample: int) -> None:
         nonlocal done
         run_sample(
-            layout.tables, x[sample], rows, arithmetic.wraps_once, record,
-            outputs["spikes"][sample], outputs["v"][sample], outputs["u"][sample], counters[sample],
+            layout.tables, x[sample], payload[sample], rows, arithmetic.wraps_once, options.counters, first_column,
+            *(outputs[key][sample] for key in ("spikes", "sent", "v", "u")), counters[sample],
         )  # fmt: skip
         done += 1
         if options.progress:
@@ -126,39 +117,78 @@ def _run_samples(
     else:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(one, range(n_samples)))
-    recorded = {
-        name: {key: _by_row(outputs[key][:, :, first:end], program.shapes[name]) for key in options.record}
-        for name, (first, end) in columns.items()
-    }
-    return recorded, {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)}
+    recorded = {name: _observed(program, name, outputs, columns[name], options, layout) for name in names}
+    kept = {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)} if options.counters else {}
+    return recorded, kept
 
 
-def _columns(
-    program: Program, layout: Layout, names: tuple[str, ...]
-) -> tuple[dict[str, tuple[int, int]], NDArray[np.int64]]:
-    """Return each recorded node's first and last column, and the column of each neuron in the tables, or -1."""
-    columns: dict[str, tuple[int, int]] = {}
-    record = np.full(int(layout.tables.offset[-1]), -1, np.int64)
+def _columns(program: Program, names: tuple[str, ...]) -> tuple[dict[str, slice], NDArray[np.int64]]:
+    """Return each recorded node's columns, and the first column of every node, or -1."""
+    columns: dict[str, slice] = {}
+    first = np.full(len(program.shapes), -1, np.int64)
     width = 0
-    for index, population in enumerate(program.populations, start=layout.tables.n_inputs):
+    for index, population in enumerate(program.populations, start=len(program.inputs)):
         if population.name in names:
-            end = width + population.size
-            record[layout.tables.offset[index] + layout.order[population.name]] = np.arange(width, end)
-            columns[population.name] = (width, end)
-            width = end
-    return columns, record
+            first[index] = width
+            columns[population.name] = slice(width, width + population.size)
+            width += population.size
+    return columns, first
 
 
-def _by_row(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
-    """Return ``[B, rows, n]`` as ``[rows, B, *shape]``."""
-    return values.transpose(1, 0, 2).reshape(values.shape[1], values.shape[0], *shape)
+def _outputs(
+    program: Program, names: tuple[str, ...], options: RunOptions, extent: tuple[int, int]
+) -> dict[str, NDArray[Any]]:
+    """Return arrays ``[B, rows, columns]`` for what is recorded, without columns for what is not."""
+    populations = [program.population(name) for name in names]
+    width = sum(population.size for population in populations)
+    sends = "spikes" in options.record
+    wanted = {
+        "spikes": sends,
+        "sent": sends and any(population.is_graded for population in populations),
+        "v": "v" in options.record or (sends and any(not population.model.fires for population in populations)),
+        "u": "u" in options.record,
+    }
+    return {
+        key: np.zeros((*extent, width if is_wanted else 0), np.uint8 if key == "spikes" else np.int32)
+        for key, is_wanted in wanted.items()
+    }
 
 
-def _input_rows(program: Program, inputs: Inputs) -> NDArray[np.uint8]:
-    """Return all inputs side by side, uint8 ``[B, T, n]``; in the tables' order, (H, W, C) for three axes."""
-    sides = []
-    for name, shape in program.inputs.items():
-        axes = (1, 0, 3, 4, 2) if len(shape) == 3 else (1, 0, *range(2, 2 + len(shape)))
-        turned = inputs[name].transpose(axes)
-        sides.append(turned.reshape(*turned.shape[:2], -1))
-    return np.ascontiguousarray(np.concatenate(sides, axis=2))
+def _observed(
+    program: Program,
+    name: str,
+    outputs: dict[str, NDArray[Any]],
+    columns: slice,
+    options: RunOptions,
+    layout: Layout,
+) -> dict[str, NDArray[Any]]:
+    """Return what was recorded of a node, ``[rows, B, *shape]``; an integrator has ``value`` in place of spikes."""
+    population = program.population(name)
+    found = {}
+    for key in options.record:
+        source = "sent" if key == "spikes" and population.is_graded else key
+        if key == "spikes" and not population.model.fires:
+            key, source = "value", "v"
+        values = outputs[source][:, :, columns]
+        if (order := layout.order[name]) is not None:
+            values = values[:, :, order]
+        found[key] = values.transpose(1, 0, 2).reshape(values.shape[1], values.shape[0], *population.shape)
+    return found
+
+
+def _input_rows(program: Program, inputs: Inputs, layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return all inputs in the tables' order: where something is sent, uint8 ``[B, T, n]``, and what, int32.
+
+    The second is of no neurons where all inputs are plain spikes.
+    """
+    tables = layout.tables
+    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
+    width = int(tables.offset[tables.n_inputs])
+    rows = np.zeros((n_samples, n_steps, width), np.int32 if program.message_bits else np.uint8)
+    for index, name in enumerate(program.inputs):
+        values = inputs[name].reshape(n_steps, n_samples, -1).transpose(1, 0, 2)
+        first, order = int(tables.offset[index]), layout.order[name]
+        rows[:, :, slice(first, first + values.shape[2]) if order is None else first + order] = values
+    if program.message_bits:
+        return (rows != 0).astype(np.uint8), rows
+    return rows, np.zeros((n_samples, n_steps, 0), np.int32)

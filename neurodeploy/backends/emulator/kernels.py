@@ -1,66 +1,129 @@
-"""The emulator's inner loops, compiled with numba; they equal :mod:`neurodeploy.backends.emulator.twin` bit for bit."""
+"""The emulator's inner loops, compiled with numba; they equal :mod:`neurodeploy.backends.emulator.twin` bit for bit.
+
+All sums are of int32 and wrap, as Lava's and the twin's do.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.backends.emulator.tables import (
+    ADAPTIVE,
+    CONV,
     DELAY,
+    DENSE8,
+    DENSE16,
     EIGHT_AT_ONCE,
     EXPONENT,
+    FIRES,
+    FLOOR,
     GEOMETRY,
-    IS_CONV,
+    GRADED,
+    INTERVAL,
+    IS_CUSTOM,
+    KIND,
+    MAX_SPIKES,
     N_OUT,
+    OFFSET,
+    REFRACTORY,
+    RESET,
+    SENDS_GRADED,
+    SHIFT,
     SOURCE,
+    SPARSE,
+    SUBTRACT,
+    SUBTRACT_LATE,
+    TERNARY,
     WEIGHT_AT,
+    ZERO,
+    ZERO_LATE,
 )
 
-_TURN = 2 * STATE_LIMIT
-
-SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS = range(5)
+SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
 """Counters in the order of ``twin.COUNTERS``."""
 
-
-@njit(cache=True, nogil=True)
-def deliver_dense(active, n_active, weight, start, n_out, eight_at_once, total):  # type: ignore[no-untyped-def]
-    """Add the weights of active sources to ``total``; return how many were delivered.
-
-    Eight rows at once are summed in 16 bits, where their weights allow it, before the sum meets the 32-bit total.
-    """
-    k = 0
-    while eight_at_once and k + 8 <= n_active:
-        a, b = _row(weight, start, active[k], n_out), _row(weight, start, active[k + 1], n_out)
-        c, d = _row(weight, start, active[k + 2], n_out), _row(weight, start, active[k + 3], n_out)
-        e, f = _row(weight, start, active[k + 4], n_out), _row(weight, start, active[k + 5], n_out)
-        g, h = _row(weight, start, active[k + 6], n_out), _row(weight, start, active[k + 7], n_out)
-        for j in range(n_out):
-            total[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j])
-        k += 8
-    while k < n_active:
-        row = _row(weight, start, active[k], n_out)
-        for j in range(n_out):
-            total[j] += row[j]
-        k += 1
-    return n_active * n_out
+_TURN = np.int32(2 * STATE_LIMIT)
+_LIMIT = np.int32(STATE_LIMIT)
+_TOP = np.int32(STATE_LIMIT - 1)
+_ALIGN = np.int32(ALIGN_BITS)
+_DECAY = np.int32(DECAY_BITS)
+_FRACTION = np.int32(2**DECAY_BITS - 1)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _row(weight, start, source, n_out):  # type: ignore[no-untyped-def]
-    at = start + source * n_out
-    return weight[at : at + n_out]
+def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
+    """Add the rows of weights of active sources, not yet shifted, to ``total``; return how many rows that were.
+
+    Eight rows at once are summed in 16 bits, where their weights allow it, before the sum meets the 32-bit total.
+
+    sent: int32, active sources. payload: int32, what each sends, or of no length. weight: int8 or int16.
+    row: of the projection table. total: int32 (n,), as long as a row of weights.
+    """
+    n, start = len(total), row[WEIGHT_AT]
+    k = 0
+    if row[GRADED]:
+        for k in range(n_sent):
+            a, times = _row(weight, start, sent[k], n), payload[k]
+            for j in range(n):
+                total[j] += np.int32(a[j]) * times
+        return n_sent
+    while row[EIGHT_AT_ONCE] and k + 8 <= n_sent:
+        a, b = _row(weight, start, sent[k], n), _row(weight, start, sent[k + 1], n)
+        c, d = _row(weight, start, sent[k + 2], n), _row(weight, start, sent[k + 3], n)
+        e, f = _row(weight, start, sent[k + 4], n), _row(weight, start, sent[k + 5], n)
+        g, h = _row(weight, start, sent[k + 6], n), _row(weight, start, sent[k + 7], n)
+        for j in range(n):
+            part = np.int16(
+                np.int16(a[j]) + np.int16(b[j]) + np.int16(c[j]) + np.int16(d[j])
+                + np.int16(e[j]) + np.int16(f[j]) + np.int16(g[j]) + np.int16(h[j])
+            )  # fmt: skip
+            total[j] += part
+        k += 8
+    while k < n_sent:
+        a = _row(weight, start, sent[k], n)
+        for j in range(n):
+            total[j] += a[j]
+        k += 1
+    return n_sent
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _row(weight, start, source, n):  # type: ignore[no-untyped-def]
+    at = start + source * n
+    return weight[at : at + n]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _factor(payload, k, row):  # type: ignore[no-untyped-def]
+    """Return by what the weights of the k-th spike are multiplied: its payload, if any, shifted."""
+    return np.int32(np.int32(payload[k] if row[GRADED] else 1) << np.int32(row[SHIFT]))
 
 
 @njit(cache=True, nogil=True)
-def deliver_conv(active, n_active, weight, start, g, total):  # type: ignore[no-untyped-def]
+def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total):  # type: ignore[no-untyped-def]
+    """Add the weights of active sources to the neurons that they reach; return how many were delivered."""
+    delivered = 0
+    for k in range(n_sent):
+        factor, first, last = _factor(payload, k, row), indptr[sent[k]], indptr[sent[k] + 1]
+        for i in range(first, last):
+            total[np.uint32(indices[i])] += weight[i] * factor
+        delivered += last - first
+    return delivered
+
+
+@njit(cache=True, nogil=True)
+def deliver_conv(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
     """Add the kernel of every active source to the windows it lies in; return how many weights were delivered."""
+    start, g = row[WEIGHT_AT], row[GEOMETRY:]
     c_in, w_in, h_out, w_out, per_out, per_in, c_out, k_h, k_w, s_h, s_w, p_h, p_w, d_h, d_w = (
         g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13], g[14],
     )  # fmt: skip
     delivered = 0
-    for k in range(n_active):
-        pixel, channel = active[k] // c_in, active[k] % c_in
+    for k in range(n_sent):
+        factor = _factor(payload, k, row)
+        pixel, channel = sent[k] // c_in, sent[k] % c_in
         y, x = pixel // w_in + p_h, pixel % w_in + p_w
         first_out = (channel // per_in) * per_out
         for i in range(k_h):
@@ -73,152 +136,244 @@ def deliver_conv(active, n_active, weight, start, g, total):  # type: ignore[no-
                     continue
                 to = ((top // s_h) * w_out + left // s_w) * c_out + first_out
                 at = start + ((channel * k_h + i) * k_w + j) * per_out
-                out, row = total[to : to + per_out], weight[at : at + per_out]
+                out, own = total[to : to + per_out], weight[at : at + per_out]
                 for c in range(per_out):
-                    out[c] += row[c]
+                    out[c] += own[c] * factor
                 delivered += per_out
     return delivered
 
 
-@njit(cache=True, nogil=True)
-def update_neurons(codes, keep, first, u, v, a, wraps_once, fired, count):  # type: ignore[no-untyped-def]
-    """Take one step of a population; return how many fired, their places in ``fired``.
+@njit(cache=True, nogil=True, inline="always")
+def _decay(x, keep):  # type: ignore[no-untyped-def]
+    """Return ``sign(x) * ((abs(x) * keep) >> 12)`` within 32 bits, the upper and the lower 12 bits of x apart."""
+    size = abs(x)
+    kept = (size >> _DECAY) * keep + (((size & _FRACTION) * keep) >> _DECAY)
+    return kept if x >= 0 else -kept
 
-    A register times a decay of 12 bits is exact in float64, and a cast truncates towards zero, as the chip does.
 
-    codes, keep: the tables' rows, of all neurons. first: the population's first neuron. u, v, a: int32 views of the
-    population. count: int64 (5,), added to.
+@njit(cache=True, nogil=True, inline="always")
+def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
+    """Return u within (-2**23, 2**23]; see ``twin.wrap``."""
+    if wraps_once:
+        return np.int32(current - (current > _LIMIT) * _TURN + (current <= -_LIMIT) * _TURN)
+    return np.int32(((current + _TOP) & (_TURN - np.int32(1))) - _TOP)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def update_plain(  # type: ignore[no-untyped-def]
+    threshold, bias, keep_u, keep_v, u, v, a, wraps_once, counting, fired, count
+):
+    """Take one step of Loihi's own neurons.
+
+    threshold, bias, keep_u, keep_v: of the population, see ``Tables``. u, v, a: int32 (n,). fired: uint8 (n,), written.
+    count: int64 (counters,), added to.
     """
     n = len(u)
-    threshold, bias = codes[0, first : first + n], codes[1, first : first + n]
-    keep_u, keep_v = keep[0, first : first + n], keep[1, first : first + n]
-    n_active, n_wraps, n_clips, n_spikes = 0, 0, 0, 0
+    n_active, n_wraps, n_clips, n_spikes = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
     for k in range(n):
-        n_active += (a[k] | u[k] | v[k] | bias[k]) != 0
-        current = np.int32(np.int32(u[k] * keep_u[k]) + (a[k] << ALIGN_BITS))
-        above, below = current > STATE_LIMIT, current <= -STATE_LIMIT
-        n_wraps += above | below
-        if wraps_once:
-            current = np.int32(current - above * _TURN + below * _TURN)
-        else:
-            current = np.int32(((current + STATE_LIMIT - 1) & (_TURN - 1)) - STATE_LIMIT + 1)
-        potential = np.int32(np.int32(v[k] * keep_v[k]) + current + bias[k])
-        clipped = min(max(potential, -(STATE_LIMIT - 1)), STATE_LIMIT - 1)
-        n_clips += clipped != potential
+        current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
+        wrapped = _wrap(current, wraps_once)
+        potential = np.int32(_decay(v[k], keep_v[k]) + wrapped + bias[k])
+        clipped = min(max(potential, -_TOP), _TOP)
         fires = clipped > threshold[k]
-        n_spikes += fires
-        u[k] = current
-        v[k] = 0 if fires else clipped
+        if counting:
+            n_active += np.int32((a[k] | u[k] | v[k] | bias[k]) != 0)
+            n_wraps += np.int32((current > _LIMIT) | (current <= -_LIMIT))
+            n_clips += np.int32(clipped != potential)
+            n_spikes += np.int32(fires)
+        u[k] = wrapped
+        v[k] = np.int32(0) if fires else clipped
         fired[k] = fires
     count[ACTIVE] += n_active
     count[U_WRAPS] += n_wraps
     count[V_CLIPS] += n_clips
     count[SPIKES] += n_spikes
-    return _compress(fired, n, n_spikes)
 
 
 @njit(cache=True, nogil=True)
-def _compress(fired, n, n_spikes):  # type: ignore[no-untyped-def]
-    """Turn flags into the places that they mark, in place; return how many there are."""
+def update_custom(  # type: ignore[no-untyped-def]
+    model, extra, memory, thresholds, biases, keep_u, keep_v, u, v, a, wraps_once, fired, payload, count
+):
+    """Take one step of programmable neurons; see ``twin.neuron``.
+
+    model: row of the model table. extra: int32 (4, n), see ``Tables``. memory: int32 (3, n), what each neuron sent
+    last, steps for which v is held, and what the threshold is raised by. payload: int32 (n,), written; the rest as
+    above.
+    """
+    reset, n = model[RESET], len(u)
+    for k in range(n):
+        threshold, bias = thresholds[k], biases[k]
+        before, hold, raised = memory[0, k], memory[1, k], memory[2, k]
+        count[ACTIVE] += (a[k] | u[k] | v[k] | bias) != 0
+        current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
+        count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT)
+        u[k] = _wrap(current, wraps_once)
+        potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias)
+        if reset == SUBTRACT_LATE:
+            potential = np.int32(potential - before * threshold)
+        potential_kept = min(max(potential, -_TOP), _TOP)
+        count[V_CLIPS] += potential_kept != potential
+        if hold > 0 or (reset == ZERO_LATE and before != 0):
+            potential_kept = np.int32(0)
+        sent = _count(potential_kept, threshold + raised, model[MAX_SPIKES])
+        if model[TERNARY] and potential_kept < extra[0, k]:
+            sent = np.int32(sent - 1)
+        if sent != 0:
+            if reset == ZERO:
+                potential_kept = np.int32(0)
+            elif reset == SUBTRACT:
+                potential_kept = np.int32(potential_kept - sent * (threshold + raised))
+        if model[FLOOR]:
+            potential_kept = max(potential_kept, extra[1, k])
+        v[k] = potential_kept
+        memory[0, k] = sent
+        memory[1, k] = model[REFRACTORY] if sent != 0 else max(hold - 1, 0)
+        if model[ADAPTIVE]:
+            grown = np.int64(_decay(raised, extra[2, k])) + np.int64(sent) * extra[3, k]
+            memory[2, k] = min(grown, STATE_LIMIT - 1)
+        fired[k] = sent != 0
+        payload[k] = sent
+        count[SPIKES] += abs(sent)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
+    """Return how often a potential holds the threshold, at most ``most`` times."""
+    if potential <= threshold:
+        return np.int32(0)
+    if most == 1:
+        return np.int32(1)
+    return np.int32(min(max(potential // max(threshold, 1), 1), most))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _scan(flags, active):  # type: ignore[no-untyped-def]
+    """List the places of ones; return how many there are."""
     found = 0
-    for k in range(n if n_spikes else 0):
-        flag = fired[k]
-        fired[found] = k
-        found += flag
-    return n_spikes
+    for k in range(len(flags)):
+        active[found] = k
+        found += flags[k]
+    return found
 
 
 @njit(cache=True, nogil=True)
 def run_sample(  # type: ignore[no-untyped-def]
-    tables, x, n_rows, wraps_once, record, spikes_out, v_out, u_out, counters
+    tables, x, x_payload, n_rows, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters
 ):
     """Run one sample.
 
-    tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs). n_rows: hardware steps.
-    record: int64 (neurons,), column of each neuron in the outputs, or -1.
-    spikes_out: uint8 (n_rows, columns), zeros. v_out, u_out: int32 (n_rows, columns) or of no columns.
-    counters: int64 (n_rows, populations, 5).
+    tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs, padded), 1 where something is sent.
+    x_payload: int32 of the same shape, or of no neurons where all inputs are plain. n_rows: hardware steps.
+    column: int64 (nodes,), first column of each node in the outputs, or -1.
+    spikes_out: uint8 (n_rows, columns). sent_out, v_out, u_out: int32 (n_rows, columns), or of no columns.
+    counters: int64 (n_rows, populations, counters).
     """
-    n_inputs, offset, projections, into, weight, codes, keep, start, max_delay = tables
-    n_nodes, n_neurons = len(offset) - 1, offset[-1]
-    u, v = start[0].copy(), start[1].copy()
-    active = np.zeros((max_delay + 1, n_neurons), np.int32)
-    n_active = np.zeros((max_delay + 1, n_nodes), np.int64)
-    widest = 0
-    for node in range(n_nodes):
-        widest = max(widest, offset[node + 1] - offset[node])
-    total, part = np.zeros(widest, np.int32), np.zeros(widest, np.int32)
+    # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
+    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, threshold, bias, keep_u, keep_v,
+     u_init, v_init, models, extra, max_delay) = tables  # fmt: skip
+    n_nodes, n_slots, n = len(offset) - 1, max_delay + 1, offset[-1]
+    u, v = u_init.copy(), v_init.copy()
+    memory = np.zeros((3, extra.shape[1]), np.int32)
+    graded = x_payload.shape[1] > 0 or (models[:, SENDS_GRADED] > 0).any()
+    active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, n_nodes), np.int64)
+    payload = np.zeros((n_slots, n if graded else 0), np.int32)
+    widest = (offset[1:] - offset[:-1]).max()
+    total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
+    sent = np.zeros(widest, np.int32)
     for t in range(n_rows):
-        now = t % (max_delay + 1)
-        for node in range(n_inputs):
-            n_active[now, node] = _scan(x, t, offset[node], offset[node + 1], active[now, offset[node] :])
+        now = t % n_slots
+        _list_inputs(t, x, x_payload, offset, n_inputs, active[now], n_active[now], payload[now])
         for node in range(n_inputs, n_nodes):
             first, last = offset[node], offset[node + 1]
-            size = last - first
-            count = counters[t, node - n_inputs]
-            total[:size] = 0
+            model, count = models[node - n_inputs], counters[t, node - n_inputs]
+            for k in range(last - first):
+                total[k] = 0
             for p in range(into[node - n_inputs], into[node - n_inputs + 1]):
                 row = projections[p]
-                if t < row[DELAY]:
-                    continue
-                slot, source = (t - row[DELAY]) % (max_delay + 1), row[SOURCE]
-                count[SYNOPS] += _deliver(
-                    row, active[slot, offset[source] :], n_active[slot, source], weight, total, part
-                )
-            n_active[now, node] = update_neurons(
-                codes,
-                keep,
-                first,
-                u[first:last],
-                v[first:last],
-                total[:size],
-                wraps_once,
-                active[now, first:last],
-                count,
-            )
-            if record[first] >= 0:
-                column = record[first:last]
-                for k in range(n_active[now, node]):
-                    spikes_out[t, column[active[now, first + k]]] = 1
-                _copy(v[first:last], column, v_out[t])
-                _copy(u[first:last], column, u_out[t])
+                if t >= row[DELAY]:
+                    slot, source = (t - row[DELAY]) % n_slots, row[SOURCE]
+                    n_sent, values = n_active[slot, source], payload[slot, min(offset[source], payload.shape[1]) :]
+                    count[ARRIVALS] += n_sent
+                    count[SYNOPS] += _deliver(
+                        weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values, n_sent,
+                        total[: last - first], part[: last - first],
+                    )  # fmt: skip
+            if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
+                u[first:last] = 0
+                v[first:last] = 0
+            if model[IS_CUSTOM]:
+                update_custom(
+                    model, extra[:, first:last], memory[:, first:last], threshold[first:last], bias[first:last],
+                    keep_u[first:last], keep_v[first:last], u[first:last], v[first:last], total, wraps_once, fired,
+                    sent, count,
+                )  # fmt: skip
+            else:
+                update_plain(
+                    threshold[first:last], bias[first:last], keep_u[first:last], keep_v[first:last], u[first:last],
+                    v[first:last], total, wraps_once, counting, fired, count,
+                )  # fmt: skip
+            n_active[now, node] = _scan(fired[: last - first], active[now, first:])
+            if model[SENDS_GRADED]:
+                _gather(sent, active[now, first:], n_active[now, node], payload[now, first:])
+            count[SPIKES] *= model[FIRES]
+            if column[node] >= 0:
+                end = column[node] + sizes[node]
+                _record(fired, spikes_out[t], column[node], end)
+                _record(v[first:], v_out[t], column[node], end)
+                _record(u[first:], u_out[t], column[node], end)
+                _record(sent, sent_out[t], column[node], end)
 
 
 @njit(cache=True, nogil=True)
-def _copy(values, column, out):  # type: ignore[no-untyped-def]
-    """Copy a population's register into its columns of a row, if the row has any."""
+def _list_inputs(t, x, x_payload, offset, n_inputs, active, n_active, payload):  # type: ignore[no-untyped-def]
+    """List what the inputs send in row t; rows beyond the data are empty."""
+    for node in range(n_inputs):
+        first, last = offset[node], offset[node + 1]
+        n_active[node] = _scan(x[t, first:last], active[first:]) if t < len(x) else 0
+        if x_payload.shape[1]:
+            for k in range(n_active[node]):
+                payload[first + k] = x_payload[t, first + active[first + k]]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
+    for k in range(n):
+        out[k] = values[places[k]]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _record(values, out, first, last):  # type: ignore[no-untyped-def]
+    """Copy a population's values into its columns of a row, if the row has any."""
     if len(out) > 0:
-        for k in range(len(values)):
-            out[column[k]] = values[k]
+        for k in range(last - first):
+            out[first + k] = values[k]
 
 
-@njit(cache=True, nogil=True)
-def _deliver(row, active, n_active, weight, total, part):  # type: ignore[no-untyped-def]
-    """Add what one projection delivers, shifted by its exponent, to ``total``; return how many weights that were."""
-    exponent = row[EXPONENT]
-    into = total if exponent == 0 else part
-    if exponent != 0:
-        part[: row[N_OUT]] = 0
-    if row[IS_CONV] == 1:
-        delivered = deliver_conv(active, n_active, weight, row[WEIGHT_AT], row[GEOMETRY:], into)
+@njit(cache=True, nogil=True, inline="always")
+def _deliver(  # type: ignore[no-untyped-def]
+    weight8, weight16, indptr, indices, row, sent, payload, n_sent, total, part
+):
+    """Add what one projection delivers to ``total``; return how many weights that were.
+
+    What has to be shifted as a sum, dense weights for speed and negative exponents by Lava's rule, is summed apart.
+    """
+    kind, exponent = row[KIND], row[EXPONENT]
+    apart = exponent < 0 or (row[SHIFT] > 0 and kind != CONV and kind != SPARSE)
+    into = part if apart else total
+    if apart:
+        for j in range(len(part)):
+            part[j] = 0
+    if kind == DENSE8:
+        delivered = deliver_dense(sent, payload, n_sent, weight8, row, into) * row[N_OUT]
+    elif kind == DENSE16:
+        delivered = deliver_dense(sent, payload, n_sent, weight16, row, into) * row[N_OUT]
+    elif kind == CONV:
+        delivered = deliver_conv(sent, payload, n_sent, weight16, row, into)
     else:
-        delivered = deliver_dense(active, n_active, weight, row[WEIGHT_AT], row[N_OUT], row[EIGHT_AT_ONCE] == 1, into)
-    if exponent > 0:
-        for j in range(row[N_OUT]):
-            total[j] += np.int32(np.int64(part[j]) << exponent)
-    elif exponent < 0:
-        for j in range(row[N_OUT]):
-            total[j] += part[j] >> -exponent
+        starts, targets = indptr[row[GEOMETRY] :], indices[row[GEOMETRY + 1] :]
+        delivered = deliver_sparse(sent, payload, n_sent, weight16[row[WEIGHT_AT] :], row, starts, targets, into)
+    if apart:
+        factor, down = np.int32(1 << row[SHIFT]), np.int32(max(-exponent, 0))
+        for j in range(len(total)):
+            total[j] += np.int32(part[j] * factor) >> down
     return delivered
-
-
-@njit(cache=True, nogil=True)
-def _scan(x, t, first, last, active):  # type: ignore[no-untyped-def]
-    """List the inputs that are 1 in row t; rows beyond the data are empty."""
-    n = 0
-    if t < len(x):
-        row = x[t, first:last]
-        for k in range(len(row)):
-            active[n] = k
-            n += row[k] != 0
-    return n

@@ -1,7 +1,8 @@
 """A program laid out for the kernel: flat integer tables instead of objects.
 
 Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side
-in memory; ``order`` brings results back.
+in memory; ``order`` brings results back. Every node is padded to whole vectors with neurons that never fire, so that
+no loop has a remainder.
 """
 
 from __future__ import annotations
@@ -14,36 +15,64 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, Arithmetic
-from neurodeploy.codes import CodedProjection
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
+from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape
 
+LANES = 32
+"""Neurons to which each node is padded: 32 sums of 16 bits fill the widest vectors."""
+
 # Columns of the projection table.
-SOURCE, TARGET, WEIGHT_AT, EXPONENT, DELAY, IS_CONV, N_OUT, EIGHT_AT_ONCE = range(8)
-GEOMETRY = 8
-"""First of the columns that hold a convolution's geometry, see ``_geometry``."""
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, EXPONENT, DELAY, GRADED, EIGHT_AT_ONCE, N_OUT = range(10)
+GEOMETRY = 10
+"""First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
+start."""
+
+DENSE8, DENSE16, CONV, SPARSE = range(4)
+"""Kinds: dense in 8 bits or 16, convolution, sparse."""
+
+# Columns of the model table.
+IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED = range(11)
+
+ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE = range(len(RESETS))
+"""Resets in the order of ``codes.RESETS``."""
+
+Ints = NDArray[np.int64]
 
 
 class Tables(NamedTuple):
-    """What the kernel reads; nodes are numbered inputs first, then populations.
+    """What the kernel reads; nodes are numbered inputs first, then populations. All arrays are read-only.
 
-    offset: int64 (nodes + 1,), first neuron of each node. projections: int64 (projections, columns), grouped by target.
+    offset: int64 (nodes + 1,), first neuron of each node, a multiple of ``LANES``. size: int64 (nodes,), not padded.
+    projections: int64 (projections, columns), grouped by target.
     into: int64 (populations + 1,), first projection into each population.
-    weight: int16, all weights one after the other, source-major.
-    codes: int32 (2, neurons): threshold and bias in register units. keep: float64 (2, neurons): the parts of u and of v
-    that stay in a step, in 4096ths. start: int32 (2, neurons): u and v before the first step. Inputs have zeros.
+    weight8, weight16: int8 and int16, all weights of a kind one after the other, source-major.
+    indptr, indices: int64 and int32, of all sparse projections, one after the other; each counts from its own start.
+    threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account.
+    keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
+    models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
+    threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
     max_delay: hardware steps.
     """
 
     n_inputs: int
-    offset: NDArray[np.int64]
-    projections: NDArray[np.int64]
-    into: NDArray[np.int64]
-    weight: NDArray[np.int16]
-    codes: NDArray[np.int32]
-    keep: NDArray[np.float64]
-    start: NDArray[np.int32]
+    offset: Ints
+    size: Ints
+    projections: Ints
+    into: Ints
+    weight8: NDArray[np.int8]
+    weight16: NDArray[np.int16]
+    indptr: Ints
+    indices: NDArray[np.int32]
+    threshold: NDArray[np.int32]
+    bias: NDArray[np.int32]
+    keep_u: NDArray[np.int16]
+    keep_v: NDArray[np.int16]
+    u_init: NDArray[np.int32]
+    v_init: NDArray[np.int32]
+    models: Ints
+    extra: NDArray[np.int32]
     max_delay: int
 
 
@@ -51,11 +80,12 @@ class Tables(NamedTuple):
 class Layout:
     """Tables, and how a node's neurons lie in them.
 
-    order: for each node, int64 (n,): place in the tables of each neuron in C order over the node's shape.
+    order: for each node, int64 (n,): place within the node of each neuron in C order over its shape, or None where that
+        is the same.
     """
 
     tables: Tables
-    order: dict[str, NDArray[np.int64]]
+    order: dict[str, Ints | None]
 
 
 @lru_cache(maxsize=2)
@@ -63,60 +93,179 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     """Return the tables of a program; those of the last two are kept, since programs do not change."""
     shapes = program.shapes
     names = list(shapes)
-    offset = np.concatenate([[0], np.cumsum([prod(shape) for shape in shapes.values()])]).astype(np.int64)
+    size = np.array([prod(shape) for shape in shapes.values()], np.int64)
+    offset = np.concatenate([[0], np.cumsum(-(-size // LANES) * LANES)]).astype(np.int64)
     order = {name: _order(shape) for name, shape in shapes.items()}
     ranked = sorted(program.projections, key=lambda p: names.index(p.target))
-    weights = [_source_major(p, order, arithmetic) for p in ranked]
-    weight_at = np.concatenate([[0], np.cumsum([w.size for w in weights])])
-    rows = [_row(p, names, shapes, int(at), arithmetic) for p, at in zip(ranked, weight_at[:-1], strict=True)]
+    synapses = _Synapses(names, shapes, order, np.diff(offset), arithmetic)
+    rows = [synapses.add(projection) for projection in ranked]
     targets = [names.index(p.target) for p in ranked]
+    models = np.array([_model(p) for p in program.populations], np.int64).reshape(len(program.populations), -1)
     tables = Tables(
-        len(program.inputs),
-        offset,
-        np.array(rows, np.int64).reshape(len(ranked), -1),
-        np.searchsorted(targets, np.arange(len(program.inputs), len(names) + 1)).astype(np.int64),
-        np.concatenate(weights) if weights else np.zeros(0, np.int16),
-        *_neurons(program, offset, order),
-        max((p.delay for p in ranked), default=1),
+        n_inputs=len(program.inputs),
+        offset=_joined([offset], np.int64),
+        size=_joined([size], np.int64),
+        projections=_joined([np.array(rows, np.int64).reshape(len(ranked), -1)], np.int64),
+        into=_joined([np.searchsorted(targets, np.arange(len(program.inputs), len(names) + 1))], np.int64),
+        weight8=_joined(synapses.weight8, np.int8),
+        weight16=_joined(synapses.weight16, np.int16),
+        indptr=_joined(synapses.indptr, np.int64),
+        indices=_joined(synapses.indices, np.int32),
+        models=_joined([models], np.int64),
+        extra=_extra(program, offset, order),
+        max_delay=max((p.delay for p in ranked), default=1),
+        **_neurons(program, offset, order),
     )
     return Layout(tables, order)
 
 
-def _neurons(
-    program: Program, offset: NDArray[np.int64], order: dict[str, NDArray[np.int64]]
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
-    """Return codes, keep and start of all neurons; see :class:`Tables`."""
-    n, full = int(offset[-1]), 2**DECAY_BITS
-    codes, keep, start = np.zeros((2, n), np.int32), np.zeros((2, n)), np.zeros((2, n), np.int32)
-    for index, population in enumerate(program.populations, start=len(program.inputs)):
-        place = offset[index] + order[population.name]
-        codes[0, place] = population.threshold_code << ALIGN_BITS
-        codes[1, place] = population.bias_mantissa << population.bias_exponent
-        keep[0, place] = (full - 1 - population.du) / full
-        keep[1, place] = (full - population.dv) / full
-        start[0, place], start[1, place] = population.u_init, population.v_init
-    return codes, keep, start
+def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    """Return arrays one after the other, read-only; a single one of the right dtype is not copied."""
+    joined = np.asarray(arrays[0] if len(arrays) == 1 else np.concatenate([np.zeros(0, dtype), *arrays]), dtype)
+    view = np.ascontiguousarray(joined).view()
+    view.flags.writeable = False
+    return view
 
 
-def _order(shape: Shape) -> NDArray[np.int64]:
-    """Return, for each neuron in C order over ``shape``, its place in the tables."""
-    n = prod(shape)
+def _order(shape: Shape) -> Ints | None:
     if len(shape) != 3:
-        return np.arange(n)
-    channels_last = np.arange(n).reshape(shape[1], shape[2], shape[0])
+        return None
+    channels_last = np.arange(prod(shape)).reshape(shape[1], shape[2], shape[0])
     return channels_last.transpose(2, 0, 1).ravel()
 
 
-def _source_major(p: CodedProjection, order: dict[str, NDArray[np.int64]], arithmetic: Arithmetic) -> NDArray[np.int16]:
-    """Return weights so that those which one spike delivers lie side by side."""
-    weight = p.weight
-    if p.exponent < 0 and not arithmetic.shifts_sum:
-        weight = weight >> -p.exponent
-    if p.is_conv:
-        return _conv_source_major(p, weight)
-    # Places to neurons, so that rows and columns are gathered in the tables' order.
-    sources, targets = np.argsort(order[p.source]), np.argsort(order[p.target])
-    return np.ascontiguousarray(weight.T[sources][:, targets], np.int16).ravel()
+def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> dict[str, Any]:
+    """Return what the tables hold of each neuron. Those of padding, with a threshold beyond reach, never fire."""
+    n, full = int(offset[-1]), 2**DECAY_BITS
+    found = {key: np.zeros(n, np.int32) for key in ("threshold", "bias", "u_init", "v_init")}
+    found |= {key: np.zeros(n, np.int16) for key in ("keep_u", "keep_v")}
+    found["threshold"][:] = STATE_LIMIT
+    for index, p in enumerate(program.populations, start=len(program.inputs)):
+        place = _place(p, offset[index], order)
+        found["threshold"][place] = p.threshold_code << ALIGN_BITS
+        found["bias"][place] = p.bias_mantissa << p.bias_exponent
+        found["keep_u"][place] = full - 1 - p.du
+        found["keep_v"][place] = full - p.dv
+        found["u_init"][place], found["v_init"][place] = p.u_init, p.v_init
+    return {key: _joined([values], values.dtype) for key, values in found.items()}
+
+
+def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDArray[np.int32]:
+    """Return the codes that plain neurons do not have."""
+    if not any(_is_custom(population) for population in program.populations):
+        return _joined([np.zeros((4, 0), np.int32)], np.int32)
+    extra = np.zeros((4, int(offset[-1])), np.int32)
+    for index, p in enumerate(program.populations, start=len(program.inputs)):
+        place = _place(p, offset[index], order)
+        rows = (p.threshold_low_code, p.v_min, p.adapt_decay, p.adapt_step)
+        scaled = (lambda x: x << ALIGN_BITS, lambda x: x, lambda x: 2**DECAY_BITS - x, lambda x: x)
+        for row, (values, scale) in enumerate(zip(rows, scaled, strict=True)):
+            if values is not None:
+                extra[row, place] = scale(values)
+    return _joined([extra], np.int32)
+
+
+def _place(population: CodedPopulation, first: int, order: dict[str, Ints | None]) -> Any:
+    """Return where in the tables a population's neurons are, in C order over its shape."""
+    own = order[population.name]
+    return slice(first, first + population.size) if own is None else first + own
+
+
+def _is_custom(population: CodedPopulation) -> bool:
+    """Tell whether the kernel for all neurons is needed; it is slower than the one for Loihi's own."""
+    return population.process not in ("LIF", "LIFReset")
+
+
+def _model(population: CodedPopulation) -> list[int]:
+    model = population.model
+    return [
+        _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
+        model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
+        population.v_min is not None, population.adapt_step is not None, population.is_graded,
+    ]  # fmt: skip
+
+
+class _Synapses:
+    """Collects the projections' weights, and makes a row of the table for each."""
+
+    def __init__(
+        self,
+        names: list[str],
+        shapes: dict[str, Shape],
+        order: dict[str, Ints | None],
+        padded: Ints,
+        arithmetic: Arithmetic,
+    ) -> None:
+        self.names, self.shapes, self.order, self.padded, self.arithmetic = names, shapes, order, padded, arithmetic
+        self.weight8: list[NDArray[Any]] = []
+        self.weight16: list[NDArray[Any]] = []
+        self.indptr: list[NDArray[Any]] = []
+        self.indices: list[NDArray[Any]] = []
+
+    def add(self, p: CodedProjection) -> list[int]:
+        """Return a projection's row."""
+        weight, exponent = p.weight, p.exponent
+        if exponent < 0 and not self.arithmetic.shifts_sum:
+            weight, exponent = weight >> -exponent, 0
+        source, target = self.names.index(p.source), self.names.index(p.target)
+        last, shift = [0] * 15, 0
+        if p.is_conv:
+            kind, flat, last = CONV, _conv_source_major(p, weight), self._geometry(p)
+        elif p.is_sparse:
+            kind, last[:2] = SPARSE, (sum(map(len, self.indptr)), sum(map(len, self.indices)))
+            flat, indptr, indices = self._sparse(p, weight)
+            self.indptr.append(indptr)
+            self.indices.append(indices)
+        else:
+            kind, flat, shift = self._dense(p, weight)
+        if exponent > 0:
+            shift, exponent = shift + exponent, 0
+        store = self.weight8 if kind == DENSE8 else self.weight16
+        at = sum(map(len, store))
+        store.append(flat)
+        largest = max(int(flat.max(initial=0)), -int(flat.min(initial=0)))
+        head = [source, target, kind, at, shift, exponent, p.delay, int(p.message_bits > 0), int(8 * largest < 2**15)]
+        return [*head, prod(self.shapes[p.target]), *last]
+
+    def _dense(self, p: CodedProjection, weight: NDArray[Any]) -> tuple[int, NDArray[Any], int]:
+        """Return kind, weights by source with rows padded, and by how many bits they are shifted down to fit."""
+        shift = 1 if weight.size and not (weight & 1).any() else 0
+        low, high = int(weight.min(initial=0)) >> shift, int(weight.max(initial=0)) >> shift
+        kind, dtype = (DENSE8, np.int8) if low >= -128 and high <= 127 else (DENSE16, np.int16)
+        shift = shift if kind == DENSE8 else 0
+        n_out, n_in = weight.shape
+        rows = np.zeros((n_in, int(self.padded[self.names.index(p.target)])), dtype)
+        by_source = (weight >> shift).T.astype(dtype)
+        source, target = self.order[p.source], self.order[p.target]
+        rows[slice(n_in) if source is None else source, :n_out] = by_source
+        if target is not None:
+            rows[:, target] = rows[:, :n_out].copy()
+        return kind, rows.ravel(), shift
+
+    def _sparse(self, p: CodedProjection, weight: NDArray[Any]) -> tuple[NDArray[Any], Ints, NDArray[Any]]:
+        """Return weights, indptr and indices by source, in the tables' order."""
+        assert p.indices is not None and p.indptr is not None
+        source, target = self.order[p.source], self.order[p.target]
+        indices = p.indices if target is None else target[p.indices]
+        if source is None:
+            return weight, p.indptr, indices
+        by_place = np.argsort(source)
+        counts = np.diff(p.indptr)[by_place]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        at = np.repeat(p.indptr[:-1][by_place] - indptr[:-1], counts) + np.arange(len(weight))
+        return weight[at], indptr, indices[at]
+
+    def _geometry(self, p: CodedProjection) -> list[int]:
+        """Return a convolution's columns.
+
+        They are c_in, w_in, h_out, w_out, c_out / groups, c_in / groups, c_out, kernel, stride, padding and dilation.
+        """
+        assert p.stride and p.padding is not None and p.dilation and p.groups
+        n_out, per_group, height, width = p.weight.shape
+        shape_in = self.shapes[p.source]
+        _, h_out, w_out = p.output_shape(shape_in)
+        extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
+        return [*extents, height, width, *p.stride, *p.padding, *p.dilation]
 
 
 def _conv_source_major(p: CodedProjection, weight: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -125,28 +274,3 @@ def _conv_source_major(p: CodedProjection, weight: NDArray[np.int16]) -> NDArray
     n_out, per_group, height, width = weight.shape
     grouped = weight.reshape(p.groups, n_out // p.groups, per_group, height, width)
     return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1)).ravel()
-
-
-def _row(
-    p: CodedProjection, names: list[str], shapes: dict[str, Shape], start: int, arithmetic: Arithmetic
-) -> list[int]:
-    exponent = p.exponent if p.exponent > 0 or arithmetic.shifts_sum else 0
-    largest = max(int(p.weight.max(initial=0)), -int(p.weight.min(initial=0)))
-    eight_at_once = int(8 * largest < 2**15)
-    head = [names.index(p.source), names.index(p.target), start, exponent, p.delay, int(p.is_conv)]
-    return [*head, prod(shapes[p.target]), eight_at_once, *_geometry(p, shapes)]
-
-
-def _geometry(p: CodedProjection, shapes: dict[str, Shape]) -> list[int]:
-    """Return a convolution's columns, zeros for dense synapses.
-
-    They are c_in, w_in, h_out, w_out, c_out / groups, c_in / groups, c_out, kernel, stride, padding and dilation.
-    """
-    if not p.is_conv:
-        return [0] * 15
-    assert p.stride and p.padding is not None and p.dilation and p.groups
-    n_out, per_group, height, width = p.weight.shape
-    shape_in = shapes[p.source]
-    _, h_out, w_out = p.output_shape(shape_in)
-    extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
-    return [*extents, height, width, *p.stride, *p.padding, *p.dilation]

@@ -116,6 +116,7 @@ def neuron(
     if model.reset == "subtract-late":
         potential = to_int32(potential - state.fired * threshold)
     v = np.clip(potential, floor, STATE_LIMIT - 1)
+    clips = v != potential
     if model.reset == "zero-late":
         v = np.where(state.fired, 0, v)
     v = np.where(state.hold > 0, 0, v)
@@ -127,7 +128,7 @@ def neuron(
         b = np.minimum(b, STATE_LIMIT - 1)
     if population.v_min is not None:
         v_after = np.maximum(v_after, population.v_min)
-    counts = {"spikes": np.abs(sent) * model.fires, "active": active, "u_wraps": wraps, "v_clips": v != potential}
+    counts = {"spikes": np.abs(sent) * model.fires, "active": active, "u_wraps": wraps, "v_clips": clips}
     return State(u, v_after, sent, hold, b), {key: value.sum(axis=1) for key, value in counts.items()}
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csc_array
 
 from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
 
 STATE = st.integers(-(2**23) + 1, 2**23 - 1)
@@ -25,32 +29,68 @@ def populations(draw: st.DrawFn, name: str, shape: tuple[int, ...]) -> CodedPopu
         return draw(st.lists(strategy, min_size=n, max_size=n))
 
     decay = st.one_of(st.integers(0, 4095), st.sampled_from([0, 1, 4094, 4095]))
-    return CodedPopulation(
-        name,
-        shape,
-        du=codes(decay),
-        dv=codes(decay),
-        threshold_code=codes(st.one_of(st.integers(0, 131071), st.integers(0, 300))),
-        bias_mantissa=codes(st.integers(-4095, 4095)),
-        bias_exponent=draw(st.integers(0, 7)),
-        u_init=codes(STATE),
-        v_init=codes(STATE),
-        latency=0,
-        unit=64.0,
+    plain = {
+        "du": codes(decay),
+        "dv": codes(decay),
+        "threshold_code": codes(st.one_of(st.integers(0, 131071), st.integers(0, 300))),
+        "bias_mantissa": codes(st.integers(-4095, 4095)),
+        "bias_exponent": draw(st.integers(0, 7)),
+        "u_init": codes(STATE),
+        "v_init": codes(STATE),
+    }
+    return CodedPopulation(name, shape, latency=0, unit=64.0, **{**plain, **draw(neurons(codes, decay))})
+
+
+@st.composite
+def neurons(
+    draw: st.DrawFn, codes: Callable[[st.SearchStrategy[int]], list[int]], decay: st.SearchStrategy[int]
+) -> dict[str, Any]:
+    """Return a neuron model and the codes that it needs: Loihi's own, ternary, or programmable in any combination."""
+    interval = {"reset_interval": draw(st.integers(0, 4)), "reset_offset": draw(st.integers(0, 4))}
+    kind = draw(st.sampled_from(["plain", "ternary", "custom"]))
+    if kind != "custom":
+        low = {"threshold_low_code": codes(st.integers(-300, 0))} if kind == "ternary" else {}
+        return {"model": NeuronModel(**interval, fires=draw(st.booleans()) or kind == "ternary"), **low}
+    extra: dict[str, Any] = {}
+    if draw(st.booleans()):
+        extra["v_min"] = codes(st.integers(-20000, 0))
+    if draw(st.booleans()):
+        extra |= {"adapt_decay": codes(decay), "adapt_step": codes(st.integers(0, 2**23 - 1))}
+    model = NeuronModel(
+        reset=draw(st.sampled_from(RESETS)),
+        max_spikes=draw(st.sampled_from([1, 1, 3, None])),
+        refractory=draw(st.integers(0, 3)),
+        **interval,
     )
+    if model.max_spikes != 1:
+        extra["threshold_code"] = codes(st.integers(1, 300))
+    return {"model": model, **extra}
+
+
+def payload(population: CodedPopulation | None) -> dict[str, int]:
+    """Return what a projection from a population says of its messages."""
+    return {"message_bits": 24 if population is not None and population.is_graded else 0}
 
 
 @st.composite
-def projections(draw: st.DrawFn, source: str, target: str, n_in: int, n_out: int) -> CodedProjection:
+def projections(
+    draw: st.DrawFn, source: str, target: str, n_in: int, n_out: int, messages: dict[str, int]
+) -> CodedProjection:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    weight = rng.integers(-256, 256, (n_out, n_in))
-    return CodedProjection(
-        source, target, weight, draw(st.integers(-8, 15)), 8, "mixed", draw(st.integers(1, 5)),
-    )  # fmt: skip
+    low, high = draw(st.sampled_from([(-256, 256), (0, 256), (-128, 128)]))
+    weight = rng.integers(low, high, (n_out, n_in)) << draw(st.integers(0, 1))
+    rest: tuple[Any, ...] = (draw(st.integers(-8, 15)), 8, "mixed", draw(st.integers(1, 5)))
+    if draw(st.booleans()):
+        sparse = csc_array(weight * (rng.random(weight.shape) < 0.5))
+        fields = {"n_out": n_out, "indices": sparse.indices, "indptr": sparse.indptr}
+        return CodedProjection(source, target, sparse.data, *rest, **fields, **messages)
+    return CodedProjection(source, target, weight, *rest, **messages)
 
 
 @st.composite
-def convolutions(draw: st.DrawFn, source: str, target: str) -> tuple[CodedProjection, tuple[int, ...], tuple[int, ...]]:
+def convolutions(
+    draw: st.DrawFn, source: str, target: str, messages: dict[str, int]
+) -> tuple[CodedProjection, tuple[int, ...], tuple[int, ...]]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     groups, height, width = draw(st.integers(1, 2)), draw(st.integers(3, 6)), draw(st.integers(3, 6))
     c_in, c_out = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 3))
@@ -60,35 +100,45 @@ def convolutions(draw: st.DrawFn, source: str, target: str) -> tuple[CodedProjec
     }
     weight = rng.integers(-256, 256, (c_out, c_in // groups, draw(st.integers(1, 2)), draw(st.integers(1, 2))))
     conv = CodedProjection(
-        source, target, weight, draw(st.integers(0, 3)), 8, "mixed", draw(st.integers(1, 3)), **pairs, groups=groups
-    )
+        source, target, weight, draw(st.integers(-3, 3)), 8, "mixed", draw(st.integers(1, 3)), **pairs, groups=groups,
+        **messages,
+    )  # fmt: skip
     return conv, (c_in, height, width), conv.output_shape((c_in, height, width))
 
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    conv, shape_in, shape_out = draw(convolutions("in", "a"))
+    bits = draw(st.sampled_from([0, 0, 8]))
+    conv, shape_in, shape_out = draw(convolutions("in", "a", {"message_bits": bits}))
     a, b = draw(populations("a", shape_out)), draw(populations("b", (3,)))
-    joins = [conv, draw(projections("a", "b", a.size, 3)), draw(projections("b", "b", 3, 3))]
+    joins = [conv]
+    if a.model.fires:
+        joins.append(draw(projections("a", "b", a.size, 3, payload(a))))
+    if b.model.fires:
+        joins.append(draw(projections("b", "b", 3, 3, payload(b))))
+        if draw(st.booleans()):
+            joins.append(draw(projections("b", "a", 3, a.size, payload(b))))
     if draw(st.booleans()):
-        joins.append(draw(projections("in", "b", int(np.prod(shape_in)), 3)))
-    return Program("loihi2", "loihi", {"in": shape_in}, (a, b), tuple(joins), ("b",), 1e-4, "nir", {})
+        joins.append(draw(projections("in", "b", int(np.prod(shape_in)), 3, {"message_bits": bits})))
+    graded = {"message_bits": {"in": bits}} if bits else {}
+    return Program("loihi2", "loihi", {"in": shape_in}, (a, b), tuple(joins), ("b",), 1e-4, "nir", {}, **graded)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs(), st.integers(0, 2**32), st.sampled_from(sorted(ARITHMETICS)))
 def test_kernels_equal_the_twin(program: Program, seed: int, arithmetic: str) -> None:
     rng = np.random.default_rng(seed)
-    x = (rng.random((12, 2, *program.inputs["in"])) < 0.4).astype(np.uint8)
+    x = (rng.random((12, 2, *program.inputs["in"])) < 0.4).astype(np.int32)
+    if program.message_bits:
+        x *= rng.integers(-128, 128, x.shape).astype(np.int32)
     traces = twin.run(program, {"in": x.astype(np.int64)}, ARITHMETICS[arithmetic])
     recording = Emulator().run(
         program, {"in": x}, RunOptions(record=("spikes", "u", "v"), arithmetic=arithmetic, raw_time=True)
     )
     for name, observed in recording.nodes.items():
         for key, values in observed.items():
-            np.testing.assert_array_equal(
-                values.reshape(12, 2, -1), getattr(traces, key)[name], err_msg=f"{name} {key}"
-            )
+            of_twin = getattr(traces, "v" if key == "value" else key)[name]
+            np.testing.assert_array_equal(values.reshape(12, 2, -1), of_twin, err_msg=f"{name} {key}")
     for key, values in recording.counters.items():
         np.testing.assert_array_equal(values, traces.counters[key], err_msg=key)
 
