@@ -13,6 +13,7 @@ from neurodeploy.arithmetic import Arithmetic, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
 from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
+from neurodeploy.codes import CodedPopulation
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.version import __version__
@@ -90,26 +91,29 @@ def _run_samples(
     Returns:
         What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations]``.
     """
-    from neurodeploy.backends.emulator.kernels import run_sample
+    from neurodeploy.backends.emulator.kernels import prepare, run_sample
 
     layout = lay_out(program, arithmetic)
-    columns, first_column = _columns(program, names)
+    columns, column = _columns(program, layout, names)
     x, payload = _input_rows(program, inputs, layout)
     n_samples, rows = len(x), x.shape[1] + program.max_latency
     outputs = _outputs(program, names, options, (n_samples, rows))
     counters = np.zeros((n_samples, rows, len(program.populations), len(COUNTERS)), np.int64)
     done = 0
 
+    def arguments(sample: int) -> tuple[Any, ...]:
+        recorded = (outputs[key][sample] for key in ("spikes", "sent", "v", "u"))
+        options_of_run = (rows, arithmetic.wraps_once, options.counters, column)
+        return layout.tables, x[sample], payload[sample], *options_of_run, *recorded, counters[sample]
+
     def one(sample: int) -> None:
         nonlocal done
-        run_sample(
-            layout.tables, x[sample], payload[sample], rows, arithmetic.wraps_once, options.counters, first_column,
-            *(outputs[key][sample] for key in ("spikes", "sent", "v", "u")), counters[sample],
-        )  # fmt: skip
+        run_sample(*arguments(sample))
         done += 1
         if options.progress:
             options.progress(done, n_samples)
 
+    prepare(*arguments(0))
     n_threads = min(n_samples, os.cpu_count() or 1)
     if n_threads == 1:
         for sample in range(n_samples):
@@ -117,22 +121,23 @@ def _run_samples(
     else:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(one, range(n_samples)))
-    recorded = {name: _observed(program, name, outputs, columns[name], options, layout) for name in names}
+    recorded = {name: _observed(program.population(name), outputs, columns[name], options) for name in names}
     kept = {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)} if options.counters else {}
     return recorded, kept
 
 
-def _columns(program: Program, names: tuple[str, ...]) -> tuple[dict[str, slice], NDArray[np.int64]]:
-    """Return each recorded node's columns, and the first column of every node, or -1."""
+def _columns(program: Program, layout: Layout, names: tuple[str, ...]) -> tuple[dict[str, slice], NDArray[np.int64]]:
+    """Return each recorded node's columns, and the column of each neuron in the tables, or -1."""
     columns: dict[str, slice] = {}
-    first = np.full(len(program.shapes), -1, np.int64)
+    record = np.full(int(layout.tables.offset[-1]), -1, np.int64)
     width = 0
     for index, population in enumerate(program.populations, start=len(program.inputs)):
         if population.name in names:
-            first[index] = width
-            columns[population.name] = slice(width, width + population.size)
-            width += population.size
-    return columns, first
+            end = width + population.size
+            record[layout.place(index, population.name, population.size)] = np.arange(width, end)
+            columns[population.name] = slice(width, end)
+            width = end
+    return columns, record
 
 
 def _outputs(
@@ -155,24 +160,16 @@ def _outputs(
 
 
 def _observed(
-    program: Program,
-    name: str,
-    outputs: dict[str, NDArray[Any]],
-    columns: slice,
-    options: RunOptions,
-    layout: Layout,
+    population: CodedPopulation, outputs: dict[str, NDArray[Any]], columns: slice, options: RunOptions
 ) -> dict[str, NDArray[Any]]:
     """Return what was recorded of a node, ``[rows, B, *shape]``; an integrator has ``value`` in place of spikes."""
-    population = program.population(name)
     found = {}
     for key in options.record:
         source = "sent" if key == "spikes" and population.is_graded else key
         if key == "spikes" and not population.model.fires:
             key, source = "value", "v"
-        values = outputs[source][:, :, columns]
-        if (order := layout.order[name]) is not None:
-            values = values[:, :, order]
-        found[key] = values.transpose(1, 0, 2).reshape(values.shape[1], values.shape[0], *population.shape)
+        values = outputs[source][:, :, columns].transpose(1, 0, 2)
+        found[key] = values.reshape(*values.shape[:2], *population.shape)
     return found
 
 
@@ -187,8 +184,7 @@ def _input_rows(program: Program, inputs: Inputs, layout: Layout) -> tuple[NDArr
     rows = np.zeros((n_samples, n_steps, width), np.int32 if program.message_bits else np.uint8)
     for index, name in enumerate(program.inputs):
         values = inputs[name].reshape(n_steps, n_samples, -1).transpose(1, 0, 2)
-        first, order = int(tables.offset[index]), layout.order[name]
-        rows[:, :, slice(first, first + values.shape[2]) if order is None else first + order] = values
+        rows[:, :, layout.place(index, name, values.shape[2])] = values
     if program.message_bits:
         return (rows != 0).astype(np.uint8), rows
     return rows, np.zeros((n_samples, n_steps, 0), np.int32)

@@ -5,8 +5,12 @@ All sums are of int32 and wrap, as Lava's and the twin's do.
 
 from __future__ import annotations
 
+import logging
+from threading import Timer
+from typing import Any
+
 import numpy as np
-from numba import njit
+from numba import njit, typeof
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.backends.emulator.tables import (
@@ -44,12 +48,30 @@ from neurodeploy.backends.emulator.tables import (
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
 """Counters in the order of ``twin.COUNTERS``."""
 
+PATIENCE = 1.0
+"""Seconds after which somebody who waits is told why. Loading compiled loops from the cache takes less."""
+
+_log = logging.getLogger(__name__)
+
 _TURN = np.int32(2 * STATE_LIMIT)
 _LIMIT = np.int32(STATE_LIMIT)
 _TOP = np.int32(STATE_LIMIT - 1)
 _ALIGN = np.int32(ALIGN_BITS)
 _DECAY = np.int32(DECAY_BITS)
 _FRACTION = np.int32(2**DECAY_BITS - 1)
+
+
+def prepare(*arguments: Any) -> None:
+    """Compile ``run_sample`` for arguments of these types, or load it from numba's cache, without running it."""
+    signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
+    if signature in run_sample.overloads:
+        return
+    notice = Timer(PATIENCE, _log.warning, ["compiling the emulator's loops, once after each installation: some 20 s"])
+    notice.start()
+    try:
+        run_sample.compile(signature)
+    finally:
+        notice.cancel()
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -248,11 +270,13 @@ def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _scan(flags, active):  # type: ignore[no-untyped-def]
-    """List the places of ones; return how many there are."""
-    found = 0
-    for k in range(len(flags)):
-        active[found] = k
-        found += flags[k]
+    """List the places of ones; return how many there are. Flags come in blocks of ``LANES``; empty ones cost little."""
+    found, words = 0, flags.view(np.uint64)
+    for w in range(0, len(words), 4):
+        if words[w] | words[w + 1] | words[w + 2] | words[w + 3]:
+            for k in range(8 * w, 8 * w + 32):
+                active[found] = k
+                found += flags[k]
     return found
 
 
@@ -264,8 +288,8 @@ def run_sample(  # type: ignore[no-untyped-def]
 
     tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs, padded), 1 where something is sent.
     x_payload: int32 of the same shape, or of no neurons where all inputs are plain. n_rows: hardware steps.
-    column: int64 (nodes,), first column of each node in the outputs, or -1.
-    spikes_out: uint8 (n_rows, columns). sent_out, v_out, u_out: int32 (n_rows, columns), or of no columns.
+    column: int64 (neurons,), column of each neuron in the outputs, or -1.
+    spikes_out: uint8 (n_rows, columns), zeros. sent_out, v_out, u_out: int32 (n_rows, columns), or of no columns.
     counters: int64 (n_rows, populations, counters).
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
@@ -316,12 +340,12 @@ def run_sample(  # type: ignore[no-untyped-def]
             if model[SENDS_GRADED]:
                 _gather(sent, active[now, first:], n_active[now, node], payload[now, first:])
             count[SPIKES] *= model[FIRES]
-            if column[node] >= 0:
-                end = column[node] + sizes[node]
-                _record(fired, spikes_out[t], column[node], end)
-                _record(v[first:], v_out[t], column[node], end)
-                _record(u[first:], u_out[t], column[node], end)
-                _record(sent, sent_out[t], column[node], end)
+            if column[first] >= 0:
+                own = column[first : first + sizes[node]]
+                _mark(active[now, first:], n_active[now, node], own, spikes_out[t])
+                _record(v[first:], own, v_out[t])
+                _record(u[first:], own, u_out[t])
+                _record(sent, own, sent_out[t])
 
 
 @njit(cache=True, nogil=True)
@@ -342,11 +366,17 @@ def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _record(values, out, first, last):  # type: ignore[no-untyped-def]
-    """Copy a population's values into its columns of a row, if the row has any."""
-    if len(out) > 0:
-        for k in range(last - first):
-            out[first + k] = values[k]
+def _mark(places, n, column, out):  # type: ignore[no-untyped-def]
+    """Set the columns of those that fired to 1."""
+    for k in range(n):
+        out[column[places[k]]] = 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _record(values, column, out):  # type: ignore[no-untyped-def]
+    """Copy a population's values into their columns of a row, if the row has any."""
+    for k in range(len(column) if len(out) > 0 else 0):
+        out[column[k]] = values[k]
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -87,6 +87,10 @@ class Layout:
     tables: Tables
     order: dict[str, Ints | None]
 
+    def place(self, node: int, name: str, size: int) -> Any:
+        """Return where in the tables a node's neurons are, in C order over its shape; an index for arrays."""
+        return _place(int(self.tables.offset[node]), size, self.order[name])
+
 
 @lru_cache(maxsize=2)
 def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
@@ -141,7 +145,7 @@ def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> d
     found |= {key: np.zeros(n, np.int16) for key in ("keep_u", "keep_v")}
     found["threshold"][:] = STATE_LIMIT
     for index, p in enumerate(program.populations, start=len(program.inputs)):
-        place = _place(p, offset[index], order)
+        place = _place(int(offset[index]), p.size, order[p.name])
         found["threshold"][place] = p.threshold_code << ALIGN_BITS
         found["bias"][place] = p.bias_mantissa << p.bias_exponent
         found["keep_u"][place] = full - 1 - p.du
@@ -156,19 +160,18 @@ def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDA
         return _joined([np.zeros((4, 0), np.int32)], np.int32)
     extra = np.zeros((4, int(offset[-1])), np.int32)
     for index, p in enumerate(program.populations, start=len(program.inputs)):
-        place = _place(p, offset[index], order)
-        rows = (p.threshold_low_code, p.v_min, p.adapt_decay, p.adapt_step)
-        scaled = (lambda x: x << ALIGN_BITS, lambda x: x, lambda x: 2**DECAY_BITS - x, lambda x: x)
-        for row, (values, scale) in enumerate(zip(rows, scaled, strict=True)):
-            if values is not None:
-                extra[row, place] = scale(values)
+        place = _place(int(offset[index]), p.size, order[p.name])
+        if p.threshold_low_code is not None:
+            extra[0, place] = p.threshold_low_code << ALIGN_BITS
+        if p.v_min is not None:
+            extra[1, place] = p.v_min
+        if p.adapt_decay is not None and p.adapt_step is not None:
+            extra[2, place], extra[3, place] = 2**DECAY_BITS - p.adapt_decay, p.adapt_step
     return _joined([extra], np.int32)
 
 
-def _place(population: CodedPopulation, first: int, order: dict[str, Ints | None]) -> Any:
-    """Return where in the tables a population's neurons are, in C order over its shape."""
-    own = order[population.name]
-    return slice(first, first + population.size) if own is None else first + own
+def _place(first: int, size: int, order: Ints | None) -> Any:
+    return slice(first, first + size) if order is None else first + order
 
 
 def _is_custom(population: CodedPopulation) -> bool:
