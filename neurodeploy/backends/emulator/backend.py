@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,11 @@ from neurodeploy.codes import CodedPopulation
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.version import __version__
+
+PATIENCE = 1.0
+"""Seconds after which somebody who waits is told why. Loading compiled loops from the cache takes less."""
+
+_log = logging.getLogger(__name__)
 
 
 class Emulator:
@@ -78,6 +85,7 @@ class Emulator:
             "raw_time": options.raw_time,
             "outputs": list(subject.outputs),
             "counter_nodes": populations,
+            "custom_neurons": [p.name for p in subject.populations if p.process == "custom"],
             "model_sha256": subject.provenance.get("model_sha256", ""),
         }
         return Recording(nodes, meta, cut)
@@ -91,7 +99,7 @@ def _run_samples(
     Returns:
         What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations]``.
     """
-    from neurodeploy.backends.emulator.kernels import prepare, run_sample
+    from neurodeploy.backends.emulator.kernels import run_sample
 
     layout = lay_out(program, arithmetic)
     columns, column = _columns(program, layout, names)
@@ -113,8 +121,8 @@ def _run_samples(
         if options.progress:
             options.progress(done, n_samples)
 
-    prepare(*arguments(0))
-    n_threads = min(n_samples, os.cpu_count() or 1)
+    _prepare(run_sample, arguments(0))
+    n_threads = min(n_samples, options.threads or os.cpu_count() or 1)
     if n_threads == 1:
         for sample in range(n_samples):
             one(sample)
@@ -124,6 +132,21 @@ def _run_samples(
     recorded = {name: _observed(program.population(name), outputs, columns[name], options) for name in names}
     kept = {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)} if options.counters else {}
     return recorded, kept
+
+
+def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
+    """Compile a kernel for arguments of these types, or load it from numba's cache, without running it."""
+    from numba import typeof
+
+    signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
+    if signature in kernel.overloads:
+        return
+    notice = Timer(PATIENCE, _log.warning, ["compiling the emulator's loops, once after each installation: some 20 s"])
+    notice.start()
+    try:
+        kernel.compile(signature)
+    finally:
+        notice.cancel()
 
 
 def _columns(program: Program, layout: Layout, names: tuple[str, ...]) -> tuple[dict[str, slice], NDArray[np.int64]]:

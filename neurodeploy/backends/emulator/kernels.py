@@ -5,12 +5,8 @@ All sums are of int32 and wrap, as Lava's and the twin's do.
 
 from __future__ import annotations
 
-import logging
-from threading import Timer
-from typing import Any
-
 import numpy as np
-from numba import njit, typeof
+from numba import njit
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.backends.emulator.tables import (
@@ -48,30 +44,12 @@ from neurodeploy.backends.emulator.tables import (
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
 """Counters in the order of ``twin.COUNTERS``."""
 
-PATIENCE = 1.0
-"""Seconds after which somebody who waits is told why. Loading compiled loops from the cache takes less."""
-
-_log = logging.getLogger(__name__)
-
 _TURN = np.int32(2 * STATE_LIMIT)
 _LIMIT = np.int32(STATE_LIMIT)
 _TOP = np.int32(STATE_LIMIT - 1)
 _ALIGN = np.int32(ALIGN_BITS)
 _DECAY = np.int32(DECAY_BITS)
 _FRACTION = np.int32(2**DECAY_BITS - 1)
-
-
-def prepare(*arguments: Any) -> None:
-    """Compile ``run_sample`` for arguments of these types, or load it from numba's cache, without running it."""
-    signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
-    if signature in run_sample.overloads:
-        return
-    notice = Timer(PATIENCE, _log.warning, ["compiling the emulator's loops, once after each installation: some 20 s"])
-    notice.start()
-    try:
-        run_sample.compile(signature)
-    finally:
-        notice.cancel()
 
 
 @njit(cache=True, nogil=True, inline="always")
