@@ -18,19 +18,29 @@ if TYPE_CHECKING:
     from neurodeploy.program import Program, load_program, save_program
     from neurodeploy.recording import Recording, load_recording, save_recording
     from neurodeploy.report.html import write_report
+    from neurodeploy.rule import NeuronRule
     from neurodeploy.running import run
+    from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Sparse
     from neurodeploy.target import Target, load_target
 
 _HOMES = {
     "BackendError": "errors",
     "Comparison": "comparison.compare",
+    "Conv1d": "synapses",
+    "Conv2d": "synapses",
     "Data": "data",
     "DeployError": "errors",
+    "Flatten": "synapses",
+    "Linear": "synapses",
     "Network": "network",
+    "NeuronRule": "rule",
+    "Pool2d": "synapses",
     "Population": "network",
     "Program": "program",
     "Projection": "network",
     "Recording": "recording",
+    "Scale": "synapses",
+    "Sparse": "synapses",
     "Target": "target",
     "compare": "comparison.compare",
     "compile": "compiler",

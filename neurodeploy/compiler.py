@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,46 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network
+from neurodeploy.network import Network, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.neurons import chip_neuron
-from neurodeploy.quantise.population import Coded, Synapses, quantise_population
+from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
+from neurodeploy.quantise.population import Coded, quantise_population
+from neurodeploy.quantise.scale import COUNTED_ON, Synapses
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
-from neurodeploy.target import Target, load_target
+from neurodeploy.target import Target, load_target, target_names
 from neurodeploy.version import __version__
 
 DEFAULT_WEIGHT_BITS = 8
 
 
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """How a network is compiled.
+
+    weight_bits: of each weight, with the sign where a projection has both signs.
+    message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes.
+    input_scale: by what a graded input is multiplied before it is rounded to whole numbers.
+    allow_oversize: compile what does not fit one chip, for the emulator.
+    """
+
+    weight_bits: int = DEFAULT_WEIGHT_BITS
+    message_bits: int = 0
+    input_scale: float = 1.0
+    allow_oversize: bool = False
+
+
 def compile(
-    model: Path | str | Any, target: str, *, dialect: str | None = None, weight_bits: int = DEFAULT_WEIGHT_BITS
+    model: Path | str | Any,
+    target: str,
+    *,
+    dialect: str | None = None,
+    weight_bits: int = DEFAULT_WEIGHT_BITS,
+    message_bits: int = 0,
+    input_scale: float = 1.0,
+    allow_oversize: bool = False,
 ) -> Program:
     """Quantise and schedule a model for a target, with scales from the weights alone.
 
@@ -32,6 +58,9 @@ def compile(
         target: name of the chip.
         dialect: as given to ``--dialect``, or None.
         weight_bits: bits of each weight, with the sign where a projection has both signs.
+        message_bits: bits of each value of a graded input, with the sign; 0 if inputs are spikes of 0 and 1.
+        input_scale: by what a graded input is multiplied before it is rounded to whole numbers.
+        allow_oversize: compile what does not fit one chip; it then runs on the emulator only.
 
     Returns:
         The program; its ``warnings`` say what can go wrong or could not be matched.
@@ -50,31 +79,32 @@ def compile(
     else:
         network, settled, graph = read_network(model, dialect)
         provenance.update(model_sha256=graph.sha256, nir=graph.version, dialect_evidence=list(settled.evidence))
-    return compile_network(network, chip, weight_bits, provenance)
+    options = CompileOptions(weight_bits, message_bits, input_scale, allow_oversize)
+    return compile_network(network, chip, options, provenance)
 
 
-def compile_network(network: Network, target: Target, weight_bits: int, provenance: dict[str, Any]) -> Program:
+def compile_network(network: Network, target: Target, options: CompileOptions, provenance: dict[str, Any]) -> Program:
     """Quantise and schedule a network; see :func:`compile`."""
+    _check_options(options, target)
     formats = target.number_formats.values()
-    if not 1 <= weight_bits <= formats["weight_bits_max"]:
-        raise DeployError(
-            f"{weight_bits} bits per weight",
-            where="--weight-bits",
-            fix=f"{target.title} takes 1 to {formats['weight_bits_max']}.",
-        )
     provenance = {**provenance, "network_sha256": network.digest()}
     latency, delays = schedule(network, formats["delay_max"])
     coded = []
     for population in network.populations:
+        sends = any(p.source == population.name for p in network.projections)
         into = network.into(population.name)
         folded = [fold(p, network.shapes[p.source]) for p in into]
         bias = sum((f.bias for f in folded), start=np.zeros(population.shape))
-        neuron = chip_neuron(population, bias, target)
+        neuron = chip_neuron(population, bias, target, sends)
         gain = neuron.gain.reshape(population.shape).astype(np.float32)
-        synapses = tuple(
-            Synapses(p, f.scaled(gain, network.shapes[p.source]), delays[p]) for p, f in zip(into, folded, strict=True)
-        )
-        coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, weight_bits))
+        synapses = []
+        for p in into:
+            payload, message_bits, scale = _messages(p, network, options, formats)
+            scaled = folded.pop(0).scaled(gain, network.shapes[p.source], 1.0 / scale)
+            synapses.append(Synapses(p, scaled, delays[p], payload, message_bits))
+        row = latency[population.name]
+        coded.append(quantise_population(population, neuron, tuple(synapses), row, formats, options.weight_bits))
+    graded = list(network.inputs) if options.message_bits else []
     program = Program(
         target=target.name,
         arithmetic=target.arithmetic,
@@ -85,30 +115,82 @@ def compile_network(network: Network, target: Target, weight_bits: int, provenan
         dt=network.dt,
         dialect=network.dialect,
         number_formats=formats,
-        warnings=tuple([*_matrix_warnings(network, coded), *(warning for c in coded for warning in c.warnings)]),
         provenance=provenance,
+        message_bits=dict.fromkeys(graded, options.message_bits),
+        input_scale=dict.fromkeys(graded, options.input_scale),
     )
-    _check_fits(program, target)
-    return program
+    return replace(program, warnings=_warnings(program, coded, _beyond(network, program, target, options)))
 
 
-def _matrix_warnings(network: Network, coded: list[Coded]) -> list[str]:
-    """Return which chains of convolutions and pools could only be written out as one matrix."""
-    warnings = []
-    for c in coded:
-        for p, synapses in zip(network.into(c.population.name), c.projections, strict=True):
-            if not synapses.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
-                chain = ", ".join(type(op).__name__ for op in p.ops)
-                warnings.append(
-                    f"{p.name}: {chain} became one matrix of {synapses.weight.size:,} synapses; a strided convolution"
-                    " alone, or one with a pool without padding behind it, would stay a convolution"
-                )
-    return warnings
+def _check_options(options: CompileOptions, target: Target) -> None:
+    """Refuse widths and scales that the target's numbers do not have."""
+    formats = target.number_formats.values()
+    most, message_most = formats["weight_bits_max"], formats["message_bits_max"]
+    if not 1 <= options.weight_bits <= most:
+        raise DeployError(
+            f"{options.weight_bits} bits per weight", where="--weight-bits", fix=f"{target.title} takes 1 to {most}."
+        )
+    if options.message_bits and message_most == 0:
+        able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
+        raise DeployError(
+            f"graded input of {options.message_bits} bits, and {target.title} takes spikes only",
+            where="--message-bits",
+            fix=f"Encode the input as spikes (run --encode rate or latency), or use --target {' or '.join(able)}.",
+        )
+    if options.message_bits and not 2 <= options.message_bits <= message_most:
+        raise DeployError(
+            f"graded input of {options.message_bits} bits",
+            where="--message-bits",
+            fix=f"{target.title} takes 2 to {message_most}, with the sign.",
+        )
+    if not 0 < options.input_scale < np.inf:
+        raise DeployError(
+            f"an input scale of {options.input_scale:g}", where="--input-scale", fix="Give a number above 0."
+        )
+    if options.input_scale != 1 and not options.message_bits:
+        raise DeployError(
+            f"an input scale of {options.input_scale:g} for inputs that are spikes",
+            where="--input-scale",
+            fix="Say --message-bits as well, or leave it out.",
+        )
 
 
-def _check_fits(program: Program, target: Target) -> None:
-    """Refuse what is beyond the whole chip; how populations share cores is not looked at."""
-    matrices = [warning for warning in program.warnings if "became one matrix" in warning]
+def _messages(
+    projection: Projection, network: Network, options: CompileOptions, formats: dict[str, int]
+) -> tuple[tuple[int, int], int, float]:
+    """Return what one spike of a projection's source carries at least and at most, in how many bits, in which scale."""
+    if projection.source in network.inputs:
+        if options.message_bits:
+            return payload_range(options.message_bits), options.message_bits, options.input_scale
+        return (0, 1), 0, 1.0
+    rule = network.population(projection.source).rule
+    if rule.max_spikes == 1:
+        return (0, 1), 0, 1.0
+    return (0, rule.max_spikes or COUNTED_ON), formats["message_bits_max"], 1.0
+
+
+def _warnings(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:
+    """Return what can go wrong, or could not be matched."""
+    found = list(beyond)
+    for name, bits in program.message_bits.items():
+        low, high = payload_range(bits)
+        scale = program.input_scale[name]
+        found.append(
+            f"input {name!r} is graded: its values are rounded to multiples of 1/{scale:g} and range from"
+            f" {low / scale:g} to {high / scale:g}"
+        )
+    for name, needs in custom_neurons(program).items():
+        found.append(f"{name}: custom neuron ({needs}): emulator only, Lava has no fixed-point model of it")
+    found += [warning for c in coded for warning in c.warnings]
+    return (*found, *arithmetic_differences(program))
+
+
+def _beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:
+    """Return in what the program exceeds the whole chip; how populations share cores is not looked at.
+
+    Raises:
+        DeployError: it does, and that was not allowed.
+    """
     limits = target.limits
     neurons = sum(population.size for population in program.populations)
     synapse_bytes = sum(p.weight.size * p.weight_bits / 8 for p in program.projections)
@@ -117,9 +199,33 @@ def _check_fits(program: Program, target: Target) -> None:
         "bytes of synapses": (int(synapse_bytes), limits.cores.value * limits.synapse_bytes_per_core.value),
     }
     over = [f"{name}: {need:,} needed, {most:,} available" for name, (need, most) in used.items() if need > most]
-    if over:
-        raise DeployError(
-            f"the network does not fit one {target.title} chip ({'; '.join(over)})",
-            where="--target",
-            fix=" ".join(["Use a smaller network or fewer --weight-bits.", *matrices]),
-        )
+    if not over:
+        return []
+    what = f"the network does not fit one {target.title} chip ({'; '.join(over)})"
+    if options.allow_oversize:
+        return [f"{what}: emulator only"]
+    raise DeployError(
+        what,
+        where="--target",
+        fix=" ".join(
+            [
+                "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator.",
+                *_written_out(network, program),
+            ]
+        ),
+    )
+
+
+def _written_out(network: Network, program: Program) -> list[str]:
+    """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
+    found = []
+    for p, coded in zip(
+        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=True
+    ):
+        if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
+            chain = ", ".join(type(op).__name__ for op in p.ops)
+            found.append(
+                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; a strided convolution"
+                " alone, or one with a pool without padding behind it, would stay a convolution."
+            )
+    return found

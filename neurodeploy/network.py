@@ -140,12 +140,21 @@ class Network:
         found = hashlib.sha256(repr((self.inputs, self.outputs, self.dt)).encode())
         for part in (*self.populations, *(op for p in self.projections for op in (p, *p.ops))):
             for key in part.__slots__:
-                value = getattr(part, key)
-                found.update(
-                    value.tobytes() if isinstance(value, np.ndarray) else f"{key}={value!r}".encode() * (key != "ops")
-                )
+                if key != "ops":
+                    for content in _contents(key, getattr(part, key)):
+                        found.update(content)
         return found.hexdigest()
 
     def into(self, name: str) -> tuple[Projection, ...]:
         """Return the projections that end in population ``name``."""
         return tuple(projection for projection in self.projections if projection.target == name)
+
+
+def _contents(key: str, value: Any) -> tuple[Any, ...]:
+    """Return a field's content as bytes or as arrays of them, without a copy of large ones."""
+    if isinstance(value, np.ndarray):
+        return (value.reshape(-1).view(np.uint8),)
+    if isinstance(part := getattr(value, "indptr", None), np.ndarray):
+        arrays = (value.data, value.indices, part)
+        return (f"{key}={value.shape}".encode(), *(array.view(np.uint8) for array in arrays))
+    return (f"{key}={value!r}".encode(),)

@@ -181,16 +181,17 @@ def is_program(path: Path) -> bool:
 
 
 def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
-    def found(prefix: str, keys: tuple[str, ...]) -> dict[str, Any]:
-        return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys if f"{prefix}/{key}" in arrays}
+    def found(prefix: str, always: tuple[str, ...], maybe: tuple[str, ...]) -> dict[str, Any]:
+        keys = [*always, *(key for key in maybe if f"{prefix}/{key}" in arrays)]
+        return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys}
 
     populations = []
     for entry in manifest["populations"]:
-        codes = found(f"population/{entry['name']}", (*CODES, *EXTRA_CODES))
+        codes = found(f"population/{entry['name']}", CODES, EXTRA_CODES)
         model = NeuronModel(**entry.pop("model", {}))
         populations.append(CodedPopulation(**entry, **codes, model=model))
     projections = tuple(
-        CodedProjection(**entry, **found(f"projection/{index}", _SYNAPSE_ARRAYS))
+        CodedProjection(**entry, **found(f"projection/{index}", ("weight",), ("indices", "indptr")))
         for index, entry in enumerate(manifest["projections"])
     )
     keys = [key for key in Program.__slots__ if key not in ("populations", "projections")]

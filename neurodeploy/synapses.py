@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arrays import frozen_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -38,6 +41,30 @@ class Linear:
         if not shape or shape[-1] != self.weight.shape[1]:
             raise ValueError(f"takes {self.weight.shape[1]} inputs on the last axis, got shape {shape}")
         return (*shape[:-1], self.weight.shape[0])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sparse:
+    """Synapses between some pairs of neurons, ``out = weight @ in + bias`` over all axes in C order.
+
+    weight: any ``scipy.sparse`` matrix or array (n_out, n_in); kept as a float32 ``csc_array`` with indices in order,
+        repeats summed and read-only arrays.
+    bias: float32 (n_out,) or None.
+    """
+
+    weight: csc_array
+    bias: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _frozen_sparse(self.weight))
+        if self.bias is not None:
+            object.__setattr__(self, "bias", frozen_array(self.bias, np.float32, (self.weight.shape[0],)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        if prod(shape) != self.weight.shape[1]:
+            raise ValueError(f"takes {self.weight.shape[1]} inputs, got shape {shape}")
+        return (self.weight.shape[0],)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -169,7 +196,7 @@ class Scale:
         return shape
 
 
-SynapseOp = Linear | Conv1d | Conv2d | Pool2d | Flatten | Scale
+SynapseOp = Linear | Sparse | Conv1d | Conv2d | Pool2d | Flatten | Scale
 
 
 def chain_shape(ops: tuple[SynapseOp, ...], shape: Shape) -> Shape:
@@ -193,3 +220,23 @@ def _window_counts(shape: Shape, kernel: Shape, stride: Pair, padding: Pair, dil
             raise ValueError(f"has a window of {extent} on axis {axis + 1}, larger than the padded input {shape}")
         counts.append(room // stride[axis] + 1)
     return counts[0], counts[1]
+
+
+def _frozen_sparse(weight: Any) -> Any:
+    """Return a matrix as a float32 csc_array in order and without repeats, whose arrays are read-only."""
+    from scipy.sparse import csc_array, issparse
+
+    if not issparse(weight):
+        raise ValueError(f"Sparse.weight must be a scipy.sparse matrix, got {type(weight).__name__}; use Linear")
+    matrix: Any = weight
+    if len(matrix.shape) != 2:
+        raise ValueError(f"Sparse.weight must be (n_out, n_in), got shape {matrix.shape}")
+    arrays = ("data", "indices", "indptr")
+    is_ours = isinstance(matrix, csc_array) and matrix.dtype == np.float32
+    if is_ours and not any(getattr(matrix, key).flags.writeable for key in arrays):
+        return matrix
+    frozen: Any = csc_array(matrix, dtype=np.float32, copy=True)
+    frozen.sum_duplicates()
+    for key in arrays:
+        getattr(frozen, key).flags.writeable = False
+    return frozen

@@ -37,11 +37,33 @@ class Choice(_Facts):
     source: str
 
 
+class Flag(_Facts):
+    """Whether a chip can do something, how we know it, and from where."""
+
+    value: bool
+    unit: str
+    kind: Kind
+    source: str
+
+
 class NeuronFacts(_Facts):
-    """What the chip's neuron does: spike condition, and the resets it can do."""
+    """What the chip's neurons do, or can be programmed to do.
+
+    spike: the condition. resets: which of ``codes.RESETS``.
+    spikes_per_step_max: 1, or the largest count that one graded spike carries.
+    refractory_max: steps after a spike's own for which v can be held.
+    adaptive_threshold: a threshold that spikes raise and that falls back.
+    potential_floor: a value below which v is not let fall.
+    potential_output: neurons that do not fire and whose v is read.
+    """
 
     spike: Choice
     resets: Choice
+    spikes_per_step_max: Number
+    refractory_max: Number
+    adaptive_threshold: Flag
+    potential_floor: Flag
+    potential_output: Flag
 
 
 class NumberFormats(_Facts):
@@ -55,6 +77,7 @@ class NumberFormats(_Facts):
     weight_bits_max: Number
     weight_exponent_max: Number
     delay_max: Number
+    message_bits_max: Number
 
     def values(self) -> dict[str, int]:
         """Return the bare numbers by name, as programs carry them."""

@@ -137,13 +137,13 @@ def test_weight_bits_bound_the_number_of_codes(fc_model: Path, bits: int) -> Non
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"reset": "subtract"}, "Intel Loihi 2 resets to a value, and 'lif1' was trained with reset 'subtract'"),
-        ({"reset": "none"}, "'lif1' was trained with reset 'none'"),
-        ({"reset": "zero", "reset_drops_input": True}, "'lif1' loses the input of the step after each spike"),
-        ({"reset": "zero", "max_spikes": 0}, "'lif1' fires several times in a step, which Intel Loihi 2 is not"),
-        ({"reset": "zero", "refractory": 2}, "'lif1' has a refractory period"),
-        ({"reset": "zero", "min_v_mem": -1}, "'lif1' has a lower bound of its potential"),
-        ({"reset": "zero", "spike": ">="}, "'lif1' fires at v >= threshold, Intel Loihi 2 at v > threshold"),
+        ({"reset": "subtract"}, "'lif1' needs a reset by subtraction in the next step, which Intel Loihi does not"),
+        ({"reset": "none"}, "'lif1' fires without a reset"),
+        ({"reset": "zero", "reset_drops_input": True}, "'lif1' needs a reset that drops the next step's input"),
+        ({"reset": "zero", "max_spikes": 0}, "'lif1' needs a count of any number of spikes a step"),
+        ({"reset": "zero", "refractory": 63}, "'lif1' needs a refractory period of 63 steps"),
+        ({"reset": "zero", "min_v_mem": -1}, "'lif1' needs a lower bound of its potential"),
+        ({"reset": "zero", "spike": ">="}, "'lif1' fires at v >= threshold, Intel Loihi at v > threshold"),
     ],
 )
 def test_a_neuron_that_the_chip_has_not_is_refused(
@@ -152,7 +152,7 @@ def test_a_neuron_that_the_chip_has_not_is_refused(
     graph = nir.read(fc_model)
     model = save_nir(tmp_path / "other.nir", graph.nodes, graph.edges, rules)
     with pytest.raises(DeployError, match=message):
-        compile(model, "loihi2")
+        compile(model, "loihi1")
 
 
 def test_unknown_targets_and_widths_are_refused(fc_model: Path) -> None:
@@ -181,5 +181,24 @@ def test_a_model_too_large_for_the_chip_is_refused_with_numbers(tmp_path: Path) 
         "output": nir.Output({"output": np.array([8, 512, 512])}),
     }
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "conv", "lif", "output"), ZERO)
-    with pytest.raises(DeployError, match=r"neurons: 2,097,152 needed, 1,048,576 available"):
+    with pytest.raises(DeployError, match=r"neurons: 2,097,152 needed, 1,048,576 available") as refusal:
+        compile(model, "loihi2")
+    assert "--allow-oversize to run it on the emulator" in str(refusal.value)
+    program = compile(model, "loihi2", allow_oversize=True)
+    assert program.warnings[0] == (
+        "the network does not fit one Intel Loihi 2 chip (neurons: 2,097,152 needed, 1,048,576 available):"
+        " emulator only"
+    )
+
+
+def test_what_a_chain_of_pools_took_is_said_where_it_does_not_fit(tmp_path: Path) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([8, 106, 106])}),
+        "pool": nir.AvgPool2d(np.array([3, 3]), np.array([1, 1]), np.array([1, 1])),
+        "conv": nir.Conv2d((106, 106), np.ones((8, 8, 3, 3), np.float32), 1, 1, 1, 1, np.zeros(8)),
+        "lif": lif((8, 106, 106)),
+        "output": nir.Output({"output": np.array([8, 106, 106])}),
+    }
+    model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "pool", "conv", "lif", "output"), ZERO)
+    with pytest.raises(DeployError, match=r"input -> lif: Pool2d, Conv2d was written out as [\d,]+ synapses"):
         compile(model, "loihi2")

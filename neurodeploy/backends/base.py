@@ -31,6 +31,7 @@ class RunOptions:
     device: torch device of the reference.
     counters: count events; emulator only.
     progress: called with (steps done, steps in all), or None.
+    threads: samples run at the same time at most, or None for one on each core; emulator only.
     """
 
     record: tuple[str, ...] = ("spikes",)
@@ -41,6 +42,7 @@ class RunOptions:
     device: str = "cpu"
     counters: bool = True
     progress: Callable[[int, int], None] | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
@@ -147,8 +149,8 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
     low, high = -(1 << message_bits - 1), (1 << message_bits - 1) - 1
     if not np.isfinite(scaled).all() or scaled.min() < low or scaled.max() > high:
         raise DeployError(
-            f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits at"
-            f" an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
+            f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits"
+            f" at an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
             where="--input",
             fix="Compile with more --message-bits or a smaller --input-scale, or scale the data.",
         )

@@ -50,7 +50,7 @@ def list_backends(as_json: bool) -> None:
         print_json(states)
         return
     for name, reason in states.items():
-        click.echo(f"{name}: {'ready' if reason is None else f'missing: {reason}'}")
+        click.echo(f"{name}: {_state(name, reason)}")
 
 
 @click.command()
@@ -68,4 +68,13 @@ def doctor(as_json: bool) -> None:
         click.echo(f"  {name}: {version or 'not installed'}")
     click.echo(f"  CUDA device: {found['cuda'] or 'none'}")
     for name, reason in found["backends"].items():
-        click.echo(f"  backend {name}: {'ready' if reason is None else f'missing: {reason}'}")
+        click.echo(f"  backend {name}: {_state(name, reason)}")
+
+
+def _state(name: str, reason: str | None) -> str:
+    """Return what to say of a backend; of one that no board has tried, also that."""
+    from neurodeploy.backends.loihi import NOTE, Loihi
+
+    if reason is not None:
+        return f"missing: {reason}"
+    return f"ready, but {NOTE}" if name == Loihi.name else "ready"

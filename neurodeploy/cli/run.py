@@ -91,7 +91,10 @@ def run(
         "steps": recording.n_steps,
         "spikes": spikes,
     }
-    if data.labels is not None and not raw_time and recording.outputs and recording.outputs[0] in spikes:
+    values = {name: _extent(o["value"]) for name, o in recording.nodes.items() if "value" in o}
+    if values:
+        summary["value"] = values
+    if data.labels is not None and not raw_time and recording.outputs and recording.outputs[0] in {**spikes, **values}:
         summary["accuracy"] = float((decide(recording) == data.labels).mean())
     if as_json:
         print_json(summary)
@@ -99,7 +102,14 @@ def run(
         click.echo(f"{backend}: {recording.n_samples} samples of {recording.n_steps} steps")
         for name, count in spikes.items():
             click.echo(f"  {name}: {count} spikes")
+        for name, (low, high) in values.items():
+            click.echo(f"  {name}: values of {low:g} to {high:g}")
         if "accuracy" in summary:
             click.echo(f"  accuracy {100 * summary['accuracy']:.2f} %")
     if output is not None:
         say(f"recorded in {output}")
+
+
+def _extent(values: Any) -> tuple[float, float]:
+    """Return the least and the most of what a node that does not fire gave."""
+    return float(values.min()), float(values.max())

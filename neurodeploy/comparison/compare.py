@@ -78,7 +78,7 @@ def compare(
         weight_bits: for compiling here.
         only: backends to run; all that can run here if empty.
         trained: the framework's own recording on the same data.
-        lava_samples: Lava runs on this many samples from the first on.
+        lava_samples: Lava, and a Loihi board, run on this many samples from the first on.
         tolerance: points of accuracy that a backend may lose against the reference.
         time_limit: seconds for a backend, or None.
         progress: called with (backend, done, in all).
@@ -208,7 +208,7 @@ def _choose(only: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 class _Runner:
-    """Runs backends on the same data; Lava on the first samples only."""
+    """Runs backends on the same data; Lava and a Loihi board on the first samples only."""
 
     def __init__(
         self,
@@ -227,7 +227,8 @@ class _Runner:
     def run(self, name: str, arithmetic: str | None = None) -> Recording:
         """Return a backend's recording; with states where Lava's are to be met."""
         in_lava = name == "lava" or arithmetic == "lava"
-        inputs = self.data.first(self.lava_samples).x if in_lava else self.data.x
+        # A board runs sample by sample, each compiled anew: as slow as Lava, and shared with others.
+        inputs = self.data.first(self.lava_samples).x if in_lava or name == "loihi" else self.data.x
         options = RunOptions(
             record=("spikes", "v", "u") if in_lava else ("spikes",),
             arithmetic=arithmetic,

@@ -83,8 +83,14 @@ def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: in
 
 
 def decide(recording: Recording) -> NDArray[np.int64]:
-    """Return the class of each sample, int64 (B,): the output neuron with most spikes, the lowest index in a tie."""
-    counts = recording.spikes(recording.outputs[0]).sum(axis=0, dtype=np.int64)
+    """Return the class of each sample, int64 (B,).
+
+    It is the output neuron with most spikes, or with the largest sum of its values where it does not fire; the lowest
+    index in a tie.
+    """
+    observed = recording.nodes[recording.outputs[0]]
+    values = observed["spikes"] if "spikes" in observed else observed["value"]
+    counts = values.sum(axis=0, dtype=np.float64 if values.dtype.kind == "f" else np.int64)
     winners: NDArray[np.int64] = counts.reshape(len(counts), -1).argmax(axis=1)
     return winners
 

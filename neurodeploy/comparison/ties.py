@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs
 from neurodeploy.network import Network, Projection
 from neurodeploy.recording import Recording
-from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, Sparse, SynapseOp
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,6 +104,8 @@ def _absolute(ops: tuple[SynapseOp, ...]) -> tuple[SynapseOp, ...]:
         match op:
             case Linear() | Conv1d() | Conv2d():
                 return replace(op, weight=np.abs(op.weight), bias=None if op.bias is None else np.abs(op.bias))
+            case Sparse():
+                return replace(op, weight=abs(op.weight), bias=None if op.bias is None else np.abs(op.bias))
             case Scale():
                 return Scale(np.abs(op.scale))
         return op

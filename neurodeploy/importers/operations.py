@@ -9,7 +9,7 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import NirNode
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
 def operation(node: NirNode, place: str) -> SynapseOp:
@@ -55,7 +55,7 @@ def _conv1d(params: dict[str, Any]) -> Conv1d:
 
 def without_bias(op: SynapseOp) -> SynapseOp:
     """Return an operation that is linear in the strict sense."""
-    return replace(op, bias=None) if isinstance(op, (Linear, Conv1d, Conv2d)) else op
+    return replace(op, bias=None) if isinstance(op, (Linear, Sparse, Conv1d, Conv2d)) else op
 
 
 def _pair(value: Any) -> tuple[int, int]:

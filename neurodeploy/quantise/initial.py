@@ -27,7 +27,13 @@ class InitialCodes:
 
 
 def initial_codes(
-    du: Ints, dv: Ints, threshold_code: Ints, bias: Ints, goal: tuple[Ints, Ints], latency: int
+    du: Ints,
+    dv: Ints,
+    threshold_code: Ints,
+    bias: Ints,
+    goal: tuple[Ints, Ints],
+    latency: int,
+    v_min: Ints | None = None,
 ) -> InitialCodes:
     """Return the registers from which ``latency`` steps without input lead to ``goal``.
 
@@ -36,18 +42,20 @@ def initial_codes(
         bias: effective bias in register units, int64 (n,).
         goal: u and v that row 0 must start from, int64 (n,) each.
         latency: hardware steps before row 0, not counting row 0 itself.
+        v_min: register units below which v is not let fall, int64 (n,), or None.
     """
     ceiling = threshold_code << ALIGN_BITS
+    floor = np.full_like(ceiling, 1 - STATE_LIMIT) if v_min is None else v_min
     u, v = goal
     for _ in range(latency):
         # v after this step must not fire, so it is at most the threshold; before the first step it may be anything.
-        v = np.minimum(v, ceiling)
+        v = np.clip(v, floor, ceiling)
         v = _undo(v - u - bias, dv)
         u = _undo(u, du + 1)
     start_u, start_v = u, v
     for _ in range(latency):
         u = decay(u, du + 1)
-        v = np.clip(decay(v, dv) + u + bias, -(STATE_LIMIT - 1), STATE_LIMIT - 1)
+        v = np.clip(decay(v, dv) + u + bias, floor, STATE_LIMIT - 1)
     return InitialCodes(start_u, start_v, v - goal[1])
 
 

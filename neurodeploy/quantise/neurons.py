@@ -1,7 +1,8 @@
 """The target's neuron for a float population: what it can do, and the float parameters it is given.
 
 The chip computes ``u' = keep_u * u + input``, ``v' = keep_v * v + u' + bias``, fires at ``v' > threshold`` and sets v
-to 0. Here a population is brought into that form in float, exactly where it can be, before anything is rounded.
+to 0, or does what its programmed neurons can beyond that. Here a population is brought into that form in float, exactly
+where it can be, before anything is rounded.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.arithmetic import DECAY_BITS
+from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
+from neurodeploy.quantise.rules import integer_model
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]
@@ -24,9 +28,12 @@ class ChipNeuron:
 
     keep_mem, keep_syn: factors on v and u in one step; keep_syn is 0 where there is no synaptic current.
     gain: factor on the synapses' weights and biases.
-    threshold: V above the reset, which the chip has at 0.
+    threshold: V above the reset, which the chip has at 0; 0 where ``model.fires`` is False.
     bias: V per step, added to v.
     v_init, u_init: V, the state before the model's row 0.
+    model: which integer neuron it is.
+    v_min: V, below which v is not let fall, or None.
+    adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
 
     keep_mem: Floats
@@ -36,9 +43,20 @@ class ChipNeuron:
     bias: Floats
     v_init: Floats
     u_init: Floats
+    model: NeuronModel
+    v_min: Floats | None = None
+    adapt_keep: Floats | None = None
+    adapt_rise: Floats | None = None
+
+    @property
+    def adapt_most(self) -> float:
+        """The most that the threshold is raised by, V, while no step sends more than one spike."""
+        if self.adapt_keep is None or self.adapt_rise is None:
+            return 0.0
+        return float((self.adapt_rise / np.maximum(1.0 - self.adapt_keep, 2.0**-DECAY_BITS)).max(initial=0.0))
 
 
-def chip_neuron(population: Population, synapse_bias: Floats, target: Target) -> ChipNeuron:
+def chip_neuron(population: Population, synapse_bias: Floats, target: Target, sends: bool = True) -> ChipNeuron:
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
@@ -48,16 +66,17 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target) ->
         population: the float neurons.
         synapse_bias: float64 of the population's shape, sum of the biases of its synapses, before its gains.
         target: the chip.
+        sends: whether projections leave the population.
 
     Raises:
-        DeployError: the chip cannot do the reset, or has no such state.
+        DeployError: the chip cannot do the rule, or has no such state.
     """
-    _check_rule(population, target)
+    model = integer_model(population, target, sends)
     keep_mem = population.decay_mem.astype(np.float64).ravel()
     gain_mem = np.asarray(population.gain_mem, np.float64).ravel()
     gain = gain_mem * np.asarray(population.gain_syn, np.float64).ravel()
-    v_reset = np.asarray(population.v_reset, np.float64).ravel()
-    bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * v_reset
+    level = _level(population)
+    bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * level
     constant = synapse_bias.ravel() * gain
     keep_syn, u_init = np.zeros_like(keep_mem), np.zeros_like(keep_mem)
     if population.decay_syn is None:
@@ -68,7 +87,30 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target) ->
             gain, constant = gain * keep_syn, constant * keep_syn
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, -settled
-    threshold = population.threshold.astype(np.float64).ravel() - v_reset
+    return ChipNeuron(
+        keep_mem,
+        keep_syn,
+        gain,
+        _threshold(population, level),
+        bias,
+        np.asarray(population.v_init, np.float64).ravel() - level,
+        u_init,
+        model,
+        *_extras(population, level),
+    )
+
+
+def _level(population: Population) -> Floats:
+    """Return which v of the model is the chip's 0: what a reset to a value leads to, else 0."""
+    rule = population.rule
+    return np.asarray(population.v_reset, np.float64).ravel() * (rule.fires and rule.reset == "value")
+
+
+def _threshold(population: Population, level: Floats) -> Floats:
+    """Return the threshold above the reset."""
+    if not population.rule.fires:
+        return np.zeros(population.size)
+    threshold: Floats = population.threshold.astype(np.float64).ravel() - level
     if (threshold <= 0).any():
         raise DeployError(
             f"{int((threshold <= 0).sum())} neurons of {population.name!r} have a threshold that is not above"
@@ -76,8 +118,18 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target) ->
             where=f"node {population.name!r}",
             fix="Such neurons fire in every step or never; train or export them again.",
         )
-    v_init = np.asarray(population.v_init, np.float64).ravel() - v_reset
-    return ChipNeuron(keep_mem, keep_syn, gain, threshold, bias, v_init, u_init)
+    return threshold
+
+
+def _extras(population: Population, level: Floats) -> tuple[Floats | None, Floats | None, Floats | None]:
+    """Return v_min, adapt_keep and adapt_rise; see :class:`ChipNeuron`."""
+    if not population.rule.fires:
+        return None, None, None
+    v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level
+    if population.adapt_decay is None:
+        return v_min, None, None
+    keep = np.asarray(population.adapt_decay, np.float64).ravel()
+    return v_min, keep, np.asarray(population.adapt_gain, np.float64).ravel() * (1.0 - keep)
 
 
 def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
@@ -90,44 +142,3 @@ def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
             fix="Train with a decay below 1, or without a bias before this node.",
         )
     return np.divide(constant, 1.0 - keep_syn, out=np.zeros_like(constant), where=keep_syn < 1.0)
-
-
-def _check_rule(population: Population, target: Target) -> None:
-    rule, place = population.rule, f"node {population.name!r}"
-    beyond = {
-        "does not fire but sends its potential": not rule.fires,
-        "fires several times in a step": rule.max_spikes != 1,
-        "sends its spikes a step late": rule.output_delay != 0,
-        "has a lower bound of its potential": population.v_min is not None,
-        "has an adaptive threshold": population.adapt_decay is not None,
-        "has a refractory period": population.refractory != 0,
-    }
-    if missing := [what for what, is_so in beyond.items() if is_so]:
-        raise DeployError(
-            f"{population.name!r} {' and '.join(missing)}, which {target.title} is not programmed for",
-            where=place,
-            fix="Train without it, or override it with --dialect (for instance max_spikes=1) and see what that costs.",
-        )
-    if rule.reset not in target.neuron.resets.value:
-        raise DeployError(
-            f"{target.title} resets to a value, and {population.name!r} was trained with reset {rule.reset!r}",
-            where=place,
-            fix="Train with a reset to zero (snnTorch: reset_mechanism='zero').",
-        )
-    if rule.reset_drops_input:
-        raise DeployError(
-            f"{population.name!r} loses the input of the step after each spike (snnTorch's late reset to zero"
-            " in a node with"
-            f" synaptic current or recurrence), and {target.title} keeps it",
-            where=place,
-            fix="Train with a reset in the same step (snnTorch: reset_delay=False; not RSynaptic, whose 1.0.0"
-            " ignores it).",
-        )
-    if rule.spike != target.neuron.spike.value:
-        raise DeployError(
-            f"{population.name!r} fires at v {rule.spike} threshold, {target.title} at v"
-            f" {target.neuron.spike.value} threshold",
-            where=place,
-            fix="If no potential ever meets its threshold exactly, say --dialect"
-            f" ...,spike={target.neuron.spike.value}.",
-        )

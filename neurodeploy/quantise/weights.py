@@ -60,8 +60,11 @@ def filling_scale(weight: NDArray[np.float64], codes: WeightRange) -> float:
 
 def quantise_weights(weight: NDArray[np.float64], scale: float, codes: WeightRange) -> NDArray[np.int16]:
     """Return weights as codes: ``weight * scale`` to the nearest multiple of the step, clipped to the range."""
-    steps = np.rint(weight * scale / codes.step)
-    quantised: NDArray[np.int16] = np.clip(steps * codes.step, codes.low, codes.high).astype(np.int16)
+    steps = weight * scale
+    steps /= codes.step
+    np.rint(steps, out=steps)
+    steps *= codes.step
+    quantised: NDArray[np.int16] = np.clip(steps, codes.low, codes.high, out=steps).astype(np.int16)
     return quantised
 
 

@@ -7,13 +7,25 @@ from math import prod
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from neurodeploy.backends.reference.operations import chain
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Projection
-from neurodeploy.passes import fold as fold_module
+from neurodeploy.passes import matrices
 from neurodeploy.passes.fold import apply, fold
-from neurodeploy.synapses import Conv2d, Flatten, Linear, Pool2d, Scale, SynapseOp, chain_shape
+from neurodeploy.passes.matrices import chain_matrix
+from neurodeploy.synapses import (
+    Conv1d,
+    Conv2d,
+    Flatten,
+    Linear,
+    Pool2d,
+    Scale,
+    Sparse,
+    SynapseOp,
+    chain_shape,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -32,6 +44,14 @@ CHAINS: dict[str, tuple[tuple[int, ...], tuple[SynapseOp, ...], bool]] = {
     "linear on an image": ((2, 3, 4), (Flatten(), Linear(weights(5, 24))), False),
     "two linears with biases": ((6,), (Linear(weights(4, 6), weights(4)), Linear(weights(3, 4), weights(3))), False),
     "linear over the last axis": ((3, 4), (Linear(weights(2, 4), weights(2)),), False),
+    "sparse": ((6,), (Sparse(sparse.csr_array(weights(4, 6) * (weights(4, 6) > 0)), weights(4)),), False),
+    "sparse on an image, scaled": (
+        (2, 2, 3),
+        (Scale(weights(2, 2, 3)), Sparse(sparse.csc_matrix(weights(5, 12)), weights(5)), Linear(weights(4, 5))),
+        False,
+    ),
+    "pool alone": ((2, 8, 8), (POOL,), False),
+    "one-dimensional convolution": ((2, 9), (Conv1d(weights(4, 1, 3), weights(4), 2, 1, 1, 2), Flatten()), False),
     "scale": ((2, 3, 3), (Scale(weights(2, 3, 3)),), False),
     "convolution": ((4, 7, 6), (Conv2d(weights(6, 2, 3, 2), weights(6), (2, 1), (1, 0), (1, 2), 2),), True),
     "convolution and pool": ((2, 8, 8), (PADDED, Pool2d((2, 2), (2, 2), mean=True)), True),
@@ -71,10 +91,60 @@ def test_a_gain_of_its_own_for_each_neuron_turns_a_convolution_into_a_matrix() -
     )
 
 
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_written_out_is_the_chain_applied_to_every_input(name: str) -> None:
+    shape, ops, _ = CHAINS[name]
+    n_in = prod(shape)
+    offset = fold(Projection("in", "out", ops), shape).bias
+    x = np.eye(n_in).reshape(n_in, *shape)
+    for op in ops:
+        x = apply(op, x)
+    dense = (x - offset).reshape(n_in, -1).T
+    matrix = chain_matrix(ops, shape, "in -> out")
+    np.testing.assert_allclose(matrix.toarray(), dense, rtol=1e-12, atol=1e-12)
+    assert matrix.dtype == np.float64
+    assert matrix.has_sorted_indices
+    assert (np.diff(matrix.indices) > 0).sum() + len(matrix.indptr) >= matrix.nnz  # in order within each column
+
+
+@pytest.mark.parametrize(
+    ("name", "is_sparse"), [("pool alone", True), ("pool and padded convolution", False), ("scale", True)]
+)
+def test_a_written_out_chain_is_sparse_where_few_pairs_have_a_synapse(name: str, is_sparse: bool) -> None:
+    shape, ops, _ = CHAINS[name]
+    folded = fold(Projection("in", "out", ops), shape)
+    assert folded.is_sparse == is_sparse
+    assert (folded.stored.size < 0.25 * prod(shape) * folded.bias.size) == is_sparse
+
+
+def test_a_matrix_given_as_sparse_stays_so() -> None:
+    full = Sparse(sparse.csc_array(weights(4, 6)))
+    folded = fold(Projection("in", "out", (full,)), (6,))
+    assert folded.is_sparse
+    np.testing.assert_array_equal(folded.weight.toarray(), full.weight.toarray())
+
+
+def test_a_gain_of_its_own_for_each_neuron_scales_the_rows_of_a_sparse_matrix() -> None:
+    shape, ops, _ = CHAINS["sparse"]
+    gain = np.abs(weights(4))
+    folded = fold(Projection("in", "out", ops), shape)
+    scaled = folded.scaled(gain, shape, 0.25)
+    np.testing.assert_allclose(scaled.weight.toarray(), folded.weight.toarray() * gain[:, np.newaxis] / 4, rtol=1e-6)
+    np.testing.assert_allclose(scaled.bias, folded.bias * gain, rtol=1e-6)
+
+
+def test_row_sums_are_the_same_for_dense_and_sparse_weights() -> None:
+    matrix = weights(5, 7)
+    dense = fold(Projection("in", "out", (Linear(matrix),)), (7,)).row_sums()
+    few = fold(Projection("in", "out", (Sparse(sparse.csr_array(matrix)),)), (7,)).row_sums()
+    np.testing.assert_allclose(dense, few, rtol=1e-12)
+
+
 def test_a_matrix_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     shape, ops, _ = CHAINS["pool and padded convolution"]
-    monkeypatch.setattr(fold_module, "MAX_DENSE", prod(shape))
+    monkeypatch.setattr(matrices, "MAX_STORED", 4 * prod(shape))
     with pytest.raises(
-        DeployError, match=r"in -> out is a chain of Pool2d, Conv2d that would become a matrix of 64 x 128"
+        DeployError,
+        match=r"in -> out is a chain of Pool2d, Conv2d that would become up to 1,152 synapses, more than 512",
     ):
         fold(Projection("in", "out", ops), shape)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Sparse, SynapseOp
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,8 @@ def _function(op: SynapseOp, device: torch.device, dtype: torch.dtype) -> Operat
         case Linear():
             weight, bias = tensor(op.weight), tensor(op.bias)
             return lambda x: functional.linear(x, weight, bias)
+        case Sparse():
+            return _sparse(op, device, dtype)
         case Conv1d():
             weight, bias = tensor(op.weight), tensor(op.bias)
             return lambda x: functional.conv1d(x, weight, bias, op.stride, op.padding, op.dilation, op.groups)
@@ -55,3 +58,21 @@ def _function(op: SynapseOp, device: torch.device, dtype: torch.dtype) -> Operat
         case Scale():
             factor = tensor(op.scale)
             return lambda x: x * factor
+
+
+def _sparse(op: Sparse, device: torch.device, dtype: torch.dtype) -> Operation:
+    """Return sparse synapses as a function; sums are taken in ``dtype``, in an order of torch's own."""
+    import torch
+
+    matrix: Any = op.weight.tocsr()  # torch turns columns into rows anew in each call
+    starts, columns, data = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse", UserWarning)  # "CSR support is in beta", "checks are disabled"
+        weight = torch.sparse_csr_tensor(starts, columns, data, size=matrix.shape).to(device, dtype)
+    bias = None if op.bias is None else torch.from_numpy(np.array(op.bias)).to(device, dtype)
+
+    def apply(x: Tensor) -> Tensor:
+        out = (weight @ x.flatten(1).T).T.contiguous()
+        return out if bias is None else out + bias
+
+    return apply

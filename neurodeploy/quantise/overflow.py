@@ -1,0 +1,124 @@
+"""What can leave its register, and where the two arithmetics then part."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
+from neurodeploy.program import Program
+from neurodeploy.quantise.rules import features
+from neurodeploy.quantise.scale import COUNTED_ON
+
+Floats = NDArray[np.float64]
+Payload = tuple[int, int]
+
+
+def overflow_warnings(
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], payloads: tuple[Payload, ...]
+) -> list[str]:
+    """Return what worst-case input (every spike of one sign of weight at once, for ever) does to the registers.
+
+    Args:
+        population: the codes.
+        projections: all that flows into it.
+        payloads: for each projection the least and the most that a spike carries.
+    """
+    low, high = _swings(population, projections, payloads)
+    full = 2.0**DECAY_BITS
+    lost_syn, lost_mem = (population.du + 1) / full, np.maximum(population.dv / full, 1 / full)
+    bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
+    name, of_all = population.name, f"of {population.size} neurons"
+    found = []
+    if (wraps := int((np.maximum(-low, high) / lost_syn >= STATE_LIMIT).sum())) > 0:
+        found.append(
+            f"{name}: u of {wraps} {of_all} can wrap if enough inputs fire at once; wraps are counted in each run"
+        )
+    fall = (low / lost_syn + np.minimum(bias, 0)) / lost_mem
+    if population.v_min is not None:
+        fall = np.maximum(fall, population.v_min.astype(np.float64))
+    if (clips := int((fall <= -STATE_LIMIT).sum())) > 0:
+        found.append(
+            f"{name}: v of {clips} {of_all} can saturate far below the threshold under lasting inhibition;"
+            " counted in each run"
+        )
+    rise = (high / lost_syn + np.maximum(bias, 0)) / lost_mem
+    if not population.model.fires and (ends := int((rise > population.threshold_code << ALIGN_BITS).sum())) > 0:
+        found.append(
+            f"{name}: v of {ends} {of_all} can reach the end of its register under lasting excitation, where it starts"
+            " again from 0"
+        )
+    return found
+
+
+def arithmetic_differences(program: Program) -> tuple[str, ...]:
+    """Return where Lava's simulator and the chip can compute different things, a sentence for each node.
+
+    They part where u leaves its 24 bits by more than one turn, which Lava does not undo; where a convolution's sum
+    leaves the 24 bits that Lava keeps of it; and where a negative weight exponent shifts weights that it does not
+    divide. ``loihi`` is what the chip does, ``lava`` what Intel's simulator does.
+    """
+    found = []
+    for population in program.populations:
+        into = tuple(p for p in program.projections if p.target == population.name)
+        low, high = _swings(population, into, tuple(source_payload(program, p) for p in into))
+        kept = STATE_LIMIT * (1.0 - (population.du + 1) / 2.0**DECAY_BITS)
+        if (turns := int((kept + np.maximum(-low, high) > 3 * STATE_LIMIT).sum())) > 0:
+            found.append(
+                f"{population.name}: u of {turns} of {population.size} neurons can leave its 24 bits by more than one"
+                " turn, which lava arithmetic does not bring back"
+            )
+    for p in program.projections:
+        least, most = source_payload(program, p)
+        negative, positive = p.row_sums()
+        reach = max(
+            int((most * positive + least * negative).max(initial=0)),
+            int(-(most * negative + least * positive).min(initial=0)),
+        )
+        if p.is_conv and reach << max(p.exponent, 0) >= STATE_LIMIT:
+            found.append(f"{p.name}: sums of this convolution can leave the 24 bits that Lava keeps of them")
+        if p.exponent < 0 and (p.weight & ((1 << -p.exponent) - 1)).any():
+            found.append(
+                f"{p.name}: exponent {p.exponent} does not divide the weights; lava arithmetic shifts their sum, loihi"
+                " each of them"
+            )
+    return tuple(found)
+
+
+def custom_neurons(program: Program) -> dict[str, str]:
+    """Return the populations that no fixed-point process of Lava computes, each with what it needs."""
+    return {
+        p.name: ", ".join(features(p.model, p.v_min is not None, p.adapt_step is not None))
+        for p in program.populations
+        if p.process == "custom"
+    }
+
+
+def source_payload(program: Program, projection: CodedProjection) -> Payload:
+    """Return the least and the most that one spike of a projection's source is reckoned to carry."""
+    if projection.message_bits == 0:
+        return 0, 1
+    if projection.source in program.inputs:
+        return payload_range(projection.message_bits)
+    source = program.population(projection.source)
+    return -1 if source.threshold_low_code is not None else 0, source.model.max_spikes or COUNTED_ON
+
+
+def payload_range(message_bits: int) -> Payload:
+    """Return the least and the most that a message of so many bits, with the sign, can carry."""
+    assert 0 < message_bits <= MESSAGE_BITS[1]
+    return -(1 << message_bits - 1), (1 << message_bits - 1) - 1
+
+
+def _swings(
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], payloads: tuple[Payload, ...]
+) -> tuple[Floats, Floats]:
+    """Return the most that one step's input can lower and raise each neuron's u, register units."""
+    low, high = np.zeros(population.size), np.zeros(population.size)
+    for p, (least, most) in zip(projections, payloads, strict=True):
+        negative, positive = (side * 2.0 ** (p.exponent + ALIGN_BITS) for side in p.row_sums())
+        per_neuron = population.size // len(negative)
+        low += np.repeat(most * negative + least * positive, per_neuron)
+        high += np.repeat(most * positive + least * negative, per_neuron)
+    return low, high

@@ -1,0 +1,163 @@
+"""Which integer neuron computes a float rule exactly, and which targets have such neurons."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurodeploy.codes import NeuronModel
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Population
+from neurodeploy.target import Target, load_target, target_names
+
+_RESET_WORDS = {
+    "zero": "reset to zero",
+    "subtract": "reset by subtraction",
+    "subtract-late": "reset by subtraction in the next step",
+    "zero-late": "reset that drops the next step's input",
+}
+
+
+def integer_model(population: Population, target: Target, sends: bool) -> NeuronModel:
+    """Return the integer neuron that a float population is.
+
+    Args:
+        population: the float neurons.
+        target: the chip.
+        sends: whether projections leave the population.
+
+    Raises:
+        DeployError: no integer neuron computes the rule exactly, or the chip has none such.
+    """
+    place, name = f"node {population.name!r}", population.name
+    for what, fix in _inexact(population, sends).items():
+        raise DeployError(f"{name!r} {what}, which no target computes exactly", where=place, fix=fix)
+    if population.rule.fires and population.rule.spike != target.neuron.spike.value:
+        raise DeployError(
+            f"{name!r} fires at v {population.rule.spike} threshold, {target.title} at v"
+            f" {target.neuron.spike.value} threshold",
+            where=place,
+            fix="If no potential ever meets its threshold exactly, say --dialect"
+            f" ...,spike={target.neuron.spike.value}.",
+        )
+    model = _model(population)
+    if missing := _missing(population, model, target):
+        able = [t for t in target_names() if not _missing(population, model, load_target(t))]
+        elsewhere = f"Compile for --target {' or '.join(able)}, or train" if able else "Train"
+        raise DeployError(
+            f"{name!r} needs {' and '.join(_with_article(what) for what in missing)}, which {target.title} does"
+            " not have",
+            where=place,
+            fix=f"{elsewhere} without it (snnTorch: reset_mechanism='zero', reset_delay=False), or override it with"
+            " --dialect (for instance max_spikes=1) and see what that costs.",
+        )
+    return model
+
+
+def _with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def features(model: NeuronModel, has_floor: bool, adapts: bool) -> list[str]:
+    """Return in words what a neuron has beyond the plain one."""
+    counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
+    found = {
+        _RESET_WORDS[model.reset]: model.reset != "zero",
+        f"count of {counted} a step": model.max_spikes != 1,
+        f"refractory period of {model.refractory} steps": model.refractory > 0,
+        "potential that is read instead of spikes": not model.fires,
+        "lower bound of its potential": has_floor,
+        "adaptive threshold": adapts,
+    }
+    return [what for what, is_so in found.items() if is_so]
+
+
+def _model(population: Population) -> NeuronModel:
+    """Return the neuron of a rule that has one.
+
+    A late reset to a value that keeps the next step's input, and a late subtraction before the decay, act on the same
+    stored v as those of the spike's own step; only the v that is recorded in that step differs.
+    """
+    rule = population.rule
+    if not rule.fires:
+        return NeuronModel(fires=False)
+    if rule.reset == "subtract":
+        reset = "subtract-late" if rule.reset_delay and not rule.reset_before_decay else "subtract"
+    else:
+        reset = "zero-late" if rule.reset_delay and rule.reset_drops_input else "zero"
+    return NeuronModel(reset, rule.max_spikes, population.refractory)
+
+
+def _inexact(population: Population, sends: bool) -> dict[str, str]:
+    """Return what no integer neuron computes exactly, each with what to do.
+
+    A reset that is pending (snnTorch's ``reset_delay=False``) does nothing where no v stays above the threshold: after
+    a reset to a value, and where each step sends as many spikes as v holds thresholds.
+    """
+    rule = population.rule
+    fires, adapts = rule.fires, population.adapt_decay is not None and rule.fires
+    subtracts = fires and rule.reset == "subtract"
+    shifted = bool(np.any(population.v_reset))
+    floor = population.v_min
+    level = np.zeros(1) if subtracts or not fires else population.v_reset
+    unbounded_decay = [d for d in (population.decay_mem, population.decay_syn, population.adapt_decay) if d is not None]
+    again = rule.reset_pending and not rule.reset_delay and (rule.max_spikes is not None or adapts)
+    retrain = "Train without it."
+    found = {
+        "has decays outside 0 to 1": (
+            any(np.any((np.asarray(d) < 0) | (np.asarray(d) > 1)) for d in unbounded_decay),
+            retrain,
+        ),
+        "sends its spikes a step late": (rule.output_delay != 0, retrain),
+        "fires without a reset": (fires and rule.reset == "none", "Train with a reset to zero or by subtraction."),
+        "sends its potential to other neurons": (
+            not fires and sends,
+            "Only a node that is read can keep its potential; put a spiking node between.",
+        ),
+        "sends a potential that has a lower bound": (not fires and floor is not None, "Say --dialect ...,min_v_mem=."),
+        "is reset again in the next step where v is still above the threshold": (
+            subtracts and again,
+            "Train with the reset in the next step (snnTorch: reset_delay=True).",
+        ),
+        "starts above its threshold": (
+            rule.reset_pending and not rule.reset_delay and bool(np.any(population.v_init > population.threshold)),
+            "Train with v_init at the threshold or below.",
+        ),
+        "is reset to a value and loses its threshold as well": (
+            fires and rule.reset == "value" and rule.reset_before_decay,
+            "Train with one kind of reset.",
+        ),
+        "counts spikes from a reset other than 0": (
+            fires and not subtracts and shifted and rule.max_spikes != 1,
+            "Train with a reset to 0, or max_spikes=1.",
+        ),
+        "subtracts its threshold and is held at another value than 0": (
+            subtracts and shifted and population.refractory > 0,
+            "Train with v_reset = 0.",
+        ),
+        "loses its threshold without what it adapted by, before the decay": (
+            subtracts and adapts and rule.reset_delay and rule.reset_before_decay,
+            "Train with a reset in the same step.",
+        ),
+        "has a threshold that spikes lower": (adapts and bool(np.any(np.asarray(population.adapt_gain) < 0)), retrain),
+        "has a lower bound of its potential above its reset": (
+            floor is not None and bool(np.any(np.asarray(floor) > level)),
+            "Train with a bound at the reset or below.",
+        ),
+    }
+    return {what: fix for what, (is_so, fix) in found.items() if is_so}
+
+
+def _missing(population: Population, model: NeuronModel, target: Target) -> list[str]:
+    """Return in words what a target's neurons do not have."""
+    facts, fires = target.neuron, model.fires
+    most, floor = facts.spikes_per_step_max.value, fires and population.v_min is not None
+    adapts = fires and population.adapt_decay is not None
+    plain = NeuronModel(
+        reset="zero" if model.reset in facts.resets.value else model.reset,
+        max_spikes=model.max_spikes
+        if (model.max_spikes is None and most == 1) or (model.max_spikes or 1) > most
+        else 1,
+        refractory=model.refractory if model.refractory > facts.refractory_max.value else 0,
+        fires=fires or facts.potential_output.value,
+    )
+    return features(plain, floor and not facts.potential_floor.value, adapts and not facts.adaptive_threshold.value)

@@ -1,0 +1,135 @@
+"""How many weight codes stand for one volt of a population: its scale, chosen from weights and rules alone.
+
+K is the largest at which weights fill their codes and, as a power of two above that, nothing can leave its register.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Projection
+from neurodeploy.passes.fold import Folded
+from neurodeploy.quantise.neurons import ChipNeuron
+
+Floats = NDArray[np.float64]
+
+FINE_THRESHOLD = 1024
+"""Threshold code above which rounding it, and the half unit that truncation drains a step, no longer matter (0.1 %)."""
+
+COUNTED_ON = 8
+"""Spikes in one step that scales and warnings reckon with where a neuron can send any number."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Synapses:
+    """A projection ready to be quantised.
+
+    folded: its float weights, times the population's gain. delay: hardware steps.
+    payload: the least and the most that one spike of the source can carry. message_bits: 0 where it carries nothing.
+    """
+
+    projection: Projection
+    folded: Folded
+    delay: int
+    payload: tuple[int, int] = (0, 1)
+    message_bits: int = 0
+
+    def swing(self) -> tuple[float, float]:
+        """Return the most that one step's input can lower and raise any neuron, V."""
+        low, high = self.folded.row_sums()
+        least, most = self.payload
+        return float((most * low + least * high).min(initial=0.0)), float((most * high + least * low).max(initial=0.0))
+
+
+def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:
+    """Return the codes per volt at which the largest weights just fill their codes.
+
+    Args:
+        neuron: the population in the chip's form.
+        filling: for each projection the largest scale at which its weights fit; infinite without weights.
+    """
+    base = min(filling, default=np.inf)
+    if np.isfinite(base):
+        return base
+    extents = (neuron.threshold,) if neuron.model.fires else (np.abs(neuron.v_init), np.abs(neuron.bias))
+    return FINE_THRESHOLD / (max(float(extent.max(initial=0.0)) for extent in extents) or 1.0)
+
+
+def unit_exponent(
+    base: float, neuron: ChipNeuron, synapses: tuple[Synapses, ...], finest: float, formats: dict[str, int], name: str
+) -> int:
+    """Return the power of two by which the unit exceeds the weights' own.
+
+    It is as large as it can be, so that precision is used, while nothing overflows. Four limits count: the threshold's
+    width, the bias's width, u and a rising v in the worst case, and a v that inputs drive away for long in the worst
+    case. The last one gives way where it would leave the threshold coarse: a v that far only saturates.
+
+    Args:
+        base: of :func:`base_scale`.
+        neuron: the population in the chip's form.
+        synapses: all that flows into it.
+        finest: codes per volt at which the weights of graded spikes fill their codes, or 0.
+        formats: the target's number formats.
+        name: for the message.
+
+    Raises:
+        DeployError: a threshold or bias cannot be held at any scale.
+    """
+    held = _held(base, neuron, formats, name)
+    rising, driven = _reach(neuron, synapses)
+    if not neuron.model.fires:
+        # The last threshold code lies one weight unit below the register's end; v must not fire there.
+        room, fine = STATE_LIMIT - 2**ALIGN_BITS, 0.0
+    else:
+        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (float(neuron.threshold.max()) * base)))
+    if finest > 0:
+        fine = max(fine, np.ceil(np.log2(finest / base)))
+    safe, deep = (np.floor(np.log2(room / (max(v, 1e-300) * base * 2**ALIGN_BITS))) for v in (rising, driven))
+    wished = deep if deep >= fine else min(fine, safe)
+    return int(min(max(wished, 0), np.floor(held), formats["weight_exponent_max"]))
+
+
+def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -> float:
+    """Return the exponent up to which threshold and bias fit their codes."""
+    threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
+    held = np.inf
+    if threshold > 0:
+        held = np.log2((2 ** formats["threshold_bits"] - 1) / (threshold * base))
+    if bias > 0:
+        most = formats["bias_mantissa_max"] << formats["bias_exponent_max"]
+        held = min(held, np.log2(most / (bias * base * 2**ALIGN_BITS)))
+    if np.floor(held) < -10:
+        raise DeployError(
+            f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that dwarfs its weights",
+            where=f"node {name!r}",
+            fix="Rescale the layer, or train it with larger weights.",
+        )
+    return float(held)
+
+
+def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, float]:
+    """Return how far from 0 v or u can get, V: in a step from the threshold, and if inputs drive v for long."""
+    swings = [s.swing() for s in synapses]
+    low, high = sum(swing[0] for swing in swings), sum(swing[1] for swing in swings)
+    bias = float(np.abs(neuron.bias).max(initial=0.0))
+    lost_syn, lost_mem = _lost(neuron.keep_syn), _lost(neuron.keep_mem)
+    start = float(np.abs(neuron.v_init).max(initial=0.0)) if not neuron.model.fires else 0.0
+    threshold = max(float(neuron.threshold.max()) + neuron.adapt_most, start)
+    rising = max(-low, high) / lost_syn + bias + threshold
+    down = -low / lost_syn + bias
+    falling = down / lost_mem
+    if neuron.v_min is not None:
+        falling = min(falling, down + float(np.abs(neuron.v_min).max()))
+    climbs = not neuron.model.fires or (neuron.model.reset != "zero" and neuron.model.max_spikes is not None)
+    climbing = (high / lost_syn + bias) / lost_mem if climbs else 0.0
+    return rising, max(rising, falling, climbing)
+
+
+def _lost(keep: Floats) -> float:
+    """Return the smallest part of a state that is lost in a step, at least one unit of the decay code."""
+    return max(1.0 - float(keep.max(initial=0.0)), 2.0**-DECAY_BITS)

@@ -1,0 +1,261 @@
+"""A rule's integer neuron computes what the float rule computes, wherever whole numbers can say so exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurodeploy.arithmetic import LOIHI
+from neurodeploy.backends.base import RunOptions, spike_inputs
+from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.compiler import compile
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Network, Population, Projection
+from neurodeploy.program import Program
+from neurodeploy.quantise.overflow import custom_neurons
+from neurodeploy.rule import NeuronRule
+from neurodeploy.synapses import Linear
+
+ZERO = NeuronRule()
+SUBTRACT = NeuronRule(reset="subtract")
+LATE = NeuronRule(reset="subtract", reset_delay=True)
+
+Values = dict[str, dict[str, np.ndarray]]
+
+
+def whole_weights(rng: np.random.Generator, n_out: int, n_in: int) -> np.ndarray:
+    """Return whole weights from -60 to 127, so that eight bits hold each exactly."""
+    weight = rng.integers(-60, 120, (n_out, n_in)).astype(np.float32)
+    weight[0, 0] = 127
+    return weight
+
+
+def two_layers(rule: NeuronRule, decay: float = 1.0, **parameters: Any) -> Network:
+    """Return 12 neurons of a rule behind 8 inputs, and 6 plain ones behind them; without leak unless told otherwise."""
+    rng = np.random.default_rng(5)
+    first = Population("a", (12,), rule, np.float32(decay), np.float32(300), **parameters)
+    second = Population("b", (6,), ZERO, np.float32(decay), np.float32(200))
+    projections = (
+        Projection("in", "a", (Linear(whole_weights(rng, 12, 8)),)),
+        Projection("a", "b", (Linear(whole_weights(rng, 6, 12)),)),
+    )
+    return Network({"in": (8,)}, (first, second), projections, ("b",), 1e-3, "snntorch")
+
+
+def readout(decay: float = 1.0, **parameters: Any) -> Network:
+    """Return the first layer of :func:`two_layers` as integrators that are read."""
+    network = two_layers(NeuronRule(fires=False), decay, **parameters)
+    return replace(network, populations=network.populations[:1], projections=network.projections[:1], outputs=("a",))
+
+
+def random_input(share: float = 0.3) -> np.ndarray:
+    return (np.random.default_rng(1).random((40, 5, 8)) < share).astype(np.uint8)
+
+
+def run_both(network: Network, x: np.ndarray, **options: Any) -> tuple[Values, Values, Program]:
+    """Return spikes (or values) and v of the float reference and of the integers, these as V, and the program."""
+    program = compile(network, "loihi2", **options)
+    recorded = Reference().run(network, {"in": x.astype(np.float32)}, RunOptions(record=("spikes", "v"))).nodes
+    traces = twin.run(program, spike_inputs(program, {"in": x}), LOIHI)
+    found: Values = {}
+    for population in program.populations:
+        rows = slice(population.latency, population.latency + len(x))
+        v = traces.v[population.name][rows].reshape(*x.shape[:2], *population.shape) / population.unit
+        sent = traces.spikes[population.name][rows].reshape(v.shape) if population.model.fires else v
+        found[population.name] = {"spikes" if population.model.fires else "value": sent, "v": v}
+    return recorded, found, program
+
+
+RULES: dict[str, tuple[NeuronRule, dict[str, Any], str]] = {
+    "zero": (ZERO, {}, "zero"),
+    "another value": (ZERO, {"v_reset": 50.0, "v_init": 50.0}, "zero"),
+    "late value": (replace(ZERO, reset_delay=True), {}, "zero"),
+    "late value that drops input": (replace(ZERO, reset_delay=True, reset_drops_input=True), {}, "zero-late"),
+    "pending reset to a value": (replace(ZERO, reset_pending=True), {}, "zero"),
+    "subtract": (SUBTRACT, {}, "subtract"),
+    "late subtract": (LATE, {}, "subtract-late"),
+    "late subtract before decay": (replace(LATE, reset_before_decay=True), {}, "subtract"),
+    "bias": (SUBTRACT, {"bias": 3.0}, "subtract"),
+    "counts, subtract": (replace(SUBTRACT, max_spikes=None), {}, "subtract"),
+    "counts, pending": (replace(SUBTRACT, max_spikes=None, reset_pending=True), {}, "subtract"),
+    "counts, late subtract": (replace(LATE, max_spikes=None), {}, "subtract-late"),
+    "up to two, late before decay": (replace(LATE, max_spikes=2, reset_before_decay=True), {}, "subtract"),
+    "counts, zero": (replace(ZERO, max_spikes=3), {}, "zero"),
+    "refractory": (ZERO, {"refractory": 2}, "zero"),
+    "refractory, another value": (ZERO, {"refractory": 3, "v_reset": 20.0}, "zero"),
+    "refractory, subtract": (SUBTRACT, {"refractory": 2}, "subtract"),
+    "floor": (SUBTRACT, {"v_min": -40.0}, "subtract"),
+    "floor and another value": (ZERO, {"v_min": -40.0, "v_reset": 10.0}, "zero"),
+    "adaptive": (ZERO, {"adapt_decay": 0.5, "adapt_gain": 64.0}, "zero"),
+    "adaptive, subtract": (SUBTRACT, {"adapt_decay": 0.75, "adapt_gain": 64.0}, "subtract"),
+    "adaptive, late": (LATE, {"adapt_decay": 0.5, "adapt_gain": 128.0}, "subtract-late"),
+    "adaptive, counts": (replace(SUBTRACT, max_spikes=None), {"adapt_decay": 0.5, "adapt_gain": 64.0}, "subtract"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_whole_numbers_give_the_references_spikes_exactly(name: str) -> None:
+    rule, parameters, reset = RULES[name]
+    reference, integers, program = run_both(two_layers(rule, **parameters), random_input())
+    assert program.population("a").model.reset == reset
+    assert not program.faults()
+    for node in ("a", "b"):
+        assert reference[node]["spikes"].any()
+        np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"], err_msg=node)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_whole_numbers_give_the_references_spikes_exactly_in_a_loop(name: str) -> None:
+    rule, parameters, _ = RULES[name]
+    network = two_layers(rule, **parameters)
+    loop = Projection("a", "a", (Linear(whole_weights(np.random.default_rng(9), 12, 12) / 2),), 1)
+    reference, integers, _ = run_both(replace(network, projections=(*network.projections, loop)), random_input())
+    np.testing.assert_array_equal(integers["a"]["spikes"], reference["a"]["spikes"])
+
+
+@pytest.mark.parametrize("name", ["zero", "subtract", "late subtract", "counts, subtract", "refractory", "floor"])
+def test_whole_numbers_give_the_references_potential_exactly(name: str) -> None:
+    rule, parameters, _ = RULES[name]
+    reference, integers, _ = run_both(two_layers(rule, **parameters), random_input())
+    np.testing.assert_array_equal(integers["a"]["v"], reference["a"]["v"])
+
+
+@pytest.mark.parametrize("decay", [3891 / 4096, 0.5, 3000 / 4096])
+@pytest.mark.parametrize("name", RULES)
+def test_with_a_leak_nearly_all_spikes_agree(name: str, decay: float) -> None:
+    rule, parameters, _ = RULES[name]
+    reference, integers, _ = run_both(two_layers(rule, decay, **parameters), random_input(0.6))
+    for node in ("a", "b"):
+        assert np.mean(integers[node]["spikes"] != reference[node]["spikes"]) < 0.005, node
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    reset=st.sampled_from(["value", "subtract"]),
+    late=st.booleans(),
+    drops=st.booleans(),
+    before=st.booleans(),
+    most=st.sampled_from([1, 2, None]),
+    refractory=st.integers(0, 3),
+    floor=st.sampled_from([None, 0.0, -75.0]),
+    bias=st.integers(-10, 10),
+    syn=st.booleans(),
+)
+def test_every_mix_of_rules_is_exact_or_refused(
+    reset: str, late: bool, drops: bool, before: bool, most: int | None, refractory: int, floor: float | None,
+    bias: int, syn: bool,
+) -> None:  # fmt: skip
+    rule = NeuronRule(
+        reset=reset, reset_delay=late, reset_drops_input=drops, reset_before_decay=before, max_spikes=most
+    )
+    decay_syn = np.float32(0.0) if syn else None
+    network = two_layers(rule, refractory=refractory, v_min=floor, bias=float(bias), decay_syn=decay_syn)
+    try:
+        compiled = run_both(network, random_input()[:20])
+    except DeployError:
+        return
+    for node in ("a", "b"):
+        np.testing.assert_array_equal(compiled[1][node]["spikes"], compiled[0][node]["spikes"])
+
+
+def test_integrators_give_their_potential_exactly() -> None:
+    reference, integers, program = run_both(readout(bias=2.0, v_init=5.0), random_input())
+    assert program.population("a").model.fires is False
+    assert program.population("a").process == "LIF"
+    assert (program.population("a").threshold_code == 131071).all()
+    np.testing.assert_array_equal(integers["a"]["value"], reference["a"]["value"])
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.99])
+def test_leaky_integrators_are_close_to_their_model(decay: float) -> None:
+    reference, integers, _ = run_both(readout(decay, decay_syn=np.float32(0.8)), random_input())
+    largest = np.abs(reference["a"]["value"]).max()
+    assert np.abs(integers["a"]["value"] - reference["a"]["value"]).max() < 0.002 * largest
+
+
+def test_an_integrator_that_can_reach_its_registers_end_is_said() -> None:
+    program = compile(readout(0.9999), "loihi2")
+    assert any("v of 12 of 12 neurons can reach the end of its register" in warning for warning in program.warnings)
+    assert not compile(readout(0.5), "loihi2").warnings
+
+
+def test_custom_neurons_are_named_in_the_warnings() -> None:
+    network = two_layers(replace(LATE, max_spikes=None), refractory=2, v_min=-40.0)
+    program = compile(network, "loihi2")
+    needs = (
+        "reset by subtraction in the next step, count of any number of spikes a step, refractory period of 2 steps,"
+        " lower bound of its potential"
+    )
+    assert custom_neurons(program) == {"a": needs}
+    assert f"a: custom neuron ({needs}): emulator only, Lava has no fixed-point model of it" in program.warnings
+    assert [p.message_bits for p in program.projections] == [0, 24]
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters", "message"),
+    [
+        (SUBTRACT, {}, "needs a reset by subtraction, which Intel Loihi does not have"),
+        (LATE, {}, "needs a reset by subtraction in the next step, which"),
+        (replace(ZERO, reset_delay=True, reset_drops_input=True), {}, "a reset that drops the next step's input"),
+        (replace(ZERO, max_spikes=None), {}, "needs a count of any number of spikes a step, which"),
+        (replace(SUBTRACT, max_spikes=2), {}, "reset by subtraction and a count of up to 2 spikes a step"),
+        (ZERO, {"v_min": -1.0}, "needs a lower bound of its potential, which"),
+        (ZERO, {"adapt_decay": 0.9}, "needs an adaptive threshold, which"),
+    ],
+)
+def test_loihi1_refuses_programmed_neurons_and_names_loihi2(
+    rule: NeuronRule, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeployError, match=message) as refusal:
+        compile(two_layers(rule, **parameters), "loihi1")
+    assert "Compile for --target loihi2, or train without it" in str(refusal.value)
+
+
+def test_loihi1_has_refractory_periods_up_to_its_register() -> None:
+    assert compile(two_layers(ZERO, refractory=62), "loihi1").population("a").model.refractory == 62
+    with pytest.raises(DeployError, match="needs a refractory period of 63 steps") as refusal:
+        compile(two_layers(ZERO, refractory=63), "loihi1")
+    assert "Train without it" in str(refusal.value)
+
+
+def test_integrators_run_on_both_chips() -> None:
+    assert compile(readout(), "loihi1").population("a").model.fires is False
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters", "message"),
+    [
+        (replace(ZERO, spike=">="), {}, "'a' fires at v >= threshold, Intel Loihi 2 at v > threshold"),
+        (replace(ZERO, output_delay=1), {}, "'a' sends its spikes a step late, which no target computes exactly"),
+        (replace(ZERO, reset="none"), {}, "'a' fires without a reset"),
+        (NeuronRule(fires=False), {}, "'a' sends its potential to other neurons"),
+        (replace(SUBTRACT, reset_pending=True), {}, "'a' is reset again in the next step"),
+        (replace(ZERO, max_spikes=None), {"v_reset": 20.0}, "'a' counts spikes from a reset other than 0"),
+        (SUBTRACT, {"refractory": 1, "v_reset": 20.0}, "'a' subtracts its threshold and is held at another value"),
+        (
+            replace(LATE, reset_before_decay=True),
+            {"adapt_decay": 0.5},
+            "'a' loses its threshold without what it adapted by",
+        ),
+        (ZERO, {"adapt_decay": 0.5, "adapt_gain": -1.0}, "'a' has a threshold that spikes lower"),
+        (ZERO, {"v_min": 10.0}, "'a' has a lower bound of its potential above its reset"),
+        (ZERO, {"decay_syn": np.float32(1.5)}, "'a' has decays outside 0 to 1"),
+        (replace(ZERO, reset_pending=True), {"v_init": 400.0}, "'a' starts above its threshold"),
+    ],
+)
+def test_what_no_integer_neuron_computes_exactly_is_refused(
+    rule: NeuronRule, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeployError, match=message):
+        compile(two_layers(rule, **parameters), "loihi2")
+
+
+def test_a_potential_with_a_floor_is_refused() -> None:
+    with pytest.raises(DeployError, match="'a' sends a potential that has a lower bound"):
+        compile(readout(v_min=-1.0), "loihi2")
