@@ -13,11 +13,12 @@ from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
 from tests.conftest import SHARED
 
 GOLDEN = SHARED / "lava-golden"
+NEURONS = ("lif", "lif_reset")
 NAMES = ("conv", "delays", "fc1", "fc2_bias", "lif_reset", "neg_decay_trunc", "recurrent", "saturating_24bit")
 
 
@@ -25,8 +26,6 @@ NAMES = ("conv", "delays", "fc1", "fc2_bias", "lif_reset", "neg_decay_trunc", "r
 def test_emulator_and_twin_repeat_lavas_trace(name: str) -> None:
     if not GOLDEN.is_dir():
         pytest.skip("no golden Lava traces beside the repository (shared/data/lava-golden)")
-    if name == "lif_reset":
-        pytest.skip("LIFReset, a reset in fixed intervals, is not a neuron of ours")
     meta = json.loads((GOLDEN / f"{name}.meta.json").read_text())
     with np.load(GOLDEN / f"{name}.npz") as archive:
         arrays = {key: archive[key] for key in archive.files}
@@ -52,13 +51,13 @@ def golden_program(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Progr
         return arrays[x["npz"]] if isinstance(x, dict) else x
 
     nodes, edges = meta["nodes"], meta["edges"]
-    shapes = {n: tuple(node["shape"]) for n, node in nodes.items() if node["type"] == "lif"}
+    shapes = {n: tuple(node["shape"]) for n, node in nodes.items() if node["type"] in NEURONS}
     shapes["inp"] = value(nodes["inp"]["data"]).shape[1:]
     shapes = {n: (s[2], s[0], s[1]) if len(s) == 3 else s for n, s in shapes.items()}
     populations = [golden_population(n, nodes[n], shapes[n], value) for n in shapes if n != "inp"]
     projections = []
     for name, node in nodes.items():
-        if node["type"] in ("source", "lif"):
+        if node["type"] in ("source", *NEURONS):
             continue
         source = next(a for a, b in edges if b == name)
         target = next(b for a, b in edges if a == name)
@@ -71,7 +70,9 @@ def golden_population(name: str, node: dict[str, Any], shape: tuple[int, ...], v
     exponent = np.asarray(value(node.get("bias_exp", 0)), np.int64)
     shifted = np.where(exponent >= 0, bias << np.maximum(exponent, 0), bias >> np.maximum(-exponent, 0))
     start = (np.asarray(node.get(key, 0)) for key in ("u0", "v0"))
-    return CodedPopulation(name, shape, node["du"], node["dv"], node["vth"], shifted, 0, *start, latency=0, unit=1.0)
+    resets = {key: node[key] for key in ("reset_interval", "reset_offset") if key in node}
+    codes = (node["du"], node["dv"], node["vth"], shifted, 0, *start)
+    return CodedPopulation(name, shape, *codes, latency=0, unit=1.0, model=NeuronModel(**resets))
 
 
 def golden_projections(

@@ -17,13 +17,12 @@ from math import prod
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import LAVA, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
 from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
-from neurodeploy.codes import CodedProjection
+from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
 from neurodeploy.program import Program, save_program
@@ -33,8 +32,10 @@ from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
 
-DENSE_SUM_BITS, CONV_SUM_BITS = 32, 24
-"""Width of a summed input, with the sign: of Lava's channels, and of what leaves its Conv."""
+WORKER = Path(__file__).with_name("worker.py")
+
+CONV_SUM_BITS = 24
+"""Width, with the sign, of what leaves Lava's Conv; all other sums have the 32 bits of our own."""
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TMPDIR": "."}
 """Lava runs a process for each part of a net, which is parallel enough. Its sockets go into the worker's own folder,
@@ -56,15 +57,16 @@ class Lava:
             return f"{error.what} ({error.where}). {error.fix}"
 
     def run(self, subject: Program, inputs: Inputs, options: RunOptions) -> Recording:
-        """Run a program on spikes.
+        """Run a program on spikes, or on whole numbers where its inputs are graded.
 
         Args:
             subject: program of either arithmetic; Lava computes its own.
-            inputs: for each input 0 or 1, ``[T, B, *shape]``.
+            inputs: for each input ``[T, B, *shape]``.
             options: what to record. Without a time limit a run is ended when it makes no progress for minutes.
 
         Returns:
-            Spikes uint8, v and u int32, of the recorded nodes ``[T, B, *shape]``.
+            Spikes uint8 (int32 where graded; ``value``, which is v, where the node does not fire), v and u int32, of
+            the recorded nodes ``[T, B, *shape]``.
 
         Raises:
             DeployError: Lava cannot run this program, or not as it stands.
@@ -73,15 +75,15 @@ class Lava:
         expect(Program, subject, self.name)
         program = subject
         check_options(options)
-        check_program(program)
         nodes = options.recorded(tuple(population.name for population in program.populations))
         spikes = spike_inputs(program, inputs)
+        check_program(program, spikes)
         n_steps = len(next(iter(spikes.values())))
         arrays, versions = run_worker(_python(), Job(program, spikes, nodes, options))
         recorded = {
             node: {
                 key: model_rows(arrays[f"{node}/{key}"], program.latency[node], n_steps, options.raw_time)
-                for key in options.record
+                for key in observables(program.population(node), options.record)
             }
             for node in nodes
         }
@@ -116,14 +118,31 @@ def check_options(options: RunOptions) -> None:
         )
 
 
-def check_program(program: Program) -> None:
+def observables(population: CodedPopulation, record: tuple[str, ...]) -> dict[str, str]:
+    """Return what is recorded of a population, with the type; its ``value`` for spikes if it does not fire."""
+    if not population.model.fires:
+        record = tuple("value" if key == "spikes" else key for key in record)
+    return {key: "uint8" if key == "spikes" and not population.is_graded else "int32" for key in record}
+
+
+def check_program(program: Program, inputs: Inputs | None = None) -> None:
     """Refuse a program that makes Lava hang, or that it would change in silence.
+
+    Args:
+        program: the program.
+        inputs: the spikes and payloads that will enter; without them, graded inputs are taken to use all their bits.
 
     Raises:
         DeployError: it names all that is wrong.
     """
-    faults = program.faults() + [fault for projection in program.projections for fault in _sum_faults(projection)]
-    if faults:
+    empty = [f"{population.name}: it has no neurons" for population in program.populations if not population.size]
+    sums = [
+        fault
+        for projection in program.projections
+        if projection.is_conv
+        for fault in _conv_faults(projection, *_payloads(program, projection.source, inputs or {}))
+    ]
+    if faults := program.faults() + empty + sums:
         raise DeployError(
             "Lava cannot run this program as it stands: " + "; ".join(faults),
             where=f"program for target {program.target}",
@@ -131,21 +150,32 @@ def check_program(program: Program) -> None:
         )
 
 
-def _sum_faults(projection: CodedProjection) -> list[str]:
-    """Return whether inputs may sum to more than what Lava's channels, or its Conv, hold."""
-    if not projection.weight.size:
-        return []
-    bits = CONV_SUM_BITS if projection.is_conv else DENSE_SUM_BITS
-    largest = _largest_sum(projection.weight.astype(np.int64)) * 2.0**projection.exponent
-    if largest < 2.0 ** (bits - 1):
-        return []
-    return [f"{projection.name}: inputs may sum to {largest:.0f}, Lava's sums have {bits} bits"]
+def _payloads(program: Program, source: str, inputs: Inputs) -> tuple[int, int]:
+    """Return the smallest and largest payload that a source sends.
+
+    Counts are taken for 1: how far they rise depends on the run, so the worker watches the sums that they make.
+    """
+    if source not in program.inputs:
+        return (-1 if program.population(source).threshold_low_code is not None else 0), 1
+    if source not in program.message_bits:
+        return 0, 1
+    if source in inputs:
+        return int(inputs[source].min(initial=0)), int(inputs[source].max(initial=0))
+    limit: int = 1 << (program.message_bits[source] - 1)
+    return -limit, limit - 1
 
 
-def _largest_sum(weight: NDArray[np.int64]) -> int:
-    """Return the largest size of an input, when just the spikes of one sign arrive."""
-    rows = weight.reshape(len(weight), -1)
-    return int(max(rows.clip(min=0).sum(1).max(), -rows.clip(max=0).sum(1).min()))
+def _conv_faults(projection: CodedProjection, smallest: int, largest: int) -> list[str]:
+    """Return whether a convolution's inputs may sum to more than what Lava's Conv holds, which would wrap."""
+    if not projection.weight.size or projection.exponent < 0:
+        return []
+    negative, positive = projection.row_sums()
+    low = int((negative * largest + positive * smallest).min()) << projection.exponent
+    high = int((positive * largest + negative * smallest).max()) << projection.exponent
+    limit: int = 1 << (CONV_SUM_BITS - 1)
+    if -limit <= low and high < limit:
+        return []
+    return [f"{projection.name}: inputs may sum to {low} to {high}, Lava's Conv holds {CONV_SUM_BITS} bits"]
 
 
 def patience(program: Program) -> float:
@@ -166,12 +196,13 @@ def _products(projection: CodedProjection, shape: Shape) -> int:
     return projection.weight.size * projection.delay
 
 
-def run_worker(python: Path, job: Job) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def run_worker(python: Path, job: Job, worker: Path = WORKER) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Run the worker in a session of its own; on any failure nothing of it is left behind.
 
     Args:
         python: interpreter with Lava.
         job: what to run.
+        worker: the script that runs it there.
 
     Returns:
         Arrays ``<node>/<observable>`` ``[T_hw, B, *shape]``, a row for each hardware step, and versions by package.
@@ -183,10 +214,10 @@ def run_worker(python: Path, job: Job) -> tuple[dict[str, NDArray[Any]], dict[st
         folder = Path(name)
         _write_request(folder, job)
         # The copy has a folder to itself because Lava imports all modules that lie beside the one it is started from.
-        worker = shutil.copy(Path(__file__).with_name("worker.py"), folder / "code" / "worker.py")
+        script = shutil.copy(worker, folder / "code" / "worker.py")
         with open(folder / "stderr", "wb") as errors:
             process = subprocess.Popen(
-                [str(python), "-I", str(worker), str(folder / "request.json")],
+                [str(python), "-I", str(script), str(folder / "request.json")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -211,7 +242,14 @@ def _write_request(folder: Path, job: Job) -> None:
     write_npz(folder / "inputs.npz", job.spikes)
     files = {name: str(folder / f"{name}.npz") for name in ("program", "inputs", "output")}
     files["folder"] = str(folder)
-    write_text(folder / "request.json", to_json({**files, "nodes": job.nodes, "observables": job.options.record}))
+    nodes = {
+        population.name: {
+            "process": population.process,
+            "observables": observables(population, job.options.record if population.name in job.nodes else ()),
+        }
+        for population in job.program.populations
+    }
+    write_text(folder / "request.json", to_json({**files, "nodes": nodes}))
 
 
 def _follow(process: subprocess.Popen[bytes], job: Job) -> None:
@@ -322,4 +360,5 @@ def _meta(program: Program, versions: dict[str, str], options: RunOptions) -> di
         "dialect": program.dialect,
         "dt": program.dt,
         "raw_time": options.raw_time,
+        "custom_neurons": [p.name for p in program.populations if p.process == "custom"],
     }

@@ -2,10 +2,11 @@
 
 This file runs alone, in a Python 3.10 that has only numpy 1 and lava-nc, and in a process session of its own; nothing
 else of the package is there. The request names the files ``program``, ``inputs`` and ``output``, the ``folder`` that
-holds them and goes when the host dies, and the ``nodes`` and ``observables`` to record. Progress goes to standard
-output as lines of JSON, all else to standard error.
+holds them and goes when the host dies, and for each population its ``process`` and what is recorded of it, with the
+type: ``nodes``. Progress goes to standard output as lines of JSON, all else to standard error.
 
-All arithmetic is that of Lava's own process models (tag ``fixed_pt``). What is added to them here: spikes that enter,
+All arithmetic is that of Lava's own process models (tag ``fixed_pt``), but for neurons that Lava does not have: those
+are Lava's LIF up to the spike test, and our own after it (``Neuron``). What is added to Lava's: spikes that enter,
 states that are read, and samples kept apart. The samples follow one another in one run, ``rows`` steps each; before
 the first step of a sample every register of every process gets its initial value, so that each sample runs as if it
 were alone, whatever spikes the one before left under way.
@@ -17,6 +18,7 @@ import math
 import mmap
 import os
 import platform
+import resource
 import select
 import shutil
 import signal
@@ -42,13 +44,15 @@ from lava.proc.conv.models import PyConvModelFixed
 from lava.proc.conv.process import Conv
 from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc
 from lava.proc.dense.process import DelayDense, Dense
-from lava.proc.lif.models import PyLifModelBitAcc
-from lava.proc.lif.process import LIF
+from lava.proc.lif.models import AbstractPyLifModelFixed, PyLifModelBitAcc, PyLifResetModelBitAcc, PyTernLifModelFixed
+from lava.proc.lif.process import LIF, LIFReset, TernaryLIF
+from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc
+from lava.proc.sparse.process import DelaySparse, Sparse
 from lava.utils.weightutils import SignMode
+from scipy.sparse import csc_matrix
 
-FORMAT, VERSIONS = "neurodeploy-program", (1, 2)
-CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
-DTYPES = {"spikes": np.uint8, "v": np.int32, "u": np.int32}
+FORMAT, VERSION = "neurodeploy-program", 2
+STATE_MAX = 2**23 - 1
 CHANNEL_SLOTS = 4
 """Messages that a channel holds. Lava's 64 would fill a small ``/dev/shm``; all processes walk in step, so few do."""
 
@@ -81,8 +85,8 @@ class Sampled:
         super().run_spk()
 
 
-class SampledLif(Sampled, PyLifModelBitAcc):
-    """Lava's LIF, which also writes what is asked for into shared arrays ``[rows, samples, n]``."""
+class Recorded(Sampled):
+    """A neuron that starts from its initial codes and writes what is asked for into shared arrays ``[rows, B, n]``."""
 
     def start_sample(self):
         """Load the initial codes."""
@@ -90,10 +94,109 @@ class SampledLif(Sampled, PyLifModelBitAcc):
         self.v[:] = self.proc_params["v_init"]
 
     def run_row(self, row, sample):
-        """Run Lava's step, then record: the spikes sent in it, and the states carried to the next."""
+        """Run the step, then record: the spikes sent in it, and the states carried to the next."""
         super().run_row(row, sample)
         for observable, values in self.proc_params["recorded"].items():
-            values[row, sample] = self.s_out_buff if observable == "spikes" else getattr(self, observable)
+            source = {"spikes": "s_out_buff", "value": "v"}.get(observable, observable)
+            values[row, sample] = getattr(self, source)
+
+    def reset_voltage(self, spike_vector):
+        """Do what a spike does to v, and keep the spikes, which not all of Lava's models do."""
+        self.s_out_buff = spike_vector
+        super().reset_voltage(spike_vector)
+
+
+class SampledLif(Recorded, PyLifModelBitAcc):
+    """Lava's LIF."""
+
+
+class SampledTernaryLif(Recorded, PyTernLifModelFixed):
+    """Lava's TernaryLIF, whose thresholds may differ between neurons as those of LIF may."""
+
+    vth_hi = LavaPyType(int, np.int32)
+    vth_lo = LavaPyType(int, np.int32)
+
+
+class SampledLifReset(Recorded, PyLifResetModelBitAcc):
+    """Lava's LIFReset, which counts the steps of each sample from 1."""
+
+    def run_row(self, row, sample):
+        """Run Lava's step under the number that it would have in a run of this sample alone."""
+        step, self.time_step = self.time_step, row + 1
+        super().run_row(row, sample)
+        self.time_step = step
+
+
+class Neuron(LIF):
+    """A programmable neuron; its parameters ``model`` and ``codes`` say what it does otherwise than a LIF."""
+
+
+@implements(proc=Neuron, protocol=LoihiProtocol)
+@requires(CPU)
+class NeuronModel(Recorded, AbstractPyLifModelFixed):
+    """See Neuron and, for what the parameters mean, ``neurodeploy.codes.NeuronModel``.
+
+    Current, decay, bias, wrapping and clipping are Lava's own.
+    """
+
+    s_out = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    vth = LavaPyType(int, np.int32)
+    effective_vth = 0
+
+    def start_sample(self):
+        """Load the initial codes, and forget spikes, refractory time and the raised threshold."""
+        super().start_sample()
+        self._model, self._codes = self.proc_params["model"], self.proc_params["codes"]
+        self._fired, self._hold, self._b = (np.zeros(self.v.shape, np.int64) for _ in range(3))
+
+    def run_row(self, row, sample):
+        """Run the step, after a reset if one is due."""
+        interval = self._model["reset_interval"]
+        if interval and (row + 1) % interval == self._model["reset_offset"]:
+            self.u[:], self.v[:] = 0, 0
+        super().run_row(row, sample)
+
+    def scale_bias(self):
+        """Let a late subtraction enter v with the bias, after the decay and before v is clipped."""
+        super().scale_bias()
+        if self._model["reset"] == "subtract-late":
+            self.effective_bias = (self.effective_bias - self._fired * self.effective_vth).astype(np.int32)
+
+    def scale_threshold(self):
+        """Shift the threshold as Lava's LIF does."""
+        self.effective_vth = np.left_shift(self.vth, self.vth_shift)
+        self.isthrscaled = True
+
+    def subthr_dynamics(self, activation_in):
+        """Run Lava's dynamics, then hold v at 0 where the last spike says so."""
+        super().subthr_dynamics(activation_in)
+        if self._model["reset"] == "zero-late":
+            self.v[self._fired != 0] = 0
+        self.v[self._hold > 0] = 0
+
+    def spiking_activation(self):
+        """Return what is sent: 0 or 1, a count, or -1 too."""
+        v, threshold = self.v.astype(np.int64), self.effective_vth + self._b
+        sent = (v > threshold).astype(np.int64)
+        if self._model["max_spikes"] != 1:
+            sent *= np.clip(v // np.maximum(threshold, 1), 1, self._model["max_spikes"] or STATE_MAX)
+        if "threshold_low_code" in self._codes:
+            sent -= v < self._codes["threshold_low_code"] << self.vth_shift
+        return sent
+
+    def reset_voltage(self, spike_vector):
+        """Do what a spike does to v, and in the steps to come."""
+        sent = self._fired = self.s_out_buff = spike_vector
+        if self._model["reset"] == "zero":
+            self.v[sent != 0] = 0
+        elif self._model["reset"] == "subtract":
+            self.v[:] = self.v - sent * (self.effective_vth + self._b)
+        self._hold = np.where(sent != 0, self._model["refractory"], np.maximum(self._hold - 1, 0))
+        if "adapt_step" in self._codes:
+            kept = np.abs(self._b) * (self.decay_unity - self._codes["adapt_decay"]) >> self.decay_shift
+            self._b = np.minimum(np.sign(self._b) * kept + sent * self._codes["adapt_step"], STATE_MAX)
+        if "v_min" in self._codes:
+            self.v[:] = np.maximum(self.v, self._codes["v_min"])
 
 
 class SampledDense(Sampled, PyDenseModelBitAcc):
@@ -106,6 +209,28 @@ class SampledDense(Sampled, PyDenseModelBitAcc):
 
 class SampledDelayDense(Sampled, PyDelayDenseModelBitAcc):
     """Lava's DelayDense, with its constant matrix of delayed weights built once instead of in every step."""
+
+    def start_sample(self):
+        """Drop what is under way."""
+        self.a_buff[:] = 0
+
+    def get_delay_wgts_mat(self, weights, delays, max_delay):
+        """Return Lava's own matrix."""
+        if "_delayed" not in self.__dict__:
+            self._delayed = super().get_delay_wgts_mat(weights, delays, max_delay)
+        return self._delayed
+
+
+class SampledSparse(Sampled, PySparseModelBitAcc):
+    """Lava's Sparse."""
+
+    def start_sample(self):
+        """Drop what is under way."""
+        self.a_buff[:] = 0
+
+
+class SampledDelaySparse(Sampled, PyDelaySparseModelBitAcc):
+    """Lava's DelaySparse, with its constant matrix of delayed weights built once instead of in every step."""
 
     def start_sample(self):
         """Drop what is under way."""
@@ -131,9 +256,16 @@ class SampledConv(Sampled, PyConvModelFixed):
         """Drop what is under way."""
         self.a_buf[:] = 0
 
+    def clamp_precision(self, x):
+        """Refuse sums that do not fit; Lava would wrap them, otherwise than those of its other connections."""
+        wrapped = super().clamp_precision(x)
+        if (wrapped != x).any():
+            raise OverflowError(f"inputs sum to {x.min()} to {x.max()}, which the 24 bits of Lava's Conv do not hold")
+        return wrapped
+
 
 class Source(AbstractProcess):
-    """Send an array uint8 ``[T, samples, n]`` row by row, then zeros to the end of each sample."""
+    """Send an array, uint8 or int32 ``[T, samples, n]``, row by row, then zeros to the end of each sample."""
 
     def __init__(self, *, data, rows, name):
         """Hold the array that is sent."""
@@ -185,8 +317,13 @@ class DelayModel(Sampled, PyLoihiProcessModel):
 
 MODELS = {
     LIF: SampledLif,
+    LIFReset: SampledLifReset,
+    TernaryLIF: SampledTernaryLif,
+    Neuron: NeuronModel,
     Dense: SampledDense,
     DelayDense: SampledDelayDense,
+    Sparse: SampledSparse,
+    DelaySparse: SampledDelaySparse,
     Conv: SampledConv,
     Source: SourceModel,
     Delay: DelayModel,
@@ -200,11 +337,11 @@ class Net:
     the ports of a Conv only.
     """
 
-    def __init__(self, program, inputs, nodes, observables):
-        """Build all processes; ``nodes`` get their ``observables`` recorded."""
+    def __init__(self, program, inputs, nodes):
+        """Build all processes; ``nodes`` says of each population its process and what is recorded of it."""
         self.manifest = json.loads(str(program["manifest"][()]))
-        if self.manifest["format"] != FORMAT or self.manifest["version"] not in VERSIONS:
-            raise ValueError(f"the worker reads {FORMAT} {VERSIONS}, not {self.manifest['format']}")
+        if (found := (self.manifest["format"], self.manifest["version"])) != (FORMAT, VERSION):
+            raise ValueError(f"the worker reads {FORMAT} {VERSION}, not {found[0]} {found[1]}")
         n_steps, self.n_samples = next(iter(inputs.values())).shape[:2]
         self.rows = n_steps + max(self.manifest["latency"].values(), default=0)
         self.shapes = {name: tuple(shape) for name, shape in self.manifest["inputs"].items()}
@@ -215,47 +352,43 @@ class Net:
         }
         self.populations = {}
         for entry in self.manifest["populations"]:
-            codes = {key: program[f"population/{entry['name']}/{key}"] for key in CODES}
-            self._add_population(entry, codes, observables if entry["name"] in nodes else ())
+            self._add_population(entry, entries(program, f"population/{entry['name']}"), nodes[entry["name"]])
         for index, entry in enumerate(self.manifest["projections"]):
-            self._add_projection(entry, program[f"projection/{index}/weight"].astype(np.int32))
+            self._add_projection(entry, entries(program, f"projection/{index}"))
 
-    def _add_population(self, entry, codes, observables):
+    def _add_population(self, entry, codes, node):
         name, shape = entry["name"], tuple(entry["shape"])
         flat = (self.rows, self.n_samples, math.prod(shape))
-        recorded = {observable: shared_array(flat, DTYPES[observable]) for observable in observables}
+        recorded = {observable: shared_array(flat, dtype) for observable, dtype in node["observables"].items()}
         for observable, values in recorded.items():
             self.recorded[f"{name}/{observable}"] = values.reshape(self.rows, self.n_samples, *shape)
-        lif = LIF(
-            shape=flat[2:],
-            du=one_or_all(codes["du"]),
-            dv=one_or_all(codes["dv"]),
-            vth=one_or_all(codes["threshold_code"]),
-            bias_mant=one_or_all(codes["bias_mantissa"]),
-            bias_exp=entry["bias_exponent"],
-            name=name,
-            rows=self.rows,
-            recorded=recorded,
-            u_init=codes["u_init"],
-            v_init=codes["v_init"],
-        )
+        lif = new_neuron(node["process"], entry, codes)
+        added = {"rows": self.rows, "recorded": recorded, "u_init": codes["u_init"], "v_init": codes["v_init"]}
+        for key, value in {**added, "model": entry["model"], "codes": codes}.items():
+            lif.proc_params[key] = value
         self.shapes[name], self.senders[name], self.populations[name] = shape, lif.s_out, lif
 
-    def _add_projection(self, entry, weight):
+    def _add_projection(self, entry, synapses):
         name = f"{entry['source']} -> {entry['target']}"
         sender, receiver = self.senders[entry["source"]], self.populations[entry["target"]].a_in
+        weight = synapses["weight"].astype(np.int32)
         if entry["stride"] is not None:
             self._add_conv(entry, weight, name, sender, receiver)
             return
         options = {
-            "weights": weight,
             "weight_exp": entry["exponent"],
             "num_weight_bits": entry["weight_bits"],
+            "num_message_bits": entry["message_bits"],
             "sign_mode": SignMode[entry["sign_mode"].upper()],
             "rows": self.rows,
             "name": name,
         }
-        dense = Dense(**options) if entry["delay"] == 1 else DelayDense(delays=entry["delay"] - 1, **options)
+        if entry["n_out"] is not None:
+            dense = new_sparse(entry, weight, synapses, sender.size, options)
+        elif entry["delay"] == 1:
+            dense = Dense(weights=weight, **options)
+        else:
+            dense = DelayDense(weights=weight, delays=entry["delay"] - 1, **options)
         sender.connect(dense.s_in)
         dense.a_out.connect(receiver)
 
@@ -269,6 +402,7 @@ class Net:
             padding=tuple(entry["padding"]),
             dilation=tuple(entry["dilation"]),
             groups=entry["groups"],
+            num_message_bits=entry["message_bits"],
             name=name,
         )
         conv.proc_params["rows"] = self.rows
@@ -278,6 +412,40 @@ class Net:
             sender = delay.s_out
         sender.reshape((channels, *extent)).transpose((1, 2, 0)).connect(conv.s_in)
         conv.a_out.transpose((2, 0, 1)).reshape((conv.a_out.size,)).connect(receiver)
+
+
+def entries(arrays, prefix):
+    """Return the arrays whose names begin with a prefix, by what follows."""
+    return {key[len(prefix) + 1 :]: arrays[key] for key in arrays.files if key.rpartition("/")[0] == prefix}
+
+
+def new_neuron(process, entry, codes):
+    """Return the process of a population."""
+    common = {
+        "shape": (math.prod(entry["shape"]),),
+        "du": one_or_all(codes["du"]),
+        "dv": one_or_all(codes["dv"]),
+        "bias_mant": one_or_all(codes["bias_mantissa"]),
+        "bias_exp": entry["bias_exponent"],
+        "name": entry["name"],
+    }
+    threshold, model = one_or_all(codes["threshold_code"]), entry["model"]
+    if process == "TernaryLIF":
+        return TernaryLIF(vth_hi=threshold, vth_lo=one_or_all(codes["threshold_low_code"]), **common)
+    if process == "LIFReset":
+        resets = {key: model[key] for key in ("reset_interval", "reset_offset")}
+        return LIFReset(vth=threshold, **resets, **common)
+    return {"LIF": LIF, "custom": Neuron}[process](vth=threshold, **common)
+
+
+def new_sparse(entry, weight, synapses, n_in, options):
+    """Return the process of sparse synapses, whose delays Lava wants as a matrix of the same form as the weights."""
+    weights = csc_matrix((weight, synapses["indices"], synapses["indptr"]), (entry["n_out"], n_in)).tocsr()
+    if entry["delay"] == 1:
+        return Sparse(weights=weights, **options)
+    delays = weights.astype(np.int64)
+    delays.data[:] = entry["delay"] - 1
+    return DelaySparse(weights=weights, delays=delays, max_delay=entry["delay"] - 1, **options)
 
 
 def one_or_all(codes):
@@ -323,6 +491,7 @@ class Watchdog(threading.Thread):
         """Remember who the host is, and what it cannot tidy up once it has gone."""
         super().__init__(daemon=True)
         self.running = False
+        self.tidying = threading.Lock()
         self._folder = folder
         self._parent = os.getppid()
 
@@ -331,10 +500,19 @@ class Watchdog(threading.Thread):
         while True:
             closed, _, _ = select.select([0], [], [], 0.5)
             if (closed and not os.read(0, 1)) or os.getppid() != self._parent:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                end_group()
+                with self.tidying:
+                    self._tidy_up()
+                    end_group()
             if self.running:
                 self._look_at_children()
+
+    def _tidy_up(self):
+        """Remove the folder, again if Lava, which may just be starting, puts something into it meanwhile."""
+        for _ in range(100):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not os.path.exists(self._folder):
+                break
+            time.sleep(0.02)
 
     def _look_at_children(self):
         dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -351,9 +529,24 @@ def end_group():
     os.killpg(0, signal.SIGTERM)
 
 
-def die_with_parent():
-    """Ask Linux to kill this process when the one that forked it dies."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+def tie_children():
+    """Have Linux kill each process that is forked from here on when the one that forked it dies."""
+    forking = {}
+
+    def die_with_parent():
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+        if os.getppid() != forking["pid"]:  # it died before that
+            os._exit(1)
+
+    os.register_at_fork(before=lambda: forking.update(pid=os.getpid()), after_in_child=die_with_parent)
+
+
+def raise_file_limit():
+    """Allow more open files than is usual: Lava opens about a dozen for each process of a net."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if most == resource.RLIM_INFINITY else min(most, 65536)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def save(path, arrays, meta):
@@ -375,15 +568,20 @@ def main(request_path):
 
     with open(request_path) as stream:
         request = json.load(stream)
+    raise_file_limit()
     watchdog = Watchdog(request["folder"])
     watchdog.start()
     if sys.platform == "linux":
-        os.register_at_fork(after_in_child=die_with_parent)
-    with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
-        net = Net(program, dict(inputs), request["nodes"], request["observables"])
-    run(net, emit, watchdog)
-    versions = {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": platform.python_version()}
-    save(request["output"], net.recorded, {"versions": versions})
+        tie_children()
+    try:
+        with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
+            net = Net(program, dict(inputs), request["nodes"])
+        run(net, emit, watchdog)
+        versions = {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": platform.python_version()}
+        save(request["output"], net.recorded, {"versions": versions})
+    finally:
+        with watchdog.tidying:  # while the folder is being removed, wait here for the signal that then comes
+            pass
 
 
 if __name__ == "__main__":

@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-import os
-import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,47 +13,12 @@ import neurodeploy
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, check_program, find_cause, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
+from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.program import Program, save_program
+from neurodeploy.program import Program
 from neurodeploy.recording import Recording, load_recording, save_recording
 
-PROC = Path("/proc")
-LONG = np.zeros((50_000, 1, 2), np.uint8)
-
-needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="this test looks for processes in /proc, which is not here")
-
-
-def processes() -> list[tuple[int, int, int]]:
-    """Return (pid, parent, session) of all that live."""
-    found = []
-    for path in PROC.glob("[0-9]*/stat"):
-        try:
-            state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if state not in "ZX":
-            found.append((int(path.parent.name), int(parent), int(session)))
-    return found
-
-
-def sessions_begun_by(parent: int) -> set[int]:
-    return {pid for pid, its_parent, session in processes() if its_parent == parent and session == pid}
-
-
-def members(session: int) -> list[int]:
-    return [pid for pid, _, its_session in processes() if its_session == session]
-
-
-def shared_memory_of(session: int) -> set[str]:
-    maps = "".join((PROC / str(pid) / "maps").read_text() for pid in members(session))
-    return set(re.findall(r"/dev/shm/psm_\w+", maps))
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return value
+CONV: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +65,7 @@ def test_recording_says_where_it_comes_from(recording: Recording) -> None:
         "dialect": "nir",
         "dt": 1e-3,
         "raw_time": False,
+        "custom_neurons": [],
     }
 
 
@@ -123,76 +84,12 @@ def test_raw_time_keeps_all_rows_of_the_named_node(lava: Lava, chain: Program, s
     assert {node: values["spikes"].shape for node, values in recording.nodes.items()} == {"last": (14, 2, 1)}
 
 
-@needs_proc
-def test_interrupt_leaves_no_process(lava: Lava, chain: Program) -> None:
-    sessions: set[int] = set()
-
-    def interrupt(done: int, total: int) -> None:
-        sessions.update(sessions_begun_by(os.getpid()))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        lava.run(chain, {"in": LONG}, RunOptions(progress=interrupt))
-    assert sessions
-    assert not [pid for session in sessions for pid in members(session)]
-
-
-@needs_proc
-def test_time_limit_ends_the_run_and_all_its_processes(lava: Lava, chain: Program) -> None:
-    before = sessions_begun_by(os.getpid())
-    start = time.monotonic()
-    with pytest.raises(BackendError, match=r"its time limit of 0\.7 s had passed\n  where: --time-limit"):
-        lava.run(chain, {"in": LONG}, RunOptions(time_limit=0.7))
-    assert time.monotonic() - start < 6
-    assert sessions_begun_by(os.getpid()) == before
-
-
-@needs_proc
-def test_death_of_one_of_lavas_processes_ends_the_run(lava: Lava, chain: Program) -> None:
-    def kill_one(done: int, total: int) -> None:
-        (session,) = sessions_begun_by(os.getpid())
-        forked = [p for p, parent, s in processes() if parent == session and s == session]
-        victims = [p for p in forked if b"resource_tracker" not in (PROC / str(p) / "cmdline").read_bytes()]
-        os.kill(victims[-1], signal.SIGKILL)
-
-    with pytest.raises(BackendError, match=r"a process of the simulator ended early, with signal SIGKILL") as caught:
-        lava.run(chain, {"in": LONG}, RunOptions(progress=kill_one))
-    assert caught.value.exit_code == 3
-    assert "memory" in caught.value.fix
-
-
 def test_error_inside_lava_is_quoted_and_does_not_hang(lava: Lava, chain: Program, spikes: np.ndarray) -> None:
     slow = replace(chain, projections=(replace(chain.projections[0], delay=65), chain.projections[1]))
     python = lava_python()
     assert python
     with pytest.raises(BackendError, match=r"DelayDense Process 'delays' expects values between 0 and 63.*models\.py"):
         run_worker(python, Job(slow, {"in": spikes}, ("last",), RunOptions()))
-
-
-@needs_proc
-def test_killed_host_leaves_no_process_no_shared_memory_and_no_file(lava: Lava, chain: Program, tmp_path: Path) -> None:
-    save_program(chain, tmp_path / "program.npz")
-    script = (
-        "import sys, numpy as np; from pathlib import Path; from neurodeploy.program import load_program;"
-        "from neurodeploy.backends.base import RunOptions; from neurodeploy.backends.lava.backend import Lava;"
-        "told = lambda done, total: print(done, flush=True);"
-        "data = {'in': np.zeros((50000, 1, 2), np.uint8)};"
-        "Lava().run(load_program(Path(sys.argv[1])), data, RunOptions(progress=told))"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "program.npz")],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    ) as host:
-        assert host.stdout
-        assert host.stdout.readline()
-        (session,) = sessions_begun_by(host.pid)
-        segments = shared_memory_of(session)
-        host.kill()
-    assert segments
-    assert wait_for(lambda: not members(session)), [(PROC / str(p) / "cmdline").read_bytes() for p in members(session)]
-    assert not [segment for segment in segments if Path(segment).exists()]
-    assert [path.name for path in tmp_path.iterdir()] == ["program.npz"]
 
 
 def test_torch_is_never_loaded() -> None:
@@ -211,7 +108,6 @@ def test_unknown_observable_is_refused(chain: Program, spikes: np.ndarray) -> No
 
 
 def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: Any, program_of: Any) -> None:
-    conv = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
     faulty = program_of(
         {"in": (2, 3, 3)},
         [
@@ -222,8 +118,8 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
         [
             projection("in", "p", np.full((4, 18), 3), delay=65),
             projection("in", "p", np.full((4, 18), -256), sign_mode="inhibitory", weight_bits=9),
-            projection("in", "p", np.full((1, 2, 2, 2), 254), exponent=-1, **conv),
-            projection("in", "p", np.full((1, 2, 2, 2), 254), exponent=13, **conv),
+            projection("in", "p", np.full((1, 2, 2, 2), 254), exponent=-1, **CONV),
+            projection("in", "p", np.full((1, 2, 2, 2), 254), exponent=13, **CONV),
         ],
     )
     with pytest.raises(DeployError) as caught:
@@ -240,9 +136,77 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
         "in -> p: weights are -256 to -256, inhibitory ones are -255 to 0",
         "in -> p: weight_bits is 9, it is a whole number from 1 to 8",
         "in -> p: exponent is -1, it is a whole number from 0 to 7",
-        "in -> p: inputs may sum to 16646144, Lava's sums have 24 bits",
+        "in -> p: inputs may sum to 0 to 16646144, Lava's Conv holds 24 bits",
     ):
         assert fault in caught.value.what
+
+
+def test_graded_sums_are_held_against_the_payloads_that_enter(
+    population: Any, projection: Any, program_of: Any
+) -> None:
+    weight = np.full((1, 1, 2, 2), [[[[100, -50], [20, 10]]]])
+    program = replace(
+        program_of({"in": (1, 3, 3)}, [population("p", (1, 2, 2))], []),
+        projections=(projection("in", "p", weight, exponent=1, message_bits=20, **CONV),),
+        message_bits={"in": 20},
+    )
+    with pytest.raises(DeployError, match=r"in -> p: inputs may sum to -188743580 to 188743420, Lava's Conv holds 24"):
+        check_program(program)
+    low = np.full((1, 1, 1, 3, 3), -20_000, np.int32)
+    check_program(program, {"in": low})
+    with pytest.raises(DeployError, match="inputs may sum to -10400000 to 4000000"):
+        check_program(program, {"in": 2 * low})
+
+
+def test_population_without_neurons_is_refused(population: Any, program_of: Any) -> None:
+    with pytest.raises(DeployError, match="none: it has no neurons"):
+        check_program(program_of({"in": (2,)}, [population("none", (0,))], []))
+
+
+def test_counts_that_a_conv_cannot_sum_end_the_run(
+    lava: Lava, population: Any, projection: Any, program_of: Any
+) -> None:
+    counting = NeuronModel(reset="subtract", max_spikes=None)
+    program = program_of(
+        {"in": (4,)},
+        [population("a", (1, 2, 2), threshold_code=1, v_init=1 << 22, model=counting), population("b", (1, 1, 1))],
+        [projection("a", "b", np.full((1, 1, 2, 2), 254), message_bits=24, **CONV)],
+    )
+    with pytest.raises(BackendError, match=r"OverflowError: inputs sum to \d{8} to \d{8}, which the 24 bits"):
+        lava.run(program, {"in": np.zeros((5, 1, 4), np.uint8)}, RunOptions())
+
+
+@pytest.fixture(scope="module")
+def programmable(lava: Lava, population: Any, projection: Any, program_of: Any) -> Recording:
+    counting = NeuronModel(reset="subtract", max_spikes=None)
+    program = program_of(
+        {"in": (2,)},
+        [
+            population("counts", (2,), threshold_code=[1, 2], model=counting),
+            population("sum", (1,), threshold_code=131071, model=NeuronModel(fires=False)),
+        ],
+        [
+            projection("in", "counts", [[10, 0], [0, 10]]),
+            projection("counts", "sum", [[2, 4]], message_bits=8, delay=2),
+        ],
+    )
+    return lava.run(program, {"in": np.ones((6, 1, 2), np.uint8)}, RunOptions(record=("spikes", "v")))
+
+
+def test_counts_are_recorded_as_int32(programmable: Recording) -> None:
+    assert programmable.spikes("counts").dtype == np.int32
+    assert programmable.spikes("counts").max() > 1
+
+
+def test_node_that_does_not_fire_records_its_value(programmable: Recording) -> None:
+    assert set(programmable.nodes["sum"]) == {"value", "v"}
+    assert programmable.nodes["sum"]["value"].dtype == np.int32
+    assert programmable.nodes["sum"]["value"].any()
+    np.testing.assert_array_equal(programmable.nodes["sum"]["value"], programmable.nodes["sum"]["v"])
+
+
+def test_recording_names_the_neurons_that_are_not_lavas(programmable: Recording) -> None:
+    assert programmable.meta["custom_neurons"] == ["counts"]
 
 
 def test_patience_grows_with_the_program(population: Any, projection: Any, program_of: Any) -> None:

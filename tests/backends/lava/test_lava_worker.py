@@ -11,6 +11,7 @@ import pytest
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, run_worker
 from neurodeploy.backends.lava.install import lava_python
+from neurodeploy.codes import NeuronModel
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 
@@ -106,7 +107,7 @@ class Golden:
         with np.load(GOLDEN / f"{name}.npz") as arrays:
             self.arrays = dict(arrays)
         nodes = {key: {k: self._value(v) for k, v in node.items()} for key, node in self.manifest["nodes"].items()}
-        self.lifs = [key for key, node in nodes.items() if node["type"] == "lif"]
+        self.lifs = [key for key, node in nodes.items() if node["type"] in ("lif", "lif_reset")]
         self.inputs = {f"{name}.inp": in_rows(nodes["inp"]["data"])}
         self.populations = [self._lif(key, nodes[key], population) for key in self.lifs]
         edges, self.projections = self.manifest["edges"], []
@@ -134,6 +135,7 @@ class Golden:
             threshold_code=node["vth"],
             u_init=node.get("u0", 0),
             v_init=node.get("v0", 0),
+            model=NeuronModel(**{key: node[key] for key in ("reset_interval", "reset_offset") if key in node}),
             **(
                 {"bias_mantissa": mantissa, "bias_exponent": exponent}
                 if exponent.ndim == 0
@@ -174,7 +176,7 @@ def goldens(lava: Lava, population: Any, projection: Any, program_of: Any) -> di
     """All golden nets in one program, run at once."""
     if not GOLDEN.is_dir():
         pytest.skip(f"the golden nets are outside the repository, in {GOLDEN}")
-    nets = [Golden(name, population, projection) for name in GOLDEN_NAMES if name != "lif_reset"]
+    nets = [Golden(name, population, projection) for name in GOLDEN_NAMES]
     inputs = {key: values for net in nets for key, values in net.inputs.items()}
     n_steps = max(map(len, inputs.values()))
     spikes = {key: np.zeros((n_steps, 1, *values.shape[1:]), np.uint8) for key, values in inputs.items()}
@@ -193,8 +195,6 @@ def goldens(lava: Lava, population: Any, projection: Any, program_of: Any) -> di
 
 @pytest.mark.parametrize("name", GOLDEN_NAMES)
 def test_golden_net_is_met_bit_for_bit(name: str, goldens: dict[str, tuple[Golden, Any]]) -> None:
-    if name == "lif_reset":
-        pytest.skip("a program has no neurons that are reset at fixed intervals (LIFReset)")
     net, arrays = goldens[name]
     for lif in net.lifs:
         for key, letter in (("spikes", "s"), ("v", "v"), ("u", "u")):
