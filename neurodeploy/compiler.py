@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from neurodeploy.errors import DeployError
+from neurodeploy.calibrate import run_reference
+from neurodeploy.data import Data, load_data
+from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network, Projection
+from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
-from neurodeploy.quantise.neurons import chip_neuron
+from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
-from neurodeploy.quantise.population import Coded, quantise_population
+from neurodeploy.quantise.plan import (
+    Plan,
+    PopulationPlan,
+    ProjectionPlan,
+    RoundingMethod,
+    ScaleMethod,
+    check_plan,
+    load_plan,
+    projection_names,
+)
+from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
@@ -29,38 +41,44 @@ DEFAULT_WEIGHT_BITS = 8
 class CompileOptions:
     """How a network is compiled.
 
-    weight_bits: of each weight, with the sign where a projection has both signs.
+    weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
+    scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
+        and more, else ``mse``. With calibration data ``mse`` is the membrane's error, else the weights'.
+    rounding: ``nearest``, or ``learned`` on calibration data.
+    correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met.
+    per_channel: let each output channel fill its codes, by a gain of its own.
     message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes.
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers.
     allow_oversize: compile what does not fit one chip, for the emulator.
+    allow_silent: compile a network of which a population never fires.
     """
 
-    weight_bits: int = DEFAULT_WEIGHT_BITS
+    weight_bits: int | str = DEFAULT_WEIGHT_BITS
+    scale: str | None = None
+    rounding: str = "nearest"
+    correct: tuple[str, ...] = ()
+    per_channel: bool = False
     message_bits: int = 0
     input_scale: float = 1.0
     allow_oversize: bool = False
+    allow_silent: bool = False
 
 
-def compile(
-    model: Path | str | Any,
-    target: str,
-    *,
-    dialect: str | None = None,
-    weight_bits: int = DEFAULT_WEIGHT_BITS,
-    message_bits: int = 0,
-    input_scale: float = 1.0,
-    allow_oversize: bool = False,
-) -> Program:
-    """Quantise and schedule a model for a target, with scales from the weights alone.
+@dataclass(frozen=True, eq=False, slots=True)
+class Compiled:
+    """A program, and the plan that gives the same program again."""
+
+    program: Program
+    plan: Plan
+
+
+def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
+    """Quantise and schedule a model for a target.
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
         target: name of the chip.
-        dialect: as given to ``--dialect``, or None.
-        weight_bits: bits of each weight, with the sign where a projection has both signs.
-        message_bits: bits of each value of a graded input, with the sign; 0 if inputs are spikes of 0 and 1.
-        input_scale: by what a graded input is multiplied before it is rounded to whole numbers.
-        allow_oversize: compile what does not fit one chip; it then runs on the emulator only.
+        **options: those of :func:`compile_with_plan`.
 
     Returns:
         The program; its ``warnings`` say what can go wrong or could not be matched.
@@ -68,42 +86,84 @@ def compile(
     Raises:
         DeployError: the model cannot be read, or the chip cannot run it.
     """
+    return compile_with_plan(model, target, **options).program
+
+
+def compile_with_plan(
+    model: Path | str | Any,
+    target: str,
+    *,
+    dialect: str | None = None,
+    plan: Plan | Path | str | None = None,
+    calibrate: Data | Path | str | None = None,
+    **options: Any,
+) -> Compiled:
+    """Quantise and schedule a model for a target; return the decisions, too.
+
+    Args:
+        model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
+        target: name of the chip.
+        dialect: as given to ``--dialect``, or None.
+        plan: decisions, or a file of them; what it leaves out is decided by the options.
+        calibrate: data that the methods that need some are given; never the data that is scored.
+        **options: fields of :class:`CompileOptions`.
+
+    Raises:
+        DeployError: the model, the plan or the data cannot be read, or the chip cannot run the network.
+    """
     chip = load_target(target)
-    provenance: dict[str, Any] = {
-        "neurodeploy": __version__,
-        "weight_bits": weight_bits,
-        "scales": "weights alone",
-    }
+    provenance: dict[str, Any] = {"neurodeploy": __version__}
     if isinstance(model, Network):
         network = model
     else:
         network, settled, graph = read_network(model, dialect)
         provenance.update(model_sha256=graph.sha256, nir=graph.version, dialect_evidence=list(settled.evidence))
-    options = CompileOptions(weight_bits, message_bits, input_scale, allow_oversize)
-    return compile_network(network, chip, options, provenance)
+    if isinstance(plan, (str, Path)):
+        plan = load_plan(plan)
+    if isinstance(calibrate, (str, Path)):
+        calibrate = load_data(Path(calibrate), network.inputs)
+    return compile_network(network, chip, CompileOptions(**options), provenance, plan or Plan(), calibrate)
 
 
-def compile_network(network: Network, target: Target, options: CompileOptions, provenance: dict[str, Any]) -> Program:
-    """Quantise and schedule a network; see :func:`compile`."""
-    _check_options(options, target)
+def compile_network(
+    network: Network,
+    target: Target,
+    options: CompileOptions,
+    provenance: dict[str, Any],
+    plan: Plan,
+    data: Data | None,
+) -> Compiled:
+    """Quantise and schedule a network; see :func:`compile_with_plan`."""
+    check_options(options, target, data is not None)
     formats = target.number_formats.values()
-    provenance = {**provenance, "network_sha256": network.digest()}
+    check_plan(plan, network, target.name, formats)
     latency, delays = schedule(network, formats["delay_max"])
-    coded = []
+    calibration = None if data is None else run_reference(network, data.x)
+    names = dict(zip(network.projections, projection_names(network), strict=True))
+    coded: list[Coded] = []
     for population in network.populations:
-        sends = any(p.source == population.name for p in network.projections)
         into = network.into(population.name)
-        folded = [fold(p, network.shapes[p.source]) for p in into]
-        bias = sum((f.bias for f in folded), start=np.zeros(population.shape))
-        neuron = chip_neuron(population, bias, target, sends)
-        gain = neuron.gain.reshape(population.shape).astype(np.float32)
-        synapses = []
-        for p in into:
-            payload, message_bits, scale = _messages(p, network, options, formats)
-            scaled = folded.pop(0).scaled(gain, network.shapes[p.source], 1.0 / scale)
-            synapses.append(Synapses(p, scaled, delays[p], payload, message_bits))
-        row = latency[population.name]
-        coded.append(quantise_population(population, neuron, tuple(synapses), row, formats, options.weight_bits))
+        neuron, synapses = _float_parts(population, network, target, options, delays)
+        choices = Choices(
+            options.weight_bits,
+            options.scale,
+            options.rounding,
+            options.correct,
+            options.per_channel,
+            plan.populations.get(population.name, PopulationPlan()),
+            tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
+            None if calibration is None else calibration.drive(population.name, options.input_scale),
+        )
+        coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+    complete = Plan(
+        target=target.name,
+        populations={c.population.name: c.plan for c in coded},
+        projections={
+            names[p]: own
+            for c in coded
+            for p, own in zip(network.into(c.population.name), c.projection_plans, strict=True)
+        },
+    )
     graded = list(network.inputs) if options.message_bits else []
     program = Program(
         target=target.name,
@@ -115,21 +175,68 @@ def compile_network(network: Network, target: Target, options: CompileOptions, p
         dt=network.dt,
         dialect=network.dialect,
         number_formats=formats,
-        provenance=provenance,
+        provenance={**provenance, "network_sha256": network.digest(), "plan_sha256": complete.digest()},
         message_bits=dict.fromkeys(graded, options.message_bits),
         input_scale=dict.fromkeys(graded, options.input_scale),
     )
-    return replace(program, warnings=_warnings(program, coded, _beyond(network, program, target, options)))
+    warnings = _warnings(program, coded, _beyond(network, program, target, options))
+    return Compiled(replace(program, warnings=warnings), complete)
 
 
-def _check_options(options: CompileOptions, target: Target) -> None:
-    """Refuse widths and scales that the target's numbers do not have."""
+def _float_parts(
+    population: Population,
+    network: Network,
+    target: Target,
+    options: CompileOptions,
+    delays: dict[Projection, int],
+) -> tuple[ChipNeuron, tuple[Synapses, ...]]:
+    """Return a population in the chip's form, and all that flows into it, in float."""
+    formats = target.number_formats.values()
+    sends = any(p.source == population.name for p in network.projections)
+    into = network.into(population.name)
+    folded = [fold(p, network.shapes[p.source]) for p in into]
+    bias = sum((f.bias for f in folded), start=np.zeros(population.shape))
+    neuron = chip_neuron(population, bias, target, sends)
+    gain = neuron.gain.reshape(population.shape).astype(np.float32)
+    synapses = []
+    for p in into:
+        payload, message_bits, scale = _messages(p, network, options, formats)
+        shape = network.shapes[p.source]
+        scaled = folded.pop(0).scaled(gain, shape, 1.0 / scale)
+        synapses.append(Synapses(p, scaled, delays[p], shape, payload, message_bits))
+    return neuron, tuple(synapses)
+
+
+def check_options(options: CompileOptions, target: Target, has_data: bool) -> None:
+    """Refuse widths, methods and scales that there are not, or that the target's numbers do not have.
+
+    Raises:
+        DeployError: at the first of them.
+    """
     formats = target.number_formats.values()
     most, message_most = formats["weight_bits_max"], formats["message_bits_max"]
-    if not 1 <= options.weight_bits <= most:
+    bits = options.weight_bits
+    if bits not in ("ternary", "binary") and not (isinstance(bits, int) and 1 <= bits <= most):
         raise DeployError(
-            f"{options.weight_bits} bits per weight", where="--weight-bits", fix=f"{target.title} takes 1 to {most}."
+            f"{bits} bits per weight",
+            where="--weight-bits",
+            fix=f"{target.title} takes 1 to {most}, ternary and binary.",
         )
+    needs_data = {
+        "--scale": options.scale == "rate",
+        "--rounding": options.rounding == "learned",
+        "--correct": bool(options.correct),
+    }
+    for flag, needed in needs_data.items():
+        if needed and not has_data:
+            raise DeployError("this method needs calibration data", where=flag, fix="Give some with --calibrate.")
+    for flag, value, choices in (
+        ("--scale", options.scale, (None, *get_args(ScaleMethod))),
+        ("--rounding", options.rounding, get_args(RoundingMethod)),
+        *(("--correct", one, CORRECTIONS) for one in options.correct),
+    ):
+        if value not in choices:
+            raise DeployError(f"{value!r} is no method", where=flag, fix=f"Choose from {known(filter(None, choices))}.")
     if options.message_bits and message_most == 0:
         able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
         raise DeployError(

@@ -59,6 +59,15 @@ class Folded:
         matrix = _smaller(chain_matrix((self.conv,), source_shape, "a convolution with a gain for each neuron"))
         return Folded(_times(matrix, factor.ravel()), bias)
 
+    def largest(self) -> Floats:
+        """Return the size of the largest weight into each neuron, or each channel of a convolution."""
+        sizes = np.abs(self.stored)
+        if not self.is_sparse:
+            return np.asarray(sizes.reshape(len(sizes), -1).max(axis=1, initial=0.0), np.float64)
+        found = np.zeros(self.weight.shape[0])
+        np.maximum.at(found, self.weight.indices, sizes)
+        return found
+
     def row_sums(self) -> tuple[Floats, Floats]:
         """Return the sums of negative and of positive weights into each neuron, or each channel of a convolution."""
 

@@ -7,7 +7,7 @@ where it can be, before anything is rounded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,12 @@ class ChipNeuron:
     v_min: Floats | None = None
     adapt_keep: Floats | None = None
     adapt_rise: Floats | None = None
+
+    def times(self, gain: Floats) -> ChipNeuron:
+        """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
+        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise")
+        values = {key: getattr(self, key) for key in keys}
+        return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
     @property
     def adapt_most(self) -> float:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file, write_text
 from neurodeploy.network import Network
+from neurodeploy.synapses import Shape
 
 ScaleMethod = Literal["range", "percentile", "mse", "rate"]
 RoundingMethod = Literal["nearest", "learned"]
@@ -28,8 +30,9 @@ Code = int | list[int]
 
 HEADER = """\
 # How a network was quantised. Edit it and give it back: neurodeploy compile ... --plan THIS.yaml
-# codes_per_volt: weight codes, times 2**exponent, that stand for 1 V; a number, or one for each output channel.
-# threshold, leak_u, leak_v, bias: codes; a number for all neurons, or a list. What is left out is decided anew.
+# codes_per_volt: weight codes, times 2**exponent, that stand for 1 V; channel_gain times as many for a channel.
+# threshold, leak_u, leak_v, bias: codes; a number for all neurons, or a list by channel or by neuron.
+# What is left out is decided anew.
 """
 
 
@@ -48,8 +51,8 @@ class PopulationPlan(_Part):
     """Decisions for a population; None is decided anew."""
 
     scale: ScaleMethod | None = None
-    per_channel: bool | None = None
-    codes_per_volt: float | list[float] | None = None
+    codes_per_volt: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    channel_gain: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     threshold: Code | None = None
     leak_u: Code | None = None
     leak_v: Code | None = None
@@ -75,6 +78,12 @@ class Plan(_Part):
     target: str | None = None
     populations: dict[str, PopulationPlan] = Field(default_factory=dict)
     projections: dict[str, ProjectionPlan] = Field(default_factory=dict)
+    _file: str = PrivateAttr("the plan")
+    _tree: Any = PrivateAttr(None)
+
+    def place(self, *keys: int | str) -> str:
+        """Return where a value stands: file and line."""
+        return self._file if self._tree is None else f"{self._file}, line {_line(self._tree, keys)}"
 
     def digest(self) -> str:
         """Return a hash of all decisions."""
@@ -125,7 +134,7 @@ def load_plan(path: Path | str) -> Plan:
             fix="Compare it with a plan that compile wrote.",
         ) from error
     try:
-        return Plan.model_validate(content if content is not None else {})
+        plan = Plan.model_validate(content if content is not None else {})
     except ValidationError as error:
         faults = [f"line {_line(tree, f['loc'])}: {'.'.join(_keys(f['loc']))}: {f['msg']}" for f in error.errors()]
         raise DeployError(
@@ -134,49 +143,90 @@ def load_plan(path: Path | str) -> Plan:
             fix=f"Keys of a population: {known(PopulationPlan.model_fields)}; of a projection:"
             f" {known(ProjectionPlan.model_fields)}.",
         ) from error
+    plan._file, plan._tree = str(path), tree
+    return plan
 
 
-def check_names(plan: Plan, network: Network, target: str, where: str = "--plan") -> None:
-    """Refuse a plan for another target, or with names that the network does not have.
+def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int]) -> None:
+    """Refuse a plan for another target, with names that the network does not have, or codes that no register holds.
 
     Raises:
-        DeployError: it names all that is unknown.
+        DeployError: it names all that is wrong, with its line.
     """
+    faults = []
     if plan.target not in (None, target):
-        raise DeployError(
-            f"the plan is for target {plan.target!r}, not for {target!r}",
-            where=where,
-            fix="Choose that target, or remove the line; codes are checked against the target's ranges.",
-        )
-    populations = [population.name for population in network.populations]
-    for kind, given, names in (
-        ("population", plan.populations, populations),
-        ("projection", plan.projections, projection_names(network)),
+        faults.append(f"{plan.place('target')}: it is for target {plan.target!r}, not for {target!r}")
+    sizes = {population.name: population for population in network.populations}
+    names = projection_names(network)
+    for key, given, known_names in (
+        ("populations", plan.populations, list(sizes)),
+        ("projections", plan.projections, list(names)),
     ):
-        if unknown := set(given) - set(names):
-            raise DeployError(
-                f"the plan has {kind}s that the model does not have: {known(unknown)}",
-                where=where,
-                fix=f"The model's {kind}s are {known(names)}.",
+        for name in given:
+            if name not in known_names:
+                faults.append(f"{plan.place(key, name)}: {name!r} is none of the model's {key}: {known(known_names)}")
+    for name, population in plan.populations.items():
+        if name in sizes:
+            faults += _population_faults(plan, name, population, sizes[name].shape, formats)
+    for name, projection in plan.projections.items():
+        if projection.exponent is not None and projection.exponent > formats["weight_exponent_max"]:
+            place = plan.place("projections", name, "exponent")
+            faults.append(
+                f"{place}: exponent {projection.exponent}, {target} has 0 to {formats['weight_exponent_max']}"
             )
+    if faults:
+        raise DeployError(
+            "the plan does not fit: " + "; ".join(faults), where="--plan", fix="Change these lines, or remove them."
+        )
 
 
-def compact(values: NDArray[Any]) -> Any:
-    """Return an array as a plan has it: one number where all are equal, else a list."""
+def _population_faults(plan: Plan, name: str, own: PopulationPlan, shape: Shape, formats: dict[str, int]) -> list[str]:
+    decay = 2 ** formats["decay_bits"] - 1
+    ranges: dict[str, tuple[Any, int, int]] = {
+        "threshold": (own.threshold, 0, 2 ** formats["threshold_bits"] - 1),
+        "leak_u": (own.leak_u, 0, decay),
+        "leak_v": (own.leak_v, 0, decay),
+    }
+    if own.bias is not None:
+        most = formats["bias_mantissa_max"]
+        ranges["bias"] = (own.bias.mantissa, -most, most)
+        if own.bias.exponent > formats["bias_exponent_max"]:
+            place = plan.place("populations", name, "bias", "exponent")
+            return [f"{place}: bias exponent {own.bias.exponent}, the target has 0 to {formats['bias_exponent_max']}"]
+    found = []
+    for key, (values, low, high) in ranges.items():
+        if values is None:
+            continue
+        array = np.asarray(values)
+        place = plan.place("populations", name, key)
+        if array.ndim and array.size not in (prod(shape), shape[0] if shape else 1):
+            found.append(f"{place}: {array.size} values for {prod(shape)} neurons")
+        if array.size and (array.min() < low or array.max() > high):
+            found.append(f"{place}: {key} of {array.min()} to {array.max()}, the target has {low} to {high}")
+    if own.channel_gain is not None and len(own.channel_gain) not in (1, shape[0] if shape else 1):
+        place = plan.place("populations", name, "channel_gain")
+        found.append(f"{place}: {len(own.channel_gain)} gains for {shape[0] if shape else 1} channels")
+    return found
+
+
+def compact(values: NDArray[Any], shape: Shape) -> Any:
+    """Return an array as a plan has it: one number where all are equal, else a list by channel or by neuron."""
     flat = np.asarray(values).ravel()
-    return flat[0].item() if flat.size and (flat == flat[0]).all() else flat.tolist()
+    if flat.size and (flat == flat[0]).all():
+        return flat[0].item()
+    channels = flat.reshape(shape[0], -1)
+    if (channels == channels[:, :1]).all():
+        return channels[:, 0].tolist()
+    return flat.tolist()
 
 
-def spread(values: Any, size: int, where: str) -> NDArray[Any]:
-    """Return a plan's number or list as an array (size,).
-
-    Raises:
-        DeployError: the list is of another length.
-    """
+def spread(values: Any, shape: Shape) -> NDArray[Any]:
+    """Return a plan's number or list as an array (n,)."""
     array = np.asarray(values)
-    if array.ndim and array.size != size:
-        raise DeployError(f"{array.size} values for {size}", where=where, fix="Give one number, or one for each.")
-    return np.broadcast_to(array, size)
+    n = prod(shape)
+    if array.size in (1, n):
+        return np.broadcast_to(array.ravel(), n)
+    return np.repeat(array, n // array.size)
 
 
 def pack_steps(steps: NDArray[np.int8]) -> str:

@@ -6,32 +6,109 @@ units are one volt; see :mod:`neurodeploy.quantise.scale`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
-from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
 from neurodeploy.network import Population
+from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
 from neurodeploy.quantise.initial import initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.overflow import overflow_warnings
+from neurodeploy.quantise.plan import (
+    BiasPlan,
+    PopulationPlan,
+    ProjectionPlan,
+    compact,
+    pack_steps,
+    spread,
+    unpack_steps,
+)
+from neurodeploy.quantise.rounding import RATIOS, learned_codes, ratio_by_error
 from neurodeploy.quantise.scale import Synapses, base_scale, unit_exponent
-from neurodeploy.quantise.weights import WeightRange, filling_scale, quantise_weights, weight_range
+from neurodeploy.quantise.weights import (
+    WeightRange,
+    dequantise_weights,
+    filling_scale,
+    quantise_weights,
+    weight_range,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+PERCENTILE = 99.5
+"""Share of weights, in percent, that the method of that name lets fit; larger ones are clipped."""
+
+MAX_LEARNED = 4096
+"""Inputs of a neuron up to which second moments are taken; beyond, weights are rounded to nearest."""
+
+CORRECTIONS = ("bias", "threshold")
+THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
+"""By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
+
+GAIN_MAX = 8.0
+"""Most by which per-channel scales stretch a channel with small weights."""
+
+
+NOTHING_PLANNED = PopulationPlan()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Choices:
+    """How a population is to be quantised; what the plan says comes first.
+
+    bits: of the weights. scale: how codes per volt are chosen; None for ``range`` at 6 bits and more, else ``mse``.
+    rounding: ``nearest`` or ``learned``. correct: which of ``CORRECTIONS``. per_channel: a gain for each channel.
+    plan, projections: what the plan says of the population and of each projection into it.
+    drive: what flows in on calibration data, or None.
+    """
+
+    bits: int | str = 8
+    scale: str | None = None
+    rounding: str = "nearest"
+    correct: tuple[str, ...] = ()
+    per_channel: bool = False
+    plan: PopulationPlan = NOTHING_PLANNED
+    projections: tuple[ProjectionPlan, ...] = ()
+    drive: Drive | None = None
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Coded:
-    """A population's codes, those of its synapses, and what can go wrong."""
+    """A population's codes, those of its synapses, what can go wrong, and the decisions, complete."""
 
     population: CodedPopulation
     projections: tuple[CodedProjection, ...]
     warnings: tuple[str, ...]
+    plan: PopulationPlan
+    projection_plans: tuple[ProjectionPlan, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Weights:
+    """A projection on its way to codes: range, bits as the plan has them, and the scale at which all weights fit."""
+
+    synapses: Synapses
+    plan: ProjectionPlan
+    bits: int | str
+    codes: WeightRange
+    filling: float
+
+    @property
+    def weight(self) -> Floats:
+        return self.synapses.folded.stored
+
+    def exponent(self, weights_per_volt: float, formats: dict[str, int]) -> int:
+        """Return the plan's exponent, or the smallest at which the largest weight still fits."""
+        if self.plan.exponent is not None:
+            return self.plan.exponent
+        over = np.log2(weights_per_volt / self.filling) if np.isfinite(self.filling) else 0.0
+        return int(np.clip(np.ceil(over - 1e-9), 0, formats["weight_exponent_max"]))
 
 
 def quantise_population(
@@ -40,9 +117,9 @@ def quantise_population(
     synapses: tuple[Synapses, ...],
     latency: int,
     formats: dict[str, int],
-    bits: int,
+    choices: Choices,
 ) -> Coded:
-    """Quantise a population and the synapses into it, from their values alone.
+    """Quantise a population and the synapses into it.
 
     Args:
         population: the float neurons, for name and shape.
@@ -50,33 +127,156 @@ def quantise_population(
         synapses: all that flows into it.
         latency: hardware step of the population's row 0.
         formats: the target's number formats.
-        bits: weight bits.
+        choices: how.
 
     Raises:
         DeployError: a threshold or bias cannot be held at any scale.
     """
-    ranges = [weight_range(s.folded.stored, bits, s.projection.name) for s in synapses]
-    filling = [filling_scale(s.folded.stored, codes) for s, codes in zip(synapses, ranges, strict=True)]
-    base = base_scale(neuron, filling)
-    graded = [fills for s, fills in zip(synapses, filling, strict=True) if s.message_bits and np.isfinite(fills)]
-    exponent = unit_exponent(base, neuron, synapses, max(graded, default=0.0), formats, population.name)
-    weights_per_volt = base * 2.0**exponent
-    projections = tuple(
-        _code_projection(s, codes, weights_per_volt, fills, formats, bits)
-        for s, codes, fills in zip(synapses, ranges, filling, strict=True)
-    )
-    coded, warnings = _code_population(population, neuron, weights_per_volt, latency, formats)
+    neuron, synapses, gains = _stretched(population, neuron, synapses, choices)
+    weights = _ranges(synapses, choices)
+    method = choices.plan.scale or choices.scale or ("range" if min(map(_width, weights), default=8) >= 6 else "mse")
+    moments = _moments(weights, neuron, choices)
+    candidates = _scales(population, neuron, weights, formats, method, choices, moments)
+
+    def code(weights_per_volt: float, neuron: ChipNeuron) -> tuple[Any, ...]:
+        coded = tuple(
+            _code_projection(w, weights_per_volt, formats, choices, m) for w, m in zip(weights, moments, strict=True)
+        )
+        corrected = _corrected(neuron, weights, coded, weights_per_volt, choices)
+        return coded, *_code_population(population, corrected, weights_per_volt, latency, formats, choices.plan)
+
+    found = [(weights_per_volt, *code(weights_per_volt, neuron)) for weights_per_volt in candidates]
+    if len(found) > 1 and choices.drive is not None:
+        drive = choices.drive
+        found.sort(key=lambda one: drive.rate_error(one[2], one[1]))
+    weights_per_volt, projections, coded, warnings = found[0]
+    if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
+        coded = _fitting_threshold(coded, projections, choices.drive)
     payloads = tuple(s.payload for s in synapses)
-    return Coded(coded, projections, (*warnings, *overflow_warnings(coded, projections, payloads)))
+    return Coded(
+        coded,
+        projections,
+        (*warnings, *overflow_warnings(coded, projections, payloads)),
+        _plan(coded, weights_per_volt, method, gains),
+        tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
+    )
+
+
+def _stretched(
+    population: Population, neuron: ChipNeuron, synapses: tuple[Synapses, ...], choices: Choices
+) -> tuple[ChipNeuron, tuple[Synapses, ...], list[float] | None]:
+    """Return the population with each channel in volts of its own, so that its weights fill their codes too.
+
+    A neuron whose weights, thresholds, biases and states are all multiplied by one number fires as before.
+    """
+    given = choices.plan.channel_gain
+    if given is None and not (choices.per_channel and neuron.model.fires):
+        return neuron, synapses, None
+    n_channels = population.shape[0] if population.shape else 1
+    if given is None:
+        largest = np.zeros(n_channels)
+        for s in synapses:
+            largest = np.maximum(largest, s.folded.largest().reshape(n_channels, -1).max(axis=1))
+        with np.errstate(divide="ignore"):
+            gain = np.clip(largest.max() / largest, 1.0, GAIN_MAX)
+        room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30)
+        gain = np.minimum(gain, max(1.0, room / max(float(largest.max()), 1e-30))).round(6)
+    else:
+        gain = np.asarray(given, np.float64)
+    of_neurons = spread(gain, population.shape)
+    scaled = tuple(
+        replace(s, folded=s.folded.scaled(of_neurons.reshape(population.shape), s.source_shape)) for s in synapses
+    )
+    return neuron.times(of_neurons), scaled, gain.tolist()
+
+
+def _ranges(synapses: tuple[Synapses, ...], choices: Choices) -> list[_Weights]:
+    plans = choices.projections or tuple(ProjectionPlan() for _ in synapses)
+    found = []
+    for s, plan in zip(synapses, plans, strict=True):
+        bits = plan.bits or choices.bits
+        codes = weight_range(s.folded.stored, bits, s.projection.name)
+        found.append(_Weights(s, plan, bits, codes, filling_scale(s.folded.stored, codes)))
+    return found
+
+
+def _width(weights: _Weights) -> int:
+    return weights.codes.bits
+
+
+def _moments(weights: list[_Weights], neuron: ChipNeuron, choices: Choices) -> list[Floats | None]:
+    """Return the second moments of what flows through each projection, where calibration data gives them."""
+    if choices.drive is None:
+        return [None] * len(weights)
+    wanted = (
+        choices.rounding == "learned" or choices.scale == "mse" or any(w.plan.rounding == "learned" for w in weights)
+    )
+    return [
+        second_moments(spikes, w.synapses.folded, neuron)
+        if wanted and not w.synapses.folded.is_sparse and w.weight.shape[-1] <= MAX_LEARNED
+        else None
+        for w, spikes in zip(weights, choices.drive.spikes, strict=True)
+    ]
+
+
+def _scales(
+    population: Population,
+    neuron: ChipNeuron,
+    weights: list[_Weights],
+    formats: dict[str, int],
+    method: str,
+    choices: Choices,
+    moments: list[Floats | None],
+) -> list[float]:
+    """Return the codes per volt to try; more than one only where spike rates decide between them."""
+    if choices.plan.codes_per_volt is not None:
+        return [choices.plan.codes_per_volt]
+    base = base_scale(neuron, [w.filling for w in weights])
+    graded = [w.filling for w in weights if w.synapses.message_bits and np.isfinite(w.filling)]
+    synapses = tuple(w.synapses for w in weights)
+
+    def finest(ratio: float) -> float:
+        most = max(graded, default=0.0) * ratio
+        return base * ratio * 2.0 ** unit_exponent(base * ratio, neuron, synapses, most, formats, population.name)
+
+    if method == "rate" and choices.drive is not None:
+        return [finest(ratio) for ratio in RATIOS[::4]]
+    return [finest(_ratio(weights, base, finest(1.0), formats, method, moments))]
+
+
+def _ratio(
+    weights: list[_Weights],
+    base: float,
+    weights_per_volt: float,
+    formats: dict[str, int],
+    method: str,
+    moments: list[Floats | None],
+) -> float:
+    """Return by how much the scale exceeds the one at which the largest weight fits."""
+    used = [(w, m) for w, m in zip(weights, moments, strict=True) if np.isfinite(w.filling)]
+    if method == "percentile" and used:
+        sizes = np.concatenate([np.abs(w.weight).ravel() for w, _ in used])
+        return float(sizes.max() / max(np.percentile(sizes, PERCENTILE), sizes.max() / RATIOS[-1]))
+    if method in ("mse", "rate") and used:
+        down = [2.0 ** w.exponent(weights_per_volt, formats) * base / weights_per_volt for w, _ in used]
+        triples = [(w.weight, w.codes, d) for (w, _), d in zip(used, down, strict=True)]
+        return ratio_by_error(triples, base, [m for _, m in used])
+    return 1.0
 
 
 def _code_projection(
-    s: Synapses, codes: WeightRange, weights_per_volt: float, filling: float, formats: dict[str, int], bits: int
+    w: _Weights, weights_per_volt: float, formats: dict[str, int], choices: Choices, moments: Floats | None
 ) -> CodedProjection:
-    """Return a projection's codes; its exponent is the smallest at which its largest weight still fits."""
-    over = np.log2(weights_per_volt / filling) if np.isfinite(filling) else 0.0
-    exponent = int(np.clip(np.ceil(over - 1e-9), 0, formats["weight_exponent_max"]))
+    """Return a projection's codes."""
+    s = w.synapses
+    exponent = w.exponent(weights_per_volt, formats)
     scale = weights_per_volt / 2.0**exponent
+    weight = quantise_weights(w.weight, scale, w.codes)
+    if w.plan.learned is not None:
+        steps = unpack_steps(w.plan.learned, weight.size, f"--plan, {s.projection.name}").reshape(weight.shape)
+        weight = np.clip(weight + steps.astype(np.int16) * w.codes.step, w.codes.low, w.codes.high).astype(np.int16)
+    elif moments is not None and (w.plan.rounding or choices.rounding) == "learned":
+        weight = learned_codes(w.weight, scale, w.codes, moments)
     layout: dict[str, Any] = {}
     if s.folded.conv is not None:
         conv = s.folded.conv
@@ -87,27 +287,98 @@ def _code_projection(
     return CodedProjection(
         s.projection.source,
         s.projection.target,
-        quantise_weights(s.folded.stored, scale, codes),
+        weight,
         exponent,
-        bits,
-        codes.sign_mode,
+        w.codes.bits,
+        w.codes.sign_mode,
         s.delay,
         message_bits=s.message_bits,
         **layout,
     )
 
 
+def _corrected(
+    neuron: ChipNeuron,
+    weights: list[_Weights],
+    projections: tuple[CodedProjection, ...],
+    weights_per_volt: float,
+    choices: Choices,
+) -> ChipNeuron:
+    """Return the neuron with a bias that makes up for what rounding the weights changed in the mean input."""
+    if choices.drive is None or "bias" not in choices.correct or choices.plan.bias is not None:
+        return neuron
+    missing = np.zeros_like(neuron.bias)
+    for w, p, spikes in zip(weights, projections, choices.drive.spikes, strict=True):
+        lost = w.weight - dequantise_weights(p.weight, weights_per_volt / 2.0**p.exponent)
+        missing += mean_input(spikes, w.synapses.folded, lost, len(missing))
+    kept = np.minimum(neuron.keep_syn, 1.0 - 1.0 / 2**DECAY_BITS)
+    return replace(neuron, bias=neuron.bias + missing / (1.0 - kept))
+
+
+def _fitting_threshold(
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive
+) -> CodedPopulation:
+    """Return the population with thresholds at which it fires as often as the float model's, all by one factor."""
+    if not population.model.fires:
+        return population
+
+    def scaled(factor: float) -> CodedPopulation:
+        codes = np.clip(np.rint(population.threshold_code * factor), 1, THRESHOLD_MAX).astype(np.int64)
+        return replace(population, threshold_code=codes)
+
+    # Factors nearest to 1 first, so that a tie changes nothing.
+    order = sorted(THRESHOLD_FACTORS, key=lambda factor: abs(factor - 1.0))
+    return min((scaled(factor) for factor in order), key=lambda one: drive.rate_error(one, projections))
+
+
+def _plan(coded: CodedPopulation, weights_per_volt: float, method: str, gains: list[float] | None) -> PopulationPlan:
+    shape = coded.shape
+    return PopulationPlan(
+        scale=method,  # type: ignore[arg-type]
+        codes_per_volt=weights_per_volt,
+        channel_gain=gains,
+        threshold=compact(coded.threshold_code, shape),
+        leak_u=compact(coded.du, shape),
+        leak_v=compact(coded.dv, shape),
+        bias=BiasPlan(mantissa=compact(coded.bias_mantissa, shape), exponent=coded.bias_exponent),
+    )
+
+
+def _projection_plan(w: _Weights, p: CodedProjection, weights_per_volt: float) -> ProjectionPlan:
+    nearest = quantise_weights(w.weight, weights_per_volt / 2.0**p.exponent, w.codes)
+    steps = (p.weight.astype(np.int64) - nearest) // w.codes.step
+    learned = bool(steps.any())
+    return ProjectionPlan(
+        bits=w.bits,  # type: ignore[arg-type]
+        exponent=p.exponent,
+        rounding="learned" if learned else "nearest",
+        learned=pack_steps(steps.astype(np.int8)) if learned else None,
+    )
+
+
 def _code_population(
-    population: Population, neuron: ChipNeuron, weights_per_volt: float, latency: int, formats: dict[str, int]
+    population: Population,
+    neuron: ChipNeuron,
+    weights_per_volt: float,
+    latency: int,
+    formats: dict[str, int],
+    plan: PopulationPlan,
 ) -> tuple[CodedPopulation, list[str]]:
     """Return a population's codes, and in which words they miss the model."""
     unit = weights_per_volt * 2**ALIGN_BITS
-    dv = _decay_codes(neuron.keep_mem, formats)
-    du = np.maximum(_decay_codes(neuron.keep_syn, formats, top=1) - 1, 0)
+    given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
+    planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
     threshold = np.maximum(np.rint(neuron.threshold * weights_per_volt), 1).astype(np.int64)
+    threshold = planned.get("threshold", np.minimum(threshold, THRESHOLD_MAX))
     if not neuron.model.fires:
-        threshold[:] = 2 ** formats["threshold_bits"] - 1
-    mantissa, exponent = _bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
+        threshold = np.full_like(threshold, THRESHOLD_MAX)
+    typical = (threshold << ALIGN_BITS) / 2.0 if neuron.model.fires else np.full(threshold.shape, np.inf)
+    dv = planned.get("leak_v", _decay_codes(neuron.keep_mem, formats, typical))
+    du = planned.get("leak_u", np.maximum(_decay_codes(neuron.keep_syn, formats, typical, top=1) - 1, 0))
+    if plan.bias is not None:
+        mantissa, exponent = spread(plan.bias.mantissa, population.shape).astype(np.int64), plan.bias.exponent
+    else:
+        mantissa, exponent = _bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
     extras = _extra_codes(neuron, unit, formats)
     goal = np.rint(neuron.u_init * unit).astype(np.int64), np.rint(neuron.v_init * unit).astype(np.int64)
     initial = initial_codes(du, dv, threshold, mantissa << exponent, goal, latency, extras.get("v_min"))
@@ -139,10 +410,16 @@ def _code_population(
     return coded, warnings
 
 
-def _decay_codes(keep: Floats, formats: dict[str, int], top: int = 0) -> Ints:
-    """Return the parts of a state that are lost in a step, in units of the decay code; up to ``top`` beyond it."""
+def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: int = 0) -> Ints:
+    """Return the parts of a state that are lost in a step, in units of the decay code; up to ``top`` beyond it.
+
+    Truncation towards zero takes half a unit more in each step, of a state that is ``typical`` units large; the code
+    is chosen smaller by as much, but not so small that a state which should leak no longer does.
+    """
     full = 2 ** formats["decay_bits"]
-    codes: Ints = np.clip(np.rint(full * (1.0 - keep)), 0, full - 1 + top).astype(np.int64)
+    exact = full * (1.0 - keep)
+    corrected = np.where((exact >= 1) & (keep > 0), np.maximum(exact - full * 0.5 / typical, 1.0), exact)
+    codes: Ints = np.clip(np.rint(corrected), 0, full - 1 + top).astype(np.int64)
     return codes
 
 
@@ -152,7 +429,7 @@ def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> di
     if neuron.v_min is not None:
         found["v_min"] = np.clip(np.rint(neuron.v_min * unit), 1 - STATE_LIMIT, 0).astype(np.int64)
     if neuron.adapt_keep is not None and neuron.adapt_rise is not None:
-        found["adapt_decay"] = _decay_codes(neuron.adapt_keep, formats)
+        found["adapt_decay"] = _decay_codes(neuron.adapt_keep, formats, np.full(neuron.adapt_keep.shape, np.inf))
         found["adapt_step"] = np.clip(np.rint(neuron.adapt_rise * unit), 0, STATE_LIMIT - 1).astype(np.int64)
     return found
 

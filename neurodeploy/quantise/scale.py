@@ -15,6 +15,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.network import Projection
 from neurodeploy.passes.fold import Folded
 from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.synapses import Shape
 
 Floats = NDArray[np.float64]
 
@@ -29,13 +30,14 @@ COUNTED_ON = 8
 class Synapses:
     """A projection ready to be quantised.
 
-    folded: its float weights, times the population's gain. delay: hardware steps.
+    folded: its float weights, times the population's gain. delay: hardware steps. source_shape: of what sends.
     payload: the least and the most that one spike of the source can carry. message_bits: 0 where it carries nothing.
     """
 
     projection: Projection
     folded: Folded
     delay: int
+    source_shape: Shape
     payload: tuple[int, int] = (0, 1)
     message_bits: int = 0
 

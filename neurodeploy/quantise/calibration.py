@@ -1,0 +1,106 @@
+"""What flows through one population on calibration data, and what its weights' errors then cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.passes.fold import Folded, apply
+from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.synapses import Conv2d
+
+Floats = NDArray[np.float64]
+
+MAX_ROWS = 16384
+"""Rows, a neuron's or a window's inputs at one step, from which second moments are taken; evenly spaced beyond that."""
+
+DAMPING = 0.01
+"""Share of the mean second moment that is added to each, so that inputs that hardly fire still count."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Drive:
+    """A population alone, given the spikes that the float model's sources sent on calibration data.
+
+    spikes: for each projection ``[T, B, *source shape]``, in the rows in which they act.
+    fired: what the float model's population sent, ``[T, B, *shape]``.
+    emulate: run codes on these spikes; returns what the population sends, ``[T, B, *shape]``.
+    """
+
+    spikes: tuple[NDArray[Any], ...]
+    fired: NDArray[Any]
+    emulate: Callable[[CodedPopulation, tuple[CodedProjection, ...]], NDArray[Any]]
+
+    def rate_error(self, population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> float:
+        """Return the mean squared difference of the neurons' spikes a step from the float model's."""
+        sent = self.emulate(population, projections)
+        difference = sent.mean(axis=(0, 1), dtype=np.float64) - self.fired.mean(axis=(0, 1), dtype=np.float64)
+        return float((difference**2).mean())
+
+
+def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> Floats:
+    """Return the second moments of what each weight adds to the membrane, float64 (k, k), or (groups, k, k) of a conv.
+
+    The error of a row of weights ``d`` costs ``d @ moments @ d``: the mean square of what it does to v, if nothing is
+    reset. Inputs are filtered by the population's mean decays, as u and v filter them.
+    """
+    traces = _filtered(spikes.astype(np.float32), float(neuron.keep_syn.mean()), float(neuron.keep_mem.mean()))
+    flat = traces.reshape(-1, *traces.shape[2:])
+    if folded.conv is None:
+        rows = flat.reshape(len(flat), -1)
+        rows = rows[:: max(1, len(rows) // MAX_ROWS)].astype(np.float64)
+        return _damped(rows.T @ rows / len(rows))
+    return np.stack([_damped(windows.T @ windows / len(windows)) for windows in _windows(flat, folded.conv)])
+
+
+def _damped(moments: Floats) -> Floats:
+    mean = float(np.trace(moments)) / len(moments)
+    damped: Floats = moments + (DAMPING * mean if mean > 0 else 1.0) * np.eye(len(moments))
+    return damped
+
+
+def _filtered(spikes: NDArray[np.float32], keep_syn: float, keep_mem: float) -> NDArray[np.float32]:
+    u, v = np.zeros_like(spikes[0]), np.zeros_like(spikes[0])
+    result = np.empty_like(spikes)
+    for t, row in enumerate(spikes):
+        u = np.float32(keep_syn) * u + row
+        v = np.float32(keep_mem) * v + u
+        result[t] = v
+    return result
+
+
+def _windows(flat: NDArray[np.float32], conv: Conv2d) -> list[Floats]:
+    """Return for each group what its kernels see, float64 (rows, k)."""
+    padded = np.pad(flat, ((0, 0), (0, 0), *((p, p) for p in conv.padding)))
+    extent = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True)]
+    views = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
+    views = views[:, :, :: conv.stride[0], :: conv.stride[1], :: conv.dilation[0], :: conv.dilation[1]]
+    places = views.shape[0] * views.shape[2] * views.shape[3]
+    step = max(1, places // MAX_ROWS)
+    moved = views.transpose(0, 2, 3, 1, 4, 5)[:: max(1, min(step, len(views)))]
+    rows = moved.reshape(-1, *moved.shape[3:])
+    rows = rows[:: max(1, len(rows) // MAX_ROWS)]
+    per_group = conv.weight.shape[1]
+    return [
+        rows[:, group * per_group : (group + 1) * per_group].reshape(len(rows), -1).astype(np.float64)
+        for group in range(conv.groups)
+    ]
+
+
+def mean_input(spikes: NDArray[Any], folded: Folded, weight: Floats, size: int) -> Floats:
+    """Return the mean input of each neuron, V a step, if the projection's stored weights were ``weight``; (n,)."""
+    mean = spikes.mean(axis=(0, 1), dtype=np.float64)
+    if folded.conv is not None:
+        c = folded.conv
+        conv = Conv2d(weight.astype(np.float32), None, c.stride, c.padding, c.dilation, c.groups)
+        return np.asarray(apply(conv, mean[np.newaxis]), np.float64).reshape(size)
+    if folded.is_sparse:
+        from neurodeploy.passes.matrices import with_data
+
+        return np.asarray(with_data(folded.weight, weight) @ mean.ravel(), np.float64)
+    return np.asarray(weight @ mean.ravel(), np.float64)

@@ -1,0 +1,78 @@
+"""Rounding weights to codes so that the membrane, and not each weight, is met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.quantise.weights import WeightRange, quantise_weights
+
+Floats = NDArray[np.float64]
+
+RATIOS = 2.0 ** np.linspace(0.0, 3.0, 37)
+"""By how much a scale may exceed the one at which the largest weight fits; what is beyond the codes is clipped."""
+
+
+def learned_codes(weight: Floats, scale: float, codes: WeightRange, moments: Floats) -> NDArray[np.int16]:
+    """Return weights as codes, rounded one input after the other, each making up for the errors of those before.
+
+    Args:
+        weight: float64 ``(n_out, n_in)`` or of a convolution ``(c_out, c_in / groups, h, w)``.
+        scale: codes per unit of weight.
+        codes: the range.
+        moments: of :func:`neurodeploy.quantise.calibration.second_moments`.
+
+    Source: Frantar et al. 2023, GPTQ, equations 2 and 3, after Hassibi and Stork 1992; learned rounding as a goal is
+        that of Nagel et al. 2020, doi:10.48550/arXiv.2004.10568.
+    """
+    rows = weight.reshape(len(weight), -1)
+    if moments.ndim == 2:
+        return _rounded(rows, scale, codes, moments).reshape(weight.shape)
+    groups = np.split(rows, len(moments))
+    parts = [_rounded(part, scale, codes, of_group) for part, of_group in zip(groups, moments, strict=True)]
+    return np.concatenate(parts).reshape(weight.shape)
+
+
+def _rounded(rows: Floats, scale: float, codes: WeightRange, moments: Floats) -> NDArray[np.int16]:
+    order = np.argsort(-np.diag(moments), kind="stable")
+    inverse = np.linalg.inv(moments[np.ix_(order, order)])
+    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    left = rows[:, order].copy()
+    found = np.zeros(rows.shape, np.int16)
+    for i, column in enumerate(order):
+        code = quantise_weights(left[:, i], scale, codes)
+        found[:, column] = code
+        error = (left[:, i] - code / scale) / upper[i, i]
+        left[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])
+    return found
+
+
+def ratio_by_error(weights: list[tuple[Floats, WeightRange, float]], base: float, moments: list[Any]) -> float:
+    """Return by how much to exceed ``base`` codes per unit so that the squared error of all weights is least.
+
+    Args:
+        weights: for each projection its weights, range, and how many of the population's codes are one of its own.
+        base: codes per unit at which the largest weight fits.
+        moments: for each projection its second moments, or None to count each weight alike.
+    """
+    errors = []
+    for ratio in RATIOS:
+        total = 0.0
+        for (weight, codes, down), of_projection in zip(weights, moments, strict=True):
+            scale = base * ratio / down
+            difference = weight - quantise_weights(weight, scale, codes) / scale
+            total += _cost(difference, of_projection)
+        errors.append(total)
+    return float(RATIOS[int(np.argmin(errors))])
+
+
+def _cost(difference: Floats, moments: Any) -> float:
+    if moments is None:
+        return float((difference**2).sum())
+    rows = difference.reshape(len(difference), -1)
+    if moments.ndim == 2:
+        return float(((rows @ moments) * rows).sum())
+    parts = np.split(rows, len(moments))
+    return float(sum(((part @ of_group) * part).sum() for part, of_group in zip(parts, moments, strict=True)))
