@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.comparison.measures import agreement, decide
 from neurodeploy.network import Network, Projection
 from neurodeploy.program import Program
+from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.calibration import Drive
 from neurodeploy.recording import Recording
 
@@ -62,6 +64,44 @@ def run_reference(network: Network, inputs: Inputs) -> Calibration:
     from neurodeploy.backends.reference.backend import Reference
 
     return Calibration(network, inputs, Reference().run(network, inputs, RunOptions()))
+
+
+def measure(
+    before: Recording, after: Recording, labels: NDArray[np.int64] | None, changes: tuple[Approximation, ...]
+) -> dict[str, Any]:
+    """Return what an approximation changed on calibration data, JSON-ready: the rung ``neuron`` of the ladder.
+
+    Args:
+        before: of the float model as it was trained. after: of the approximated one.
+        labels: int64 (B,), or None.
+        changes: what was approximated.
+    """
+    measured: dict[str, Any] = {
+        "rung": "neuron",
+        "samples": before.n_samples,
+        "changes": {change.node: list(change.changes) for change in changes},
+        "agreement": {
+            name: agreement(one["spikes"], after.nodes[name]["spikes"])
+            for name, one in before.nodes.items()
+            if "spikes" in one
+        },
+    }
+    if labels is not None:
+        measured["accuracy"] = {
+            "reference": float((decide(before) == labels).mean()),
+            "neuron": float((decide(after) == labels).mean()),
+        }
+    return measured
+
+
+def approximation_sentence(measured: dict[str, Any]) -> str:
+    """Return what :func:`measure` found as a sentence."""
+    changes = "; ".join(f"{node}: {', '.join(what)}" for node, what in measured["changes"].items())
+    common = ", ".join(f"{node} {share:.1%}" for node, share in measured["agreement"].items())
+    text = f"approximated ({changes}); on {measured['samples']} calibration samples spikes in common: {common}"
+    if (accuracy := measured.get("accuracy")) is not None:
+        text += f"; accuracy {accuracy['reference']:.2%} before, {accuracy['neuron']:.2%} after"
+    return text
 
 
 def _emulate_alone(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from neurodeploy.calibrate import run_reference
+from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
 from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
@@ -16,6 +16,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
 from neurodeploy.quantise.plan import (
@@ -51,6 +52,8 @@ class CompileOptions:
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers.
     allow_oversize: compile what does not fit one chip, for the emulator.
     allow_silent: compile a network of which a population never fires.
+    approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
+        changes.
     """
 
     weight_bits: int | str = DEFAULT_WEIGHT_BITS
@@ -62,6 +65,7 @@ class CompileOptions:
     input_scale: float = 1.0
     allow_oversize: bool = False
     allow_silent: bool = False
+    approximate: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -139,6 +143,9 @@ def compile_network(
     check_plan(plan, network, target.name, formats)
     latency, delays = schedule(network, formats["delay_max"])
     calibration = None if data is None else run_reference(network, data.x)
+    # Firing rates are to meet those of the model as it was trained, not of its approximation.
+    digest = network.digest()
+    network, rung = _approximated(network, target, options, calibration, data)
     names = dict(zip(network.projections, projection_names(network), strict=True))
     coded: list[Coded] = []
     for population in network.populations:
@@ -175,12 +182,30 @@ def compile_network(
         dt=network.dt,
         dialect=network.dialect,
         number_formats=formats,
-        provenance={**provenance, "network_sha256": network.digest(), "plan_sha256": complete.digest()},
+        provenance={**provenance, **rung, "network_sha256": digest, "plan_sha256": complete.digest()},
         message_bits=dict.fromkeys(graded, options.message_bits),
         input_scale=dict.fromkeys(graded, options.input_scale),
     )
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _approximated(
+    network: Network,
+    target: Target,
+    options: CompileOptions,
+    calibration: Calibration | None,
+    data: Data | None,
+) -> tuple[Network, dict[str, Any]]:
+    """Return the network with neurons that the target has, and what that changed, as programs carry it."""
+    if not options.approximate:
+        return network, {}
+    assert calibration is not None and data is not None
+    nearest, changes = approximate(network, target)
+    if not changes:
+        return network, {}
+    after = run_reference(nearest, data.x)
+    return nearest, {"approximations": measure(calibration.recording, after.recording, data.labels, changes)}
 
 
 def _float_parts(
@@ -226,6 +251,7 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
         "--scale": options.scale == "rate",
         "--rounding": options.rounding == "learned",
         "--correct": bool(options.correct),
+        "--approximate": options.approximate,
     }
     for flag, needed in needs_data.items():
         if needed and not has_data:
@@ -286,8 +312,13 @@ def _warnings(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[
             f"input {name!r} is graded: its values are rounded to multiples of 1/{scale:g} and range from"
             f" {low / scale:g} to {high / scale:g}"
         )
+    if rung := program.provenance.get("approximations"):
+        found.append(approximation_sentence(rung))
     for name, needs in custom_neurons(program).items():
-        found.append(f"{name}: custom neuron ({needs}): emulator only, Lava has no fixed-point model of it")
+        found.append(
+            f"{name}: custom neuron ({needs}): simulator only; emulator and Lava run it as a model of our own, for the"
+            " chip it would have to be programmed"
+        )
     found += [warning for c in coded for warning in c.warnings]
     return (*found, *arithmetic_differences(program))
 

@@ -56,6 +56,31 @@ def read_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_fi
     return load_data(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
 
 
+def calibration_data(
+    path: Path | None, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int
+) -> Any:
+    """Return calibration data, or None without a path; it is read as the other data of the command."""
+    return None if path is None else read_data(path, inputs, encode, batch_first, seed)
+
+
+def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any]:
+    """Return compile's options with what nobody said: with calibration data, all that it can be used for."""
+    bits, correct = options["weight_bits"], options.get("correct")
+    if correct is None:
+        correct = "bias,threshold" if calibrated else ""
+    defaults = {
+        "rounding": "learned" if calibrated else "nearest",
+        "per_channel": calibrated,
+        "scale": "mse" if calibrated else None,
+    }
+    return {
+        **options,
+        **{key: value for key, value in defaults.items() if options.get(key) is None},
+        "weight_bits": int(bits) if bits.lstrip("-").isdigit() else bits,
+        "correct": tuple(word.strip() for word in correct.split(",") if word.strip() not in ("", "none")),
+    }
+
+
 def say(text: str) -> None:
     """Print a note for the person at the terminal, to standard error."""
     click.echo(text, err=True)

@@ -10,6 +10,8 @@ import click
 
 from neurodeploy.cli.common import (
     PATH,
+    calibration_data,
+    compile_defaults,
     data_options,
     dialect_option,
     json_option,
@@ -29,7 +31,9 @@ from neurodeploy.files import check_outputs
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @click.option("--program", "program_path", type=PATH, help="Use this program instead of compiling here.")
-@click.option("--weight-bits", type=int, help="Bits of each weight, when compiling here.  [default: 8]")
+@click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: 8]")
+@click.option("--calibrate", type=PATH, metavar="DATA", help="Calibration data, when compiling here; not --input.")
+@click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
 @click.option(
     "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
 )
@@ -49,7 +53,9 @@ def compare(
     target: str,
     input_path: Path,
     program_path: Path | None,
-    weight_bits: int | None,
+    weight_bits: str | None,
+    calibrate: Path | None,
+    plan: Path | None,
     only: tuple[str, ...],
     trained_path: Path | None,
     lava_samples: int,
@@ -71,18 +77,23 @@ def compare(
     nothing.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
-    from neurodeploy.compiler import DEFAULT_WEIGHT_BITS
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
     from neurodeploy.recording import load_recording
 
-    if program_path is not None and weight_bits is not None:
+    for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan)):
+        if program_path is not None and value is not None:
+            raise DeployError("a program is compiled already", where=flag, fix="Leave it out, or leave out --program.")
+    if calibrate is not None and calibrate.resolve() == input_path.resolve():
         raise DeployError(
-            "a program has its weight bits", where="--weight-bits", fix="Leave it out, or leave out --program."
+            "the data that is scored must not calibrate",
+            where="--calibrate",
+            fix="Give data of its own, as training's.",
         )
-    check_outputs((report, output), (model, input_path, program_path, trained_path))
+    check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
     data = read_data(input_path, network.inputs, encode, batch_first, seed)
+    calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
     with progress_bars() as bars:
         comparison = compare_backends(
             model,
@@ -90,13 +101,15 @@ def compare(
             data,
             dialect=dialect,
             program=None if program_path is None else load_program(program_path),
-            weight_bits=weight_bits or DEFAULT_WEIGHT_BITS,
             only=only,
             trained=None if trained_path is None else load_recording(trained_path),
             lava_samples=lava_samples,
             tolerance=tolerance,
             time_limit=time_limit,
             progress=bars,
+            plan=plan,
+            calibrate=calibration,
+            **compile_defaults({"weight_bits": weight_bits or "8"}, calibration is not None),
         )
     for line in network.evidence:
         say(line)

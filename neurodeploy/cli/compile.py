@@ -3,59 +3,99 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from neurodeploy.cli.common import PATH, dialect_option, json_option, print_json, say
+from neurodeploy.cli.common import (
+    PATH,
+    calibration_data,
+    compile_defaults,
+    data_options,
+    dialect_option,
+    json_option,
+    print_json,
+    say,
+)
 
 
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
-@click.option("--weight-bits", default=8, show_default=True, help="Bits of each weight.")
+@click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
+@click.option("--calibrate", type=PATH, metavar="DATA", help="Data for the methods that need some; not what is scored.")
+@click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")
+@click.option(
+    "--scale",
+    metavar="METHOD",
+    help="range, percentile, mse (of the membrane, with --calibrate) or rate. [default: range from 6 bits, else mse]",
+)
+@click.option(
+    "--rounding", default=None, metavar="METHOD", help="nearest, or learned. [default: learned if calibrated]"
+)
+@click.option(
+    "--correct",
+    default=None,
+    metavar="LIST",
+    help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
+)
+@click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
+@click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
 @click.option(
     "--input-scale", default=1.0, show_default=True, help="Graded input times this is rounded to whole numbers."
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
+@click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
 @dialect_option
+@data_options
 @json_option
 @click.option("-o", "--output", type=PATH, required=True, metavar="PROG.npz", help="The program to write.")
+@click.option("--plan-output", type=PATH, metavar="PLAN.yaml", help="The plan to write. [default: beside the program]")
 def compile(
     model: Path,
     target: str,
-    weight_bits: int,
-    message_bits: int,
-    input_scale: float,
-    allow_oversize: bool,
+    calibrate: Path | None,
+    plan: Path | None,
     dialect: str | None,
+    encode: str | None,
+    batch_first: bool,
+    seed: int,
     as_json: bool,
     output: Path,
+    plan_output: Path | None,
+    **options: Any,
 ) -> None:
-    """Quantise a NIR model for a chip and write the program that emulator and Lava run.
+    """Quantise a NIR model for a chip; write the program that emulator and Lava run, and the plan.
 
-    Scales come from the weights alone. What the program says about itself (scales, latencies, what can overflow, what
-    could not be matched) is printed; warnings go to standard error.
+    The plan says what was decided: bits, exponent and rounding of each projection, scale, threshold, leak and bias of
+    each population. Edit it and give it back with --plan. Warnings go to standard error.
     """
-    from neurodeploy.compiler import compile as compile_model
+    from neurodeploy.compiler import compile_with_plan
     from neurodeploy.files import check_outputs
+    from neurodeploy.importers.lower import read_network
     from neurodeploy.program import save_program
+    from neurodeploy.quantise.plan import save_plan
 
-    check_outputs((output,), (model,))
-    program = compile_model(
-        model,
-        target,
-        dialect=dialect,
-        weight_bits=weight_bits,
-        message_bits=message_bits,
-        input_scale=input_scale,
-        allow_oversize=allow_oversize,
-    )
-    save_program(program, output)
+    plan_output = plan_output or output.with_suffix(".plan.yaml")
+    writes_plan = plan is None or plan_output.resolve() != plan.resolve()
+    check_outputs((output, *([plan_output] if writes_plan else [])), (model, calibrate, plan))
+    inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
+    data = calibration_data(calibrate, inputs, encode, batch_first, seed)
+    settled = compile_defaults(options, data is not None)
+    compiled = compile_with_plan(model, target, dialect=dialect, plan=plan, calibrate=data, **settled)
+    save_program(compiled.program, output)
+    if writes_plan:
+        save_plan(compiled.plan, plan_output)
+    _report(compiled.program, output, plan_output if writes_plan else None, as_json)
+
+
+def _report(program: Any, output: Path, plan: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(
             {
                 "program": str(output),
+                "plan": None if plan is None else str(plan),
                 "target": program.target,
                 "latency": program.latency,
                 "warnings": list(program.warnings),
@@ -63,7 +103,7 @@ def compile(
             }
         )
         return
-    for line in program.provenance["dialect_evidence"]:
+    for line in program.provenance.get("dialect_evidence", ()):
         say(line)
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
@@ -77,5 +117,7 @@ def compile(
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )
     click.echo(str(output))
+    if plan is not None:
+        click.echo(str(plan))
     for warning in program.warnings:
         say(f"warning: {warning}")

@@ -12,7 +12,7 @@ from neurodeploy import backends
 from neurodeploy.backends.base import RunOptions, check_inputs
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.comparison.measures import agreement, decide, first_difference, wilson
-from neurodeploy.compiler import DEFAULT_WEIGHT_BITS, compile
+from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import count_events, estimate_energy
 from neurodeploy.data import Data
 from neurodeploy.errors import BackendError, DeployError
@@ -59,13 +59,13 @@ def compare(
     *,
     dialect: str | None = None,
     program: Program | None = None,
-    weight_bits: int = DEFAULT_WEIGHT_BITS,
     only: tuple[str, ...] = (),
     trained: Recording | None = None,
     lava_samples: int = LAVA_SAMPLES,
     tolerance: float = TOLERANCE_POINTS,
     time_limit: float | None = None,
     progress: Progress | None = None,
+    **compiling: Any,
 ) -> Comparison:
     """Run a model on backends and compare them.
 
@@ -74,14 +74,14 @@ def compare(
         target: name of the chip.
         data: inputs and, for accuracy, labels.
         dialect: as given to ``--dialect``.
-        program: the compiled model; compiled here with scales from the weights alone if None.
-        weight_bits: for compiling here.
+        program: the compiled model; compiled here if None.
         only: backends to run; all that can run here if empty.
         trained: the framework's own recording on the same data.
         lava_samples: Lava, and a Loihi board, run on this many samples from the first on.
         tolerance: points of accuracy that a backend may lose against the reference.
         time_limit: seconds for a backend, or None.
         progress: called with (backend, done, in all).
+        **compiling: options of :func:`neurodeploy.compiler.compile_with_plan`, for compiling here.
 
     Raises:
         DeployError: the model, the data or an option is refused.
@@ -92,7 +92,7 @@ def compare(
     check_inputs(network.inputs, data.x)
     _check_labels(network, data)
     if program is None:
-        program = compile(model, target, dialect=dialect, weight_bits=weight_bits)
+        program = compile(model, target, dialect=dialect, **compiling)
     else:
         _check_program(program, network, target)
     names, not_run = _choose(only)
@@ -184,7 +184,7 @@ def _silences(recordings: dict[str, Recording]) -> list[str]:
         f"output {node} never fires on {name}: every sample is decided as class 0"
         for name, recording in recordings.items()
         for node in recording.outputs[:1]
-        if node in recording.nodes and not recording.spikes(node).any()
+        if "spikes" in recording.nodes.get(node, {}) and not recording.spikes(node).any()
     ]
 
 
@@ -247,10 +247,12 @@ class _Runner:
                 return {"status": "not-run", "reason": f"{name} did not run: {not_run[name]}"}
         lava = recordings["lava"]
         emulator = self.run("emulator", arithmetic="lava")
-        what = ("spikes", "u", "v")
+        what = ("spikes", "value", "u", "v")
         different = first_difference(emulator, lava, order, what)
-        held = sum(recording[key].size for recording in lava.nodes.values() for key in what)
+        held = sum(observed[key].size for observed in lava.nodes.values() for key in what if key in observed)
         scope = f"spikes, u and v of {len(order)} nodes on {lava.n_samples} samples ({held:,} values)"
+        if custom := [p.name for p in self.program.populations if p.process == "custom"]:
+            scope += f"; {len(custom)} of them are custom neurons, our own on both sides ({', '.join(custom)})"
         if different is None:
             return {"status": "pass", "reason": f"equal in {scope}", "samples": lava.n_samples}
         return {
@@ -314,7 +316,9 @@ def _counters(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[
     """Return events of one sample on average: spikes by backend and node, and all that the emulator counts."""
     spikes = {
         name: {
-            node: float(recording.spikes(node).sum() / recording.n_samples) for node in order if node in recording.nodes
+            node: float(recording.spikes(node).sum() / recording.n_samples)
+            for node in order
+            if "spikes" in recording.nodes.get(node, {})
         }
         for name, recording in recordings.items()
     }

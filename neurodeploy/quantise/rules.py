@@ -37,18 +37,20 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
             f" {target.neuron.spike.value} threshold",
             where=place,
             fix="If no potential ever meets its threshold exactly, say --dialect"
-            f" ...,spike={target.neuron.spike.value}.",
+            f" ...,spike={target.neuron.spike.value}; or say --approximate with --calibrate DATA, which measures what"
+            " that changes.",
         )
     model = _model(population)
     if missing := _missing(population, model, target):
         able = [t for t in target_names() if not _missing(population, model, load_target(t))]
-        elsewhere = f"Compile for --target {' or '.join(able)}, or train" if able else "Train"
+        elsewhere = f"Compile for --target {' or '.join(able)}; or train" if able else "Train"
         raise DeployError(
             f"{name!r} needs {' and '.join(_with_article(what) for what in missing)}, which {target.title} does"
             " not have",
             where=place,
-            fix=f"{elsewhere} without it (snnTorch: reset_mechanism='zero', reset_delay=False), or override it with"
-            " --dialect (for instance max_spikes=1) and see what that costs.",
+            fix=f"{elsewhere} without it (snnTorch: reset_mechanism='zero', reset_delay=False); or say --approximate"
+            " with --calibrate DATA, which takes the nearest neuron and measures what that costs, and fine-tune the"
+            " result (neurodeploy finetune).",
         )
     return model
 

@@ -34,6 +34,7 @@ COUNTERS = {
     "spikes": "spikes fired",
     "synops": "synaptic operations",
     "active": "active neuron-steps",
+    "arrivals": "spikes arrived",
     "u_wraps": "current (u) wrapped",
     "v_clips": "potential (v) clipped",
 }
