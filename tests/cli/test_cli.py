@@ -227,7 +227,7 @@ def test_a_tolerance_that_is_none_is_refused(fc_model: Path, data: Path, toleran
 def test_a_program_of_another_dialect_is_refused(fc_model: Path, program: Path, data: Path) -> None:
     common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--program", program, "--backend", "emulator")
     assert "in another dialect" in refused(*common, "--dialect", "nir,dt=1e-4")
-    assert "a program has its weight bits" in refused(*common, "--weight-bits", "4")
+    assert "a program is compiled already" in refused(*common, "--weight-bits", "4")
 
 
 def test_labels_that_no_output_has_are_refused(fc_model: Path, data: Path) -> None:

@@ -61,4 +61,4 @@ def test_custom_neurons_are_warned_of(fc_model: Path, tmp_path: Path) -> None:
     model = save_nir(tmp_path / "subtract.nir", graph.nodes, graph.edges, {"reset": "subtract"})
     code, _, err = run("compile", model, "--target", "loihi2", "-o", tmp_path / "p.npz")
     assert code == 0, err
-    assert "warning: lif1: custom neuron (reset by subtraction in the next step): emulator only" in err
+    assert "warning: lif1: custom neuron (reset by subtraction in the next step): simulator only" in err
