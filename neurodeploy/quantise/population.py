@@ -89,6 +89,14 @@ class Coded:
     projection_plans: tuple[ProjectionPlan, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Codes per volt, and by how much they exceed those at which the largest weight fits."""
+
+    weights_per_volt: float
+    ratio: float = 1.0
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Weights:
     """A projection on its way to codes: range, bits as the plan has them, and the scale at which all weights fit."""
@@ -103,11 +111,12 @@ class _Weights:
     def weight(self) -> Floats:
         return self.synapses.folded.stored
 
-    def exponent(self, weights_per_volt: float, formats: dict[str, int]) -> int:
-        """Return the plan's exponent, or the smallest at which the largest weight still fits."""
+    def exponent(self, scale: _Scale, formats: dict[str, int]) -> int:
+        """Return the plan's exponent, or the smallest at which the largest weight that is not clipped still fits."""
         if self.plan.exponent is not None:
             return self.plan.exponent
-        over = np.log2(weights_per_volt / self.filling) if np.isfinite(self.filling) else 0.0
+        fits = self.filling * scale.ratio
+        over = np.log2(scale.weights_per_volt / fits) if np.isfinite(fits) else 0.0
         return int(np.clip(np.ceil(over - 1e-9), 0, formats["weight_exponent_max"]))
 
 
@@ -138,14 +147,13 @@ def quantise_population(
     moments = _moments(weights, neuron, choices)
     candidates = _scales(population, neuron, weights, formats, method, choices, moments)
 
-    def code(weights_per_volt: float, neuron: ChipNeuron) -> tuple[Any, ...]:
-        coded = tuple(
-            _code_projection(w, weights_per_volt, formats, choices, m) for w, m in zip(weights, moments, strict=True)
-        )
-        corrected = _corrected(neuron, weights, coded, weights_per_volt, choices)
-        return coded, *_code_population(population, corrected, weights_per_volt, latency, formats, choices.plan)
+    def code(scale: _Scale) -> tuple[Any, ...]:
+        coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
+        corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices)
+        codes = _code_population(population, corrected, scale.weights_per_volt, latency, formats, choices.plan)
+        return scale.weights_per_volt, coded, *codes
 
-    found = [(weights_per_volt, *code(weights_per_volt, neuron)) for weights_per_volt in candidates]
+    found = [code(scale) for scale in candidates]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2], one[1]))
@@ -227,17 +235,18 @@ def _scales(
     method: str,
     choices: Choices,
     moments: list[Floats | None],
-) -> list[float]:
+) -> list[_Scale]:
     """Return the codes per volt to try; more than one only where spike rates decide between them."""
     if choices.plan.codes_per_volt is not None:
-        return [choices.plan.codes_per_volt]
+        return [_Scale(choices.plan.codes_per_volt)]
     base = base_scale(neuron, [w.filling for w in weights])
     graded = [w.filling for w in weights if w.synapses.message_bits and np.isfinite(w.filling)]
     synapses = tuple(w.synapses for w in weights)
 
-    def finest(ratio: float) -> float:
+    def finest(ratio: float) -> _Scale:
         most = max(graded, default=0.0) * ratio
-        return base * ratio * 2.0 ** unit_exponent(base * ratio, neuron, synapses, most, formats, population.name)
+        exponent = unit_exponent(base * ratio, neuron, synapses, most, formats, population.name)
+        return _Scale(base * ratio * 2.0**exponent, ratio)
 
     if method == "rate" and choices.drive is not None:
         return [finest(ratio) for ratio in RATIOS[::4]]
@@ -247,7 +256,7 @@ def _scales(
 def _ratio(
     weights: list[_Weights],
     base: float,
-    weights_per_volt: float,
+    unclipped: _Scale,
     formats: dict[str, int],
     method: str,
     moments: list[Floats | None],
@@ -258,19 +267,19 @@ def _ratio(
         sizes = np.concatenate([np.abs(w.weight).ravel() for w, _ in used])
         return float(sizes.max() / max(np.percentile(sizes, PERCENTILE), sizes.max() / RATIOS[-1]))
     if method in ("mse", "rate") and used:
-        down = [2.0 ** w.exponent(weights_per_volt, formats) * base / weights_per_volt for w, _ in used]
+        down = [2.0 ** w.exponent(unclipped, formats) * base / unclipped.weights_per_volt for w, _ in used]
         triples = [(w.weight, w.codes, d) for (w, _), d in zip(used, down, strict=True)]
         return ratio_by_error(triples, base, [m for _, m in used])
     return 1.0
 
 
 def _code_projection(
-    w: _Weights, weights_per_volt: float, formats: dict[str, int], choices: Choices, moments: Floats | None
+    w: _Weights, scale_of_all: _Scale, formats: dict[str, int], choices: Choices, moments: Floats | None
 ) -> CodedProjection:
     """Return a projection's codes."""
     s = w.synapses
-    exponent = w.exponent(weights_per_volt, formats)
-    scale = weights_per_volt / 2.0**exponent
+    exponent = w.exponent(scale_of_all, formats)
+    scale = scale_of_all.weights_per_volt / 2.0**exponent
     weight = quantise_weights(w.weight, scale, w.codes)
     if w.plan.learned is not None:
         steps = unpack_steps(w.plan.learned, weight.size, f"--plan, {s.projection.name}").reshape(weight.shape)
