@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neurodeploy.data import Data, load_data
     from neurodeploy.errors import BackendError, DeployError
     from neurodeploy.exporters.export import export
+    from neurodeploy.finetuning.finetune import finetune
     from neurodeploy.importers.lower import read_network
     from neurodeploy.inspection import inspect
     from neurodeploy.network import Network, Population, Projection
@@ -46,6 +47,7 @@ _HOMES = {
     "compile": "compiler",
     "diff": "comparison.measures",
     "export": "exporters.export",
+    "finetune": "finetuning.finetune",
     "inspect": "inspection",
     "load_data": "data",
     "load_program": "program",

@@ -136,11 +136,11 @@ class Network:
         raise KeyError(name)
 
     def digest(self) -> str:
-        """Return a hash of all that is computed: parameters, rules, synapses, delays."""
+        """Return a hash of all that is computed: parameters, rules, synapses, delays; not of operations' names."""
         found = hashlib.sha256(repr((self.inputs, self.outputs, self.dt)).encode())
         for part in (*self.populations, *(op for p in self.projections for op in (p, *p.ops))):
             for key in part.__slots__:
-                if key != "ops":
+                if key != "ops" and (key != "name" or isinstance(part, Population)):
                     for content in _contents(key, getattr(part, key)):
                         found.update(content)
         return found.hexdigest()

@@ -24,10 +24,12 @@ class Linear:
 
     weight: float32 (n_out, n_in).
     bias: float32 (n_out,) or None.
+    name: of the model's node that it was read from, or empty.
     """
 
     weight: NDArray[Any]
     bias: NDArray[Any] | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))
@@ -50,10 +52,12 @@ class Sparse:
     weight: any ``scipy.sparse`` matrix or array (n_out, n_in); kept as a float32 ``csc_array`` with indices in order,
         repeats summed and read-only arrays.
     bias: float32 (n_out,) or None.
+    name: of the model's node that it was read from, or empty.
     """
 
     weight: csc_array
     bias: NDArray[Any] | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", _frozen_sparse(self.weight))
@@ -74,6 +78,7 @@ class Conv1d:
     weight: float32 (n_out, n_in / groups, kernel).
     bias: float32 (n_out,) or None.
     stride, padding, dilation: steps; padding is zeros on both sides.
+    name: of the model's node that it was read from, or empty.
     """
 
     weight: NDArray[Any]
@@ -82,6 +87,7 @@ class Conv1d:
     padding: int = 0
     dilation: int = 1
     groups: int = 1
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))
@@ -112,6 +118,7 @@ class Conv2d:
     weight: float32 (n_out, n_in / groups, kernel_h, kernel_w).
     bias: float32 (n_out,) or None.
     stride, padding, dilation: (rows, columns); padding is zeros on both sides.
+    name: of the model's node that it was read from, or empty.
     """
 
     weight: NDArray[Any]
@@ -120,6 +127,7 @@ class Conv2d:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen_array(self.weight, np.float32))

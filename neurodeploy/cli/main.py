@@ -25,6 +25,7 @@ VERBS = {
     "export": Verb("export", "export", "Write a trained network to NIR, with its time step and reset rule."),
     "inspect": Verb("inspect", "inspect", "Show how a model will be read and what is wrong with it; repair it."),
     "compile": Verb("compile", "compile", "Quantise a model for a chip."),
+    "finetune": Verb("finetune", "finetune", "Train a model further in the chip's own integers."),
     "run": Verb("run", "run", "Run a model or a program on one backend."),
     "compare": Verb("compare", "compare", "Run backends side by side; report where they part and what it costs."),
     "diff": Verb("compare", "diff", "Hold two recordings against each other."),

@@ -184,7 +184,7 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
         raise DeployError(f"more than {MAX_WAYS} ways lead into the node", where=place, fix="Join linear nodes.")
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
-    op = operation(node, place)
+    op = operation(node, place, name)
     return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
 
 

@@ -12,8 +12,8 @@ from neurodeploy.importers.nir_graph import NirNode
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
-def operation(node: NirNode, place: str) -> SynapseOp:
-    """Return a linear node as an operation.
+def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
+    """Return a linear node as an operation that knows the node's name, where it has weights.
 
     Raises:
         DeployError: its parameters do not make one, or nodes of its kind are none.
@@ -22,14 +22,14 @@ def operation(node: NirNode, place: str) -> SynapseOp:
     try:
         match node.kind:
             case "Affine" | "Linear":
-                return Linear(params["weight"], params.get("bias"))
+                return Linear(params["weight"], params.get("bias"), name)
             case "Conv2d":
                 kernel = np.shape(params["weight"])[2:]
                 stride, dilation = _pair(params["stride"]), _pair(params["dilation"])
                 padding = _padding(params["padding"], kernel, stride, dilation)
-                return Conv2d(params["weight"], params["bias"], stride, padding, dilation, int(params["groups"]))
+                return Conv2d(params["weight"], params["bias"], stride, padding, dilation, int(params["groups"]), name)
             case "Conv1d":
-                return _conv1d(params)
+                return _conv1d(params, name)
             case "SumPool2d" | "AvgPool2d":
                 kernel, stride, padding = (_pair(params[key]) for key in ("kernel_size", "stride", "padding"))
                 return Pool2d(kernel, stride, padding, mean=node.kind == "AvgPool2d")
@@ -42,7 +42,7 @@ def operation(node: NirNode, place: str) -> SynapseOp:
     raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
 
 
-def _conv1d(params: dict[str, Any]) -> Conv1d:
+def _conv1d(params: dict[str, Any], name: str) -> Conv1d:
     stride, dilation, groups = (int(np.asarray(params[key]).ravel()[0]) for key in ("stride", "dilation", "groups"))
     kernel = (1, np.shape(params["weight"])[2])
     text = isinstance(params["padding"], (str, bytes))
@@ -50,7 +50,7 @@ def _conv1d(params: dict[str, Any]) -> Conv1d:
         padding = _padding(params["padding"], kernel, (1, stride), (1, dilation))[1]
     else:
         padding = int(np.asarray(params["padding"]).ravel()[0])
-    return Conv1d(params["weight"], params["bias"], stride, padding, dilation, groups)
+    return Conv1d(params["weight"], params["bias"], stride, padding, dilation, groups, name)
 
 
 def without_bias(op: SynapseOp) -> SynapseOp:

@@ -102,7 +102,7 @@ def projection_names(network: Network) -> tuple[str, ...]:
 def to_yaml(plan: Plan) -> str:
     """Return the plan as text; the same plan gives the same text."""
     content = plan.model_dump(exclude_none=True)
-    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=110)
 
 
 def save_plan(plan: Plan, path: Path) -> None:

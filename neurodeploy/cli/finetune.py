@@ -1,0 +1,127 @@
+"""``neurodeploy finetune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, read_data, say
+
+if TYPE_CHECKING:
+    from neurodeploy.data import Data
+    from neurodeploy.finetuning.finetune import Tuned
+    from neurodeploy.finetuning.options import Epoch
+
+BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--data", type=PATH, required=True, metavar="TRAIN.npz", help="Training data, x with labels y.")
+@click.option("--target", required=True, help="Chip to tune for; `neurodeploy targets` lists them.")
+@click.option("--plan", type=PATH, metavar="P.yaml", help="Quantisation decisions to keep.")
+@click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
+@click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
+@click.option("--input-scale", default=1.0, help="Graded input times this is rounded to whole numbers.")
+@click.option("--epochs", type=click.IntRange(min=0), default=40, show_default=True, help="Epochs at most.")
+@click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
+              help="Epochs without a better score on held-out data after which training ends.")  # fmt: skip
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True,
+              help="Learning rate at the start for ternary weights; finer codes get less.")  # fmt: skip
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Samples of a step.")
+@click.option("--imitation", type=click.FloatRange(0, 1), default=0.9, show_default=True,
+              help="Weight of the float network's answers in the loss, against the labels.")  # fmt: skip
+@click.option("--held-out", type=click.FloatRange(0, 0.9, min_open=True), default=0.15, show_default=True,
+              help="Share of the data that is kept for validation.")  # fmt: skip
+@click.option("--checkpoint", type=PATH, metavar="FILE", help="Written after each epoch; goes on from it if there.")
+@click.option("--device", default="cpu", show_default=True, help="Torch device.")
+@data_options
+@dialect_option
+@json_option
+@click.option("-o", "--output", type=PATH, required=True, metavar="TUNED.nir", help="The tuned model to write.")
+@click.option("--plan-output", type=PATH, metavar="TUNED.yaml", help="The plan that compiles it to the tuned codes.")
+def finetune(
+    model: Path, data: Path, target: str, plan: Path | None, weight_bits: str | None, message_bits: int,
+    input_scale: float, epochs: int, patience: int,
+    rate: float, batch: int, imitation: float, held_out: float, checkpoint: Path | None, device: str,
+    encode: str | None, batch_first: bool, seed: int, dialect: str | None, as_json: bool, output: Path,
+    plan_output: Path | None,
+) -> None:  # fmt: skip
+    """Train a NIR model further while it computes in the chip's own integers, and write it back as NIR.
+
+    Scales, thresholds and leaks stay; weights and biases move, so that the tuned file, compiled with the tuned plan,
+    is the network that was trained. With --encode rate, each epoch draws new spikes. The float network's own answers
+    guide the training; part of --data is held out to tell when to stop. Use other data than what accuracy is measured
+    on.
+    """
+    from neurodeploy.files import check_outputs
+    from neurodeploy.finetuning.finetune import finetune as finetune_model
+    from neurodeploy.finetuning.options import Training
+    from neurodeploy.importers.lower import read_network
+    from neurodeploy.quantise.plan import load_plan, save_plan
+
+    check_outputs((output, plan_output), (model, data, plan))
+    inputs = read_network(model, dialect)[0].inputs
+
+    def draw(epoch: int) -> Data:
+        found: Data = read_data(data, inputs, encode, batch_first, seed + epoch)
+        return found
+
+    def report(epoch: Epoch) -> None:
+        speed = f", {epoch.steps_per_second:.1f} steps/s" if epoch.number else " before training"
+        loss = f"loss {epoch.loss:.4f}, " if epoch.number else ""
+        say(
+            f"epoch {epoch.number}/{epochs}: {loss}held out {-epoch.score.less_loss:.4f}, accuracy"
+            f" {epoch.score.accuracy:.4f}{speed}"
+        )
+
+    tuned = finetune_model(
+        model,
+        draw if encode and encode.startswith("rate") else draw(0),
+        target,
+        dialect=dialect,
+        plan=load_plan(plan) if plan else None,
+        weight_bits=None if weight_bits is None else int(weight_bits) if weight_bits.isdigit() else weight_bits,  # type: ignore[arg-type]
+        training=Training(epochs, patience, rate, batch, imitation, held_out, seed, device),
+        checkpoint=checkpoint,
+        report=report,
+        output=output,
+        message_bits=message_bits,
+        input_scale=input_scale,
+    )
+    if plan_output is not None:
+        save_plan(tuned.plan, plan_output)
+    if as_json:
+        print_json(_summary(tuned, output, plan_output))
+        return
+    _print(tuned, output, plan_output)
+
+
+def _summary(tuned: Tuned, output: Path, plan_output: Path | None) -> dict[str, object]:
+    return {
+        "model": str(output),
+        "plan": None if plan_output is None else str(plan_output),
+        "best_epoch": tuned.best.number,
+        "held_out_accuracy": tuned.best.score.accuracy,
+        "held_out_loss": -tuned.best.score.less_loss,
+        "steps_per_second": tuned.steps_per_second,
+        "trained": list(tuned.trained),
+        "fixed": list(tuned.fixed),
+    }
+
+
+def _print(tuned: Tuned, output: Path, plan_output: Path | None) -> None:
+    click.echo(f"trained: {', '.join(tuned.trained)}")
+    if tuned.fixed:
+        click.echo(f"left as they are, as sums of their weights are what the chip stores: {', '.join(tuned.fixed)}")
+    click.echo(
+        f"epoch {tuned.best.number} is the best: held-out accuracy {tuned.best.score.accuracy:.4f}; accuracy on data"
+        " that the model was never trained on is what counts"
+    )
+    if tuned.steps_per_second:
+        click.echo(f"{tuned.steps_per_second:.1f} steps per second")
+    for path in (output, plan_output):
+        if path is not None:
+            click.echo(str(path))

@@ -1,0 +1,1 @@
+"""Fine-tuning: a network trained further while it computes in the chip's own integers."""

@@ -1,0 +1,91 @@
+"""Checkpoints: all that training needs to go on after a kill and come to the same result."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurodeploy.errors import DeployError
+from neurodeploy.files import write_bytes
+from neurodeploy.finetuning.options import Epoch, Score
+from neurodeploy.finetuning.training import Progress, Trainer, labels_of
+from neurodeploy.network import Network
+
+FORMAT = "neurodeploy-finetuning"
+
+
+def fingerprint(network: Network, trainer: Trainer) -> str:
+    """Return a hash of all that the result of training depends on: model, start, options and data."""
+    how = {key: value for key, value in asdict(trainer.how).items() if key != "device"}
+    found = hashlib.sha256(repr((network.digest(), how, trainer.program.target)).encode())
+    for projection in trainer.program.projections:
+        found.update(projection.weight.tobytes())
+    for population in trainer.program.populations:
+        for values in population.arrays().values():
+            found.update(values.tobytes())
+    data = trainer.draw(0)
+    for name in sorted(data.x):
+        found.update(data.x[name].tobytes())
+    found.update(labels_of(data).tobytes())
+    return found.hexdigest()
+
+
+def save_checkpoint(path: Path, of_what: str, trainer: Trainer) -> None:
+    """Write where training stands.
+
+    Raises:
+        DeployError: the file cannot be written.
+    """
+    stream, progress, best = io.BytesIO(), trainer.progress, trainer.progress.best
+    content = {
+        "format": FORMAT,
+        "fingerprint": of_what,
+        "latents": [latent.detach() for latent in trainer.latents.parameters()],
+        "optimiser": trainer.optimiser.state_dict(),
+        "epoch": progress.epoch,
+        "best": [best.number, best.loss, best.score.less_loss, best.score.accuracy, best.steps_per_second],
+        "best_latents": progress.best_latents,
+    }
+    torch.save(content, stream)
+    write_bytes(path, stream.getvalue())
+
+
+def load_checkpoint(path: Path, of_what: str, trainer: Trainer) -> None:
+    """Set training to where a checkpoint stands.
+
+    Raises:
+        DeployError: it is no checkpoint, or one of another model, other data or other options.
+    """
+    content = _read(path, trainer.network.device)
+    if content["fingerprint"] != of_what:
+        raise DeployError(
+            "the checkpoint is of another model, other data or other options",
+            where=str(path),
+            fix="Give the same model, data and options as before, or name another file to start anew.",
+        )
+    with torch.no_grad():
+        for latent, saved in zip(trainer.latents.parameters(), content["latents"], strict=True):
+            latent.copy_(saved)
+    trainer.optimiser.load_state_dict(content["optimiser"])
+    number, loss, less_loss, accuracy, speed = content["best"]
+    best = Epoch(number, loss, Score(less_loss, accuracy), speed)
+    trainer.progress = Progress(content["epoch"], best, content["best_latents"])
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError("it holds something else")
+        return content
+    except Exception as error:  # whatever a broken file raises, it is no checkpoint
+        raise DeployError(
+            f"this is not a checkpoint of finetune ({str(error).splitlines()[0]})",
+            where=str(path),
+            fix="Name another file; it is made where there is none.",
+        ) from error

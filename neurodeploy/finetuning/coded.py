@@ -1,0 +1,117 @@
+"""From a network to the program that training starts at, the codes that its weights may have, and the plan of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import ALIGN_BITS
+from neurodeploy.codes import WEIGHT_RANGES, CodedProjection
+from neurodeploy.compiler import compile_with_plan
+from neurodeploy.finetuning.latents import Levels
+from neurodeploy.network import Network, Projection
+from neurodeploy.program import Program
+from neurodeploy.quantise.plan import Bits, Plan, compact, projection_names, spread
+from neurodeploy.quantise.weights import FULL_BITS
+from neurodeploy.target import Target, load_target
+
+DEFAULT_BITS: Bits = 8
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Start:
+    """Where training starts.
+
+    network: the float network. chip: the target. program: the codes. plan: the decisions behind them, complete.
+    options: what else the network was compiled with.
+    """
+
+    network: Network
+    chip: Target
+    program: Program
+    plan: Plan
+    options: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How the plan calls each projection, in the program's order."""
+        names = dict(zip(self.network.projections, projection_names(self.network), strict=True))
+        return tuple(names[p] for p in coded_order(self.network))
+
+    @property
+    def per_volt(self) -> dict[str, Floats]:
+        """Weight codes, times ``2**exponent``, that stand for 1 V, float64 (n,), by population."""
+        found = {}
+        for p in self.program.populations:
+            gain = spread(self.plan.populations[p.name].channel_gain or 1.0, p.shape)
+            found[p.name] = gain * (p.unit / 2**ALIGN_BITS)
+        return found
+
+    @property
+    def levels(self) -> tuple[Levels, ...]:
+        """The codes that each projection's weights may have, in the program's order."""
+        bits: tuple[Bits, ...] = tuple(self.plan.projections[name].bits or DEFAULT_BITS for name in self.names)
+        return tuple(_levels(p, own) for p, own in zip(self.program.projections, bits, strict=True))
+
+    def compiled(self, tuned: Network, codes: Program, trained: tuple[str, ...]) -> tuple[Program, Plan]:
+        """Return a tuned network's program and its plan.
+
+        Args:
+            tuned: the network.
+            codes: this program with the codes that were trained.
+            trained: names of the nodes that were.
+        """
+        populations = {}
+        for p in codes.populations:
+            own = self.plan.populations[p.name]
+            bias = None if own.bias is None else own.bias.model_copy(update=_mantissa(p))
+            populations[p.name] = own.model_copy(update={"bias": bias})
+        projections = dict(self.plan.projections)
+        for name, projection in zip(self.names, coded_order(self.network), strict=True):
+            if any(getattr(op, "name", "") in trained for op in projection.ops):
+                projections[name] = projections[name].model_copy(update={"rounding": "nearest", "learned": None})
+        plan = Plan(target=self.plan.target, populations=populations, projections=projections)
+        found = compile_with_plan(tuned, self.chip.name, plan=plan, **self.options)
+        return found.program, found.plan
+
+
+def start(network: Network, target: str, plan: Plan | None = None, bits: Bits | None = None, **options: Any) -> Start:
+    """Return where training starts.
+
+    Args:
+        network: the float network.
+        target: name of the chip.
+        plan: decisions to keep, or None.
+        bits: of weights, where the plan does not say.
+        options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
+
+    Raises:
+        DeployError: the chip cannot run the network, or the plan does not fit it.
+    """
+    options = {**options, "weight_bits": bits or DEFAULT_BITS}
+    found = compile_with_plan(network, target, plan=plan, **options)
+    return Start(network, load_target(target), found.program, found.plan, options)
+
+
+def coded_order(network: Network) -> tuple[Projection, ...]:
+    """Return the projections in the order that a compiled program has them in."""
+    return tuple(p for population in network.populations for p in network.into(population.name))
+
+
+def _mantissa(population: Any) -> dict[str, Any]:
+    return {"mantissa": compact(population.bias_mantissa, population.shape)}
+
+
+def _levels(projection: CodedProjection, bits: Bits) -> Levels:
+    """Return the codes that a projection's weights may have."""
+    low, high = WEIGHT_RANGES[projection.sign_mode]
+    step = 1 << (FULL_BITS - projection.weight_bits + (projection.sign_mode == "mixed"))
+    low, high = -(-low // step * step), high // step * step
+    if isinstance(bits, str):
+        low, high = max(low, -step), min(high, step)
+    return Levels(step, low, high, only_ends=bits == "binary")

@@ -1,0 +1,163 @@
+"""Fine-tune a model for a chip: from NIR to NIR, with the plan that turns the result into the codes it was tuned as."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from neurodeploy.data import Data
+from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.finetuning.options import Draw, Epoch, Training
+from neurodeploy.importers.lower import read_network
+from neurodeploy.network import Network
+from neurodeploy.program import Program
+from neurodeploy.quantise.plan import Bits, Plan
+
+if TYPE_CHECKING:
+    from neurodeploy.finetuning.training import Trainer
+
+FEWEST = 10
+"""Samples without which there is nothing to train on and hold out."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tuned:
+    """What fine-tuning leads to.
+
+    network: with the weights that the codes stand for. program: the same, compiled with ``plan``.
+    epochs: what each of this run came to; epoch 0 is before training. best: the epoch whose weights these are.
+    trained, fixed: names of weighted nodes that were trained, and of those that could not be.
+    """
+
+    network: Network
+    program: Program
+    plan: Plan
+    epochs: tuple[Epoch, ...]
+    best: Epoch
+    trained: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    @property
+    def steps_per_second(self) -> float:
+        """Batches trained on in a second, the median of this run's epochs; 0 where it had none."""
+        speeds = [epoch.steps_per_second for epoch in self.epochs if epoch.number]
+        return median(speeds) if speeds else 0.0
+
+
+def finetune(
+    model: Path | str | Network | Any,
+    data: Data | Draw,
+    target: str,
+    *,
+    dialect: str | None = None,
+    plan: Plan | None = None,
+    weight_bits: Bits | None = None,
+    training: Training | None = None,
+    checkpoint: Path | None = None,
+    report: Callable[[Epoch], None] | None = None,
+    output: Path | None = None,
+    **options: Any,
+) -> Tuned:
+    """Train a model further while it computes in the chip's integers; scales, thresholds and leaks stay as planned.
+
+    Args:
+        model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network` whose operations have
+            names.
+        data: labelled training data, or a function that gives it anew for each epoch (from 1; 0 is for validation),
+            the same samples in the same order. Part of the samples is held out, for early stopping.
+        target: name of the chip.
+        dialect: as given to ``--dialect``, or None.
+        plan: decisions to keep; what it leaves out is decided from the weights.
+        weight_bits: of each weight, ``"ternary"`` or ``"binary"``, where the plan does not say.
+        training: options.
+        checkpoint: a file that is written after each epoch, and from which training goes on if it is there.
+        report: is called after each epoch.
+        output: the tuned model file to write; ``model`` is a file then.
+        options: how the model is compiled where the plan does not say, as :func:`neurodeploy.compile` takes them.
+
+    Returns:
+        The network of the best epoch, its program and its plan.
+
+    Raises:
+        DeployError: the model cannot be read or compiled, the data has no labels or does not fit, or there is nothing
+            to train.
+        BackendError: torch is not installed.
+    """
+    _need_torch()
+    from neurodeploy.finetuning.coded import start
+    from neurodeploy.finetuning.trainable import make_latents
+    from neurodeploy.finetuning.training import Trainer
+    from neurodeploy.finetuning.write import write_tuned
+
+    how = training or Training()
+    if output is not None and not isinstance(model, (str, Path)):
+        raise ValueError("only a model that is a file has a tuned file")
+    network = model if isinstance(model, Network) else read_network(model, dialect)[0]
+    began = start(network, target, plan, weight_bits, **options)
+    latents = make_latents(began, how.device)
+    if not latents.weights:
+        raise DeployError(
+            "no weights can be trained", where="the model", fix="It needs a weighted node alone between two neurons."
+        )
+    trainer = Trainer(began, latents, _checked(data, network), how)
+    epochs = _train(trainer, network, checkpoint, report)
+    tuned, trained = latents.tuned(network), tuple(weight.node for weight in latents.weights)
+    program, tuned_plan = began.compiled(tuned, latents.program(began.program), trained)
+    if output is not None and isinstance(model, (str, Path)):
+        write_tuned(Path(model), tuned, frozenset(trained), output)
+    return Tuned(tuned, program, tuned_plan, epochs, trainer.progress.best, trained, latents.fixed)
+
+
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise BackendError("fine-tuning needs torch", where="finetune", fix="pip install 'neurodeploy[torch]'")
+
+
+def _train(
+    trainer: Trainer, network: Network, checkpoint: Path | None, report: Callable[[Epoch], None] | None
+) -> tuple[Epoch, ...]:
+    """Train, from a checkpoint if there is one; return the epochs of this run."""
+    from neurodeploy.finetuning.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+
+    epochs: list[Epoch] = []
+
+    def reported(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        _log.info("epoch %d: loss %.4f, held-out accuracy %.4f", epoch.number, epoch.loss, epoch.score.accuracy)
+        if report is not None:
+            report(epoch)
+
+    if checkpoint is None:
+        trainer.train(reported, lambda: None)
+        return tuple(epochs)
+    of_what = fingerprint(network, trainer)
+    if checkpoint.exists():
+        load_checkpoint(checkpoint, of_what, trainer)
+    trainer.train(reported, lambda: save_checkpoint(checkpoint, of_what, trainer))
+    return tuple(epochs)
+
+
+def _checked(data: Data | Draw, network: Network) -> Draw:
+    """Return a function that gives each epoch's data, the first of which was looked at."""
+    draw: Draw = (lambda _: data) if isinstance(data, Data) else data
+    first = draw(0)
+    if first.labels is None:
+        raise DeployError("the data has no labels", where="--data", fix="Store the class of each sample as y.")
+    if len(first.labels) < FEWEST:
+        raise DeployError(f"{len(first.labels)} samples", where="--data", fix=f"Training takes {FEWEST} or more.")
+    classes = network.population(network.outputs[0]).size
+    low, high = int(first.labels.min()), int(first.labels.max())
+    if low < 0 or high >= classes:
+        raise DeployError(
+            f"labels are {low} to {high}, output {network.outputs[0]!r} has {classes} neurons",
+            where="--data",
+            fix="A label is the index of an output neuron, from 0.",
+        )
+    return draw
