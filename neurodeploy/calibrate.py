@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.comparison.measures import agreement, decide
 from neurodeploy.network import Network, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.calibration import Drive
 from neurodeploy.recording import Recording
+from neurodeploy.scoring import agreement, decide
 
 
 @dataclass(frozen=True, eq=False, slots=True)

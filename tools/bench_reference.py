@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
-from neurodeploy.comparison.measures import agreement
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
+from neurodeploy.scoring import agreement
 from neurodeploy.synapses import Linear
 
 SIZES = (784, 512, 10)

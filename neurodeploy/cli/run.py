@@ -60,11 +60,11 @@ def run(
     backend.
     """
     from neurodeploy.backends.base import RunOptions
-    from neurodeploy.comparison.measures import decide
     from neurodeploy.files import check_outputs
     from neurodeploy.recording import save_recording
     from neurodeploy.running import open_subject
     from neurodeploy.running import run as run_backend
+    from neurodeploy.scoring import decide
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)

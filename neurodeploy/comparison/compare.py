@@ -11,7 +11,7 @@ from typing import Any
 from neurodeploy import backends
 from neurodeploy.backends.base import RunOptions, check_inputs
 from neurodeploy.comparison.equality import reference_equals
-from neurodeploy.comparison.measures import agreement, decide, first_difference, wilson
+from neurodeploy.comparison.measures import first_difference
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import count_events, estimate_energy
 from neurodeploy.data import Data
@@ -22,6 +22,7 @@ from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
+from neurodeploy.scoring import agreement, decide, wilson
 from neurodeploy.target import load_target
 from neurodeploy.version import __version__
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neurodeploy.recording import Recording
+from neurodeploy.scoring import agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,6 @@ class Difference:
     def to_dict(self) -> dict[str, Any]:
         """Return it JSON-ready."""
         return {**asdict(self), "unit": list(self.unit)}
-
-
-def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Return the share of spikes that two rasters have in common: shared over all, 1 where neither fires."""
-    either = int(np.count_nonzero((a != 0) | (b != 0)))
-    return 1.0 if not either else int(np.count_nonzero((a == b) & (a != 0))) / either
 
 
 def first_difference(
@@ -80,31 +73,6 @@ def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: in
     unit = tuple(int(i) for i in np.unravel_index(flat, differs.shape[1:]))
     count = int((one[:, sample] != two[:, sample]).sum())
     return Difference(key, node, sample, t, unit, float(one[(t, sample, *unit)]), float(two[(t, sample, *unit)]), count)
-
-
-def decide(recording: Recording) -> NDArray[np.int64]:
-    """Return the class of each sample, int64 (B,).
-
-    It is the output neuron with most spikes, or with the largest sum of its values where it does not fire; the lowest
-    index in a tie.
-    """
-    observed = recording.nodes[recording.outputs[0]]
-    values = observed["spikes"] if "spikes" in observed else observed["value"]
-    counts = values.sum(axis=0, dtype=np.float64 if values.dtype.kind == "f" else np.int64)
-    winners: NDArray[np.int64] = counts.reshape(len(counts), -1).argmax(axis=1)
-    return winners
-
-
-def wilson(correct: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share.
-
-    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
-    """
-    z = 1.959964
-    share, scale = correct / n, 1.0 + z * z / n
-    centre = (share + z * z / (2 * n)) / scale
-    half = z / scale * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def diff(a: Recording, b: Recording) -> dict[str, Any]:

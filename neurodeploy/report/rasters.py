@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.comparison.compare import Comparison
-from neurodeploy.comparison.measures import decide
 from neurodeploy.recording import Recording
+from neurodeploy.scoring import decide
 
 Flat = dict[str, NDArray[Any]]
 """Spikes of one node and sample by backend, ``[T, n]``."""

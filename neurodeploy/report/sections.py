@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.comparison.compare import Comparison
-from neurodeploy.comparison.measures import decide
 from neurodeploy.report.formats import counted, number, percent, points, share
 from neurodeploy.report.rasters import comparable_nodes
+from neurodeploy.scoring import decide
 from neurodeploy.target import load_target
 
 STATUS_WORDS = {"pass": "Pass", "fail": "Fail", "not-run": "Not run"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurodeploy.comparison.measures import agreement, decide, diff, first_difference, wilson
+from neurodeploy.comparison.measures import diff, first_difference
 from neurodeploy.recording import Recording
+from neurodeploy.scoring import agreement, decide, wilson
 
 
 def recording(**nodes: np.ndarray) -> Recording:

@@ -107,8 +107,8 @@ def test_an_unknown_method_is_refused(fc_model: Path) -> None:
 @pytest.mark.parametrize("name", ["digits-fc", "digits-conv", "digits-rows"])
 @pytest.mark.parametrize(("bits", "points"), [(8, 0.5), (4, 2.0)])
 def test_post_training_keeps_the_accuracy_of_the_zoo(name: str, bits: int, points: float) -> None:
-    from neurodeploy.comparison.measures import decide
     from neurodeploy.running import run
+    from neurodeploy.scoring import decide
 
     folder = shipped_folder("models") / name
     network = read_network(folder / "model.nir")[0]

@@ -1,0 +1,42 @@
+"""How good a recording is: what it decides, what it shares with another, and how sure a share is."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.recording import Recording
+
+
+def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the share of spikes that two rasters have in common: shared over all, 1 where neither fires."""
+    either = int(np.count_nonzero((a != 0) | (b != 0)))
+    return 1.0 if not either else int(np.count_nonzero((a == b) & (a != 0))) / either
+
+
+def decide(recording: Recording) -> NDArray[np.int64]:
+    """Return the class of each sample, int64 (B,).
+
+    It is the output neuron with most spikes, or with the largest sum of its values where it does not fire; the lowest
+    index in a tie.
+    """
+    observed = recording.nodes[recording.outputs[0]]
+    values = observed["spikes"] if "spikes" in observed else observed["value"]
+    counts = values.sum(axis=0, dtype=np.float64 if values.dtype.kind == "f" else np.int64)
+    winners: NDArray[np.int64] = counts.reshape(len(counts), -1).argmax(axis=1)
+    return winners
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share.
+
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    z = 1.959964
+    share, scale = correct / n, 1.0 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z / scale * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
