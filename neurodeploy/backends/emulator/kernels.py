@@ -15,7 +15,6 @@ from neurodeploy.backends.emulator.tables import (
     DELAY,
     DENSE8,
     DENSE16,
-    EIGHT_AT_ONCE,
     EXPONENT,
     FIRES,
     FLOOR,
@@ -24,6 +23,7 @@ from neurodeploy.backends.emulator.tables import (
     INTERVAL,
     IS_CUSTOM,
     KIND,
+    LEVEL,
     MAX_SPIKES,
     N_OUT,
     OFFSET,
@@ -32,7 +32,6 @@ from neurodeploy.backends.emulator.tables import (
     SENDS_GRADED,
     SHIFT,
     SOURCE,
-    SPARSE,
     SUBTRACT,
     SUBTRACT_LATE,
     TERNARY,
@@ -44,6 +43,15 @@ from neurodeploy.backends.emulator.tables import (
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
 """Counters in the order of ``twin.COUNTERS``."""
 
+MOST_ROWS = 248
+"""Rows of 8-bit weights whose sum fits 16 bits, in eights."""
+
+_ONE, _DE_BRUIJN = np.uint64(1), np.uint64(0x03F79D71B4CB0A89)
+_PLACE = np.zeros(64, np.int32)
+"""Place in a block of 64 flags of each bit that ``_scan`` finds: bit 8 * b + i is byte b of word i."""
+for _bit in range(64):
+    _PLACE[((int(_DE_BRUIJN) << _bit) % 2**64) >> 58] = 8 * (_bit % 8) + _bit // 8
+
 _TURN = np.int32(2 * STATE_LIMIT)
 _LIMIT = np.int32(STATE_LIMIT)
 _TOP = np.int32(STATE_LIMIT - 1)
@@ -53,39 +61,50 @@ _FRACTION = np.int32(2**DECAY_BITS - 1)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
-    """Add the rows of weights of active sources, not yet shifted, to ``total``; return how many rows that were.
+def deliver_bytes(sent, n_sent, weight, row, part, total):  # type: ignore[no-untyped-def]
+    """Add the rows of 8-bit weights of active sources to ``total``, eight at a time; return how many rows that were.
 
-    Eight rows at once are summed in 16 bits, where their weights allow it, before the sum meets the 32-bit total.
+    Sums are kept in 16 bits for as long as they surely fit, ``255 * 128 < 2**15``.
 
-    sent: int32, active sources. payload: int32, what each sends, or of no length. weight: int8 or int16.
-    row: of the projection table. total: int32 (n,), as long as a row of weights.
+    sent: int32, active sources. row: of the projection table. part: int16 (n,), scratch. total: int32 (n,).
     """
     n, start = len(total), row[WEIGHT_AT]
-    k = 0
-    if row[GRADED]:
-        for k in range(n_sent):
-            a, times = _row(weight, start, sent[k], n), payload[k]
+    factor, level = np.int32(1 << row[SHIFT]), np.int32(row[LEVEL])
+    for first in range(0, n_sent, MOST_ROWS):
+        k, end = first, min(first + MOST_ROWS, n_sent)
+        for j in range(n):
+            part[j] = 0
+        while k + 8 <= end:
+            a, b = _row(weight, start, sent[k], n), _row(weight, start, sent[k + 1], n)
+            c, d = _row(weight, start, sent[k + 2], n), _row(weight, start, sent[k + 3], n)
+            e, f = _row(weight, start, sent[k + 4], n), _row(weight, start, sent[k + 5], n)
+            g, h = _row(weight, start, sent[k + 6], n), _row(weight, start, sent[k + 7], n)
             for j in range(n):
-                total[j] += np.int32(a[j]) * times
-        return n_sent
-    while row[EIGHT_AT_ONCE] and k + 8 <= n_sent:
-        a, b = _row(weight, start, sent[k], n), _row(weight, start, sent[k + 1], n)
-        c, d = _row(weight, start, sent[k + 2], n), _row(weight, start, sent[k + 3], n)
-        e, f = _row(weight, start, sent[k + 4], n), _row(weight, start, sent[k + 5], n)
-        g, h = _row(weight, start, sent[k + 6], n), _row(weight, start, sent[k + 7], n)
+                eight = np.int16(
+                    np.int16(a[j]) + np.int16(b[j]) + np.int16(c[j]) + np.int16(d[j])
+                    + np.int16(e[j]) + np.int16(f[j]) + np.int16(g[j]) + np.int16(h[j])
+                )  # fmt: skip
+                part[j] = np.int16(part[j] + eight)
+            k += 8
+        while k < end:
+            a = _row(weight, start, sent[k], n)
+            for j in range(n):
+                part[j] = np.int16(part[j] + np.int16(a[j]))
+            k += 1
+        levels = np.int32(level * (end - first))
         for j in range(n):
-            part = np.int16(
-                np.int16(a[j]) + np.int16(b[j]) + np.int16(c[j]) + np.int16(d[j])
-                + np.int16(e[j]) + np.int16(f[j]) + np.int16(g[j]) + np.int16(h[j])
-            )  # fmt: skip
-            total[j] += part
-        k += 8
-    while k < n_sent:
-        a = _row(weight, start, sent[k], n)
+            total[j] += (np.int32(part[j]) + levels) * factor
+    return n_sent
+
+
+@njit(cache=True, nogil=True)
+def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
+    """Add the rows of weights of active sources, times their payloads, to ``total``; return how many rows that were."""
+    n, level = len(total), row[LEVEL]
+    for k in range(n_sent):
+        a, factor = _row(weight, row[WEIGHT_AT], sent[k], n), _factor(payload, k, row)
         for j in range(n):
-            total[j] += a[j]
-        k += 1
+            total[j] += np.int32(a[j] + level) * factor
     return n_sent
 
 
@@ -248,13 +267,23 @@ def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _scan(flags, active):  # type: ignore[no-untyped-def]
-    """List the places of ones; return how many there are. Flags come in blocks of ``LANES``; empty ones cost little."""
+    """List the places of ones; return how many there are.
+
+    64 flags at a time become the bits of a word, whose lowest one is found by a product with a de Bruijn sequence.
+    The list is in no order, which sums do not need.
+
+    Source: Leiserson, Prokop and Randall 1998, Using de Bruijn sequences to index a 1 in a computer word.
+    """
     found, words = 0, flags.view(np.uint64)
-    for w in range(0, len(words), 4):
-        if words[w] | words[w + 1] | words[w + 2] | words[w + 3]:
-            for k in range(8 * w, 8 * w + 32):
-                active[found] = k
-                found += flags[k]
+    for w in range(0, len(words), 8):
+        bits = np.uint64(0)
+        for i in range(8):
+            bits |= words[w + i] << np.uint64(i)
+        while bits:
+            low = bits & (~bits + _ONE)
+            active[found] = np.int32(8 * w) + _PLACE[(low * _DE_BRUIJN) >> np.uint64(58)]
+            found += 1
+            bits ^= low
     return found
 
 
@@ -281,7 +310,7 @@ def run_sample(  # type: ignore[no-untyped-def]
     payload = np.zeros((n_slots, n if graded else 0), np.int32)
     widest = (offset[1:] - offset[:-1]).max()
     total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
-    sent = np.zeros(widest, np.int32)
+    sent, small = np.zeros(widest, np.int32), np.zeros(widest, np.int16)
     for t in range(n_rows):
         now = t % n_slots
         _list_inputs(t, x, x_payload, offset, n_inputs, active[now], n_active[now], payload[now])
@@ -298,7 +327,7 @@ def run_sample(  # type: ignore[no-untyped-def]
                     count[ARRIVALS] += n_sent
                     count[SYNOPS] += _deliver(
                         weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values, n_sent,
-                        total[: last - first], part[: last - first],
+                        small[: last - first], total[: last - first], part[: last - first],
                     )  # fmt: skip
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
                 u[first:last] = 0
@@ -359,19 +388,20 @@ def _record(values, column, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _deliver(  # type: ignore[no-untyped-def]
-    weight8, weight16, indptr, indices, row, sent, payload, n_sent, total, part
+    weight8, weight16, indptr, indices, row, sent, payload, n_sent, small, total, part
 ):
     """Add what one projection delivers to ``total``; return how many weights that were.
 
-    What has to be shifted as a sum, dense weights for speed and negative exponents by Lava's rule, is summed apart.
+    Only a negative exponent, in Lava's arithmetic, needs a sum of its own, which is shifted before it is added.
     """
     kind, exponent = row[KIND], row[EXPONENT]
-    apart = exponent < 0 or (row[SHIFT] > 0 and kind != CONV and kind != SPARSE)
-    into = part if apart else total
-    if apart:
+    into = part if exponent < 0 else total
+    if exponent < 0:
         for j in range(len(part)):
             part[j] = 0
-    if kind == DENSE8:
+    if kind == DENSE8 and row[GRADED] == 0:
+        delivered = deliver_bytes(sent, n_sent, weight8, row, small, into) * row[N_OUT]
+    elif kind == DENSE8:
         delivered = deliver_dense(sent, payload, n_sent, weight8, row, into) * row[N_OUT]
     elif kind == DENSE16:
         delivered = deliver_dense(sent, payload, n_sent, weight16, row, into) * row[N_OUT]
@@ -380,8 +410,7 @@ def _deliver(  # type: ignore[no-untyped-def]
     else:
         starts, targets = indptr[row[GEOMETRY] :], indices[row[GEOMETRY + 1] :]
         delivered = deliver_sparse(sent, payload, n_sent, weight16[row[WEIGHT_AT] :], row, starts, targets, into)
-    if apart:
-        factor, down = np.int32(1 << row[SHIFT]), np.int32(max(-exponent, 0))
+    if exponent < 0:
         for j in range(len(total)):
-            total[j] += np.int32(part[j] * factor) >> down
+            total[j] += part[j] >> np.int32(-exponent)
     return delivered

@@ -20,11 +20,11 @@ from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape
 
-LANES = 32
-"""Neurons to which each node is padded: 32 sums of 16 bits fill the widest vectors."""
+LANES = 64
+"""Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
 
 # Columns of the projection table.
-SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, EXPONENT, DELAY, GRADED, EIGHT_AT_ONCE, N_OUT = range(10)
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT = range(10)
 GEOMETRY = 10
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
@@ -211,7 +211,7 @@ class _Synapses:
         if exponent < 0 and not self.arithmetic.shifts_sum:
             weight, exponent = weight >> -exponent, 0
         source, target = self.names.index(p.source), self.names.index(p.target)
-        last, shift = [0] * 15, 0
+        last, shift, level = [0] * 15, 0, 0
         if p.is_conv:
             kind, flat, last = CONV, _conv_source_major(p, weight), self._geometry(p)
         elif p.is_sparse:
@@ -220,30 +220,26 @@ class _Synapses:
             self.indptr.append(indptr)
             self.indices.append(indices)
         else:
-            kind, flat, shift = self._dense(p, weight)
+            kind, shift, level = _bytes(weight)
+            less = (weight.astype(np.int32) >> shift) - level
+            flat = self._dense(p, less, -level, np.int8 if kind == DENSE8 else np.int16)
         if exponent > 0:
             shift, exponent = shift + exponent, 0
         store = self.weight8 if kind == DENSE8 else self.weight16
         at = sum(map(len, store))
         store.append(flat)
-        largest = max(int(flat.max(initial=0)), -int(flat.min(initial=0)))
-        head = [source, target, kind, at, shift, exponent, p.delay, int(p.message_bits > 0), int(8 * largest < 2**15)]
+        head = [source, target, kind, at, shift, level, exponent, p.delay, int(p.message_bits > 0)]
         return [*head, prod(self.shapes[p.target]), *last]
 
-    def _dense(self, p: CodedProjection, weight: NDArray[Any]) -> tuple[int, NDArray[Any], int]:
-        """Return kind, weights by source with rows padded, and by how many bits they are shifted down to fit."""
-        shift = 1 if weight.size and not (weight & 1).any() else 0
-        low, high = int(weight.min(initial=0)) >> shift, int(weight.max(initial=0)) >> shift
-        kind, dtype = (DENSE8, np.int8) if low >= -128 and high <= 127 else (DENSE16, np.int16)
-        shift = shift if kind == DENSE8 else 0
+    def _dense(self, p: CodedProjection, weight: NDArray[Any], nothing: int, dtype: Any) -> NDArray[Any]:
+        """Return weights by source, each row as long as the padded target; padding weighs ``nothing``."""
         n_out, n_in = weight.shape
-        rows = np.zeros((n_in, int(self.padded[self.names.index(p.target)])), dtype)
-        by_source = (weight >> shift).T.astype(dtype)
+        rows = np.full((n_in, int(self.padded[self.names.index(p.target)])), nothing, dtype)
         source, target = self.order[p.source], self.order[p.target]
-        rows[slice(n_in) if source is None else source, :n_out] = by_source
+        rows[slice(n_in) if source is None else source, :n_out] = weight.T
         if target is not None:
             rows[:, target] = rows[:, :n_out].copy()
-        return kind, rows.ravel(), shift
+        return rows.ravel()
 
     def _sparse(self, p: CodedProjection, weight: NDArray[Any]) -> tuple[NDArray[Any], Ints, NDArray[Any]]:
         """Return weights, indptr and indices by source, in the tables' order."""
@@ -269,6 +265,19 @@ class _Synapses:
         _, h_out, w_out = p.output_shape(shape_in)
         extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
         return [*extents, height, width, *p.stride, *p.padding, *p.dilation]
+
+
+def _bytes(weight: NDArray[Any]) -> tuple[int, int, int]:
+    """Return kind, shift and level with which ``(weight >> shift) - level`` fits 8 bits, if any does.
+
+    All codes of a chip's synapses do: mixed ones are even, and those of one sign lie within 255 of 0.
+    """
+    low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
+    shift = 1 if weight.size and not (weight & 1).any() else 0
+    for down, level in ((0, 0), (shift, 0), (0, 128), (0, -127)):
+        if low >> down >= level - 128 and high >> down <= level + 127:
+            return DENSE8, down, level
+    return DENSE16, 0, 0
 
 
 def _conv_source_major(p: CodedProjection, weight: NDArray[np.int16]) -> NDArray[np.int16]:
