@@ -135,12 +135,12 @@ def _run_samples(
 
 
 def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
-    """Compile a kernel for arguments of these types, or load it from numba's cache, without running it."""
+    """Compile a kernel for its arguments, whose types never change, or load it from numba's cache; do not run it."""
+    if kernel.signatures:
+        return
     from numba import typeof
 
     signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
-    if signature in kernel.overloads:
-        return
     notice = Timer(PATIENCE, _log.warning, ["compiling the emulator's loops, once after each installation: some 20 s"])
     notice.start()
     try:

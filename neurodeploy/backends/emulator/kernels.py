@@ -22,6 +22,7 @@ from neurodeploy.backends.emulator.tables import (
     GRADED,
     INTERVAL,
     IS_CUSTOM,
+    KEEPS_U,
     KIND,
     LEVEL,
     MAX_SPIKES,
@@ -45,6 +46,10 @@ SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
 
 MOST_ROWS = 248
 """Rows of 8-bit weights whose sum fits 16 bits, in eights."""
+
+BLOCK, BLOCK_CELLS = 64, 2**22
+"""Steps that a population outside loops takes at a time, so that its weights stay in the cache; fewer if neurons times
+steps were beyond the second."""
 
 _ONE, _DE_BRUIJN = np.uint64(1), np.uint64(0x03F79D71B4CB0A89)
 _PLACE = np.zeros(64, np.int32)
@@ -178,35 +183,50 @@ def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
     return np.int32(((current + _TOP) & (_TURN - np.int32(1))) - _TOP)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def update_plain(  # type: ignore[no-untyped-def]
-    threshold, bias, keep_u, keep_v, u, v, a, wraps_once, counting, fired, count
+    threshold, bias, keep_u, keep_v, u, v, a, keeps_u, wraps_once, counting, fired, count
 ):
     """Take one step of Loihi's own neurons.
 
     threshold, bias, keep_u, keep_v: of the population, see ``Tables``. u, v, a: int32 (n,). fired: uint8 (n,), written.
-    count: int64 (counters,), added to.
+    keeps_u: whether any keep_u is above 0; a current that nothing is kept of needs no decay.
+    counting: whether ``count``, int64 (counters,), is added to; spikes are not counted here.
     """
-    n = len(u)
-    n_active, n_wraps, n_clips, n_spikes = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-    for k in range(n):
-        current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
+    # Written out, because each becomes a loop of its own without a branch in it.
+    if keeps_u and counting:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, True, wraps_once, True, fired, count)
+    elif keeps_u:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, True, wraps_once, False, fired, count)
+    elif counting:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, False, wraps_once, True, fired, count)
+    else:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, False, wraps_once, False, fired, count)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _step(  # type: ignore[no-untyped-def]
+    threshold, bias, keep_u, keep_v, u, v, a, keeps_u, wraps_once, counting, fired, count
+):
+    n_active, n_wraps, n_clips = np.int32(0), np.int32(0), np.int32(0)
+    for k in range(len(u)):
+        current = np.int32(a[k] << _ALIGN)
+        if keeps_u:
+            current = np.int32(current + _decay(u[k], keep_u[k]))
         wrapped = _wrap(current, wraps_once)
         potential = np.int32(_decay(v[k], keep_v[k]) + wrapped + bias[k])
         clipped = min(max(potential, -_TOP), _TOP)
         fires = clipped > threshold[k]
         if counting:
             n_active += np.int32((a[k] | u[k] | v[k] | bias[k]) != 0)
-            n_wraps += np.int32((current > _LIMIT) | (current <= -_LIMIT))
+            n_wraps += np.int32(wrapped != current)
             n_clips += np.int32(clipped != potential)
-            n_spikes += np.int32(fires)
         u[k] = wrapped
         v[k] = np.int32(0) if fires else clipped
         fired[k] = fires
     count[ACTIVE] += n_active
     count[U_WRAPS] += n_wraps
     count[V_CLIPS] += n_clips
-    count[SPIKES] += n_spikes
 
 
 @njit(cache=True, nogil=True)
@@ -252,7 +272,6 @@ def update_custom(  # type: ignore[no-untyped-def]
             memory[2, k] = min(grown, STATE_LIMIT - 1)
         fired[k] = sent != 0
         payload[k] = sent
-        count[SPIKES] += abs(sent)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -301,58 +320,90 @@ def run_sample(  # type: ignore[no-untyped-def]
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
     (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, threshold, bias, keep_u, keep_v,
-     u_init, v_init, models, extra, max_delay) = tables  # fmt: skip
-    n_nodes, n_slots, n = len(offset) - 1, max_delay + 1, offset[-1]
-    u, v = u_init.copy(), v_init.copy()
+     u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
+    n = offset[-1]
+    block = max(1, min(BLOCK, BLOCK_CELLS // n, n_rows))
+    n_slots = block + max_delay
     memory = np.zeros((3, extra.shape[1]), np.int32)
     graded = x_payload.shape[1] > 0 or (models[:, SENDS_GRADED] > 0).any()
-    active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, n_nodes), np.int64)
+    active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, len(sizes)), np.int64)
     payload = np.zeros((n_slots, n if graded else 0), np.int32)
     widest = (offset[1:] - offset[:-1]).max()
     total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
-    sent, small = np.zeros(widest, np.int32), np.zeros(widest, np.int16)
-    for t in range(n_rows):
-        now = t % n_slots
-        _list_inputs(t, x, x_payload, offset, n_inputs, active[now], n_active[now], payload[now])
-        for node in range(n_inputs, n_nodes):
-            first, last = offset[node], offset[node + 1]
-            model, count = models[node - n_inputs], counters[t, node - n_inputs]
-            for k in range(last - first):
-                total[k] = 0
-            for p in range(into[node - n_inputs], into[node - n_inputs + 1]):
+    network = (n_inputs, offset, sizes, projections, into, models)
+    synapses = (weight8, weight16, indptr, indices)
+    neurons = (threshold, bias, keep_u, keep_v, extra)
+    state = (u_init.copy(), v_init.copy(), memory, active, n_active, payload)
+    scratch = (total, part, np.zeros(widest, np.int16), fired, np.zeros(widest, np.int32))
+    outputs = (wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters)
+    for begin in range(0, n_rows, block):
+        end = min(begin + block, n_rows)
+        for t in range(begin, end):
+            now = t % n_slots
+            _list_inputs(t, x, x_payload, offset, n_inputs, active[now], n_active[now], payload[now])
+        for group in range(len(loops)):
+            stride = 1 if loops[group] else end - begin
+            own = members[groups[group] : groups[group + 1]]
+            _run_group(own, begin, end, stride, network, synapses, neurons, state, scratch, outputs)
+
+
+@njit(cache=True, nogil=True)
+def _run_group(  # type: ignore[no-untyped-def]
+    members, begin, end, stride, network, synapses, neurons, state, scratch, outputs
+):
+    """Take populations from step ``begin`` to ``end``, each for ``stride`` steps before the next one has its turn."""
+    n_inputs, offset, sizes, projections, into, models = network
+    weight8, weight16, indptr, indices = synapses
+    threshold, bias, keep_u, keep_v, extra = neurons
+    u, v, memory, active, n_active, payload = state
+    total, part, small, fired, sent = scratch
+    wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters = outputs
+    n_slots = len(active)
+    for turn in range(len(members) * ((end - begin) // stride)):
+        node, start = members[turn % len(members)], begin + turn // len(members) * stride
+        first, last, index = offset[node], offset[node + 1], node - n_inputs
+        model, n = models[index], last - first
+        own_u, own_v, own_threshold, own_bias = u[first:last], v[first:last], threshold[first:last], bias[first:last]
+        own_keep_u, own_keep_v, own_total, own_fired = keep_u[first:last], keep_v[first:last], total[:n], fired[:n]
+        own_column = column[first : first + sizes[node]]
+        for t in range(start, start + stride):
+            now, count = t % n_slots, counters[t, index]
+            own_active = active[now, first:last]
+            for k in range(n):
+                own_total[k] = 0
+            for p in range(into[index], into[index + 1]):
                 row = projections[p]
                 if t >= row[DELAY]:
                     slot, source = (t - row[DELAY]) % n_slots, row[SOURCE]
-                    n_sent, values = n_active[slot, source], payload[slot, min(offset[source], payload.shape[1]) :]
-                    count[ARRIVALS] += n_sent
+                    values = payload[slot, min(offset[source], payload.shape[1]) :]
+                    count[ARRIVALS] += n_active[slot, source]
                     count[SYNOPS] += _deliver(
-                        weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values, n_sent,
-                        small[: last - first], total[: last - first], part[: last - first],
+                        weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values,
+                        n_active[slot, source], small[:n], own_total, part[:n],
                     )  # fmt: skip
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
-                u[first:last] = 0
-                v[first:last] = 0
+                own_u[:] = 0
+                own_v[:] = 0
             if model[IS_CUSTOM]:
                 update_custom(
-                    model, extra[:, first:last], memory[:, first:last], threshold[first:last], bias[first:last],
-                    keep_u[first:last], keep_v[first:last], u[first:last], v[first:last], total, wraps_once, fired,
-                    sent, count,
+                    model, extra[:, first:last], memory[:, first:last], own_threshold, own_bias, own_keep_u,
+                    own_keep_v, own_u, own_v, own_total, wraps_once, own_fired, sent, count,
                 )  # fmt: skip
             else:
                 update_plain(
-                    threshold[first:last], bias[first:last], keep_u[first:last], keep_v[first:last], u[first:last],
-                    v[first:last], total, wraps_once, counting, fired, count,
+                    own_threshold, own_bias, own_keep_u, own_keep_v, own_u, own_v, own_total, model[KEEPS_U] != 0,
+                    wraps_once, counting, own_fired, count,
                 )  # fmt: skip
-            n_active[now, node] = _scan(fired[: last - first], active[now, first:])
+            n_active[now, node] = _scan(own_fired, own_active)
+            count[SPIKES] = n_active[now, node] * model[FIRES]
             if model[SENDS_GRADED]:
-                _gather(sent, active[now, first:], n_active[now, node], payload[now, first:])
-            count[SPIKES] *= model[FIRES]
+                _gather(sent, own_active, n_active[now, node], payload[now, first:])
+                count[SPIKES] = np.abs(sent[:n]).sum()
             if column[first] >= 0:
-                own = column[first : first + sizes[node]]
-                _mark(active[now, first:], n_active[now, node], own, spikes_out[t])
-                _record(v[first:], own, v_out[t])
-                _record(u[first:], own, u_out[t])
-                _record(sent, own, sent_out[t])
+                _mark(own_active, n_active[now, node], own_column, spikes_out[t])
+                _record(own_v, own_column, v_out[t])
+                _record(own_u, own_column, u_out[t])
+                _record(sent, own_column, sent_out[t])
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
+from neurodeploy.passes.order import components
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape
 
@@ -33,7 +34,9 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 """Kinds: dense in 8 bits or 16, convolution, sparse."""
 
 # Columns of the model table.
-IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED = range(11)
+IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U = (
+    range(12)
+)
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
@@ -53,7 +56,9 @@ class Tables(NamedTuple):
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
     models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
     threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
-    max_delay: hardware steps.
+    max_delay: hardware steps. groups: int64, first in ``members`` of each group of populations that feed each other in
+    a loop, and the end; members: int64, populations in an order in which each group comes after those that feed it.
+    loops: uint8 (groups,), 1 where a member feeds itself or another, so that all of them have to step together.
     """
 
     n_inputs: int
@@ -74,6 +79,9 @@ class Tables(NamedTuple):
     models: Ints
     extra: NDArray[np.int32]
     max_delay: int
+    groups: Ints
+    members: Ints
+    loops: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -118,9 +126,22 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
         models=_joined([models], np.int64),
         extra=_extra(program, offset, order),
         max_delay=max((p.delay for p in ranked), default=1),
+        **_groups(program, names),
         **_neurons(program, offset, order),
     )
     return Layout(tables, order)
+
+
+def _groups(program: Program, names: list[str]) -> dict[str, Any]:
+    """Return what the tables hold of the order in which populations can run."""
+    groups = components(program)
+    fed_by_itself = {p.source for p in program.projections if p.source == p.target}
+    loops = [len(group) > 1 or group[0] in fed_by_itself for group in groups]
+    return {
+        "groups": _joined([np.cumsum([0, *map(len, groups)])], np.int64),
+        "members": _joined([np.array([names.index(name) for group in groups for name in group])], np.int64),
+        "loops": _joined([np.array(loops)], np.uint8),
+    }
 
 
 def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
@@ -185,6 +206,7 @@ def _model(population: CodedPopulation) -> list[int]:
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
         model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
+        bool((population.du < 2**DECAY_BITS - 1).any()),
     ]  # fmt: skip
 
 
