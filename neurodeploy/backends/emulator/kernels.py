@@ -5,6 +5,8 @@ All sums are of int32 and wrap, as Lava's and the twin's do.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -57,6 +59,11 @@ _PLACE = np.zeros(64, np.int32)
 for _bit in range(64):
     _PLACE[((int(_DE_BRUIJN) << _bit) % 2**64) >> 58] = 8 * (_bit % 8) + _bit // 8
 
+_LOOPS: Any = {"cache": True, "nogil": True, "_nrt": False}
+"""Without reference counts, which each slice pays for twice: nothing but ``run_sample`` makes arrays."""
+
+compiled, inlined = njit(**_LOOPS), njit(inline="always", **_LOOPS)
+
 _TURN = np.int32(2 * STATE_LIMIT)
 _LIMIT = np.int32(STATE_LIMIT)
 _TOP = np.int32(STATE_LIMIT - 1)
@@ -65,7 +72,7 @@ _DECAY = np.int32(DECAY_BITS)
 _FRACTION = np.int32(2**DECAY_BITS - 1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def deliver_bytes(sent, n_sent, weight, row, part, total):  # type: ignore[no-untyped-def]
     """Add the rows of 8-bit weights of active sources to ``total``, eight at a time; return how many rows that were.
 
@@ -102,7 +109,7 @@ def deliver_bytes(sent, n_sent, weight, row, part, total):  # type: ignore[no-un
     return n_sent
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
     """Add the rows of weights of active sources, times their payloads, to ``total``; return how many rows that were."""
     n, level = len(total), row[LEVEL]
@@ -113,19 +120,19 @@ def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no
     return n_sent
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _row(weight, start, source, n):  # type: ignore[no-untyped-def]
     at = start + source * n
     return weight[at : at + n]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _factor(payload, k, row):  # type: ignore[no-untyped-def]
     """Return by what the weights of the k-th spike are multiplied: its payload, if any, shifted."""
     return np.int32(np.int32(payload[k] if row[GRADED] else 1) << np.int32(row[SHIFT]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total):  # type: ignore[no-untyped-def]
     """Add the weights of active sources to the neurons that they reach; return how many were delivered."""
     delivered = 0
@@ -137,7 +144,7 @@ def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total): 
     return delivered
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_conv(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
     """Add the kernel of every active source to the windows it lies in; return how many weights were delivered."""
     start, g = row[WEIGHT_AT], row[GEOMETRY:]
@@ -167,7 +174,7 @@ def deliver_conv(sent, payload, n_sent, weight, row, total):  # type: ignore[no-
     return delivered
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _decay(x, keep):  # type: ignore[no-untyped-def]
     """Return ``sign(x) * ((abs(x) * keep) >> 12)`` within 32 bits, the upper and the lower 12 bits of x apart."""
     size = abs(x)
@@ -175,7 +182,7 @@ def _decay(x, keep):  # type: ignore[no-untyped-def]
     return kept if x >= 0 else -kept
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
     """Return u within (-2**23, 2**23]; see ``twin.wrap``."""
     if wraps_once:
@@ -183,7 +190,7 @@ def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
     return np.int32(((current + _TOP) & (_TURN - np.int32(1))) - _TOP)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def update_plain(  # type: ignore[no-untyped-def]
     threshold, bias, keep_u, keep_v, u, v, a, keeps_u, wraps_once, counting, fired, count
 ):
@@ -204,7 +211,7 @@ def update_plain(  # type: ignore[no-untyped-def]
         _step(threshold, bias, keep_u, keep_v, u, v, a, False, wraps_once, False, fired, count)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _step(  # type: ignore[no-untyped-def]
     threshold, bias, keep_u, keep_v, u, v, a, keeps_u, wraps_once, counting, fired, count
 ):
@@ -220,7 +227,7 @@ def _step(  # type: ignore[no-untyped-def]
         if counting:
             n_active += np.int32((a[k] | u[k] | v[k] | bias[k]) != 0)
             n_wraps += np.int32(wrapped != current)
-            n_clips += np.int32(clipped != potential)
+            n_clips += np.int32((potential > _TOP) | (potential < -_TOP))
         u[k] = wrapped
         v[k] = np.int32(0) if fires else clipped
         fired[k] = fires
@@ -229,7 +236,7 @@ def _step(  # type: ignore[no-untyped-def]
     count[V_CLIPS] += n_clips
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def update_custom(  # type: ignore[no-untyped-def]
     model, extra, memory, thresholds, biases, keep_u, keep_v, u, v, a, wraps_once, fired, payload, count
 ):
@@ -274,7 +281,7 @@ def update_custom(  # type: ignore[no-untyped-def]
         payload[k] = sent
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
     """Return how often a potential holds the threshold, at most ``most`` times."""
     if potential <= threshold:
@@ -284,7 +291,7 @@ def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
     return np.int32(min(max(potential // max(threshold, 1), 1), most))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _scan(flags, active):  # type: ignore[no-untyped-def]
     """List the places of ones; return how many there are.
 
@@ -347,7 +354,7 @@ def run_sample(  # type: ignore[no-untyped-def]
             _run_group(own, begin, end, stride, network, synapses, neurons, state, scratch, outputs)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run_group(  # type: ignore[no-untyped-def]
     members, begin, end, stride, network, synapses, neurons, state, scratch, outputs
 ):
@@ -397,8 +404,7 @@ def _run_group(  # type: ignore[no-untyped-def]
             n_active[now, node] = _scan(own_fired, own_active)
             count[SPIKES] = n_active[now, node] * model[FIRES]
             if model[SENDS_GRADED]:
-                _gather(sent, own_active, n_active[now, node], payload[now, first:])
-                count[SPIKES] = np.abs(sent[:n]).sum()
+                count[SPIKES] = _gather(sent, own_active, n_active[now, node], payload[now, first:])
             if column[first] >= 0:
                 _mark(own_active, n_active[now, node], own_column, spikes_out[t])
                 _record(own_v, own_column, v_out[t])
@@ -406,7 +412,7 @@ def _run_group(  # type: ignore[no-untyped-def]
                 _record(sent, own_column, sent_out[t])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _list_inputs(t, x, x_payload, offset, n_inputs, active, n_active, payload):  # type: ignore[no-untyped-def]
     """List what the inputs send in row t; rows beyond the data are empty."""
     for node in range(n_inputs):
@@ -417,27 +423,31 @@ def _list_inputs(t, x, x_payload, offset, n_inputs, active, n_active, payload): 
                 payload[first + k] = x_payload[t, first + active[first + k]]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
+    """List the values at the places; return the sum of their sizes."""
+    size = 0
     for k in range(n):
         out[k] = values[places[k]]
+        size += abs(out[k])
+    return size
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _mark(places, n, column, out):  # type: ignore[no-untyped-def]
     """Set the columns of those that fired to 1."""
     for k in range(n):
         out[column[places[k]]] = 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _record(values, column, out):  # type: ignore[no-untyped-def]
     """Copy a population's values into their columns of a row, if the row has any."""
     for k in range(len(column) if len(out) > 0 else 0):
         out[column[k]] = values[k]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _deliver(  # type: ignore[no-untyped-def]
     weight8, weight16, indptr, indices, row, sent, payload, n_sent, small, total, part
 ):
