@@ -103,25 +103,21 @@ def _run_samples(
 
     layout = lay_out(program, arithmetic)
     columns, column = _columns(program, layout, names)
-    x, payload = _input_rows(program, inputs, layout)
-    n_samples, rows = len(x), x.shape[1] + program.max_latency
-    outputs = _outputs(program, names, options, (n_samples, rows))
-    counters = np.zeros((n_samples, rows, len(program.populations), len(COUNTERS)), np.int64)
+    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
+    rows = n_steps + program.max_latency
+    outputs = _outputs(program, names, options, (rows, n_samples))
+    counters = np.zeros((rows, n_samples, len(program.populations), len(COUNTERS)), np.int64)
+    settings = (arithmetic.wraps_once, options.counters, column, *outputs.values(), counters)
     done = 0
-
-    def arguments(sample: int) -> tuple[Any, ...]:
-        recorded = (outputs[key][sample] for key in ("spikes", "sent", "v", "u"))
-        options_of_run = (rows, arithmetic.wraps_once, options.counters, column)
-        return layout.tables, x[sample], payload[sample], *options_of_run, *recorded, counters[sample]
 
     def one(sample: int) -> None:
         nonlocal done
-        run_sample(*arguments(sample))
+        run_sample(layout.tables, *_input_rows(program, inputs, layout, sample), rows, sample, *settings)
         done += 1
         if options.progress:
             options.progress(done, n_samples)
 
-    _prepare(run_sample, arguments(0))
+    _prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
     n_threads = min(n_samples, options.threads or os.cpu_count() or 1)
     if n_threads == 1:
         for sample in range(n_samples):
@@ -129,9 +125,10 @@ def _run_samples(
     else:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(one, range(n_samples)))
+    for values in (*outputs.values(), counters):
+        values.flags.writeable = False
     recorded = {name: _observed(program.population(name), outputs, columns[name], options) for name in names}
-    kept = {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)} if options.counters else {}
-    return recorded, kept
+    return recorded, {key: counters[..., i] for i, key in enumerate(COUNTERS)} if options.counters else {}
 
 
 def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
@@ -166,7 +163,7 @@ def _columns(program: Program, layout: Layout, names: tuple[str, ...]) -> tuple[
 def _outputs(
     program: Program, names: tuple[str, ...], options: RunOptions, extent: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
-    """Return arrays ``[B, rows, columns]`` for what is recorded, without columns for what is not."""
+    """Return arrays ``[rows, B, columns]`` in the kernel's order, without columns for what is not recorded."""
     populations = [program.population(name) for name in names]
     width = sum(population.size for population in populations)
     sends = "spikes" in options.record
@@ -191,23 +188,25 @@ def _observed(
         source = "sent" if key == "spikes" and population.is_graded else key
         if key == "spikes" and not population.model.fires:
             key, source = "value", "v"
-        values = outputs[source][:, :, columns].transpose(1, 0, 2)
+        values = outputs[source][:, :, columns]
         found[key] = values.reshape(*values.shape[:2], *population.shape)
     return found
 
 
-def _input_rows(program: Program, inputs: Inputs, layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return all inputs in the tables' order: where something is sent, uint8 ``[B, T, n]``, and what, int32.
+def _input_rows(
+    program: Program, inputs: Inputs, layout: Layout, sample: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return a sample's inputs in the tables' order: where something is sent, uint8 ``[T, n]``, and what, int32.
 
     The second is of no neurons where all inputs are plain spikes.
     """
     tables = layout.tables
-    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
+    n_steps = len(next(iter(inputs.values())))
     width = int(tables.offset[tables.n_inputs])
-    rows = np.zeros((n_samples, n_steps, width), np.int32 if program.message_bits else np.uint8)
+    rows = np.zeros((n_steps, width), np.int32 if program.message_bits else np.uint8)
     for index, name in enumerate(program.inputs):
-        values = inputs[name].reshape(n_steps, n_samples, -1).transpose(1, 0, 2)
-        rows[:, :, layout.place(index, name, values.shape[2])] = values
+        values = inputs[name][:, sample].reshape(n_steps, -1)
+        rows[:, layout.place(index, name, values.shape[1])] = values
     if program.message_bits:
         return (rows != 0).astype(np.uint8), rows
-    return rows, np.zeros((n_samples, n_steps, 0), np.int32)
+    return rows, np.zeros((n_steps, 0), np.int32)

@@ -315,15 +315,15 @@ def _scan(flags, active):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def run_sample(  # type: ignore[no-untyped-def]
-    tables, x, x_payload, n_rows, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters
+    tables, x, x_payload, n_rows, sample, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters
 ):
     """Run one sample.
 
     tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs, padded), 1 where something is sent.
     x_payload: int32 of the same shape, or of no neurons where all inputs are plain. n_rows: hardware steps.
     column: int64 (neurons,), column of each neuron in the outputs, or -1.
-    spikes_out: uint8 (n_rows, columns), zeros. sent_out, v_out, u_out: int32 (n_rows, columns), or of no columns.
-    counters: int64 (n_rows, populations, counters).
+    spikes_out: uint8 (n_rows, samples, columns), zeros. sent_out, v_out, u_out: int32 of that shape, or of no columns.
+    counters: int64 (n_rows, samples, populations, counters).
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
     (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, threshold, bias, keep_u, keep_v,
@@ -342,7 +342,7 @@ def run_sample(  # type: ignore[no-untyped-def]
     neurons = (threshold, bias, keep_u, keep_v, extra)
     state = (u_init.copy(), v_init.copy(), memory, active, n_active, payload)
     scratch = (total, part, np.zeros(widest, np.int16), fired, np.zeros(widest, np.int32))
-    outputs = (wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters)
+    outputs = (sample, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters)
     for begin in range(0, n_rows, block):
         end = min(begin + block, n_rows)
         for t in range(begin, end):
@@ -364,7 +364,7 @@ def _run_group(  # type: ignore[no-untyped-def]
     threshold, bias, keep_u, keep_v, extra = neurons
     u, v, memory, active, n_active, payload = state
     total, part, small, fired, sent = scratch
-    wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters = outputs
+    sample, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters = outputs
     n_slots = len(active)
     for turn in range(len(members) * ((end - begin) // stride)):
         node, start = members[turn % len(members)], begin + turn // len(members) * stride
@@ -374,7 +374,7 @@ def _run_group(  # type: ignore[no-untyped-def]
         own_keep_u, own_keep_v, own_total, own_fired = keep_u[first:last], keep_v[first:last], total[:n], fired[:n]
         own_column = column[first : first + sizes[node]]
         for t in range(start, start + stride):
-            now, count = t % n_slots, counters[t, index]
+            now, count = t % n_slots, counters[t, sample, index]
             own_active = active[now, first:last]
             for k in range(n):
                 own_total[k] = 0
@@ -406,10 +406,10 @@ def _run_group(  # type: ignore[no-untyped-def]
             if model[SENDS_GRADED]:
                 count[SPIKES] = _gather(sent, own_active, n_active[now, node], payload[now, first:])
             if column[first] >= 0:
-                _mark(own_active, n_active[now, node], own_column, spikes_out[t])
-                _record(own_v, own_column, v_out[t])
-                _record(own_u, own_column, u_out[t])
-                _record(sent, own_column, sent_out[t])
+                _mark(own_active, n_active[now, node], own_column, spikes_out[t, sample])
+                _record(own_v, own_column, v_out[t, sample])
+                _record(own_u, own_column, u_out[t, sample])
+                _record(sent, own_column, sent_out[t, sample])
 
 
 @compiled
@@ -435,8 +435,8 @@ def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
 
 @inlined
 def _mark(places, n, column, out):  # type: ignore[no-untyped-def]
-    """Set the columns of those that fired to 1."""
-    for k in range(n):
+    """Set the columns of those that fired to 1, if the row has any."""
+    for k in range(n if len(out) > 0 else 0):
         out[column[places[k]]] = 1
 
 
