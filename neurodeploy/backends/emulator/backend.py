@@ -57,16 +57,6 @@ class Emulator:
         n_steps = len(next(iter(spikes.values())))
         recorded, counters = _run_samples(subject, spikes, arithmetic, names, options)
         populations = list(subject.latency)
-        cut = {
-            key: np.stack(
-                [
-                    model_rows(v[..., i], subject.latency[p], n_steps, options.raw_time)
-                    for i, p in enumerate(populations)
-                ],
-                axis=-1,
-            )
-            for key, v in counters.items()
-        }
         nodes = {
             name: {
                 key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
@@ -88,16 +78,17 @@ class Emulator:
             "custom_neurons": [p.name for p in subject.populations if p.process == "custom"],
             "model_sha256": subject.provenance.get("model_sha256", ""),
         }
-        return Recording(nodes, meta, cut)
+        return Recording(nodes, meta, _cut(subject, counters, n_steps, options) if options.counters else {})
 
 
 def _run_samples(
     program: Program, inputs: Inputs, arithmetic: Arithmetic, names: tuple[str, ...], options: RunOptions
-) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, NDArray[np.int64]]]:
+) -> tuple[dict[str, dict[str, NDArray[Any]]], NDArray[np.int64]]:
     """Run all samples, a thread for each core.
 
     Returns:
-        What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations]``.
+        What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations,
+        counters]``.
     """
     from neurodeploy.backends.emulator.kernels import run_sample
 
@@ -125,10 +116,22 @@ def _run_samples(
     else:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(one, range(n_samples)))
-    for values in (*outputs.values(), counters):
+    for values in outputs.values():
         values.flags.writeable = False
     recorded = {name: _observed(program.population(name), outputs, columns[name], options) for name in names}
-    return recorded, {key: counters[..., i] for i, key in enumerate(COUNTERS)} if options.counters else {}
+    return recorded, counters
+
+
+def _cut(
+    program: Program, counters: NDArray[np.int64], n_steps: int, options: RunOptions
+) -> dict[str, NDArray[np.int64]]:
+    """Return counters ``[T, B, populations]`` by name, each population's in its own rows."""
+    rows = [
+        model_rows(counters[:, :, i], p.latency, n_steps, options.raw_time) for i, p in enumerate(program.populations)
+    ]
+    cut = np.stack(rows, axis=2)
+    cut.flags.writeable = False
+    return {key: cut[..., i] for i, key in enumerate(COUNTERS)}
 
 
 def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
