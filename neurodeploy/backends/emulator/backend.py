@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import Arithmetic, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
+from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, observables, spike_inputs
 from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.codes import CodedPopulation
@@ -48,7 +48,8 @@ class Emulator:
             node.
 
         Raises:
-            DeployError: inputs do not fit or are no spikes, or a name is unknown.
+            DeployError: inputs do not fit or are no spikes, a name is unknown, or the program has numbers that the
+                emulator cannot hold.
         """
         expect(Program, subject, self.name)
         spikes = spike_inputs(subject, inputs)
@@ -129,7 +130,7 @@ def _cut(
     rows = [
         model_rows(counters[:, :, i], p.latency, n_steps, options.raw_time) for i, p in enumerate(program.populations)
     ]
-    cut = np.stack(rows, axis=2)
+    cut = np.stack(rows, axis=2) if rows else counters
     cut.flags.writeable = False
     return {key: cut[..., i] for i, key in enumerate(COUNTERS)}
 
@@ -170,10 +171,11 @@ def _outputs(
     populations = [program.population(name) for name in names]
     width = sum(population.size for population in populations)
     sends = "spikes" in options.record
+    has_value = any(not population.model.fires for population in populations)
     wanted = {
         "spikes": sends,
         "sent": sends and any(population.is_graded for population in populations),
-        "v": "v" in options.record or (sends and any(not population.model.fires for population in populations)),
+        "v": "v" in options.record or has_value,
         "u": "u" in options.record,
     }
     return {
@@ -185,12 +187,10 @@ def _outputs(
 def _observed(
     population: CodedPopulation, outputs: dict[str, NDArray[Any]], columns: slice, options: RunOptions
 ) -> dict[str, NDArray[Any]]:
-    """Return what was recorded of a node, ``[rows, B, *shape]``; an integrator has ``value`` in place of spikes."""
+    """Return what was recorded of a node, ``[rows, B, *shape]``."""
     found = {}
-    for key in options.record:
-        source = "sent" if key == "spikes" and population.is_graded else key
-        if key == "spikes" and not population.model.fires:
-            key, source = "value", "v"
+    for key in observables(options.record, population.model.fires):
+        source = "sent" if key == "spikes" and population.is_graded else "v" if key == "value" else key
         values = outputs[source][:, :, columns]
         found[key] = values.reshape(*values.shape[:2], *population.shape)
     return found

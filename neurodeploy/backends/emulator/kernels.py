@@ -276,7 +276,7 @@ def update_custom(  # type: ignore[no-untyped-def]
         memory[1, k] = model[REFRACTORY] if sent != 0 else max(hold - 1, 0)
         if model[ADAPTIVE]:
             grown = np.int64(_decay(raised, extra[2, k])) + np.int64(sent) * extra[3, k]
-            memory[2, k] = min(grown, STATE_LIMIT - 1)
+            memory[2, k] = max(min(grown, STATE_LIMIT - 1), 1 - STATE_LIMIT)
         fired[k] = sent != 0
         payload[k] = sent
 
@@ -329,7 +329,7 @@ def run_sample(  # type: ignore[no-untyped-def]
     (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, threshold, bias, keep_u, keep_v,
      u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
     n = offset[-1]
-    block = max(1, min(BLOCK, BLOCK_CELLS // n, n_rows))
+    block = max(1, min(BLOCK, BLOCK_CELLS // max(n, 1), n_rows))
     n_slots = block + max_delay
     memory = np.zeros((3, extra.shape[1]), np.int32)
     graded = x_payload.shape[1] > 0 or (models[:, SENDS_GRADED] > 0).any()
@@ -404,8 +404,8 @@ def _run_group(  # type: ignore[no-untyped-def]
             n_active[now, node] = _scan(own_fired, own_active)
             count[SPIKES] = n_active[now, node] * model[FIRES]
             if model[SENDS_GRADED]:
-                count[SPIKES] = _gather(sent, own_active, n_active[now, node], payload[now, first:])
-            if column[first] >= 0:
+                count[SPIKES] = model[FIRES] * _gather(sent, own_active, n_active[now, node], payload[now, first:])
+            if n > 0 and column[first] >= 0:
                 _mark(own_active, n_active[now, node], own_column, spikes_out[t, sample])
                 _record(own_v, own_column, v_out[t, sample])
                 _record(own_u, own_column, u_out[t, sample])

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
+from neurodeploy.backends.base import refuse_faults
+from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
@@ -29,6 +31,7 @@ SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT = 
 GEOMETRY = 10
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
+N_COLUMNS = GEOMETRY + 15
 
 DENSE8, DENSE16, CONV, SPARSE = range(4)
 """Kinds: dense in 8 bits or 16, convolution, sparse."""
@@ -37,6 +40,7 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U = (
     range(12)
 )
+N_PROPERTIES = 12
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
@@ -102,7 +106,12 @@ class Layout:
 
 @lru_cache(maxsize=2)
 def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
-    """Return the tables of a program; those of the last two are kept, since programs do not change."""
+    """Return the tables of a program; those of the last two are kept, since programs do not change.
+
+    Raises:
+        DeployError: the tables cannot hold the program's numbers; it names all that are wrong.
+    """
+    refuse_faults(faults(program), program, "the emulator", "Bring these numbers into range, or compile it again.")
     shapes = program.shapes
     names = list(shapes)
     size = np.array([prod(shape) for shape in shapes.values()], np.int64)
@@ -112,12 +121,12 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     synapses = _Synapses(names, shapes, order, np.diff(offset), arithmetic)
     rows = [synapses.add(projection) for projection in ranked]
     targets = [names.index(p.target) for p in ranked]
-    models = np.array([_model(p) for p in program.populations], np.int64).reshape(len(program.populations), -1)
+    models = np.array([_model(p) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
     tables = Tables(
         n_inputs=len(program.inputs),
         offset=_joined([offset], np.int64),
         size=_joined([size], np.int64),
-        projections=_joined([np.array(rows, np.int64).reshape(len(ranked), -1)], np.int64),
+        projections=_joined([np.array(rows, np.int64).reshape(-1, N_COLUMNS)], np.int64),
         into=_joined([np.searchsorted(targets, np.arange(len(program.inputs), len(names) + 1))], np.int64),
         weight8=_joined(synapses.weight8, np.int8),
         weight16=_joined(synapses.weight16, np.int16),
@@ -134,7 +143,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
 
 def _groups(program: Program, names: list[str]) -> dict[str, Any]:
     """Return what the tables hold of the order in which populations can run."""
-    groups = components(program)
+    groups = components(program) if program.populations else ()
     fed_by_itself = {p.source for p in program.projections if p.source == p.target}
     loops = [len(group) > 1 or group[0] in fed_by_itself for group in groups]
     return {
@@ -233,7 +242,7 @@ class _Synapses:
         if exponent < 0 and not self.arithmetic.shifts_sum:
             weight, exponent = weight >> -exponent, 0
         source, target = self.names.index(p.source), self.names.index(p.target)
-        last, shift, level = [0] * 15, 0, 0
+        last, shift, level = [0] * (N_COLUMNS - GEOMETRY), 0, 0
         if p.is_conv:
             kind, flat, last = CONV, _conv_source_major(p, weight), self._geometry(p)
         elif p.is_sparse:
