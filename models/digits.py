@@ -1,4 +1,4 @@
-"""What the two digit models share: the data, their spike codes, the training loop and the files of a model's folder.
+"""What the digit models share: the data, their spike codes, the training loop and the files of a model's folder.
 
 Data: scikit-learn's 8 x 8 digits, which are the test set of the UCI "Optical Recognition of Handwritten Digits"
 (E. Alpaydin and C. Kaynak, 1998, doi:10.24432/C50P49), 1797 images with 17 grey levels. 30 % of them, drawn evenly
@@ -24,6 +24,9 @@ N_CALIBRATE = 128
 GREY_LEVELS = 16
 
 Encode = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.uint8]]
+Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+WriteModel = Callable[[Path, Any, NDArray[np.uint8]], tuple[str, ...]]
+"""Writes ``model.nir`` and ``trained.npz`` of a folder, from the module and the test spikes; returns lines to print."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,6 +48,8 @@ class Recipe:
     epochs, batch, rate: of Adam with a cosine schedule. seed: of weights, batches and spike codes.
     max_weight, max_bias: weights and biases are clipped to these after each step, in units of the threshold, so that
         eight-bit codes stay fine and no bias is beyond what a chip's warm-up steps can absorb.
+    correct_rate, incorrect_rate: in how many steps the label's output neuron, and each other one, is trained to fire.
+    augment: changes the images of each batch before they are encoded, or None.
     """
 
     encode: Encode
@@ -55,6 +60,9 @@ class Recipe:
     seed: int = 7
     max_weight: float = 1.0
     max_bias: float = 0.1
+    correct_rate: float = 0.8
+    incorrect_rate: float = 0.05
+    augment: Augment | None = None
 
 
 def load_split() -> Split:
@@ -82,7 +90,7 @@ def fit(model: Any, recipe: Recipe, split: Split) -> None:
     import torch
 
     rng = np.random.default_rng(recipe.seed)
-    loss_of = snn_functional.mse_count_loss(correct_rate=0.8, incorrect_rate=0.05)
+    loss_of = snn_functional.mse_count_loss(recipe.correct_rate, recipe.incorrect_rate)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs)
     model.train()
@@ -91,7 +99,10 @@ def fit(model: Any, recipe: Recipe, split: Split) -> None:
         losses = []
         for start in range(0, len(order), recipe.batch):
             chosen = order[start : start + recipe.batch]
-            spikes = recipe.encode(split.train_images[chosen], rng).reshape(-1, len(chosen), *recipe.sample_shape)
+            images = split.train_images[chosen]
+            if recipe.augment is not None:
+                images = recipe.augment(images, rng)
+            spikes = recipe.encode(images, rng).reshape(-1, len(chosen), *recipe.sample_shape)
             loss = loss_of(model(torch.from_numpy(spikes).float()), torch.from_numpy(split.train_labels[chosen]))
             optimiser.zero_grad()
             loss.backward()
@@ -137,7 +148,29 @@ def rounded(build: Callable[[], Any], model: Any, bits: int) -> Any:
     return other
 
 
-def make_folder(folder: Path, build: Callable[[], Any], recipe: Recipe) -> None:
+def export_model(folder: Path, model: Any, test_x: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Export the factory ``build`` of a folder's script with its weights, and record what its framework fires.
+
+    Args:
+        folder: with ``train.py`` and ``weights.pt``.
+        model: the trained module; it is built again from the weights.
+        test_x: spikes, uint8 [T, B, *shape].
+
+    Returns:
+        The export's findings.
+    """
+    return export(
+        f"{folder / 'train.py'}:build",
+        weights=folder / "weights.pt",
+        sample_shape=test_x.shape[2:],
+        output=folder / "model.nir",
+        inputs=test_x,
+        record_output=folder / "trained.npz",
+        record=("spikes",),
+    ).findings
+
+
+def make_folder(folder: Path, build: Callable[[], Any], recipe: Recipe, write_model: WriteModel = export_model) -> None:
     """Train a model and write all files of its folder but the card.
 
     Writes ``weights.pt``, ``model.nir``, ``test.npz``, ``calibrate.npz`` and ``trained.npz``; prints what the card
@@ -157,16 +190,7 @@ def make_folder(folder: Path, build: Callable[[], Any], recipe: Recipe) -> None:
     calibrate_x = recipe.encode(split.train_images[:N_CALIBRATE], rng).reshape(-1, N_CALIBRATE, *shape)
     write_npz(folder / "test.npz", {"x": test_x, "y": split.test_labels})
     write_npz(folder / "calibrate.npz", {"x": calibrate_x, "y": split.train_labels[:N_CALIBRATE]})
-    result = export(
-        f"{folder / 'train.py'}:build",
-        weights=folder / "weights.pt",
-        sample_shape=shape,
-        output=folder / "model.nir",
-        inputs=test_x,
-        record_output=folder / "trained.npz",
-        record=("spikes",),
-    )
-    print("\n".join(result.findings))
+    print("\n".join(write_model(folder, model, test_x)))
     for bits in (8, 6):
         print(
             f"accuracy with {bits}-bit weights {accuracy(rounded(build, model, bits), test_x, split.test_labels):.4f}"

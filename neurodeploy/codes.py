@@ -50,8 +50,28 @@ MAX_DELAY = 63
 
 MAX_LATENCY = 10_000
 
+MODEL_RANGES = {
+    "max_spikes": (1, STATE_LIMIT),
+    "refractory": (0, 4096),
+    "reset_interval": (0, 2**31 - 1),
+    "reset_offset": (-(2**31), 2**31 - 1),
+}
+"""Of our programmable neuron: no step holds more spikes than v has values, and a counter of steps is 32 bits wide."""
+
+GEOMETRY_RANGES = {"stride": (1, 2**31 - 1), "padding": (0, 2**31 - 1), "dilation": (1, 2**31 - 1)}
+"""Of a convolution, for rows and for columns."""
+
 MESSAGE_BITS = (0, 24)
 """Of a graded spike's payload, with the sign. Source: lava-nc 0.10.0, ``num_message_bits``."""
+
+
+def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
+    """Return which single values are no whole numbers within their range."""
+    return [
+        f"{key} is {value!r}, it is a whole number from {low} to {high}"
+        for key, (value, (low, high)) in values.items()
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not low <= value <= high
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +99,13 @@ class NeuronModel:
     def __post_init__(self) -> None:
         if self.reset not in RESETS:
             raise ValueError(f"NeuronModel.reset is {self.reset!r}, which is none of {RESETS}")
-        if self.max_spikes is not None and self.max_spikes < 1:
-            raise ValueError(f"NeuronModel.max_spikes is {self.max_spikes}; it is 1 or more, or None")
-        if self.refractory < 0 or self.reset_interval < 0:
-            raise ValueError("NeuronModel.refractory and reset_interval cannot be negative")
+        if not isinstance(self.fires, bool):
+            raise ValueError(f"NeuronModel.fires is {self.fires!r}, it is true or false")
+        single = {key: (getattr(self, key), limits) for key, limits in MODEL_RANGES.items()}
+        if self.max_spikes is None:
+            del single["max_spikes"]
+        if faults := outside(single):
+            raise ValueError("NeuronModel." + "; ".join(faults))
         if self.reset_interval:
             object.__setattr__(self, "reset_offset", self.reset_offset % self.reset_interval)
 
@@ -125,7 +148,9 @@ class CodedPopulation:
     adapt_step: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "shape", whole_shape(self.name, self.shape))
+        if not finite(self.unit):
+            raise ValueError(f"{self.name} has a unit of {self.unit!r}, it is a finite number")
         for key, values in self.arrays().items():
             object.__setattr__(self, key, frozen_array(_fitting(values, np.int32), np.int32, (self.size,)))
         if (self.adapt_decay is None) != (self.adapt_step is None):
@@ -206,15 +231,14 @@ class CodedProjection:
         object.__setattr__(self, "weight", frozen_array(_fitting(self.weight, np.int16), np.int16))
         if self.sign_mode not in SIGN_MODES:
             raise ValueError(f"{self.name} has sign mode {self.sign_mode!r}, which is none of {SIGN_MODES}")
-        if not self.delay >= 1:
-            raise ValueError(f"{self.name} has a delay of {self.delay} steps, a connection takes at least 1")
+        if faults := outside({"delay": (self.delay, (1, 2**31 - 1))}):
+            raise ValueError(f"{self.name}: {faults[0]}")
         if self.weight.ndim != (4 if self.is_conv else 1 if self.is_sparse else 2):
             raise ValueError(f"{self.name} has weights of shape {self.weight.shape}")
-        if self.is_sparse:
+        if self.is_conv:
+            self._check_geometry()
+        elif self.is_sparse:
             self._check_sparse()
-        for key in ("stride", "padding", "dilation"):
-            if (pair := getattr(self, key)) is not None:
-                object.__setattr__(self, key, (int(pair[0]), int(pair[1])))
 
     @property
     def name(self) -> str:
@@ -283,7 +307,21 @@ class CodedProjection:
         first, second = (np.asarray(side).astype(np.int64) for side in sums)
         return first, second
 
+    def _check_geometry(self) -> None:
+        single = {"groups": (self.groups, (1, 2**31 - 1))}
+        for key, limits in GEOMETRY_RANGES.items():
+            pair = getattr(self, key)
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ValueError(f"{self.name} has {key} {pair!r}, it is two whole numbers")
+            single |= {f"{key} of {axis}": (n, limits) for axis, n in zip(("rows", "columns"), pair, strict=True)}
+        if faults := outside(single):
+            raise ValueError(f"{self.name}: " + "; ".join(faults))
+        for key in GEOMETRY_RANGES:
+            object.__setattr__(self, key, tuple(int(n) for n in getattr(self, key)))
+
     def _check_sparse(self) -> None:
+        if self.indices is None or outside({"n_out": (self.n_out, (0, 2**31 - 1))}):
+            raise ValueError(f"{self.name} has sparse synapses without indices, or into {self.n_out!r} neurons")
         for key, dtype in (("indices", np.int32), ("indptr", np.int64)):
             object.__setattr__(self, key, frozen_array(_fitting(getattr(self, key), dtype), dtype))
         assert self.indices is not None and self.indptr is not None and self.n_out is not None
@@ -299,18 +337,28 @@ class CodedProjection:
             raise ValueError(f"{self.name} has sparse synapses that are not in order, or twice between two neurons")
 
 
-def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
-    """Return which single values are no whole numbers within their range."""
-    return [
-        f"{key} is {value!r}, it is a whole number from {low} to {high}"
-        for key, (value, (low, high)) in values.items()
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not low <= value <= high
-    ]
+def whole_shape(name: str, shape: Any) -> Shape:
+    """Return the shape of a node as a tuple of whole numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(shape, (tuple, list)) or outside({str(i): (n, (0, 2**31 - 1)) for i, n in enumerate(shape)}):
+        raise ValueError(f"{name} has shape {shape!r}, it is whole numbers of at least 0")
+    return tuple(int(n) for n in shape)
+
+
+def finite(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value))
 
 
 def _fitting(values: Any, dtype: type[np.integer[Any]]) -> Any:
-    """Return values if the dtype holds them, so that none wraps in silence."""
+    """Return values if they are integers that the dtype holds, so that none is rounded or wraps in silence."""
     array, info = np.asarray(values), np.iinfo(dtype)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"codes must be integers, got {array.dtype}")
     if array.size and (array.min() < info.min or array.max() > info.max):
         raise ValueError(f"codes of {array.min()} to {array.max()} do not fit {info.dtype}")
     return values

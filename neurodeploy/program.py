@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from math import prod
 from pathlib import Path
@@ -12,9 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import find_arithmetic
-from neurodeploy.codes import CODES, EXTRA_CODES, MESSAGE_BITS, CodedPopulation, CodedProjection, NeuronModel, outside
+from neurodeploy.codes import (
+    CODES,
+    EXTRA_CODES,
+    MESSAGE_BITS,
+    CodedPopulation,
+    CodedProjection,
+    NeuronModel,
+    finite,
+    outside,
+    whole_shape,
+)
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 
 FORMAT = "neurodeploy-program"
@@ -54,19 +66,59 @@ class Program:
     input_scale: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", {name: tuple(shape) for name, shape in self.inputs.items()})
-        sizes = {name: prod(shape) for name, shape in self.shapes.items()}
+        self._check_types()
+        object.__setattr__(self, "inputs", {name: whole_shape(name, shape) for name, shape in self.inputs.items()})
+        self._check_names()
+        self._check_numbers()
+        shapes = self.shapes
         for projection in self.projections:
-            out = prod(projection.output_shape(self.shapes[projection.source]))
-            if out != sizes[projection.target]:
-                raise ValueError(
-                    f"{projection.name} reaches {out} neurons, the population has {sizes[projection.target]}"
-                )
+            out, size = prod(projection.output_shape(shapes[projection.source])), prod(shapes[projection.target])
+            if out != size:
+                raise ValueError(f"{projection.name} reaches {out} neurons, the population has {size}")
             self._check_messages(projection)
-        for name in self.outputs:
-            self.population(name)
-        if not set(self.message_bits) | set(self.input_scale) <= set(self.inputs):
-            raise ValueError(f"message bits or scales are given for {sorted(self.message_bits)}, which are no inputs")
+
+    def _check_types(self) -> None:
+        """Refuse fields of another kind, as a file's manifest may hold them."""
+        for kind, keys in _KINDS.items():
+            for key in keys:
+                if not isinstance(getattr(self, key), kind):
+                    raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}, it has to be a {kind.__name__}")
+        if wrong := [warning for warning in self.warnings if not isinstance(warning, str)]:
+            raise ValueError(f"warnings are sentences, not {wrong}")
+        if self.placement is not None and not isinstance(self.placement, dict):
+            raise ValueError(f"placement is a {type(self.placement).__name__}, it has to be a dict or None")
+
+    def _check_names(self) -> None:
+        """Refuse names that are taken twice, unknown, or of no use in files."""
+        populations = {population.name for population in self.populations}
+        names = Counter([*self.inputs, *(population.name for population in self.populations)])
+        if not self.inputs:
+            raise ValueError("there is no input, and it is the input that says how many steps and samples run")
+        for name in names:
+            if not isinstance(name, str) or "/" in name or name in RESERVED_NAMES:
+                raise ValueError(f"{name!r} cannot name an input or a population; no '/', and none of {RESERVED_NAMES}")
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"{twice} name more than one input or population")
+        for projection in self.projections:
+            if projection.source not in names:
+                raise ValueError(f"{projection.name} starts at {projection.source!r}, which does not exist")
+            if projection.target not in populations:
+                raise ValueError(f"{projection.name} ends at {projection.target!r}, which is no population")
+        if unknown := [name for name in self.outputs if name not in populations]:
+            raise ValueError(f"outputs {unknown} are no populations")
+        if unknown := sorted((set(self.message_bits) | set(self.input_scale)) - set(self.inputs)):
+            raise ValueError(f"message bits or scales are given for {unknown}, which are no inputs")
+
+    def _check_numbers(self) -> None:
+        """Refuse a step, widths and scales that are no such numbers."""
+        if not finite(self.dt):
+            raise ValueError(f"dt is {self.dt!r}, it is a finite number")
+        limits = (1, MESSAGE_BITS[1])
+        if faults := outside({f"message_bits of {name}": (bits, limits) for name, bits in self.message_bits.items()}):
+            raise ValueError("; ".join(faults))
+        for name, scale in self.input_scale.items():
+            if not finite(scale) or not scale > 0:
+                raise ValueError(f"input_scale of {name} is {scale!r}, it is a finite number above 0")
 
     def _check_messages(self, projection: CodedProjection) -> None:
         """Refuse a projection that takes graded spikes for plain ones, or the other way round."""
@@ -98,8 +150,7 @@ class Program:
 
     def faults(self) -> list[str]:
         """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
-        bits = outside({f"message bits of {name}": (n, (1, MESSAGE_BITS[1])) for name, n in self.message_bits.items()})
-        of_populations = bits + [fault for population in self.populations for fault in population.faults()]
+        of_populations = [fault for population in self.populations for fault in population.faults()]
         return of_populations + [fault for projection in self.projections for fault in projection.faults()]
 
     def population(self, name: str) -> CodedPopulation:
@@ -109,6 +160,15 @@ class Program:
                 return population
         raise KeyError(name)
 
+
+_KINDS: dict[type, tuple[str, ...]] = {
+    str: ("target", "arithmetic", "dialect"),
+    dict: ("inputs", "number_formats", "provenance", "message_bits", "input_scale"),
+    tuple: ("populations", "projections", "outputs", "warnings"),
+}
+
+_BROKEN = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
+"""What a manifest raises that is not what it should be; the last for sizes that no memory holds."""
 
 _SYNAPSE_ARRAYS = ("weight", "indices", "indptr")
 
@@ -161,7 +221,7 @@ def load_program(path: Path) -> Program:
             if faults := program.faults():
                 raise ValueError("; ".join(faults))
             return program
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except _BROKEN as error:
         raise DeployError(
             f"this is not a whole program ({type(error).__name__}: {error})",
             where=str(path),

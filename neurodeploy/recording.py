@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from neurodeploy.arrays import frozen_array
 from neurodeploy.errors import DeployError
@@ -36,7 +36,7 @@ class Recording:
 
     def __post_init__(self) -> None:
         frozen = {
-            node: {key: frozen_array(values, np.asarray(values).dtype) for key, values in observed.items()}
+            node: {key: _frozen(values, np.asarray(values).dtype) for key, values in observed.items()}
             for node, observed in self.nodes.items()
         }
         for node, observed in frozen.items():
@@ -47,7 +47,7 @@ class Recording:
         if len({values.shape[:2] for observed in frozen.values() for values in observed.values()}) > 1:
             raise ValueError("all nodes must have the same steps and samples [T, B]")
         object.__setattr__(self, "nodes", frozen)
-        object.__setattr__(self, "counters", {k: frozen_array(v, np.int64) for k, v in self.counters.items()})
+        object.__setattr__(self, "counters", {k: _frozen(v, np.int64) for k, v in self.counters.items()})
 
     @property
     def n_steps(self) -> int:
@@ -76,6 +76,13 @@ class Recording:
 
     def _extent(self, axis: int) -> int:
         return next((int(v.shape[axis]) for o in self.nodes.values() for v in o.values()), 0)
+
+
+def _frozen(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return values that nobody can write to; views of such values are not copied, in whatever order they lie."""
+    if isinstance(values, np.ndarray) and values.dtype == dtype and not values.flags.writeable:
+        return values
+    return frozen_array(values, dtype)
 
 
 def save_recording(recording: Recording, path: Path) -> None:

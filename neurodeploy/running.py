@@ -14,6 +14,9 @@ from neurodeploy.network import Network
 from neurodeploy.program import Program, is_program, load_program
 from neurodeploy.recording import OBSERVABLES, Recording
 
+UNENDING = ("reference", "emulator")
+"""Backends that run within this process, which nobody can end without ending all."""
+
 
 def run(
     model: Path | str | Network | Program | Any,
@@ -45,6 +48,12 @@ def run(
         if key not in OBSERVABLES or key == "value":
             raise DeployError(f"{key!r} cannot be recorded", where="--record", fix="Choose from spikes, v, u.")
     chosen = backends.load(backend)
+    if options.time_limit is not None and backend in UNENDING:
+        raise DeployError(
+            f"backend {backend!r} takes no time limit",
+            where="--time-limit",
+            fix="Leave it out; of our own backends only lava and loihi can be ended.",
+        )
     subject = open_subject(model, dialect)
     if (reason := chosen.missing()) is not None:
         raise BackendError(f"backend {backend!r} cannot run here", where="--backend", fix=reason)

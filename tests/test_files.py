@@ -93,7 +93,22 @@ def test_codes_that_no_register_holds_are_refused(
         ("populations", "latency", -1),
         ("populations", "latency", 10**9),
         ("populations", "bias_exponent", 9),
-        (None, "arithmetic", "abacus"),
+        ("populations", "unit", "64"),
+        ("populations", "unit", float("inf")),
+        ("populations", "shape", [float("inf")]),
+        ("populations", "shape", 8),
+        (None, "dt", "1e-3"),
+        (None, "dt", float("nan")),
+        (None, "provenance", []),
+        (None, "placement", "everywhere"),
+        (None, "number_formats", 3),
+        (None, "target", None),
+        (None, "warnings", [1]),
+        (None, "outputs", ["nobody"]),
+        (None, "inputs", {}),
+        (None, "inputs", {"input": "12"}),
+        (None, "message_bits", {"input": 2.5}),
+        (None, "input_scale", {"input": "1"}),
     ],
 )
 def test_a_manifest_that_says_what_cannot_be_is_refused(
@@ -106,7 +121,29 @@ def test_a_manifest_that_says_what_cannot_be_is_refused(
     (manifest if where is None else manifest[where][0])[key] = value
     arrays["manifest"] = text_array(json.dumps(manifest))
     write_npz(path, arrays)
-    with pytest.raises(DeployError, match=key if where else "no arithmetic is called 'abacus'"):
+    with pytest.raises(DeployError, match=rf"this is not a whole program \(.*{key.removesuffix('s')}"):
+        load_program(path)
+
+
+def test_a_program_of_an_unknown_arithmetic_is_refused(fc_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.npz"
+    save_program(compile(fc_model, "loihi2"), path)
+    arrays = read_npz(path, "a program")
+    manifest = {**json.loads(str(arrays["manifest"][()])), "arithmetic": "abacus"}
+    write_npz(path, {**arrays, "manifest": text_array(json.dumps(manifest))})
+    with pytest.raises(DeployError, match="no arithmetic is called 'abacus'"):
+        load_program(path)
+
+
+@pytest.mark.parametrize("model", [{"fires": 1}, {"refractory": 1.5}, {"max_spikes": True}, {"reset": []}, None])
+def test_a_neuron_model_of_wrong_types_is_refused(fc_model: Path, tmp_path: Path, model: object) -> None:
+    path = tmp_path / "p.npz"
+    save_program(compile(fc_model, "loihi2"), path)
+    arrays = read_npz(path, "a program")
+    manifest = json.loads(str(arrays["manifest"][()]))
+    manifest["populations"][0]["model"] = model
+    write_npz(path, {**arrays, "manifest": text_array(json.dumps(manifest))})
+    with pytest.raises(DeployError, match="this is not a whole program"):
         load_program(path)
 
 

@@ -1,141 +1,108 @@
-"""How much faster is the emulator than Lava's simulator on the same program, bit for bit the same?
+"""How fast is the emulator: beside a C kernel, beside Lava's simulator, on two threads, and as networks grow?
 
-A 784-512-10 network (uniform random weights, decay 0.9) at 10 % input spikes, one sample. Both run in the same call,
-spikes of both layers recorded; first it is asserted that spikes, u and v are equal. The emulator has one thread; its
-time is the median of repeated runs with everything that a caller pays (checks, layout, unpacking). Lava's time is the
-slope of its own progress, so that its start of seconds is left out, in its favour.
+One run answers these questions, in this order; each is asked by its name with --only. Before a time is taken, spikes, u
+and v are held against Lava's or the NumPy twin's, sums against NumPy's; a difference ends the program. Times are
+medians of repeats, those that are compared taken turn by turn, with all that a caller pays (checks, layout, unpacking).
 
-    tools/bench [--steps 1000] [--repeats 7] [--output bench.json]
+dense: which part of the synaptic operations per second of a small C kernel, which does nothing but add the first
+    layer's rows of weights, does the emulator reach on a whole 784-512-10 network with 10 % input spikes, weights under
+    which both layers fire at about 10 % too, one sample, one thread? How much faster is it than Lava's simulator on the
+    same program? Lava's time is the slope of its own progress, so that its start is left out. What do counters cost?
+batch: how much more do two threads get done than one on 64 samples of it?
+conv: three convolutions of 3x3 (8, 16, 32 channels on 28x28, strides 1, 2, 2) and a dense layer, at 5 % activity: how
+    long is a step, and how much faster than Lava's?
+activity: does time grow with synaptic operations, from 0.1 % to 50 % of 1024-1024-1024 active?
+size: does it grow with spikes and neurons, not with neurons squared, where each neuron reaches 100 others?
+large (only with --large): what memory and time do a million neurons with 100 million 8-bit synapses take?
+first: how long are the first run ever, which compiles the emulator's loops, and the first of a process, which loads
+    them? What importing takes is apart.
+
+    tools/bench [--only dense conv] [--steps 1000] [--repeats 7] [--output FOLDER] [--no-lava] [--large]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
+import shlex
 import sys
-import time
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from bench_first import measure_first
+from bench_growth import measure_activity, measure_large, measure_size
+from bench_measure import Part, Settings, machine
+from bench_page import HEAD, page
+from bench_speed import measure_batch, measure_conv, measure_dense
 
-from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.backends.lava.backend import Lava
-from neurodeploy.comparison.measures import first_difference
-from neurodeploy.compiler import compile
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.program import Program
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Linear
-from neurodeploy.version import __version__
+from neurodeploy.files import to_json, write_text
 
-SIZES = (784, 512, 10)
-INPUT_SHARE = 0.1
-LAYERS = ("hidden", "output")
-
-
-def build_program(rng: np.random.Generator) -> Program:
-    """Return the compiled network, with weights under which both layers fire."""
-    rule = NeuronRule(reset="value", reset_delay=True)
-    names = ("input", *LAYERS)
-    populations = tuple(
-        Population(n, (size,), rule, decay_mem=np.full(size, 0.9), threshold=np.ones(size))
-        for n, size in zip(LAYERS, SIZES[1:], strict=True)
-    )
-    projections = tuple(
-        Projection(
-            names[i], names[i + 1], (Linear(rng.uniform(-0.1, 0.13, (SIZES[i + 1], SIZES[i])).astype(np.float32)),)
-        )
-        for i in range(2)
-    )
-    network = Network({"input": SIZES[:1]}, populations, projections, LAYERS[-1:], 1e-3, "nir")
-    return compile(network, "loihi2")
+PARTS: dict[str, Callable[[Settings], Part]] = {
+    "dense": measure_dense,
+    "batch": measure_batch,
+    "conv": measure_conv,
+    "activity": measure_activity,
+    "size": measure_size,
+    "large": measure_large,
+    "first": measure_first,
+}
 
 
-def time_emulator(program: Program, inputs: Inputs, repeats: int) -> list[float]:
-    """Return seconds per step of each repeat, after one run that compiles or loads the kernels."""
-    n_steps = len(inputs["input"])
-    Emulator().run(program, inputs, RunOptions())
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        Emulator().run(program, inputs, RunOptions())
-        seconds.append((time.perf_counter() - start) / n_steps)
-    return seconds
-
-
-def time_lava(program: Program, inputs: Inputs, repeats: int) -> list[float]:
-    """Return seconds per step of each repeat, between the first and the last report of progress."""
-    seconds = []
-    for _ in range(repeats):
-        marks: list[tuple[float, int]] = []
-
-        def mark(done: int, _total: int, marks: list[tuple[float, int]] = marks) -> None:
-            marks.append((time.perf_counter(), done))
-
-        Lava().run(program, inputs, RunOptions(progress=mark))
-        (first, done_first), (last, done_last) = marks[0], marks[-1]
-        seconds.append((last - first) / (done_last - done_first))
-    return seconds
-
-
-def assert_equal(program: Program, inputs: Inputs) -> int:
-    """Return how many values of spikes, u and v were compared; end the program if one differs."""
-    options = RunOptions(record=("spikes", "u", "v"))
-    lava = Lava().run(program, inputs, options)
-    emulator = Emulator().run(program, inputs, RunOptions(record=options.record, arithmetic="lava"))
-    different = first_difference(emulator, lava, LAYERS, options.record)
-    if different is not None:
-        sys.exit(f"emulator and Lava differ: {different}")
-    return sum(values.size for observed in lava.nodes.values() for values in observed.values())
-
-
-def summary(seconds: list[float]) -> dict[str, Any]:
-    """Return median and spread in microseconds."""
-    micro = sorted(1e6 * s for s in seconds)
-    return {"median_us": statistics.median(micro), "min_us": micro[0], "max_us": micro[-1], "repeats": len(micro)}
-
-
-def main() -> None:
-    """Run the benchmark and print, and on request write, its result."""
+def parse() -> argparse.Namespace:
+    """Return the command line's values."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="NAME", help=", ".join(PARTS))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    if (reason := Lava().missing()) is not None:
-        sys.exit(reason)
-    rng = np.random.default_rng(arguments.seed)
-    program = build_program(rng)
-    x = (rng.random((arguments.steps, 1, SIZES[0])) < INPUT_SHARE).astype(np.uint8)
-    compared = assert_equal(program, {"input": x})
-    emulator = time_emulator(program, {"input": x}, arguments.repeats)
-    lava = time_lava(program, {"input": x}, arguments.repeats)
-    recording = Emulator().run(program, {"input": x}, RunOptions())
-    synops = int(recording.counters["synops"].sum()) / arguments.steps
-    result = {
-        "network": "-".join(map(str, SIZES)),
-        "steps": arguments.steps,
-        "input_share": INPUT_SHARE,
-        "synops_per_step": synops,
-        "values_compared": compared,
-        "emulator_us_per_step": summary(emulator),
-        "lava_us_per_step": summary(lava),
-        "lava_over_emulator": statistics.median(lava) / statistics.median(emulator),
-        "emulator_gsynops_per_s": synops / statistics.median(emulator) / 1e9,
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "versions": {"neurodeploy": __version__, "numba": version("numba"), "numpy": version("numpy")},
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
+    parser.add_argument("--neurons", type=int, default=1_000_000, help="of the largest sparse network")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where bench.json and bench.html are written")
+    parser.add_argument("--no-lava", action="store_true", help="leave Lava out")
+    parser.add_argument("--large", action="store_true", help="with the memory of the largest sparse network")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the benchmark, print a table, and on request write a page and all figures."""
+    arguments = parse()
+    settings = Settings(arguments.steps, arguments.repeats, arguments.seed, not arguments.no_lava, arguments.neurons)
+    names = arguments.only or [name for name in PARTS if name != "large"]
+    if arguments.large and "large" not in names:
+        names.append("large")
+    parts = {}
+    for name in sorted(names, key=list(PARTS).index):
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        parts[name] = PARTS[name](settings)
+    print(table(parts))
     if arguments.output:
-        arguments.output.write_text(text + "\n")
+        write(arguments.output, parts, settings)
+
+
+def table(parts: dict[str, Part]) -> str:
+    """Return all rows as text, with what was left out below."""
+    cells = [HEAD, *(row.cells() for part in parts.values() for row in part.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(HEAD))]
+    lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in cells]
+    left_out = [f"left out: {reason}" for part in parts.values() for reason in part.skipped]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *left_out])
+
+
+def write(folder: Path, parts: dict[str, Part], settings: Settings) -> None:
+    """Write all figures as ``bench.json``, and the page ``bench.html``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    here = machine()
+    command = shlex.join(["tools/bench", *sys.argv[1:]])
+    result: dict[str, Any] = {
+        "command": command,
+        "machine": here,
+        "settings": asdict(settings),
+        "table": [{**asdict(row), "met": row.met, "part": name} for name, part in parts.items() for row in part.rows],
+        "details": {name: part.details for name, part in parts.items()},
+        "left_out": [reason for part in parts.values() for reason in part.skipped],
+    }
+    write_text(folder / "bench.json", to_json(result, indent=2) + "\n")
+    write_text(folder / "bench.html", page(parts, here, command))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ class RunOptions:
             raise DeployError(
                 f"a time limit of {self.time_limit:g} s", where="--time-limit", fix="Give a number of seconds above 0."
             )
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise DeployError(
+                f"{self.threads!r} threads", where="threads", fix="Give 1 or more, or None for one on each core."
+            )
 
     def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of ``names`` are recorded, in their order.
@@ -147,7 +151,7 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
     """
     scaled = np.rint(np.asarray(values, np.float64) * scale)
     low, high = -(1 << message_bits - 1), (1 << message_bits - 1) - 1
-    if not np.isfinite(scaled).all() or scaled.min() < low or scaled.max() > high:
+    if not np.isfinite(scaled).all() or scaled.min(initial=0) < low or scaled.max(initial=0) > high:
         raise DeployError(
             f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits"
             f" at an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
@@ -177,6 +181,31 @@ def is_binary(values: NDArray[Any]) -> bool:
 def model_rows(values: NDArray[Any], latency: int, n_steps: int, raw_time: bool) -> NDArray[Any]:
     """Return the model's rows of an array whose first axis is hardware steps."""
     return values if raw_time else values[latency : latency + n_steps]
+
+
+def observables(record: tuple[str, ...], fires: bool) -> tuple[str, ...]:
+    """Return what is recorded of a node; one that does not fire has, always and first, ``value`` in place of spikes."""
+    return record if fires else ("value", *(key for key in record if key not in ("spikes", "value")))
+
+
+def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -> None:
+    """Refuse a program with faults.
+
+    Args:
+        faults: what is wrong with it, a sentence each, or nothing.
+        program: the program.
+        backend: what cannot run it, as the message begins.
+        fix: what to do about it.
+
+    Raises:
+        DeployError: there are faults; it names them all.
+    """
+    if faults:
+        raise DeployError(
+            f"{backend} cannot run this program as it stands: " + "; ".join(faults),
+            where=f"program for target {program.target}",
+            fix=fix,
+        )
 
 
 def expect(kind: type, subject: Any, backend: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +19,17 @@ from neurodeploy.cli.common import (
     say,
 )
 
+if TYPE_CHECKING:
+    from neurodeploy.recording import Recording
+
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--backend", required=True, help="reference (for a .nir), emulator or lava (for a program).")
+@click.option(
+    "--backend",
+    required=True,
+    help="reference (for a .nir); emulator, lava or loihi (for a program; loihi is not run on hardware).",
+)
 @click.option(
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
@@ -32,7 +39,7 @@ from neurodeploy.cli.common import (
 @click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
 @click.option("--arithmetic", help="lava (as Intel's simulator) or loihi (as the chip).  [default: the program's]")
 @click.option("--raw-time", is_flag=True, help="Keep the hardware's rows; a layer at latency n then comes n rows late.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="End the backend after this long.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="End lava or loihi after this long.")
 @click.option("--device", default="cpu", show_default=True, help="Where the reference runs: cpu, cuda.")
 @json_option
 @click.option("-o", "--output", type=PATH, metavar="RUN.npz", help="Keep the recording here.")
@@ -84,30 +91,56 @@ def run(
         say(line)
     if output is not None:
         save_recording(replace(recording, meta={**recording.meta, "data": data.source}), output)
-    spikes = {name: int(o["spikes"].sum()) for name, o in recording.nodes.items() if "spikes" in o}
-    summary: dict[str, Any] = {
-        "backend": backend,
-        "samples": recording.n_samples,
-        "steps": recording.n_steps,
-        "spikes": spikes,
-    }
-    values = {name: _extent(o["value"]) for name, o in recording.nodes.items() if "value" in o}
-    if values:
-        summary["value"] = values
-    if data.labels is not None and not raw_time and recording.outputs and recording.outputs[0] in {**spikes, **values}:
+    summary = _summary(backend, recording)
+    if data.labels is not None and not raw_time and recording.outputs and _is_recorded(recording):
         summary["accuracy"] = float((decide(recording) == data.labels).mean())
     if as_json:
         print_json(summary)
     else:
-        click.echo(f"{backend}: {recording.n_samples} samples of {recording.n_steps} steps")
-        for name, count in spikes.items():
-            click.echo(f"  {name}: {count} spikes")
-        for name, (low, high) in values.items():
-            click.echo(f"  {name}: values of {low:g} to {high:g}")
-        if "accuracy" in summary:
-            click.echo(f"  accuracy {100 * summary['accuracy']:.2f} %")
+        _print_summary(summary)
+    if summary.get("custom_neurons"):
+        say(f"custom neurons (simulator only): {', '.join(summary['custom_neurons'])}")
     if output is not None:
         say(f"recorded in {output}")
+
+
+def _is_recorded(recording: Recording) -> bool:
+    """Tell whether the output that is read was recorded."""
+    observed = recording.nodes.get(recording.outputs[0], {})
+    return any(observed[key].size > 0 for key in ("spikes", "value") if key in observed)
+
+
+def _summary(backend: str, recording: Recording) -> dict[str, Any]:
+    """Return what a recording amounts to, JSON-ready."""
+    nodes = recording.nodes
+    summary: dict[str, Any] = {
+        "backend": backend,
+        "samples": recording.n_samples,
+        "steps": recording.n_steps,
+        "spikes": {name: int(o["spikes"].sum()) for name, o in nodes.items() if "spikes" in o},
+    }
+    values = {name: _extent(o["value"]) for name, o in nodes.items() if "value" in o and o["value"].size}
+    if values:
+        summary["value"] = values
+    if custom := recording.meta.get("custom_neurons"):
+        summary["custom_neurons"] = custom
+    for key in ("u_wraps", "v_clips"):
+        if key in recording.counters and (total := int(recording.counters[key].sum())):
+            summary[key] = total
+    return summary
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
+    for name, count in summary["spikes"].items():
+        click.echo(f"  {name}: {count} spikes")
+    for name, (low, high) in summary.get("value", {}).items():
+        click.echo(f"  {name}: values of {low:g} to {high:g}")
+    for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
+        if key in summary:
+            click.echo(f"  {key}: {summary[key]} {what}")
+    if "accuracy" in summary:
+        click.echo(f"  accuracy {100 * summary['accuracy']:.2f} %")
 
 
 def _extent(values: Any) -> tuple[float, float]:

@@ -7,9 +7,10 @@ from graphlib import TopologicalSorter
 import numpy as np
 
 from neurodeploy.network import Network
+from neurodeploy.program import Program
 
 
-def components(network: Network) -> tuple[tuple[str, ...], ...]:
+def components(network: Network | Program) -> tuple[tuple[str, ...], ...]:
     """Return the populations in groups, each group after all that feed it.
 
     A group is one population, or all that feed each other in a loop, whatever the delays; within a group they keep the

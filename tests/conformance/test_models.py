@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import runpy
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 
+from neurodeploy import compiler
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Lava
+from neurodeploy.codes import NeuronModel
 from neurodeploy.comparison.compare import Comparison, compare
 from neurodeploy.data import load_data
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import load_recording
 from neurodeploy.shipped import shipped_folder
 
-MODELS = {"digits-fc": 0.95, "digits-conv": 0.96}
+MODELS = {"digits-fc": 0.95, "digits-conv": 0.96, "digits-rows": 0.94}
 TARGETS = ("loihi1", "loihi2")
 
 
@@ -45,6 +50,36 @@ def test_emulator_is_lava_in_spikes_and_states(name: str) -> None:
         pytest.skip(reason)
     equality = compared(name, "loihi2", only=("emulator", "lava")).result["equalities"]["emulator_lava"]
     assert equality["status"] == "pass", equality
+
+
+def test_digits_rows_is_what_its_script_weights_and_card_say() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    folder = shipped_folder("models") / "digits-rows"
+    script = runpy.run_path(str(folder / "train.py"))
+    model = script["build"]()
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    made, shipped = script["to_nir"](model), nir.read(folder / "model.nir", type_check=False)
+    assert sorted(made.edges) == sorted(shipped.edges)
+    for name, node in shipped.nodes.items():
+        for key, value in node.to_dict().items():
+            assert key == "metadata" or np.array_equal(made.nodes[name].to_dict()[key], value), (name, key)
+    trained = load_recording(folder / "trained.npz")
+    with np.load(folder / "test.npz") as data:
+        correct = trained.spikes("lif2").sum(0).argmax(1) == data["y"]
+    assert f"{100 * correct.mean():.1f} % ({correct.sum()} of 540)" in (folder / "card.md").read_text()
+    assert trained.meta["model_sha256"] == hashlib.sha256((folder / "model.nir").read_bytes()).hexdigest()
+
+
+def test_digits_rows_is_recurrent_and_needs_neither_dialect_nor_programmed_neurons() -> None:
+    network, dialect, _ = read_network(shipped_folder("models") / "digits-rows" / "model.nir")
+    hidden = network.population("cuba1")
+    assert (dialect.name, network.dt, network.outputs) == ("nir", 1e-3, ("lif2",))
+    assert [p.delay for p in network.into("cuba1") if p.source == "cuba1"] == [1]
+    assert hidden.decay_syn is not None
+    assert (4096 * hidden.decay_syn == 3072).all() and (4096 * hidden.decay_mem == 3584).all()
+    for target in TARGETS:
+        program = compiler.compile(shipped_folder("models") / "digits-rows" / "model.nir", target)
+        assert all(coded.model == NeuronModel() for coded in program.populations)
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import Arithmetic, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
+from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, observables, spike_inputs
 from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.codes import CodedPopulation
@@ -48,7 +48,8 @@ class Emulator:
             node.
 
         Raises:
-            DeployError: inputs do not fit or are no spikes, or a name is unknown.
+            DeployError: inputs do not fit or are no spikes, a name is unknown, or the program has numbers that the
+                emulator cannot hold.
         """
         expect(Program, subject, self.name)
         spikes = spike_inputs(subject, inputs)
@@ -57,16 +58,6 @@ class Emulator:
         n_steps = len(next(iter(spikes.values())))
         recorded, counters = _run_samples(subject, spikes, arithmetic, names, options)
         populations = list(subject.latency)
-        cut = {
-            key: np.stack(
-                [
-                    model_rows(v[..., i], subject.latency[p], n_steps, options.raw_time)
-                    for i, p in enumerate(populations)
-                ],
-                axis=-1,
-            )
-            for key, v in counters.items()
-        }
         nodes = {
             name: {
                 key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
@@ -88,40 +79,37 @@ class Emulator:
             "custom_neurons": [p.name for p in subject.populations if p.process == "custom"],
             "model_sha256": subject.provenance.get("model_sha256", ""),
         }
-        return Recording(nodes, meta, cut)
+        return Recording(nodes, meta, _cut(subject, counters, n_steps, options) if options.counters else {})
 
 
 def _run_samples(
     program: Program, inputs: Inputs, arithmetic: Arithmetic, names: tuple[str, ...], options: RunOptions
-) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, NDArray[np.int64]]]:
+) -> tuple[dict[str, dict[str, NDArray[Any]]], NDArray[np.int64]]:
     """Run all samples, a thread for each core.
 
     Returns:
-        What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations]``.
+        What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations,
+        counters]``.
     """
     from neurodeploy.backends.emulator.kernels import run_sample
 
     layout = lay_out(program, arithmetic)
     columns, column = _columns(program, layout, names)
-    x, payload = _input_rows(program, inputs, layout)
-    n_samples, rows = len(x), x.shape[1] + program.max_latency
-    outputs = _outputs(program, names, options, (n_samples, rows))
-    counters = np.zeros((n_samples, rows, len(program.populations), len(COUNTERS)), np.int64)
+    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
+    rows = n_steps + program.max_latency
+    outputs = _outputs(program, names, options, (rows, n_samples))
+    counters = np.zeros((rows, n_samples, len(program.populations), len(COUNTERS)), np.int64)
+    settings = (arithmetic.wraps_once, options.counters, column, *outputs.values(), counters)
     done = 0
-
-    def arguments(sample: int) -> tuple[Any, ...]:
-        recorded = (outputs[key][sample] for key in ("spikes", "sent", "v", "u"))
-        options_of_run = (rows, arithmetic.wraps_once, options.counters, column)
-        return layout.tables, x[sample], payload[sample], *options_of_run, *recorded, counters[sample]
 
     def one(sample: int) -> None:
         nonlocal done
-        run_sample(*arguments(sample))
+        run_sample(layout.tables, *_input_rows(program, inputs, layout, sample), rows, sample, *settings)
         done += 1
         if options.progress:
             options.progress(done, n_samples)
 
-    _prepare(run_sample, arguments(0))
+    _prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
     n_threads = min(n_samples, options.threads or os.cpu_count() or 1)
     if n_threads == 1:
         for sample in range(n_samples):
@@ -129,18 +117,31 @@ def _run_samples(
     else:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(one, range(n_samples)))
+    for values in outputs.values():
+        values.flags.writeable = False
     recorded = {name: _observed(program.population(name), outputs, columns[name], options) for name in names}
-    kept = {key: counters[..., i].transpose(1, 0, 2) for i, key in enumerate(COUNTERS)} if options.counters else {}
-    return recorded, kept
+    return recorded, counters
+
+
+def _cut(
+    program: Program, counters: NDArray[np.int64], n_steps: int, options: RunOptions
+) -> dict[str, NDArray[np.int64]]:
+    """Return counters ``[T, B, populations]`` by name, each population's in its own rows."""
+    rows = [
+        model_rows(counters[:, :, i], p.latency, n_steps, options.raw_time) for i, p in enumerate(program.populations)
+    ]
+    cut = np.stack(rows, axis=2) if rows else counters
+    cut.flags.writeable = False
+    return {key: cut[..., i] for i, key in enumerate(COUNTERS)}
 
 
 def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
-    """Compile a kernel for arguments of these types, or load it from numba's cache, without running it."""
+    """Compile a kernel for its arguments, whose types never change, or load it from numba's cache; do not run it."""
+    if kernel.signatures:
+        return
     from numba import typeof
 
     signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
-    if signature in kernel.overloads:
-        return
     notice = Timer(PATIENCE, _log.warning, ["compiling the emulator's loops, once after each installation: some 20 s"])
     notice.start()
     try:
@@ -166,14 +167,15 @@ def _columns(program: Program, layout: Layout, names: tuple[str, ...]) -> tuple[
 def _outputs(
     program: Program, names: tuple[str, ...], options: RunOptions, extent: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
-    """Return arrays ``[B, rows, columns]`` for what is recorded, without columns for what is not."""
+    """Return arrays ``[rows, B, columns]`` in the kernel's order, without columns for what is not recorded."""
     populations = [program.population(name) for name in names]
     width = sum(population.size for population in populations)
     sends = "spikes" in options.record
+    has_value = any(not population.model.fires for population in populations)
     wanted = {
         "spikes": sends,
         "sent": sends and any(population.is_graded for population in populations),
-        "v": "v" in options.record or (sends and any(not population.model.fires for population in populations)),
+        "v": "v" in options.record or has_value,
         "u": "u" in options.record,
     }
     return {
@@ -185,29 +187,29 @@ def _outputs(
 def _observed(
     population: CodedPopulation, outputs: dict[str, NDArray[Any]], columns: slice, options: RunOptions
 ) -> dict[str, NDArray[Any]]:
-    """Return what was recorded of a node, ``[rows, B, *shape]``; an integrator has ``value`` in place of spikes."""
+    """Return what was recorded of a node, ``[rows, B, *shape]``."""
     found = {}
-    for key in options.record:
-        source = "sent" if key == "spikes" and population.is_graded else key
-        if key == "spikes" and not population.model.fires:
-            key, source = "value", "v"
-        values = outputs[source][:, :, columns].transpose(1, 0, 2)
+    for key in observables(options.record, population.model.fires):
+        source = "sent" if key == "spikes" and population.is_graded else "v" if key == "value" else key
+        values = outputs[source][:, :, columns]
         found[key] = values.reshape(*values.shape[:2], *population.shape)
     return found
 
 
-def _input_rows(program: Program, inputs: Inputs, layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return all inputs in the tables' order: where something is sent, uint8 ``[B, T, n]``, and what, int32.
+def _input_rows(
+    program: Program, inputs: Inputs, layout: Layout, sample: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return a sample's inputs in the tables' order: where something is sent, uint8 ``[T, n]``, and what, int32.
 
     The second is of no neurons where all inputs are plain spikes.
     """
     tables = layout.tables
-    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
+    n_steps = len(next(iter(inputs.values())))
     width = int(tables.offset[tables.n_inputs])
-    rows = np.zeros((n_samples, n_steps, width), np.int32 if program.message_bits else np.uint8)
+    rows = np.zeros((n_steps, width), np.int32 if program.message_bits else np.uint8)
     for index, name in enumerate(program.inputs):
-        values = inputs[name].reshape(n_steps, n_samples, -1).transpose(1, 0, 2)
-        rows[:, :, layout.place(index, name, values.shape[2])] = values
+        values = inputs[name][:, sample].reshape(n_steps, -1)
+        rows[:, layout.place(index, name, values.shape[1])] = values
     if program.message_bits:
         return (rows != 0).astype(np.uint8), rows
-    return rows, np.zeros((n_samples, n_steps, 0), np.int32)
+    return rows, np.zeros((n_steps, 0), np.int32)

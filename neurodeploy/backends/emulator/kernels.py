@@ -5,6 +5,8 @@ All sums are of int32 and wrap, as Lava's and the twin's do.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -15,7 +17,6 @@ from neurodeploy.backends.emulator.tables import (
     DELAY,
     DENSE8,
     DENSE16,
-    EIGHT_AT_ONCE,
     EXPONENT,
     FIRES,
     FLOOR,
@@ -23,7 +24,9 @@ from neurodeploy.backends.emulator.tables import (
     GRADED,
     INTERVAL,
     IS_CUSTOM,
+    KEEPS_U,
     KIND,
+    LEVEL,
     MAX_SPIKES,
     N_OUT,
     OFFSET,
@@ -32,7 +35,6 @@ from neurodeploy.backends.emulator.tables import (
     SENDS_GRADED,
     SHIFT,
     SOURCE,
-    SPARSE,
     SUBTRACT,
     SUBTRACT_LATE,
     TERNARY,
@@ -44,6 +46,24 @@ from neurodeploy.backends.emulator.tables import (
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
 """Counters in the order of ``twin.COUNTERS``."""
 
+MOST_ROWS = 248
+"""Rows of 8-bit weights whose sum fits 16 bits, in eights."""
+
+BLOCK, BLOCK_CELLS = 64, 2**22
+"""Steps that a population outside loops takes at a time, so that its weights stay in the cache; fewer if neurons times
+steps were beyond the second."""
+
+_ONE, _DE_BRUIJN = np.uint64(1), np.uint64(0x03F79D71B4CB0A89)
+_PLACE = np.zeros(64, np.int32)
+"""Place in a block of 64 flags of each bit that ``_scan`` finds: bit 8 * b + i is byte b of word i."""
+for _bit in range(64):
+    _PLACE[((int(_DE_BRUIJN) << _bit) % 2**64) >> 58] = 8 * (_bit % 8) + _bit // 8
+
+_LOOPS: Any = {"cache": True, "nogil": True, "_nrt": False}
+"""Without reference counts, which each slice pays for twice: nothing but ``run_sample`` makes arrays."""
+
+compiled, inlined = njit(**_LOOPS), njit(inline="always", **_LOOPS)
+
 _TURN = np.int32(2 * STATE_LIMIT)
 _LIMIT = np.int32(STATE_LIMIT)
 _TOP = np.int32(STATE_LIMIT - 1)
@@ -52,56 +72,67 @@ _DECAY = np.int32(DECAY_BITS)
 _FRACTION = np.int32(2**DECAY_BITS - 1)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
-    """Add the rows of weights of active sources, not yet shifted, to ``total``; return how many rows that were.
+@inlined
+def deliver_bytes(sent, n_sent, weight, row, part, total):  # type: ignore[no-untyped-def]
+    """Add the rows of 8-bit weights of active sources to ``total``, eight at a time; return how many rows that were.
 
-    Eight rows at once are summed in 16 bits, where their weights allow it, before the sum meets the 32-bit total.
+    Sums are kept in 16 bits for as long as they surely fit, ``255 * 128 < 2**15``.
 
-    sent: int32, active sources. payload: int32, what each sends, or of no length. weight: int8 or int16.
-    row: of the projection table. total: int32 (n,), as long as a row of weights.
+    sent: int32, active sources. row: of the projection table. part: int16 (n,), scratch. total: int32 (n,).
     """
     n, start = len(total), row[WEIGHT_AT]
-    k = 0
-    if row[GRADED]:
-        for k in range(n_sent):
-            a, times = _row(weight, start, sent[k], n), payload[k]
+    factor, level = np.int32(1 << row[SHIFT]), np.int32(row[LEVEL])
+    for first in range(0, n_sent, MOST_ROWS):
+        k, end = first, min(first + MOST_ROWS, n_sent)
+        for j in range(n):
+            part[j] = 0
+        while k + 8 <= end:
+            a, b = _row(weight, start, sent[k], n), _row(weight, start, sent[k + 1], n)
+            c, d = _row(weight, start, sent[k + 2], n), _row(weight, start, sent[k + 3], n)
+            e, f = _row(weight, start, sent[k + 4], n), _row(weight, start, sent[k + 5], n)
+            g, h = _row(weight, start, sent[k + 6], n), _row(weight, start, sent[k + 7], n)
             for j in range(n):
-                total[j] += np.int32(a[j]) * times
-        return n_sent
-    while row[EIGHT_AT_ONCE] and k + 8 <= n_sent:
-        a, b = _row(weight, start, sent[k], n), _row(weight, start, sent[k + 1], n)
-        c, d = _row(weight, start, sent[k + 2], n), _row(weight, start, sent[k + 3], n)
-        e, f = _row(weight, start, sent[k + 4], n), _row(weight, start, sent[k + 5], n)
-        g, h = _row(weight, start, sent[k + 6], n), _row(weight, start, sent[k + 7], n)
+                eight = np.int16(
+                    np.int16(a[j]) + np.int16(b[j]) + np.int16(c[j]) + np.int16(d[j])
+                    + np.int16(e[j]) + np.int16(f[j]) + np.int16(g[j]) + np.int16(h[j])
+                )  # fmt: skip
+                part[j] = np.int16(part[j] + eight)
+            k += 8
+        while k < end:
+            a = _row(weight, start, sent[k], n)
+            for j in range(n):
+                part[j] = np.int16(part[j] + np.int16(a[j]))
+            k += 1
+        levels = np.int32(level * (end - first))
         for j in range(n):
-            part = np.int16(
-                np.int16(a[j]) + np.int16(b[j]) + np.int16(c[j]) + np.int16(d[j])
-                + np.int16(e[j]) + np.int16(f[j]) + np.int16(g[j]) + np.int16(h[j])
-            )  # fmt: skip
-            total[j] += part
-        k += 8
-    while k < n_sent:
-        a = _row(weight, start, sent[k], n)
-        for j in range(n):
-            total[j] += a[j]
-        k += 1
+            total[j] += (np.int32(part[j]) + levels) * factor
     return n_sent
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
+def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
+    """Add the rows of weights of active sources, times their payloads, to ``total``; return how many rows that were."""
+    n, level = len(total), row[LEVEL]
+    for k in range(n_sent):
+        a, factor = _row(weight, row[WEIGHT_AT], sent[k], n), _factor(payload, k, row)
+        for j in range(n):
+            total[j] += np.int32(a[j] + level) * factor
+    return n_sent
+
+
+@inlined
 def _row(weight, start, source, n):  # type: ignore[no-untyped-def]
     at = start + source * n
     return weight[at : at + n]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _factor(payload, k, row):  # type: ignore[no-untyped-def]
     """Return by what the weights of the k-th spike are multiplied: its payload, if any, shifted."""
     return np.int32(np.int32(payload[k] if row[GRADED] else 1) << np.int32(row[SHIFT]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total):  # type: ignore[no-untyped-def]
     """Add the weights of active sources to the neurons that they reach; return how many were delivered."""
     delivered = 0
@@ -113,7 +144,7 @@ def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total): 
     return delivered
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deliver_conv(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
     """Add the kernel of every active source to the windows it lies in; return how many weights were delivered."""
     start, g = row[WEIGHT_AT], row[GEOMETRY:]
@@ -143,7 +174,7 @@ def deliver_conv(sent, payload, n_sent, weight, row, total):  # type: ignore[no-
     return delivered
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _decay(x, keep):  # type: ignore[no-untyped-def]
     """Return ``sign(x) * ((abs(x) * keep) >> 12)`` within 32 bits, the upper and the lower 12 bits of x apart."""
     size = abs(x)
@@ -151,7 +182,7 @@ def _decay(x, keep):  # type: ignore[no-untyped-def]
     return kept if x >= 0 else -kept
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
     """Return u within (-2**23, 2**23]; see ``twin.wrap``."""
     if wraps_once:
@@ -159,38 +190,53 @@ def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
     return np.int32(((current + _TOP) & (_TURN - np.int32(1))) - _TOP)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def update_plain(  # type: ignore[no-untyped-def]
-    threshold, bias, keep_u, keep_v, u, v, a, wraps_once, counting, fired, count
+    threshold, bias, keep_u, keep_v, u, v, a, keeps_u, wraps_once, counting, fired, count
 ):
     """Take one step of Loihi's own neurons.
 
     threshold, bias, keep_u, keep_v: of the population, see ``Tables``. u, v, a: int32 (n,). fired: uint8 (n,), written.
-    count: int64 (counters,), added to.
+    keeps_u: whether any keep_u is above 0; a current that nothing is kept of needs no decay.
+    counting: whether ``count``, int64 (counters,), is added to; spikes are not counted here.
     """
-    n = len(u)
-    n_active, n_wraps, n_clips, n_spikes = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-    for k in range(n):
-        current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
+    # Written out, because each becomes a loop of its own without a branch in it.
+    if keeps_u and counting:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, True, wraps_once, True, fired, count)
+    elif keeps_u:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, True, wraps_once, False, fired, count)
+    elif counting:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, False, wraps_once, True, fired, count)
+    else:
+        _step(threshold, bias, keep_u, keep_v, u, v, a, False, wraps_once, False, fired, count)
+
+
+@inlined
+def _step(  # type: ignore[no-untyped-def]
+    threshold, bias, keep_u, keep_v, u, v, a, keeps_u, wraps_once, counting, fired, count
+):
+    n_active, n_wraps, n_clips = np.int32(0), np.int32(0), np.int32(0)
+    for k in range(len(u)):
+        current = np.int32(a[k] << _ALIGN)
+        if keeps_u:
+            current = np.int32(current + _decay(u[k], keep_u[k]))
         wrapped = _wrap(current, wraps_once)
         potential = np.int32(_decay(v[k], keep_v[k]) + wrapped + bias[k])
         clipped = min(max(potential, -_TOP), _TOP)
         fires = clipped > threshold[k]
         if counting:
             n_active += np.int32((a[k] | u[k] | v[k] | bias[k]) != 0)
-            n_wraps += np.int32((current > _LIMIT) | (current <= -_LIMIT))
-            n_clips += np.int32(clipped != potential)
-            n_spikes += np.int32(fires)
+            n_wraps += np.int32(wrapped != current)
+            n_clips += np.int32((potential > _TOP) | (potential < -_TOP))
         u[k] = wrapped
         v[k] = np.int32(0) if fires else clipped
         fired[k] = fires
     count[ACTIVE] += n_active
     count[U_WRAPS] += n_wraps
     count[V_CLIPS] += n_clips
-    count[SPIKES] += n_spikes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def update_custom(  # type: ignore[no-untyped-def]
     model, extra, memory, thresholds, biases, keep_u, keep_v, u, v, a, wraps_once, fired, payload, count
 ):
@@ -230,13 +276,12 @@ def update_custom(  # type: ignore[no-untyped-def]
         memory[1, k] = model[REFRACTORY] if sent != 0 else max(hold - 1, 0)
         if model[ADAPTIVE]:
             grown = np.int64(_decay(raised, extra[2, k])) + np.int64(sent) * extra[3, k]
-            memory[2, k] = min(grown, STATE_LIMIT - 1)
+            memory[2, k] = max(min(grown, STATE_LIMIT - 1), 1 - STATE_LIMIT)
         fired[k] = sent != 0
         payload[k] = sent
-        count[SPIKES] += abs(sent)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
     """Return how often a potential holds the threshold, at most ``most`` times."""
     if potential <= threshold:
@@ -246,87 +291,128 @@ def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
     return np.int32(min(max(potential // max(threshold, 1), 1), most))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _scan(flags, active):  # type: ignore[no-untyped-def]
-    """List the places of ones; return how many there are. Flags come in blocks of ``LANES``; empty ones cost little."""
+    """List the places of ones; return how many there are.
+
+    64 flags at a time become the bits of a word, whose lowest one is found by a product with a de Bruijn sequence.
+    The list is in no order, which sums do not need.
+
+    Source: Leiserson, Prokop and Randall 1998, Using de Bruijn sequences to index a 1 in a computer word.
+    """
     found, words = 0, flags.view(np.uint64)
-    for w in range(0, len(words), 4):
-        if words[w] | words[w + 1] | words[w + 2] | words[w + 3]:
-            for k in range(8 * w, 8 * w + 32):
-                active[found] = k
-                found += flags[k]
+    for w in range(0, len(words), 8):
+        bits = np.uint64(0)
+        for i in range(8):
+            bits |= words[w + i] << np.uint64(i)
+        while bits:
+            low = bits & (~bits + _ONE)
+            active[found] = np.int32(8 * w) + _PLACE[(low * _DE_BRUIJN) >> np.uint64(58)]
+            found += 1
+            bits ^= low
     return found
 
 
 @njit(cache=True, nogil=True)
 def run_sample(  # type: ignore[no-untyped-def]
-    tables, x, x_payload, n_rows, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters
+    tables, x, x_payload, n_rows, sample, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters
 ):
     """Run one sample.
 
     tables: see :class:`Tables`. x: uint8 (T, neurons of all inputs, padded), 1 where something is sent.
     x_payload: int32 of the same shape, or of no neurons where all inputs are plain. n_rows: hardware steps.
     column: int64 (neurons,), column of each neuron in the outputs, or -1.
-    spikes_out: uint8 (n_rows, columns), zeros. sent_out, v_out, u_out: int32 (n_rows, columns), or of no columns.
-    counters: int64 (n_rows, populations, counters).
+    spikes_out: uint8 (n_rows, samples, columns), zeros. sent_out, v_out, u_out: int32 of that shape, or of no columns.
+    counters: int64 (n_rows, samples, populations, counters).
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
     (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, threshold, bias, keep_u, keep_v,
-     u_init, v_init, models, extra, max_delay) = tables  # fmt: skip
-    n_nodes, n_slots, n = len(offset) - 1, max_delay + 1, offset[-1]
-    u, v = u_init.copy(), v_init.copy()
+     u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
+    n = offset[-1]
+    block = max(1, min(BLOCK, BLOCK_CELLS // max(n, 1), n_rows))
+    n_slots = block + max_delay
     memory = np.zeros((3, extra.shape[1]), np.int32)
     graded = x_payload.shape[1] > 0 or (models[:, SENDS_GRADED] > 0).any()
-    active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, n_nodes), np.int64)
+    active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, len(sizes)), np.int64)
     payload = np.zeros((n_slots, n if graded else 0), np.int32)
     widest = (offset[1:] - offset[:-1]).max()
     total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
-    sent = np.zeros(widest, np.int32)
-    for t in range(n_rows):
-        now = t % n_slots
-        _list_inputs(t, x, x_payload, offset, n_inputs, active[now], n_active[now], payload[now])
-        for node in range(n_inputs, n_nodes):
-            first, last = offset[node], offset[node + 1]
-            model, count = models[node - n_inputs], counters[t, node - n_inputs]
-            for k in range(last - first):
-                total[k] = 0
-            for p in range(into[node - n_inputs], into[node - n_inputs + 1]):
+    network = (n_inputs, offset, sizes, projections, into, models)
+    synapses = (weight8, weight16, indptr, indices)
+    neurons = (threshold, bias, keep_u, keep_v, extra)
+    state = (u_init.copy(), v_init.copy(), memory, active, n_active, payload)
+    scratch = (total, part, np.zeros(widest, np.int16), fired, np.zeros(widest, np.int32))
+    outputs = (sample, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters)
+    for begin in range(0, n_rows, block):
+        end = min(begin + block, n_rows)
+        for t in range(begin, end):
+            now = t % n_slots
+            _list_inputs(t, x, x_payload, offset, n_inputs, active[now], n_active[now], payload[now])
+        for group in range(len(loops)):
+            stride = 1 if loops[group] else end - begin
+            own = members[groups[group] : groups[group + 1]]
+            _run_group(own, begin, end, stride, network, synapses, neurons, state, scratch, outputs)
+
+
+@compiled
+def _run_group(  # type: ignore[no-untyped-def]
+    members, begin, end, stride, network, synapses, neurons, state, scratch, outputs
+):
+    """Take populations from step ``begin`` to ``end``, each for ``stride`` steps before the next one has its turn."""
+    n_inputs, offset, sizes, projections, into, models = network
+    weight8, weight16, indptr, indices = synapses
+    threshold, bias, keep_u, keep_v, extra = neurons
+    u, v, memory, active, n_active, payload = state
+    total, part, small, fired, sent = scratch
+    sample, wraps_once, counting, column, spikes_out, sent_out, v_out, u_out, counters = outputs
+    n_slots = len(active)
+    for turn in range(len(members) * ((end - begin) // stride)):
+        node, start = members[turn % len(members)], begin + turn // len(members) * stride
+        first, last, index = offset[node], offset[node + 1], node - n_inputs
+        model, n = models[index], last - first
+        own_u, own_v, own_threshold, own_bias = u[first:last], v[first:last], threshold[first:last], bias[first:last]
+        own_keep_u, own_keep_v, own_total, own_fired = keep_u[first:last], keep_v[first:last], total[:n], fired[:n]
+        own_column = column[first : first + sizes[node]]
+        for t in range(start, start + stride):
+            now, count = t % n_slots, counters[t, sample, index]
+            own_active = active[now, first:last]
+            for k in range(n):
+                own_total[k] = 0
+            for p in range(into[index], into[index + 1]):
                 row = projections[p]
                 if t >= row[DELAY]:
                     slot, source = (t - row[DELAY]) % n_slots, row[SOURCE]
-                    n_sent, values = n_active[slot, source], payload[slot, min(offset[source], payload.shape[1]) :]
-                    count[ARRIVALS] += n_sent
+                    values = payload[slot, min(offset[source], payload.shape[1]) :]
+                    count[ARRIVALS] += n_active[slot, source]
                     count[SYNOPS] += _deliver(
-                        weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values, n_sent,
-                        total[: last - first], part[: last - first],
+                        weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values,
+                        n_active[slot, source], small[:n], own_total, part[:n],
                     )  # fmt: skip
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
-                u[first:last] = 0
-                v[first:last] = 0
+                own_u[:] = 0
+                own_v[:] = 0
             if model[IS_CUSTOM]:
                 update_custom(
-                    model, extra[:, first:last], memory[:, first:last], threshold[first:last], bias[first:last],
-                    keep_u[first:last], keep_v[first:last], u[first:last], v[first:last], total, wraps_once, fired,
-                    sent, count,
+                    model, extra[:, first:last], memory[:, first:last], own_threshold, own_bias, own_keep_u,
+                    own_keep_v, own_u, own_v, own_total, wraps_once, own_fired, sent, count,
                 )  # fmt: skip
             else:
                 update_plain(
-                    threshold[first:last], bias[first:last], keep_u[first:last], keep_v[first:last], u[first:last],
-                    v[first:last], total, wraps_once, counting, fired, count,
+                    own_threshold, own_bias, own_keep_u, own_keep_v, own_u, own_v, own_total, model[KEEPS_U] != 0,
+                    wraps_once, counting, own_fired, count,
                 )  # fmt: skip
-            n_active[now, node] = _scan(fired[: last - first], active[now, first:])
+            n_active[now, node] = _scan(own_fired, own_active)
+            count[SPIKES] = n_active[now, node] * model[FIRES]
             if model[SENDS_GRADED]:
-                _gather(sent, active[now, first:], n_active[now, node], payload[now, first:])
-            count[SPIKES] *= model[FIRES]
-            if column[first] >= 0:
-                own = column[first : first + sizes[node]]
-                _mark(active[now, first:], n_active[now, node], own, spikes_out[t])
-                _record(v[first:], own, v_out[t])
-                _record(u[first:], own, u_out[t])
-                _record(sent, own, sent_out[t])
+                count[SPIKES] = model[FIRES] * _gather(sent, own_active, n_active[now, node], payload[now, first:])
+            if n > 0 and column[first] >= 0:
+                _mark(own_active, n_active[now, node], own_column, spikes_out[t, sample])
+                _record(own_v, own_column, v_out[t, sample])
+                _record(own_u, own_column, u_out[t, sample])
+                _record(sent, own_column, sent_out[t, sample])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _list_inputs(t, x, x_payload, offset, n_inputs, active, n_active, payload):  # type: ignore[no-untyped-def]
     """List what the inputs send in row t; rows beyond the data are empty."""
     for node in range(n_inputs):
@@ -337,41 +423,46 @@ def _list_inputs(t, x, x_payload, offset, n_inputs, active, n_active, payload): 
                 payload[first + k] = x_payload[t, first + active[first + k]]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
+    """List the values at the places; return the sum of their sizes."""
+    size = 0
     for k in range(n):
         out[k] = values[places[k]]
+        size += abs(out[k])
+    return size
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _mark(places, n, column, out):  # type: ignore[no-untyped-def]
-    """Set the columns of those that fired to 1."""
-    for k in range(n):
+    """Set the columns of those that fired to 1, if the row has any."""
+    for k in range(n if len(out) > 0 else 0):
         out[column[places[k]]] = 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _record(values, column, out):  # type: ignore[no-untyped-def]
     """Copy a population's values into their columns of a row, if the row has any."""
     for k in range(len(column) if len(out) > 0 else 0):
         out[column[k]] = values[k]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _deliver(  # type: ignore[no-untyped-def]
-    weight8, weight16, indptr, indices, row, sent, payload, n_sent, total, part
+    weight8, weight16, indptr, indices, row, sent, payload, n_sent, small, total, part
 ):
     """Add what one projection delivers to ``total``; return how many weights that were.
 
-    What has to be shifted as a sum, dense weights for speed and negative exponents by Lava's rule, is summed apart.
+    Only a negative exponent, in Lava's arithmetic, needs a sum of its own, which is shifted before it is added.
     """
     kind, exponent = row[KIND], row[EXPONENT]
-    apart = exponent < 0 or (row[SHIFT] > 0 and kind != CONV and kind != SPARSE)
-    into = part if apart else total
-    if apart:
+    into = part if exponent < 0 else total
+    if exponent < 0:
         for j in range(len(part)):
             part[j] = 0
-    if kind == DENSE8:
+    if kind == DENSE8 and row[GRADED] == 0:
+        delivered = deliver_bytes(sent, n_sent, weight8, row, small, into) * row[N_OUT]
+    elif kind == DENSE8:
         delivered = deliver_dense(sent, payload, n_sent, weight8, row, into) * row[N_OUT]
     elif kind == DENSE16:
         delivered = deliver_dense(sent, payload, n_sent, weight16, row, into) * row[N_OUT]
@@ -380,8 +471,7 @@ def _deliver(  # type: ignore[no-untyped-def]
     else:
         starts, targets = indptr[row[GEOMETRY] :], indices[row[GEOMETRY + 1] :]
         delivered = deliver_sparse(sent, payload, n_sent, weight16[row[WEIGHT_AT] :], row, starts, targets, into)
-    if apart:
-        factor, down = np.int32(1 << row[SHIFT]), np.int32(max(-exponent, 0))
+    if exponent < 0:
         for j in range(len(total)):
-            total[j] += np.int32(part[j] * factor) >> down
+            total[j] += part[j] >> np.int32(-exponent)
     return delivered

@@ -16,24 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
+from neurodeploy.backends.base import refuse_faults
+from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
+from neurodeploy.passes.order import components
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape
 
-LANES = 32
-"""Neurons to which each node is padded: 32 sums of 16 bits fill the widest vectors."""
+LANES = 64
+"""Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
 
 # Columns of the projection table.
-SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, EXPONENT, DELAY, GRADED, EIGHT_AT_ONCE, N_OUT = range(10)
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT = range(10)
 GEOMETRY = 10
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
+N_COLUMNS = GEOMETRY + 15
 
 DENSE8, DENSE16, CONV, SPARSE = range(4)
 """Kinds: dense in 8 bits or 16, convolution, sparse."""
 
 # Columns of the model table.
-IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED = range(11)
+IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U = (
+    range(12)
+)
+N_PROPERTIES = 12
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
@@ -53,7 +60,9 @@ class Tables(NamedTuple):
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
     models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
     threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
-    max_delay: hardware steps.
+    max_delay: hardware steps. groups: int64, first in ``members`` of each group of populations that feed each other in
+    a loop, and the end; members: int64, populations in an order in which each group comes after those that feed it.
+    loops: uint8 (groups,), 1 where a member feeds itself or another, so that all of them have to step together.
     """
 
     n_inputs: int
@@ -74,6 +83,9 @@ class Tables(NamedTuple):
     models: Ints
     extra: NDArray[np.int32]
     max_delay: int
+    groups: Ints
+    members: Ints
+    loops: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -94,7 +106,12 @@ class Layout:
 
 @lru_cache(maxsize=2)
 def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
-    """Return the tables of a program; those of the last two are kept, since programs do not change."""
+    """Return the tables of a program; those of the last two are kept, since programs do not change.
+
+    Raises:
+        DeployError: the tables cannot hold the program's numbers; it names all that are wrong.
+    """
+    refuse_faults(faults(program), program, "the emulator", "Bring these numbers into range, or compile it again.")
     shapes = program.shapes
     names = list(shapes)
     size = np.array([prod(shape) for shape in shapes.values()], np.int64)
@@ -104,12 +121,12 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     synapses = _Synapses(names, shapes, order, np.diff(offset), arithmetic)
     rows = [synapses.add(projection) for projection in ranked]
     targets = [names.index(p.target) for p in ranked]
-    models = np.array([_model(p) for p in program.populations], np.int64).reshape(len(program.populations), -1)
+    models = np.array([_model(p) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
     tables = Tables(
         n_inputs=len(program.inputs),
         offset=_joined([offset], np.int64),
         size=_joined([size], np.int64),
-        projections=_joined([np.array(rows, np.int64).reshape(len(ranked), -1)], np.int64),
+        projections=_joined([np.array(rows, np.int64).reshape(-1, N_COLUMNS)], np.int64),
         into=_joined([np.searchsorted(targets, np.arange(len(program.inputs), len(names) + 1))], np.int64),
         weight8=_joined(synapses.weight8, np.int8),
         weight16=_joined(synapses.weight16, np.int16),
@@ -118,9 +135,22 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
         models=_joined([models], np.int64),
         extra=_extra(program, offset, order),
         max_delay=max((p.delay for p in ranked), default=1),
+        **_groups(program, names),
         **_neurons(program, offset, order),
     )
     return Layout(tables, order)
+
+
+def _groups(program: Program, names: list[str]) -> dict[str, Any]:
+    """Return what the tables hold of the order in which populations can run."""
+    groups = components(program) if program.populations else ()
+    fed_by_itself = {p.source for p in program.projections if p.source == p.target}
+    loops = [len(group) > 1 or group[0] in fed_by_itself for group in groups]
+    return {
+        "groups": _joined([np.cumsum([0, *map(len, groups)])], np.int64),
+        "members": _joined([np.array([names.index(name) for group in groups for name in group])], np.int64),
+        "loops": _joined([np.array(loops)], np.uint8),
+    }
 
 
 def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
@@ -185,6 +215,7 @@ def _model(population: CodedPopulation) -> list[int]:
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
         model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
+        bool((population.du < 2**DECAY_BITS - 1).any()),
     ]  # fmt: skip
 
 
@@ -211,7 +242,7 @@ class _Synapses:
         if exponent < 0 and not self.arithmetic.shifts_sum:
             weight, exponent = weight >> -exponent, 0
         source, target = self.names.index(p.source), self.names.index(p.target)
-        last, shift = [0] * 15, 0
+        last, shift, level = [0] * (N_COLUMNS - GEOMETRY), 0, 0
         if p.is_conv:
             kind, flat, last = CONV, _conv_source_major(p, weight), self._geometry(p)
         elif p.is_sparse:
@@ -220,30 +251,26 @@ class _Synapses:
             self.indptr.append(indptr)
             self.indices.append(indices)
         else:
-            kind, flat, shift = self._dense(p, weight)
+            kind, shift, level = _bytes(weight)
+            less = (weight.astype(np.int32) >> shift) - level
+            flat = self._dense(p, less, -level, np.int8 if kind == DENSE8 else np.int16)
         if exponent > 0:
             shift, exponent = shift + exponent, 0
         store = self.weight8 if kind == DENSE8 else self.weight16
         at = sum(map(len, store))
         store.append(flat)
-        largest = max(int(flat.max(initial=0)), -int(flat.min(initial=0)))
-        head = [source, target, kind, at, shift, exponent, p.delay, int(p.message_bits > 0), int(8 * largest < 2**15)]
+        head = [source, target, kind, at, shift, level, exponent, p.delay, int(p.message_bits > 0)]
         return [*head, prod(self.shapes[p.target]), *last]
 
-    def _dense(self, p: CodedProjection, weight: NDArray[Any]) -> tuple[int, NDArray[Any], int]:
-        """Return kind, weights by source with rows padded, and by how many bits they are shifted down to fit."""
-        shift = 1 if weight.size and not (weight & 1).any() else 0
-        low, high = int(weight.min(initial=0)) >> shift, int(weight.max(initial=0)) >> shift
-        kind, dtype = (DENSE8, np.int8) if low >= -128 and high <= 127 else (DENSE16, np.int16)
-        shift = shift if kind == DENSE8 else 0
+    def _dense(self, p: CodedProjection, weight: NDArray[Any], nothing: int, dtype: Any) -> NDArray[Any]:
+        """Return weights by source, each row as long as the padded target; padding weighs ``nothing``."""
         n_out, n_in = weight.shape
-        rows = np.zeros((n_in, int(self.padded[self.names.index(p.target)])), dtype)
-        by_source = (weight >> shift).T.astype(dtype)
+        rows = np.full((n_in, int(self.padded[self.names.index(p.target)])), nothing, dtype)
         source, target = self.order[p.source], self.order[p.target]
-        rows[slice(n_in) if source is None else source, :n_out] = by_source
+        rows[slice(n_in) if source is None else source, :n_out] = weight.T
         if target is not None:
             rows[:, target] = rows[:, :n_out].copy()
-        return kind, rows.ravel(), shift
+        return rows.ravel()
 
     def _sparse(self, p: CodedProjection, weight: NDArray[Any]) -> tuple[NDArray[Any], Ints, NDArray[Any]]:
         """Return weights, indptr and indices by source, in the tables' order."""
@@ -269,6 +296,19 @@ class _Synapses:
         _, h_out, w_out = p.output_shape(shape_in)
         extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
         return [*extents, height, width, *p.stride, *p.padding, *p.dilation]
+
+
+def _bytes(weight: NDArray[Any]) -> tuple[int, int, int]:
+    """Return kind, shift and level with which ``(weight >> shift) - level`` fits 8 bits, if any does.
+
+    All codes of a chip's synapses do: mixed ones are even, and those of one sign lie within 255 of 0.
+    """
+    low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
+    shift = 1 if weight.size and not (weight & 1).any() else 0
+    for down, level in ((0, 0), (shift, 0), (0, 128), (0, -127)):
+        if low >> down >= level - 128 and high >> down <= level + 127:
+            return DENSE8, down, level
+    return DENSE16, 0, 0
 
 
 def _conv_source_major(p: CodedProjection, weight: NDArray[np.int16]) -> NDArray[np.int16]:

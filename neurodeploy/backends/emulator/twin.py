@@ -125,7 +125,7 @@ def neuron(
     b = state.b
     if population.adapt_decay is not None and population.adapt_step is not None:
         b = decay(b, population.adapt_decay.astype(np.int64)) + sent * population.adapt_step
-        b = np.minimum(b, STATE_LIMIT - 1)
+        b = np.clip(b, floor, STATE_LIMIT - 1)
     if population.v_min is not None:
         v_after = np.maximum(v_after, population.v_min)
     counts = {"spikes": np.abs(sent) * model.fires, "active": active, "u_wraps": wraps, "v_clips": clips}

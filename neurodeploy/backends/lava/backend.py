@@ -20,7 +20,8 @@ from typing import IO, Any
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import LAVA, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, spike_inputs
+from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, refuse_faults, spike_inputs
+from neurodeploy.backends.base import observables as observed
 from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import BackendError, DeployError, known
@@ -119,10 +120,9 @@ def check_options(options: RunOptions) -> None:
 
 
 def observables(population: CodedPopulation, record: tuple[str, ...]) -> dict[str, str]:
-    """Return what is recorded of a population, with the type; its ``value`` for spikes if it does not fire."""
-    if not population.model.fires:
-        record = tuple("value" if key == "spikes" else key for key in record)
-    return {key: "uint8" if key == "spikes" and not population.is_graded else "int32" for key in record}
+    """Return what is recorded of a population, with the type; always its ``value`` if it does not fire."""
+    keys = observed(record, population.model.fires)
+    return {key: "uint8" if key == "spikes" and not population.is_graded else "int32" for key in keys}
 
 
 def check_program(program: Program, inputs: Inputs | None = None) -> None:
@@ -142,12 +142,8 @@ def check_program(program: Program, inputs: Inputs | None = None) -> None:
         if projection.is_conv
         for fault in _conv_faults(projection, *_payloads(program, projection.source, inputs or {}))
     ]
-    if faults := program.faults() + empty + sums:
-        raise DeployError(
-            "Lava cannot run this program as it stands: " + "; ".join(faults),
-            where=f"program for target {program.target}",
-            fix="Compile it again for a target with Loihi's number formats, or run it on --backend emulator.",
-        )
+    fix = "Compile it again for a target with Loihi's number formats, or run it on --backend emulator."
+    refuse_faults(program.faults() + empty + sums, program, "Lava", fix)
 
 
 def _payloads(program: Program, source: str, inputs: Inputs) -> tuple[int, int]:

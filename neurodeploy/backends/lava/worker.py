@@ -194,7 +194,8 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
         self._hold = np.where(sent != 0, self._model["refractory"], np.maximum(self._hold - 1, 0))
         if "adapt_step" in self._codes:
             kept = np.abs(self._b) * (self.decay_unity - self._codes["adapt_decay"]) >> self.decay_shift
-            self._b = np.minimum(np.sign(self._b) * kept + sent * self._codes["adapt_step"], STATE_MAX)
+            raised = np.sign(self._b) * kept + sent * self._codes["adapt_step"]
+            self._b = np.clip(raised, -STATE_MAX, STATE_MAX)
         if "v_min" in self._codes:
             self.v[:] = np.maximum(self.v, self._codes["v_min"])
 

@@ -50,7 +50,7 @@ def neurons(
     kind = draw(st.sampled_from(["plain", "ternary", "custom"]))
     if kind != "custom":
         low = {"threshold_low_code": codes(st.integers(-300, 0))} if kind == "ternary" else {}
-        return {"model": NeuronModel(**interval, fires=draw(st.booleans()) or kind == "ternary"), **low}
+        return {"model": NeuronModel(**interval, fires=draw(st.booleans())), **low}
     extra: dict[str, Any] = {}
     if draw(st.booleans()):
         extra["v_min"] = codes(st.integers(-20000, 0))
@@ -60,6 +60,7 @@ def neurons(
         reset=draw(st.sampled_from(RESETS)),
         max_spikes=draw(st.sampled_from([1, 1, 3, None])),
         refractory=draw(st.integers(0, 3)),
+        fires=draw(st.sampled_from([True, True, False])),
         **interval,
     )
     if model.max_spikes != 1:
@@ -79,7 +80,12 @@ def projections(
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     low, high = draw(st.sampled_from([(-256, 256), (0, 256), (-128, 128)]))
     weight = rng.integers(low, high, (n_out, n_in)) << draw(st.integers(0, 1))
-    rest: tuple[Any, ...] = (draw(st.integers(-8, 15)), 8, "mixed", draw(st.integers(1, 5)))
+    rest: tuple[Any, ...] = (
+        draw(st.one_of(st.integers(-8, 15), st.integers(-31, 31))),
+        8,
+        "mixed",
+        draw(st.integers(1, 5)),
+    )
     if draw(st.booleans()):
         sparse = csc_array(weight * (rng.random(weight.shape) < 0.5))
         fields = {"n_out": n_out, "indices": sparse.indices, "indptr": sparse.indptr}

@@ -11,7 +11,7 @@ import pytest
 
 import neurodeploy
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.lava.backend import Job, Lava, check_program, find_cause, patience, run_worker
+from neurodeploy.backends.lava.backend import Job, Lava, check_program, find_cause, observables, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import BackendError, DeployError
@@ -203,6 +203,19 @@ def test_node_that_does_not_fire_records_its_value(programmable: Recording) -> N
     assert programmable.nodes["sum"]["value"].dtype == np.int32
     assert programmable.nodes["sum"]["value"].any()
     np.testing.assert_array_equal(programmable.nodes["sum"]["value"], programmable.nodes["sum"]["v"])
+
+
+@pytest.mark.parametrize("record", [("v",), ("u",), ("spikes", "u"), ("spikes", "v")])
+def test_value_is_recorded_whatever_else_is(population: Any, record: tuple[str, ...]) -> None:
+    silent = population("sum", (1,), model=NeuronModel(fires=False))
+    assert observables(silent, record) == dict.fromkeys(("value", *(key for key in record if key != "spikes")), "int32")
+
+
+def test_value_of_a_real_run_comes_beside_v_alone(lava: Lava, population: Any, program_of: Any) -> None:
+    silent = program_of({"in": (1,)}, [population("sum", (1,), bias_mantissa=9, model=NeuronModel(fires=False))], [])
+    recording = lava.run(silent, {"in": np.ones((4, 1, 1), np.uint8)}, RunOptions(record=("v",)))
+    assert set(recording.nodes["sum"]) == {"value", "v"}
+    np.testing.assert_array_equal(recording.nodes["sum"]["value"], recording.nodes["sum"]["v"])
 
 
 def test_recording_names_the_neurons_that_are_not_lavas(programmable: Recording) -> None:

@@ -1,0 +1,80 @@
+"""What ``neurodeploy run`` refuses and says beyond the main job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.cli.run import run
+from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.errors import DeployError
+from neurodeploy.program import Program, save_program
+from neurodeploy.running import run as run_backend
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(run, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def program() -> Program:
+    """A counting neuron, an integrator, and biases that take u and v out of their registers."""
+    codes: dict[str, Any] = {"du": 0, "dv": 0, "threshold_code": 100, "bias_mantissa": 4095, "bias_exponent": 7}
+    rest: dict[str, Any] = {"u_init": 2**23, "v_init": 0, "latency": 0, "unit": 1.0}
+    counting = NeuronModel(reset="subtract", max_spikes=2)
+    populations = (
+        CodedPopulation("count", (1,), **codes, **rest, model=counting),
+        CodedPopulation("sum", (1,), **codes, **rest, model=NeuronModel(fires=False)),
+    )
+    joins = tuple(CodedProjection("in", name, [[254]], 7, 8, "mixed", 1) for name in ("count", "sum"))
+    return Program("loihi2", "lava", {"in": (1,)}, populations, joins, ("sum",), 1e-3, "nir", {})
+
+
+@pytest.fixture
+def files(program: Program, tmp_path: Path) -> tuple[Path, Path]:
+    save_program(program, tmp_path / "p.npz")
+    np.savez(tmp_path / "x.npz", x=np.ones((20, 2, 1), np.uint8))
+    return tmp_path / "p.npz", tmp_path / "x.npz"
+
+
+@pytest.mark.parametrize("backend", ["emulator", "reference"])
+def test_a_time_limit_is_refused_where_nothing_can_be_ended(program: Program, backend: str) -> None:
+    x = {"in": np.ones((20, 2, 1), np.uint8)}
+    with pytest.raises(DeployError, match=rf"{backend}.*no time limit\n  where: --time-limit\n.*only lava and loihi"):
+        run_backend(program, x, backend=backend, options=RunOptions(time_limit=5))
+
+
+def test_the_time_limit_is_refused_on_the_command_line(files: tuple[Path, Path]) -> None:
+    done = invoke(files[0], "--backend", "emulator", "--input", files[1], "--time-limit", "5")
+    assert isinstance(done.exception, DeployError)
+    assert "takes no time limit" in str(done.exception)
+
+
+def test_help_names_all_backends_and_what_was_not_run_on_hardware() -> None:
+    text = " ".join(invoke("--help").stdout.split())
+    for name in ("reference", "emulator", "lava", "loihi"):
+        assert name in text
+    assert "not run on hardware" in text
+
+
+def test_custom_neurons_and_full_registers_are_said(files: tuple[Path, Path]) -> None:
+    done = invoke(files[0], "--backend", "emulator", "--input", files[1], "--record", "v")
+    assert done.exit_code == 0, done.output
+    assert "custom neurons (simulator only): count" in done.stderr
+    assert "currents left u's register and wrapped" in done.stdout
+    assert "potentials were clipped" in done.stdout
+    assert "sum: values of" in done.stdout
+
+
+def test_json_holds_custom_neurons_and_what_left_its_register(files: tuple[Path, Path]) -> None:
+    done = invoke(files[0], "--backend", "emulator", "--input", files[1], "--json")
+    summary = json.loads(done.stdout)
+    assert summary["custom_neurons"] == ["count"]
+    assert summary["u_wraps"] > 0
+    assert summary["v_clips"] > 0
