@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.data import Data
 from neurodeploy.network import Network, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
@@ -22,11 +23,12 @@ from neurodeploy.scoring import agreement, decide
 class Calibration:
     """Calibration data, and what the float model sends on it.
 
-    inputs: ``[T, B, *shape]`` by input. recording: of the reference, all populations.
+    inputs: ``[T, B, *shape]`` by input. labels: int64 (B,), or None. recording: of the reference, all populations.
     """
 
     network: Network
     inputs: Inputs
+    labels: NDArray[np.int64] | None
     recording: Recording
 
     def drive(self, name: str, input_scale: float) -> Drive:
@@ -54,7 +56,7 @@ class Calibration:
         return late
 
 
-def run_reference(network: Network, inputs: Inputs) -> Calibration:
+def run_reference(network: Network, data: Data) -> Calibration:
     """Run the float model on calibration data.
 
     Raises:
@@ -63,7 +65,7 @@ def run_reference(network: Network, inputs: Inputs) -> Calibration:
     """
     from neurodeploy.backends.reference.backend import Reference
 
-    return Calibration(network, inputs, Reference().run(network, inputs, RunOptions()))
+    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, RunOptions()))
 
 
 def measure(

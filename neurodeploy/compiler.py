@@ -8,7 +8,9 @@ from typing import Any, get_args
 
 import numpy as np
 
+from neurodeploy import contract as contracts
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
+from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
@@ -70,10 +72,11 @@ class CompileOptions:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compiled:
-    """A program, and the plan that gives the same program again."""
+    """A program, the plan that gives the same program again, and what is known of its registers before it runs."""
 
     program: Program
     plan: Plan
+    contract: Contract | None = None
 
 
 def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
@@ -126,7 +129,13 @@ def compile_with_plan(
         plan = load_plan(plan)
     if isinstance(calibrate, (str, Path)):
         calibrate = load_data(Path(calibrate), network.inputs)
-    return compile_network(network, chip, CompileOptions(**options), provenance, plan or Plan(), calibrate)
+    settings = CompileOptions(**options)
+    check_options(settings, chip, calibrate is not None)
+    calibration = None if calibrate is None else run_reference(network, calibrate)
+    compiled = compile_network(network, chip, settings, provenance, plan or Plan(), calibration)
+    inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
+    contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
+    return replace(compiled, contract=contract)
 
 
 def compile_network(
@@ -135,17 +144,16 @@ def compile_network(
     options: CompileOptions,
     provenance: dict[str, Any],
     plan: Plan,
-    data: Data | None,
+    calibration: Calibration | None,
 ) -> Compiled:
-    """Quantise and schedule a network; see :func:`compile_with_plan`."""
-    check_options(options, target, data is not None)
+    """Quantise and schedule a network without asking whether it falls silent; see :func:`compile_with_plan`."""
+    check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
     latency, delays = schedule(network, formats["delay_max"])
-    calibration = None if data is None else run_reference(network, data.x)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
     digest = network.digest()
-    network, rung = _approximated(network, target, options, calibration, data)
+    network, rung = _approximated(network, target, options, calibration)
     names = dict(zip(network.projections, projection_names(network), strict=True))
     coded: list[Coded] = []
     for population in network.populations:
@@ -195,17 +203,16 @@ def _approximated(
     target: Target,
     options: CompileOptions,
     calibration: Calibration | None,
-    data: Data | None,
 ) -> tuple[Network, dict[str, Any]]:
     """Return the network with neurons that the target has, and what that changed, as programs carry it."""
     if not options.approximate:
         return network, {}
-    assert calibration is not None and data is not None
+    assert calibration is not None
     nearest, changes = approximate(network, target)
     if not changes:
         return network, {}
-    after = run_reference(nearest, data.x)
-    return nearest, {"approximations": measure(calibration.recording, after.recording, data.labels, changes)}
+    after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
+    return nearest, {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
 
 
 def _float_parts(
@@ -319,6 +326,12 @@ def _warnings(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[
             f"{name}: custom neuron ({needs}): simulator only; emulator and Lava run it as a model of our own, for the"
             " chip it would have to be programmed"
         )
+    for population in program.populations:
+        if population.model.max_spikes is None:
+            found.append(
+                f"{population.name}: can send any number of spikes a step; what follows reckons with {COUNTED_ON}, and"
+                " wraps and clips are counted in each run"
+            )
     found += [warning for c in coded for warning in c.warnings]
     return (*found, *arithmetic_differences(program))
 

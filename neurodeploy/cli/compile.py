@@ -15,8 +15,10 @@ from neurodeploy.cli.common import (
     dialect_option,
     json_option,
     print_json,
+    progress_bars,
     say,
 )
+from neurodeploy.errors import DeployError
 
 
 @click.command()
@@ -47,6 +49,12 @@ from neurodeploy.cli.common import (
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
 @click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
+@click.option("--search", type=click.Choice(["bits"]), help="Find bits for each projection that keep --budget.")
+@click.option("--budget", metavar="TEXT", help="accuracy=POINTS or agreement=SHARE[,minimise=memory|energy].")
+@click.option("--search-method", default="sensitivity", show_default=True, metavar="NAME", help="Or optuna.")
+@click.option("--search-trials", type=click.IntRange(min=1), default=200, show_default=True, help="Of optuna.")
+@click.option("--search-state", type=PATH, metavar="FILE", help="Written after each trial; goes on from it if there.")
+@click.option("--search-page", type=PATH, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
 @data_options
 @json_option
@@ -64,6 +72,7 @@ def compile(
     as_json: bool,
     output: Path,
     plan_output: Path | None,
+    search: str | None,
     **options: Any,
 ) -> None:
     """Quantise a NIR model for a chip; write the program that emulator and Lava run, and the plan.
@@ -71,7 +80,6 @@ def compile(
     The plan says what was decided: bits, exponent and rounding of each projection, scale, threshold, leak and bias of
     each population. Edit it and give it back with --plan. Warnings go to standard error.
     """
-    from neurodeploy.compiler import compile_with_plan
     from neurodeploy.files import check_outputs
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import save_program
@@ -82,15 +90,47 @@ def compile(
     check_outputs((output, *([plan_output] if writes_plan else [])), (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
     data = calibration_data(calibrate, inputs, encode, batch_first, seed)
+    searching = {key: options.pop(key) for key in _SEARCHING}
     settled = compile_defaults(options, data is not None)
-    compiled = compile_with_plan(model, target, dialect=dialect, plan=plan, calibrate=data, **settled)
+    compiled = _compiled(search, searching, seed, model, target, data, {"dialect": dialect, "plan": plan, **settled})
     save_program(compiled.program, output)
     if writes_plan:
         save_plan(compiled.plan, plan_output)
-    _report(compiled.program, output, plan_output if writes_plan else None, as_json)
+    _report(compiled, output, plan_output if writes_plan else None, as_json)
 
 
-def _report(program: Any, output: Path, plan: Path | None, as_json: bool) -> None:
+_SEARCHING = ("budget", "search_method", "search_trials", "search_state", "search_page")
+
+
+def _compiled(
+    search: str | None, searching: dict[str, Any], seed: int, model: Path, target: str, data: Any, options: Any
+) -> Any:
+    """Compile with the options as they are, or with the bits that a search finds."""
+    if search is None:
+        from neurodeploy.compiler import compile_with_plan
+
+        if searching["budget"] is not None:
+            raise DeployError("a budget without a search", where="--budget", fix="Say --search bits as well.")
+        return compile_with_plan(model, target, calibrate=data, **options)
+    from neurodeploy.report.pareto import front_lines
+    from neurodeploy.search.bits import SearchOptions, run_search
+
+    if data is None or searching["budget"] is None:
+        missing = "--calibrate" if data is None else "--budget"
+        raise DeployError("a search needs data and a budget", where=missing, fix="Give both; see --help.")
+    method, trials, state = (searching[f"search_{key}"] for key in ("method", "trials", "state"))
+    with progress_bars() as bars:
+        asked = SearchOptions(method=method, trials=trials, seed=seed, state=state, progress=bars)
+        page, budget = searching["search_page"], searching["budget"]
+        found = run_search(model, target, data, budget=budget, search=asked, page=page, **options)
+    for line in front_lines(found):
+        say(line)
+    return found.compiled
+
+
+def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> None:
+    program, contract = compiled.program, compiled.contract
+    warnings = [*program.warnings, *contract.warnings]
     if as_json:
         print_json(
             {
@@ -98,7 +138,8 @@ def _report(program: Any, output: Path, plan: Path | None, as_json: bool) -> Non
                 "plan": None if plan is None else str(plan),
                 "target": program.target,
                 "latency": program.latency,
-                "warnings": list(program.warnings),
+                "warnings": warnings,
+                "contract": contract.as_json(),
                 "provenance": program.provenance,
             }
         )
@@ -119,5 +160,5 @@ def _report(program: Any, output: Path, plan: Path | None, as_json: bool) -> Non
     click.echo(str(output))
     if plan is not None:
         click.echo(str(plan))
-    for warning in program.warnings:
+    for warning in warnings:
         say(f"warning: {warning}")

@@ -22,7 +22,7 @@ CHOICES = {
     "order": ("decay-add", "add-decay", "add-use-decay"),
 }
 TRUTHS = ("reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "norm_input", "starts_at_leak")
-COUNTS = {"max_spikes": 2**31, "output_delay": 1, "refractory": 2**31}
+COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
 MAY_BE_NONE = ("min_v_mem",)
 EXAMPLES = {
     "reset": "subtract",

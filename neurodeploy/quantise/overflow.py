@@ -1,4 +1,7 @@
-"""What can leave its register, and where the two arithmetics then part."""
+"""What can leave its register, under which worst-case input, and where the two arithmetics then part.
+
+How far each register gets is in :mod:`neurodeploy.quantise.reach`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,9 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
 from neurodeploy.program import Program
+from neurodeploy.quantise.reach import Payload, driver, swings
 from neurodeploy.quantise.rules import features
 from neurodeploy.quantise.scale import COUNTED_ON
-
-Floats = NDArray[np.float64]
-Payload = tuple[int, int]
 
 
 def overflow_warnings(
@@ -25,29 +26,42 @@ def overflow_warnings(
         projections: all that flows into it.
         payloads: for each projection the least and the most that a spike carries.
     """
-    low, high = _swings(population, projections, payloads)
+    low, high = swings(population, projections, payloads)
     full = 2.0**DECAY_BITS
     lost_syn, lost_mem = (population.du + 1) / full, np.maximum(population.dv / full, 1 / full)
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     name, of_all = population.name, f"of {population.size} neurons"
     found = []
-    if (wraps := int((np.maximum(-low, high) / lost_syn >= STATE_LIMIT).sum())) > 0:
+
+    def by(values: NDArray[np.float64], sign: int) -> str:
+        return driver(population, projections, payloads, int(np.argmax(values)), sign)
+
+    swing = np.maximum(-low, high) / lost_syn
+    if (wraps := int((swing >= STATE_LIMIT).sum())) > 0:
+        worst = int(np.argmax(swing))
         found.append(
-            f"{name}: u of {wraps} {of_all} can wrap if enough inputs fire at once; wraps are counted in each run"
+            f"{name}: u of {wraps} {of_all} can wrap if enough inputs fire at once, most by"
+            f" {by(swing, 1 if high[worst] >= -low[worst] else -1)}; wraps are counted in each run"
         )
     fall = (low / lost_syn + np.minimum(bias, 0)) / lost_mem
     if population.v_min is not None:
         fall = np.maximum(fall, population.v_min.astype(np.float64))
     if (clips := int((fall <= -STATE_LIMIT).sum())) > 0:
         found.append(
-            f"{name}: v of {clips} {of_all} can saturate far below the threshold under lasting inhibition;"
-            " counted in each run"
+            f"{name}: v of {clips} {of_all} can saturate far below the threshold under lasting inhibition, most by"
+            f" {by(-fall, -1)}; counted in each run"
         )
     rise = (high / lost_syn + np.maximum(bias, 0)) / lost_mem
+    outruns = population.model.reset != "zero" and population.model.max_spikes is not None
+    if population.model.fires and outruns and (tops := int((rise >= STATE_LIMIT).sum())) > 0:
+        found.append(
+            f"{name}: v of {tops} {of_all} can saturate above the threshold, faster than its resets lower it, under"
+            f" lasting excitation, most by {by(rise, 1)}; counted in each run"
+        )
     if not population.model.fires and (ends := int((rise > population.threshold_code << ALIGN_BITS).sum())) > 0:
         found.append(
-            f"{name}: v of {ends} {of_all} can reach the end of its register under lasting excitation, where it starts"
-            " again from 0"
+            f"{name}: v of {ends} {of_all} can reach the end of its register under lasting excitation, most by"
+            f" {by(rise, 1)}, where it starts again from 0"
         )
     return found
 
@@ -62,7 +76,7 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
     found = []
     for population in program.populations:
         into = tuple(p for p in program.projections if p.target == population.name)
-        low, high = _swings(population, into, tuple(source_payload(program, p) for p in into))
+        low, high = swings(population, into, tuple(source_payload(program, p) for p in into))
         kept = STATE_LIMIT * (1.0 - (population.du + 1) / 2.0**DECAY_BITS)
         if (turns := int((kept + np.maximum(-low, high) > 3 * STATE_LIMIT).sum())) > 0:
             found.append(
@@ -109,16 +123,3 @@ def payload_range(message_bits: int) -> Payload:
     """Return the least and the most that a message of so many bits, with the sign, can carry."""
     assert 0 < message_bits <= MESSAGE_BITS[1]
     return -(1 << message_bits - 1), (1 << message_bits - 1) - 1
-
-
-def _swings(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], payloads: tuple[Payload, ...]
-) -> tuple[Floats, Floats]:
-    """Return the most that one step's input can lower and raise each neuron's u, register units."""
-    low, high = np.zeros(population.size), np.zeros(population.size)
-    for p, (least, most) in zip(projections, payloads, strict=True):
-        negative, positive = (side * 2.0 ** (p.exponent + ALIGN_BITS) for side in p.row_sums())
-        per_neuron = population.size // len(negative)
-        low += np.repeat(most * negative + least * positive, per_neuron)
-        high += np.repeat(most * positive + least * negative, per_neuron)
-    return low, high

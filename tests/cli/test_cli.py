@@ -78,8 +78,8 @@ def test_accuracy_lost_beyond_the_tolerance_is_exit_code_1(fc_model: Path, data:
     # Labels that the reference decides rightly, and a chip with 2-bit weights that cannot.
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.backends.reference.backend import Reference
-    from neurodeploy.comparison.measures import decide
     from neurodeploy.importers.lower import read_network
+    from neurodeploy.scoring import decide
 
     with np.load(data) as archive:
         x = archive["x"]

@@ -256,8 +256,8 @@ def digits(name: str, bits: Any, how: Training, folder: Path) -> tuple[float, fl
     import sys
 
     from neurodeploy.backends.reference.backend import Reference
-    from neurodeploy.comparison.measures import decide
     from neurodeploy.data import Encoding, load_data
+    from neurodeploy.scoring import decide
 
     models = shipped_folder("models")
     sys.path.insert(0, str(models))

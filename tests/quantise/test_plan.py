@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.compiler import compile_with_plan
@@ -68,6 +68,7 @@ METHODS = (
 )
 
 
+@settings(deadline=None)
 @given(PLANS)
 def test_a_plan_comes_back_from_its_file(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> None:
     path = tmp_path_factory.mktemp("plan") / "p.yaml"

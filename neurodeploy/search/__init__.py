@@ -1,0 +1,6 @@
+"""Mixed precision: which width each projection's weights need so that a stated accuracy or agreement is kept."""
+
+from neurodeploy.search.bits import METHODS, SearchResult, run_search, search_bits
+from neurodeploy.search.budget import Budget, parse_budget
+
+__all__ = ["METHODS", "Budget", "SearchResult", "parse_budget", "run_search", "search_bits"]

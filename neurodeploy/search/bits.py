@@ -1,0 +1,258 @@
+"""Which width each projection's weights need, so that a stated accuracy or agreement is kept at the least cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from neurodeploy.backends.base import check_inputs
+from neurodeploy.calibrate import run_reference
+from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
+from neurodeploy.data import Data, load_data
+from neurodeploy.errors import DeployError, known
+from neurodeploy.files import check_outputs
+from neurodeploy.importers.lower import read_network
+from neurodeploy.network import Network
+from neurodeploy.quantise.plan import Plan, check_plan, load_plan
+from neurodeploy.search.budget import Budget, choose_profile, parse_budget
+from neurodeploy.search.measuring import Measurer, Progress, Subject, count_correct, reported
+from neurodeploy.search.orders import load_optuna, most_by_sensitivity, search_by_optuna, search_by_sensitivity
+from neurodeploy.search.trials import StateFile, Trial, Widths
+from neurodeploy.target import EnergyProfile, Target, load_target
+
+WIDTHS: Widths = (8, 6, 4, 3, 2, "ternary", "binary")
+METHODS = ("sensitivity", "optuna")
+DEFAULT_TRIALS = 200
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SearchResult:
+    """What a search found.
+
+    subject: what was searched. budget: what had to hold. profile: by which energy is told, or None.
+    reference_correct: samples that the float reference decides rightly, or None without labels.
+    trials: all that were measured, in order. refusals: widths that cannot be compiled, and why.
+    best: the cheapest trial that keeps the budget. compiled: its program and complete plan.
+    """
+
+    subject: Subject
+    budget: Budget
+    profile: EnergyProfile | None
+    reference_correct: int | None
+    trials: tuple[Trial, ...]
+    refusals: dict[Widths, str]
+    best: Trial
+    compiled: Compiled
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """The trials that no other beats in both cost and loss, the cheapest first."""
+        return find_front(self.trials, self.budget)
+
+    @property
+    def plan(self) -> Plan:
+        """The complete plan of the best trial."""
+        return self.compiled.plan
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How a search is done.
+
+    method: ``sensitivity`` or ``optuna``. trials: proposals that optuna makes. seed: of optuna.
+    state: file that keeps the trials, or None. progress: called with (``search``, done, at most), or None.
+    """
+
+    method: str = "sensitivity"
+    trials: int = DEFAULT_TRIALS
+    seed: int = 0
+    state: Path | None = None
+    progress: Progress | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise DeployError(
+                f"{self.method!r} is no method", where="--search-method", fix=f"Choose from {known(METHODS)}."
+            )
+        if self.trials < 1:
+            raise DeployError(f"{self.trials} trials", where="--search-trials", fix="Give 1 or more.")
+
+
+def run_search(
+    model: Path | str | Network | Any,
+    target: str,
+    data: Data | Path | str,
+    *,
+    budget: str,
+    dialect: str | None = None,
+    plan: Plan | Path | str | None = None,
+    search: SearchOptions | None = None,
+    page: Path | None = None,
+    **options: Any,
+) -> SearchResult:
+    """Search the bits of a model's projections, and compile it with the best.
+
+    Args:
+        model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
+        target: name of the chip.
+        data: calibration data, with labels if accuracy is to be kept; never the data that is scored.
+        budget: as :func:`parse_budget` reads it.
+        dialect: as given to ``--dialect``, or None.
+        plan: decisions, or a file of them; projections whose bits it states are left alone.
+        search: how.
+        page: HTML file for the Pareto front, or None.
+        **options: fields of :class:`CompileOptions`; ``weight_bits`` is what is searched, and is not looked at.
+
+    Raises:
+        DeployError: something cannot be read, the budget cannot be kept, or the state is that of another search.
+        BackendError: optuna or torch is missing.
+    """
+    parsed, search = parse_budget(budget), search or SearchOptions()
+    read = [one if isinstance(one, (str, Path)) else None for one in (model, plan, data)]
+    check_outputs((search.state, page), [None if one is None else Path(one) for one in read])
+    network = model if isinstance(model, Network) else read_network(model, dialect)[0]
+    if isinstance(plan, (str, Path)):
+        plan = load_plan(plan)
+    if isinstance(data, (str, Path)):
+        data = load_data(Path(data), network.inputs)
+    subject = Subject(network, load_target(target), CompileOptions(**options), plan or Plan(), data)
+    found = search_bits(subject, parsed, search)
+    # Once more from the model itself, so that the program says where it comes from.
+    compiled = compile_with_plan(model, target, dialect=dialect, plan=found.plan, calibrate=data, **options)
+    result = replace(found, compiled=compiled)
+    if page is not None:
+        from neurodeploy.report.pareto import write_pareto_page
+
+        write_pareto_page(result, page)
+    return result
+
+
+def search_bits(subject: Subject, budget: Budget, search: SearchOptions) -> SearchResult:
+    """Search the bits of a network's projections.
+
+    Args:
+        subject: network, target, options, the user's plan, and data that is not what is scored.
+        budget: what must hold, and what is to be small.
+        search: how.
+
+    Raises:
+        DeployError: even the widest weights break the budget, the data lacks what it asks for, or the state is that of
+            another search.
+        BackendError: optuna or torch is missing.
+    """
+    _check(subject, budget)
+    if search.method == "optuna":
+        load_optuna()
+    profile = choose_profile(budget, subject.target)
+    choices = _choices(subject.target)
+    n = len(subject.names)
+    optuna = search.method == "optuna"
+    sampler = {"seed": search.seed} if optuna else {}
+    header = {**subject.header(), "budget": str(budget), "method": search.method, **sampler}
+    calibration = run_reference(subject.network, subject.data)
+    most = search.trials + 1 if optuna else most_by_sensitivity(n, choices)
+    measure = Measurer(subject, calibration, profile, StateFile(search.state, header), reported(search.progress, most))
+    start = _start(measure, (choices[0],) * n, budget)
+    if optuna:
+        search_by_optuna(measure, start, choices, budget, seed=search.seed, n_trials=search.trials)
+    else:
+        search_by_sensitivity(measure, start, choices, budget)
+    return _result(measure, budget)
+
+
+def find_front(trials: tuple[Trial, ...], budget: Budget) -> tuple[Trial, ...]:
+    """Return the trials that no other beats in both cost and loss, the cheapest first.
+
+    The loss is in what the budget states first. Of trials that are equal in both, the one with more spikes in common.
+    """
+
+    def order(trial: Trial) -> tuple[float, ...]:
+        return budget.cost(trial), budget.losses(trial)[0], 1.0 - trial.agreement_all
+
+    front: list[Trial] = []
+    for trial in sorted(trials, key=order):
+        if not front or budget.losses(trial)[0] < budget.losses(front[-1])[0]:
+            front.append(trial)
+    return tuple(front)
+
+
+def _check(subject: Subject, budget: Budget) -> None:
+    """Refuse what cannot be searched before anything runs."""
+    network, data = subject.network, subject.data
+    check_options(subject.options, subject.target, True)
+    check_plan(subject.plan, network, subject.target.name, subject.target.number_formats.values())
+    check_inputs(network.inputs, data.x)
+    if not subject.names:
+        raise DeployError(
+            "the plan states the bits of every projection, so there is nothing to search",
+            where="--plan",
+            fix="Remove bits, exponent and learned of its projections and codes_per_volt of its populations, or give"
+            " no plan.",
+        )
+    if budget.accuracy is None:
+        return
+    if data.labels is None or not data.labels.size:
+        raise DeployError(
+            "the budget is in accuracy, and the data has no labels y",
+            where=data.source,
+            fix="Give data with labels, or a budget in agreement, such as --budget agreement=0.98.",
+        )
+    size = network.population(network.outputs[0]).size
+    if not 0 <= data.labels.min() <= data.labels.max() < size:
+        raise DeployError(
+            f"labels run from {data.labels.min()} to {data.labels.max()}, output {network.outputs[0]!r} has {size}"
+            " neurons",
+            where=data.source,
+            fix="Labels count from 0, one for each output neuron.",
+        )
+
+
+def _result(measure: Measurer, budget: Budget) -> SearchResult:
+    """Return what was found, with the best compiled as the user's options have it."""
+    subject = measure.subject
+    trials = tuple(one for one in measure.trials.values() if isinstance(one, Trial))
+    kept = [trial for trial in trials if budget.keeps(trial)]
+    best = min(kept, key=lambda trial: (budget.cost(trial), trial.weight_bytes, *budget.losses(trial)))
+    return SearchResult(
+        subject,
+        budget,
+        measure.profile,
+        count_correct(measure.reference, subject.data.labels),
+        trials,
+        {widths: one for widths, one in measure.trials.items() if isinstance(one, str)},
+        best,
+        subject.compile(best.widths, measure.calibration, allow_oversize=False, provenance={}),
+    )
+
+
+def _choices(target: Target) -> Widths:
+    most = target.number_formats.weight_bits_max.value
+    return tuple(width for width in WIDTHS if isinstance(width, str) or width <= most)
+
+
+def _start(measure: Measurer, widths: Widths, budget: Budget) -> Trial:
+    """Return the trial of the widest weights, or say why there is none that keeps the budget."""
+    start = measure(widths)
+    if start is None:
+        raise DeployError(
+            str(measure.trials[widths]), where="--search bits", fix="Compile without --search, and see to this first."
+        )
+    if budget.agreement is not None and start.agreement is None:
+        raise DeployError(
+            "the budget is in the agreement of the output's spikes, and the output does not fire",
+            where="--budget",
+            fix="Say agreement_all or accuracy.",
+        )
+    if not budget.keeps(start):
+        stated = [key for key in ("accuracy", "agreement", "agreement_all") if getattr(budget, key) is not None]
+        losses = ", ".join(
+            f"{key}: {loss:.4g} {'points' if key == 'accuracy' else 'of the spikes'} lost, {most:.4g} allowed"
+            for key, loss, most in zip(stated, budget.losses(start), budget.allowed, strict=True)
+        )
+        raise DeployError(
+            f"{widths[0]} bits in every projection that is searched break the budget already ({losses})",
+            where="--budget",
+            fix="Allow more, or quantise better: --rounding learned, --correct, --per-channel, finetune.",
+        )
+    return start
