@@ -162,8 +162,8 @@ def test_the_best_keeps_the_budget_when_its_program_is_run(small: SearchResult, 
 
 
 def test_no_widths_of_a_small_network_are_cheaper(small: SearchResult) -> None:
-    reference = run_reference(small.subject.network, small.subject.data).recording
-    measure = Measurer(small.subject, reference, None, StateFile(None, {}), lambda done: None)
+    calibration = run_reference(small.subject.network, small.subject.data)
+    measure = Measurer(small.subject, calibration, None, StateFile(None, {}), lambda done: None)
     every = [measure(widths) for widths in product(WIDTHS, WIDTHS)]
     kept = [one.weight_bytes for one in every if one is not None and small.budget.keeps(one)]
     assert small.best.weight_bytes == min(kept)
