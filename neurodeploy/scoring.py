@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import comb, sqrt
 from typing import Any
 
 import numpy as np
@@ -40,3 +40,21 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * n)) / scale
     half = z / scale * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> dict[str, float | int]:
+    """Hold two classifiers against each other, sample by sample, in the exact two-sided test.
+
+    Args:
+        one, other: which samples each decides rightly, bool (B,).
+
+    Returns:
+        ``lost``, samples that only ``one`` decides rightly, ``gained``, those that only ``other`` does, and ``p``, the
+        probability of a split at least as uneven if neither were better.
+
+    Source: McNemar 1947, doi:10.1007/BF02295996; the exact form is the binomial test of the discordant pairs.
+    """
+    lost, gained = int((one & ~other).sum()), int((other & ~one).sum())
+    n = lost + gained
+    tail = sum(comb(n, k) for k in range(min(lost, gained) + 1))
+    return {"lost": lost, "gained": gained, "p": min(1.0, 2 * tail / 2**n)}

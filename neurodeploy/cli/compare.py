@@ -144,7 +144,7 @@ def print_summary(result: dict[str, Any]) -> None:
         low, high = detail["interval_95"]
         click.echo(
             f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
-            f" {100 * high:.1f})"
+            f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
         )
     for backend, shares in result["agreement"].items():
         listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
@@ -162,6 +162,13 @@ def print_summary(result: dict[str, Any]) -> None:
         click.echo(f"warning: {warning}")
     verdict = result["verdict"]
     click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"]]))
+
+
+def _test(mcnemar: dict[str, Any] | None) -> str:
+    """Return what McNemar's test says, or nothing where no sample changed sides."""
+    if mcnemar is None or not mcnemar["lost"] + mcnemar["gained"]:
+        return ""
+    return f"; {mcnemar['lost']} lost and {mcnemar['gained']} gained, McNemar p = {mcnemar['p']:.2g}"
 
 
 @click.command()

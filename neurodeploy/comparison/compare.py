@@ -22,7 +22,7 @@ from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
-from neurodeploy.scoring import agreement, decide, wilson
+from neurodeploy.scoring import agreement, decide, mcnemar, wilson
 from neurodeploy.target import load_target
 from neurodeploy.version import __version__
 
@@ -281,16 +281,21 @@ def _reference_trained(network: Network, data: Data, recordings: dict[str, Recor
 
 
 def _accuracies(recordings: dict[str, Recording], data: Data) -> dict[str, Any]:
-    """Return the share of samples that each backend decides rightly, with its interval."""
+    """Return the share of samples that each backend decides rightly, its interval, and a test against the reference."""
     accuracy, detail = {}, {}
+    right: dict[str, Any] = {}
     output = next((recording.outputs[0] for recording in recordings.values() if recording.outputs), None)
     for name, recording in recordings.items():
         if data.labels is None or not recording.outputs or recording.outputs[0] not in recording.nodes:
             continue
         labels = data.labels[: recording.n_samples]
-        correct, n = int((decide(recording) == labels).sum()), recording.n_samples
+        right[name] = decide(recording) == labels
+        correct, n = int(right[name].sum()), recording.n_samples
         accuracy[name] = correct / n
         detail[name] = {"correct": correct, "samples": n, "interval_95": list(wilson(correct, n))}
+    for name in right.keys() - {"reference"} if "reference" in right else ():
+        n = min(len(right[name]), len(right["reference"]))
+        detail[name]["mcnemar"] = mcnemar(right["reference"][:n], right[name][:n])
     return {"accuracy": accuracy, "accuracy_detail": detail, "accuracy_output": output}
 
 

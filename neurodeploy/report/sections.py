@@ -132,6 +132,7 @@ def accuracy_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "left": place(first),
                 "width": round(place(last) - place(first), 3),
                 "axis": (f"{100 * low:.0f} %", f"{100 * high:.0f} %"),
+                "test": _test(found.get("mcnemar")),
                 **_against_reference(comparison, name),
             }
         )
@@ -278,6 +279,11 @@ def provenance(comparison: Comparison) -> dict[str, Any]:
         "latency": ", ".join(f"{node}: {steps}" for node, steps in comparison.program.latency.items()),
         "backends": backends,
     }
+
+
+def _test(mcnemar: dict[str, Any] | None) -> str | None:
+    """Return samples lost and gained against the reference, and how likely chance is."""
+    return None if mcnemar is None else f"{mcnemar['lost']} / {mcnemar['gained']}, p = {mcnemar['p']:.2g}"
 
 
 def _against_reference(comparison: Comparison, name: str) -> dict[str, str | None]:
