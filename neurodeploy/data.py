@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,21 @@ class Data:
         """Return the first ``n_samples`` samples."""
         labels = None if self.labels is None else self.labels[:n_samples]
         return Data({name: values[:, :n_samples] for name, values in self.x.items()}, labels, self.source)
+
+
+def shared_samples(one: Data, other: Data) -> int:
+    """Return how many samples of ``other`` are in ``one``, too, over the same steps, by where they are not 0."""
+
+    def prints(data: Data) -> list[bytes]:
+        n = next(iter(data.x.values())).shape[1]
+        parts = [
+            [np.packbits(np.ascontiguousarray(values[:, i]) != 0).tobytes() for i in range(n)]
+            for _, values in sorted(data.x.items())
+        ]
+        return [sha256(b"".join(part)).digest() for part in zip(*parts, strict=True)]
+
+    known = set(prints(one))
+    return sum(found in known for found in prints(other))
 
 
 @dataclass(frozen=True, slots=True)

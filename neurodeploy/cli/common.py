@@ -37,7 +37,9 @@ def json_option(command: F) -> F:
 
 def data_options(command: F) -> F:
     """Add the options that say how input data is read."""
-    command = click.option("--seed", default=0, show_default=True, help="Seed of a random encoding.")(command)
+    command = click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of a random encoding."
+    )(command)
     command = click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")(
         command
     )
@@ -76,7 +78,7 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
     return {
         **options,
         **{key: value for key, value in defaults.items() if options.get(key) is None},
-        "weight_bits": int(bits) if bits.lstrip("-").isdigit() else bits,
+        "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits,
         "correct": tuple(word.strip() for word in correct.split(",") if word.strip() not in ("", "none")),
     }
 

@@ -77,6 +77,7 @@ def compare(
     nothing.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
+    from neurodeploy.data import shared_samples
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
     from neurodeploy.recording import load_recording
@@ -94,6 +95,12 @@ def compare(
     network, _, _ = read_network(model, dialect)
     data = read_data(input_path, network.inputs, encode, batch_first, seed)
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
+    if calibration is not None and (shared := shared_samples(calibration, data)):
+        raise DeployError(
+            f"{shared} of the samples that are scored are calibration data, too",
+            where="--calibrate",
+            fix="Give data of its own, as training's.",
+        )
     with progress_bars() as bars:
         comparison = compare_backends(
             model,
@@ -109,6 +116,8 @@ def compare(
             progress=bars,
             plan=plan,
             calibrate=calibration,
+            # Compare shows what is silent; it does not keep anybody from looking.
+            allow_silent=True,
             **compile_defaults({"weight_bits": weight_bits or "8"}, calibration is not None),
         )
     for line in network.evidence:

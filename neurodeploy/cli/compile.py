@@ -87,7 +87,8 @@ def compile(
 
     plan_output = plan_output or output.with_suffix(".plan.yaml")
     writes_plan = plan is None or plan_output.resolve() != plan.resolve()
-    check_outputs((output, *([plan_output] if writes_plan else [])), (model, calibrate, plan))
+    written = (output, options["search_state"], options["search_page"], *([plan_output] if writes_plan else []))
+    check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
     data = calibration_data(calibrate, inputs, encode, batch_first, seed)
     searching = {key: options.pop(key) for key in _SEARCHING}
@@ -109,8 +110,10 @@ def _compiled(
     if search is None:
         from neurodeploy.compiler import compile_with_plan
 
-        if searching["budget"] is not None:
-            raise DeployError("a budget without a search", where="--budget", fix="Say --search bits as well.")
+        for key in ("budget", "search_state", "search_page"):
+            if searching[key] is not None:
+                flag = f"--{key.replace('_', '-')}"
+                raise DeployError("this belongs to a search", where=flag, fix="Say --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
     from neurodeploy.search.bits import SearchOptions, run_search

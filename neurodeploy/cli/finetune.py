@@ -62,7 +62,7 @@ def finetune(
     from neurodeploy.importers.lower import read_network
     from neurodeploy.quantise.plan import load_plan, save_plan
 
-    check_outputs((output, plan_output), (model, data, plan))
+    check_outputs((output, plan_output, checkpoint), (model, data, plan))
     inputs = read_network(model, dialect)[0].inputs
 
     def draw(epoch: int) -> Data:

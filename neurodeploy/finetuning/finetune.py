@@ -91,12 +91,14 @@ def finetune(
         BackendError: torch is not installed.
     """
     _need_torch()
+    from neurodeploy.backends.reference.backend import find_device
     from neurodeploy.finetuning.coded import start
     from neurodeploy.finetuning.trainable import make_latents
     from neurodeploy.finetuning.training import Trainer
     from neurodeploy.finetuning.write import write_tuned
 
     how = training or Training()
+    find_device(how.device)
     if output is not None and not isinstance(model, (str, Path)):
         raise ValueError("only a model that is a file has a tuned file")
     network = model if isinstance(model, Network) else read_network(model, dialect)[0]

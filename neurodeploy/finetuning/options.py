@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from neurodeploy.data import Data
+from neurodeploy.errors import DeployError
 
 Draw = Callable[[int], Data]
 """Gives the training data of an epoch, from 1; that of epoch 0 is for validation."""
@@ -32,6 +33,12 @@ class Training:
     held_out: float = 0.15
     seed: int = 0
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < float("inf"):
+            raise DeployError(f"a learning rate of {self.rate}", where="--rate", fix="Give a number above 0.")
+        if self.seed < 0:
+            raise DeployError(f"a seed of {self.seed}", where="--seed", fix="Give a whole number from 0 on.")
 
 
 @dataclass(frozen=True, order=True, slots=True)

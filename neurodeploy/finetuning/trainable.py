@@ -158,6 +158,8 @@ def _bias_places(network: Network, projection: Projection, op: Weighted) -> NDAr
     """Return which of an operation's biases each neuron has."""
     assert op.bias is not None
     numbered = replace(op, bias=np.arange(op.bias.size))
-    ops = tuple(numbered if o is op else o for o in projection.ops if o is op or isinstance(o, Flatten))
+    at = next(i for i, o in enumerate(projection.ops) if o is op)
+    behind = tuple(o for o in projection.ops[at + 1 :] if isinstance(o, Flatten))
+    ops = (*projection.ops[:at], numbered, *behind)
     reached = fold(replace(projection, ops=ops), network.shapes[projection.source]).bias
     return np.rint(reached.ravel()).astype(np.int64)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file, write_text
-from neurodeploy.network import Network
+from neurodeploy.network import Network, Population
 from neurodeploy.synapses import Shape
 
 ScaleMethod = Literal["range", "percentile", "mse", "rate"]
@@ -62,7 +62,8 @@ class PopulationPlan(_Part):
 class ProjectionPlan(_Part):
     """Decisions for a projection; None is decided anew.
 
-    learned: base64 of steps, int8 in the weights' order, that learned rounding adds to the nearest code.
+    learned: bits, a colon and base64 of steps, int16 in the weights' order, that learned rounding adds to the nearest
+        code.
     """
 
     bits: Bits | None = None
@@ -125,6 +126,7 @@ def load_plan(path: Path | str) -> Plan:
     try:
         tree = yaml.compose(text, yaml.SafeLoader)
         content = yaml.safe_load(text)
+        _refuse_repeats(tree)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
@@ -165,22 +167,34 @@ def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int
         for name in given:
             if name not in known_names:
                 faults.append(f"{plan.place(key, name)}: {name!r} is none of the model's {key}: {known(known_names)}")
-    for name, population in plan.populations.items():
+    for name, own in plan.populations.items():
         if name in sizes:
-            faults += _population_faults(plan, name, population, sizes[name].shape, formats)
+            faults += _population_faults(plan, name, own, sizes[name], formats)
     for name, projection in plan.projections.items():
-        if projection.exponent is not None and projection.exponent > formats["weight_exponent_max"]:
-            place = plan.place("projections", name, "exponent")
-            faults.append(
-                f"{place}: exponent {projection.exponent}, {target} has 0 to {formats['weight_exponent_max']}"
-            )
+        faults += _projection_faults(plan, name, projection, formats)
     if faults:
         raise DeployError(
             "the plan does not fit: " + "; ".join(faults), where="--plan", fix="Change these lines, or remove them."
         )
 
 
-def _population_faults(plan: Plan, name: str, own: PopulationPlan, shape: Shape, formats: dict[str, int]) -> list[str]:
+def _projection_faults(plan: Plan, name: str, own: ProjectionPlan, formats: dict[str, int]) -> list[str]:
+    found, most = [], formats["weight_exponent_max"]
+    if own.learned is not None and own.rounding == "nearest":
+        found.append(f"{plan.place('projections', name, 'rounding')}: nearest, and yet there are learned steps")
+    if own.exponent is not None and own.exponent > most:
+        place = plan.place("projections", name, "exponent")
+        found.append(f"{place}: exponent {own.exponent}, the target has 0 to {most}")
+    return found
+
+
+def _population_faults(
+    plan: Plan, name: str, own: PopulationPlan, population: Population, formats: dict[str, int]
+) -> list[str]:
+    shape = population.shape
+    spoken = [key for key in ("channel_gain", "threshold") if getattr(own, key) is not None]
+    if spoken and not population.rule.fires:
+        return [f"{plan.place('populations', name, spoken[0])}: {name!r} does not fire, so it has no {spoken[0]}"]
     decay = 2 ** formats["decay_bits"] - 1
     ranges: dict[str, tuple[Any, int, int]] = {
         "threshold": (own.threshold, 0, 2 ** formats["threshold_bits"] - 1),
@@ -229,28 +243,44 @@ def spread(values: Any, shape: Shape) -> NDArray[Any]:
     return np.repeat(array, n // array.size)
 
 
-def pack_steps(steps: NDArray[np.int8]) -> str:
-    """Return steps of learned rounding as text."""
-    return base64.b64encode(np.ascontiguousarray(steps, np.int8).tobytes()).decode()
+def pack_steps(steps: NDArray[np.int16], bits: int | str) -> str:
+    """Return steps of learned rounding as text, with the bits that they are steps of."""
+    return f"{bits}:{base64.b64encode(np.ascontiguousarray(steps, '<i2').tobytes()).decode()}"
 
 
-def unpack_steps(text: str, size: int, where: str) -> NDArray[np.int8]:
+def unpack_steps(text: str, size: int, bits: int | str, where: str) -> NDArray[np.int16]:
     """Return steps of learned rounding.
 
     Raises:
-        DeployError: it is no text of so many steps.
+        DeployError: it is no text of so many steps, or they are steps of other bits.
     """
+    of_bits, _, encoded = text.partition(":")
     try:
-        steps = np.frombuffer(base64.b64decode(text, validate=True), np.int8)
+        steps = np.frombuffer(base64.b64decode(encoded, validate=True), "<i2")
     except ValueError:
-        steps = np.zeros(0, np.int8)
-    if steps.size != size:
+        steps = np.zeros(0, np.int16)
+    if steps.size != size or of_bits != str(bits):
         raise DeployError(
-            f"learned rounding of {steps.size} weights for {size}",
+            f"learned rounding of {steps.size} weights of {of_bits[:8]} bits for {size} of {bits}",
             where=where,
             fix="Remove the key learned, or compile again with --calibrate.",
         )
     return steps
+
+
+def _refuse_repeats(node: yaml.Node | None) -> None:
+    """Refuse keys that a mapping has twice, of which YAML would take the last.
+
+    Raises:
+        yaml.MarkedYAMLError: with the place of the second.
+    """
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+            _refuse_repeats(value)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
+from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
 from neurodeploy.quantise.initial import initial_codes
@@ -149,23 +150,27 @@ def quantise_population(
 
     def code(scale: _Scale) -> tuple[Any, ...]:
         coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
-        corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices)
+        corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
         codes = _code_population(population, corrected, scale.weights_per_volt, latency, formats, choices.plan)
-        return scale.weights_per_volt, coded, *codes
+        return scale.weights_per_volt, coded, *codes, corrected
 
     found = [code(scale) for scale in candidates]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2], one[1]))
-    weights_per_volt, projections, coded, warnings = found[0]
+    weights_per_volt, projections, coded, warnings, corrected = found[0]
+    decided = _plan(coded, weights_per_volt, method, gains)
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
         coded = _fitting_threshold(coded, projections, choices.drive)
+        decided = _plan(coded, weights_per_volt, method, gains)
+        # Initial codes and warnings follow from the threshold.
+        coded, warnings = _code_population(population, corrected, weights_per_volt, latency, formats, decided)
     payloads = tuple(s.payload for s in synapses)
     return Coded(
         coded,
         projections,
         (*warnings, *overflow_warnings(coded, projections, payloads)),
-        _plan(coded, weights_per_volt, method, gains),
+        decided,
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
     )
 
@@ -282,7 +287,7 @@ def _code_projection(
     scale = scale_of_all.weights_per_volt / 2.0**exponent
     weight = quantise_weights(w.weight, scale, w.codes)
     if w.plan.learned is not None:
-        steps = unpack_steps(w.plan.learned, weight.size, f"--plan, {s.projection.name}").reshape(weight.shape)
+        steps = unpack_steps(w.plan.learned, weight.size, w.bits, f"--plan, {s.projection.name}").reshape(weight.shape)
         weight = np.clip(weight + steps.astype(np.int16) * w.codes.step, w.codes.low, w.codes.high).astype(np.int16)
     elif moments is not None and (w.plan.rounding or choices.rounding) == "learned":
         weight = learned_codes(w.weight, scale, w.codes, moments)
@@ -312,6 +317,7 @@ def _corrected(
     projections: tuple[CodedProjection, ...],
     weights_per_volt: float,
     choices: Choices,
+    formats: dict[str, int],
 ) -> ChipNeuron:
     """Return the neuron with a bias that makes up for what rounding the weights changed in the mean input."""
     if choices.drive is None or "bias" not in choices.correct or choices.plan.bias is not None:
@@ -321,7 +327,10 @@ def _corrected(
         lost = w.weight - dequantise_weights(p.weight, weights_per_volt / 2.0**p.exponent)
         missing += mean_input(spikes, w.synapses.folded, lost, len(missing))
     kept = np.minimum(neuron.keep_syn, 1.0 - 1.0 / 2**DECAY_BITS)
-    return replace(neuron, bias=neuron.bias + missing / (1.0 - kept))
+    # The unit leaves room for the model's own bias; of what is added, as much as fits.
+    most = (formats["bias_mantissa_max"] << formats["bias_exponent_max"]) / (weights_per_volt * 2**ALIGN_BITS)
+    room = np.maximum(np.abs(neuron.bias), most * (1.0 - 2.0**-DECAY_BITS))
+    return replace(neuron, bias=np.clip(neuron.bias + missing / (1.0 - kept), -room, room))
 
 
 def _fitting_threshold(
@@ -346,7 +355,7 @@ def _plan(coded: CodedPopulation, weights_per_volt: float, method: str, gains: l
         scale=method,  # type: ignore[arg-type]
         codes_per_volt=weights_per_volt,
         channel_gain=gains,
-        threshold=compact(coded.threshold_code, shape),
+        threshold=compact(coded.threshold_code, shape) if coded.model.fires else None,
         leak_u=compact(coded.du, shape),
         leak_v=compact(coded.dv, shape),
         bias=BiasPlan(mantissa=compact(coded.bias_mantissa, shape), exponent=coded.bias_exponent),
@@ -361,7 +370,7 @@ def _projection_plan(w: _Weights, p: CodedProjection, weights_per_volt: float) -
         bits=w.bits,  # type: ignore[arg-type]
         exponent=p.exponent,
         rounding="learned" if learned else "nearest",
-        learned=pack_steps(steps.astype(np.int8)) if learned else None,
+        learned=pack_steps(steps.astype(np.int16), w.bits) if learned else None,
     )
 
 
@@ -377,8 +386,9 @@ def _code_population(
     unit = weights_per_volt * 2**ALIGN_BITS
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
     planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
-    threshold = np.maximum(np.rint(neuron.threshold * weights_per_volt), 1).astype(np.int64)
-    threshold = planned.get("threshold", np.minimum(threshold, THRESHOLD_MAX))
+    _check_scale(population.name, neuron, weights_per_volt, formats, plan)
+    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, THRESHOLD_MAX).astype(np.int64)
+    threshold = planned.get("threshold", threshold)
     if not neuron.model.fires:
         threshold = np.full_like(threshold, THRESHOLD_MAX)
     typical = (threshold << ALIGN_BITS) / 2.0 if neuron.model.fires else np.full(threshold.shape, np.inf)
@@ -419,6 +429,28 @@ def _code_population(
     return coded, warnings
 
 
+def _check_scale(
+    name: str, neuron: ChipNeuron, weights_per_volt: float, formats: dict[str, int], plan: PopulationPlan
+) -> None:
+    """Refuse a scale of the plan's at which threshold or bias leave their codes.
+
+    Raises:
+        DeployError: they do.
+    """
+    largest = {
+        "threshold": (neuron.threshold, 2 ** formats["threshold_bits"] - 1, plan.threshold),
+        "bias": (neuron.bias * 2**ALIGN_BITS, formats["bias_mantissa_max"] << formats["bias_exponent_max"], plan.bias),
+    }
+    for what, (values, most, planned) in largest.items():
+        code = float(np.abs(values).max(initial=0.0)) * weights_per_volt
+        if code > 1.001 * most and (planned is None or code > 2**40):
+            raise DeployError(
+                f"{name!r}: at {weights_per_volt:g} codes per volt its {what} is {code:.4g}, and registers hold {most}",
+                where="--plan",
+                fix="Lower codes_per_volt or channel_gain, or leave them out.",
+            )
+
+
 def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: int = 0) -> Ints:
     """Return the parts of a state that are lost in a step, in units of the decay code; up to ``top`` beyond it.
 
@@ -450,4 +482,4 @@ def _bias_codes(bias: Ints, formats: dict[str, int]) -> tuple[Ints, int]:
         mantissa = np.rint(bias / 2**exponent).astype(np.int64)
         if np.abs(mantissa).max(initial=0) <= limit:
             return mantissa, exponent
-    raise AssertionError("the unit was chosen so that every bias fits")
+    raise AssertionError("_check_scale lets no bias through that does not fit")

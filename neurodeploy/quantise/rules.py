@@ -49,8 +49,8 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
             " not have",
             where=place,
             fix=f"{elsewhere} without it (snnTorch: reset_mechanism='zero', reset_delay=False); or say --approximate"
-            " with --calibrate DATA, which takes the nearest neuron and measures what that costs, and fine-tune the"
-            " result (neurodeploy finetune).",
+            " with --calibrate DATA, which takes the nearest neuron and measures what that costs; or fine-tune the"
+            " model as one of that neuron (finetune, then compile, with --dialect ...,reset=zero,reset_delay=false).",
         )
     return model
 

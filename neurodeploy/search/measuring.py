@@ -52,7 +52,7 @@ class Subject:
         """Return the user's plan with these bits in it."""
         merged = dict(self.plan.projections)
         for name, bits in zip(self.names, widths, strict=True):
-            merged[name] = merged.get(name, ProjectionPlan()).model_copy(update={"bits": bits})
+            merged[name] = merged.get(name, ProjectionPlan()).model_copy(update={"bits": bits, "learned": None})
         return self.plan.model_copy(update={"projections": merged})
 
     def compile(

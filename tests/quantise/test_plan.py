@@ -141,7 +141,47 @@ def test_a_list_of_the_wrong_length_is_refused_with_its_line(fc_model: Path, tmp
 
 
 def test_steps_of_learned_rounding_come_back(rng: np.random.Generator) -> None:
-    steps = rng.integers(-3, 4, 50).astype(np.int8)
-    np.testing.assert_array_equal(unpack_steps(pack_steps(steps), 50, "w"), steps)
-    with pytest.raises(DeployError, match="learned rounding of 50 weights for 49"):
-        unpack_steps(pack_steps(steps), 49, "w")
+    steps = rng.integers(-300, 400, 50).astype(np.int16)
+    np.testing.assert_array_equal(unpack_steps(pack_steps(steps, 4), 50, 4, "w"), steps)
+    with pytest.raises(DeployError, match="learned rounding of 50 weights of 4 bits for 49 of 4"):
+        unpack_steps(pack_steps(steps, 4), 49, 4, "w")
+    with pytest.raises(DeployError, match="of 4 bits for 50 of 2"):
+        unpack_steps(pack_steps(steps, 4), 50, 2, "w")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["snntorch-leaky-subtract", "snntorch-synaptic-subtract", "norse-cuba", "norse-box-readout", "norse-recurrent"],
+)
+@pytest.mark.parametrize("method", [{"scale": "mse"}, {"scale": "rate", "weight_bits": 4}], ids=str)
+def test_plans_of_framework_networks_give_their_programs_back(
+    name: str, method: dict, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model = Path(__file__).parents[1] / "golden" / "frameworks" / f"{name}.nir"
+    inputs = read_network(model)[0].inputs
+    data = Data({n: spikes(rng, 20, 6, *shape, share=0.4) for n, shape in inputs.items()}, None, "test")
+    learned = {"rounding": "learned", "correct": ("bias", "threshold"), "per_channel": True, "allow_silent": True}
+    compiled = compile_with_plan(model, "loihi2", calibrate=data, **learned, **method)
+    again = compile_with_plan(model, "loihi2", plan=compiled.plan, allow_silent=True)
+    for which, one in (("a", compiled), ("b", again)):
+        save_program(one.program, tmp_path / f"{which}.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    codes_per_volt: ", "    codes_per_volt: 9", "codes per volt its threshold is"),
+        ("  lif1:", "  lif1: {}\n  lif1:", "the key 'lif1' is there twice"),
+    ],
+)
+def test_scales_beyond_the_registers_and_repeated_keys_are_refused(
+    fc_model: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "p.yaml"
+    text = to_yaml(compile_with_plan(fc_model, "loihi2").plan)
+    new = new + "9" * 6 if "codes" in old else new
+    kept = [line for line in text.splitlines() if not line.strip().startswith("threshold:")]
+    path.write_text("\n".join(kept).replace(old, new, 1))
+    with pytest.raises(DeployError, match=message):
+        compile_with_plan(fc_model, "loihi2", plan=path)

@@ -67,7 +67,7 @@ class Reference:
         extent = check_inputs(subject.inputs, inputs)
         names = options.recorded(tuple(population.name for population in subject.populations))
         with torch.inference_mode(), _plain_float32():
-            nodes = _Run(subject, extent, _device(options.device)).all_blocks(inputs, names, options)
+            nodes = _Run(subject, extent, find_device(options.device)).all_blocks(inputs, names, options)
         meta = {
             "backend": self.name,
             "versions": {"neurodeploy": __version__, "torch": torch.__version__},
@@ -214,7 +214,8 @@ def _plain_float32() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Return the torch device of that name; DeployError if there is none here."""
     import torch
 
     try:
