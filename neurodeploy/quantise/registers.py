@@ -1,0 +1,128 @@
+"""A population's own registers as codes: threshold, leaks, bias, what programmed neurons add, and initial values."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
+from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Population
+from neurodeploy.quantise.initial import initial_codes
+from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.plan import PopulationPlan, spread
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def code_population(
+    population: Population,
+    neuron: ChipNeuron,
+    weights_per_volt: float,
+    latency: int,
+    formats: dict[str, int],
+    plan: PopulationPlan,
+) -> tuple[CodedPopulation, list[str]]:
+    """Return a population's codes, and in which words they miss the model."""
+    unit = weights_per_volt * 2**ALIGN_BITS
+    given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
+    planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
+    _check_scale(population.name, neuron, weights_per_volt, formats, plan)
+    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, THRESHOLD_MAX).astype(np.int64)
+    threshold = planned.get("threshold", threshold)
+    if not neuron.model.fires:
+        threshold = np.full_like(threshold, THRESHOLD_MAX)
+    typical = (threshold << ALIGN_BITS) / 2.0 if neuron.model.fires else np.full(threshold.shape, np.inf)
+    dv = planned.get("leak_v", _decay_codes(neuron.keep_mem, formats, typical))
+    du = planned.get("leak_u", np.maximum(_decay_codes(neuron.keep_syn, formats, typical, top=1) - 1, 0))
+    if plan.bias is not None:
+        mantissa, exponent = spread(plan.bias.mantissa, population.shape).astype(np.int64), plan.bias.exponent
+    else:
+        mantissa, exponent = _bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
+    extras = _extra_codes(neuron, unit, formats)
+    goal = np.rint(neuron.u_init * unit).astype(np.int64), np.rint(neuron.v_init * unit).astype(np.int64)
+    initial = initial_codes(du, dv, threshold, mantissa << exponent, goal, latency, extras.get("v_min"))
+    warnings = []
+    if (threshold == 1).any():
+        warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
+    if (neuron.keep_syn >= 1.0).any():
+        warnings.append(f"{population.name}: a synaptic current that never decays loses 1/4096 a step on the chip")
+    missed = initial.v_error != 0
+    if missed.any():
+        worst = float(np.max(np.abs(initial.v_error) / (threshold << ALIGN_BITS)))
+        warnings.append(
+            f"{population.name}: {int(missed.sum())} of {population.size} neurons do not start as the model"
+            f" does: bias acts {latency} steps before the first input and no initial code makes up for it"
+            f" (worst {worst:.2g} of the threshold)"
+        )
+    codes = {"du": du, "dv": dv, "threshold_code": threshold, "bias_mantissa": mantissa, **extras}
+    coded = CodedPopulation(
+        population.name,
+        population.shape,
+        bias_exponent=exponent,
+        u_init=initial.u,
+        v_init=initial.v,
+        latency=latency,
+        unit=unit,
+        model=neuron.model,
+        **codes,
+    )
+    return coded, warnings
+
+
+def _check_scale(
+    name: str, neuron: ChipNeuron, weights_per_volt: float, formats: dict[str, int], plan: PopulationPlan
+) -> None:
+    """Refuse a scale of the plan's at which threshold or bias leave their codes.
+
+    Raises:
+        DeployError: they do.
+    """
+    largest = {
+        "threshold": (neuron.threshold, 2 ** formats["threshold_bits"] - 1, plan.threshold),
+        "bias": (neuron.bias * 2**ALIGN_BITS, formats["bias_mantissa_max"] << formats["bias_exponent_max"], plan.bias),
+    }
+    for what, (values, most, planned) in largest.items():
+        code = float(np.abs(values).max(initial=0.0)) * weights_per_volt
+        if code > 1.001 * most and (planned is None or code > 2**40):
+            raise DeployError(
+                f"{name!r}: at {weights_per_volt:g} codes per volt its {what} is {code:.4g}, and registers hold {most}",
+                where="--plan",
+                fix="Lower codes_per_volt or channel_gain, or leave them out.",
+            )
+
+
+def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: int = 0) -> Ints:
+    """Return the parts of a state that are lost in a step, in units of the decay code; up to ``top`` beyond it.
+
+    Truncation towards zero takes half a unit more in each step, of a state that is ``typical`` units large; the code
+    is chosen smaller by as much, but not so small that a state which should leak no longer does.
+    """
+    full = 2 ** formats["decay_bits"]
+    exact = full * (1.0 - keep)
+    corrected = np.where((exact >= 1) & (keep > 0), np.maximum(exact - full * 0.5 / typical, 1.0), exact)
+    codes: Ints = np.clip(np.rint(corrected), 0, full - 1 + top).astype(np.int64)
+    return codes
+
+
+def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> dict[str, Ints]:
+    """Return the codes of a floor and of an adaptive threshold, where there are such."""
+    found = {}
+    if neuron.v_min is not None:
+        found["v_min"] = np.clip(np.rint(neuron.v_min * unit), 1 - STATE_LIMIT, 0).astype(np.int64)
+    if neuron.adapt_keep is not None and neuron.adapt_rise is not None:
+        found["adapt_decay"] = _decay_codes(neuron.adapt_keep, formats, np.full(neuron.adapt_keep.shape, np.inf))
+        found["adapt_step"] = np.clip(np.rint(neuron.adapt_rise * unit), 0, STATE_LIMIT - 1).astype(np.int64)
+    return found
+
+
+def _bias_codes(bias: Ints, formats: dict[str, int]) -> tuple[Ints, int]:
+    """Return mantissas and the smallest common exponent at which the largest of them fits."""
+    limit = formats["bias_mantissa_max"]
+    for exponent in range(formats["bias_exponent_max"] + 1):
+        mantissa = np.rint(bias / 2**exponent).astype(np.int64)
+        if np.abs(mantissa).max(initial=0) <= limit:
+            return mantissa, exponent
+    raise AssertionError("_check_scale lets no bias through that does not fit")
