@@ -109,7 +109,8 @@ def _run_samples(
         if options.progress:
             options.progress(done, n_samples)
 
-    _prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
+    if not run_sample.signatures:
+        _prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
     n_threads = min(n_samples, options.threads or os.cpu_count() or 1)
     if n_threads == 1:
         for sample in range(n_samples):
@@ -137,8 +138,6 @@ def _cut(
 
 def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
     """Compile a kernel for its arguments, whose types never change, or load it from numba's cache; do not run it."""
-    if kernel.signatures:
-        return
     from numba import typeof
 
     signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
