@@ -225,7 +225,7 @@ def _step(  # type: ignore[no-untyped-def]
         clipped = min(max(potential, -_TOP), _TOP)
         fires = clipped > threshold[k]
         if counting:
-            n_active += np.int32((a[k] | u[k] | v[k] | bias[k]) != 0)
+            n_active += np.int32((a[k] | (u[k] if keeps_u else np.int32(0)) | v[k] | bias[k]) != 0)
             n_wraps += np.int32(wrapped != current)
             n_clips += np.int32((potential > _TOP) | (potential < -_TOP))
         u[k] = wrapped
@@ -250,7 +250,7 @@ def update_custom(  # type: ignore[no-untyped-def]
     for k in range(n):
         threshold, bias = thresholds[k], biases[k]
         before, hold, raised = memory[0, k], memory[1, k], memory[2, k]
-        count[ACTIVE] += (a[k] | u[k] | v[k] | bias) != 0
+        count[ACTIVE] += (a[k] | (u[k] if model[KEEPS_U] else np.int32(0)) | v[k] | bias) != 0
         current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
         count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT)
         u[k] = _wrap(current, wraps_once)

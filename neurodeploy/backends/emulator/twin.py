@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT, Arithmetic, decay
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, decay
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.program import Program
@@ -20,8 +20,8 @@ Ints = NDArray[np.int64]
 
 COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals")
 """Events counted for each population and step: spikes fired, weights delivered (stored zeros too), neurons with any
-state, input or bias to work on, currents that left their register and were wrapped, potentials that were clipped, and
-spikes that arrived, once for each projection."""
+state, input or bias to work on (a u of which no neuron keeps anything is none), currents that left their register and
+were wrapped, potentials that were clipped, and spikes that arrived, once for each projection."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,7 +108,8 @@ def neuron(
     u, v = state.u, state.v
     if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
         u, v = np.zeros_like(u), np.zeros_like(v)
-    active = (u != 0) | (v != 0) | (a != 0) | (bias != 0)
+    keeps_u = bool((population.du < 2**DECAY_BITS - 1).any())
+    active = ((u != 0) & keeps_u) | (v != 0) | (a != 0) | (bias != 0)
     current = to_int32(decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS))
     wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
     u = wrap(current, arithmetic)
