@@ -93,3 +93,36 @@ void accumulate(const int8_t *weight, int64_t n_out, const int32_t *active, cons
             }
     }
 }
+
+/* The same row by row: each row is widened and added to sums in memory, of 16 bits while they surely fit. */
+static void add_row(const int8_t *row, int64_t n_out, int16_t *sum)
+{
+#if defined(__AVX512BW__)
+    for (int64_t j = 0; j < n_out; j += 32) {
+        __m512i wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(row + j)));
+        _mm512_storeu_si512(sum + j, _mm512_add_epi16(_mm512_loadu_si512(sum + j), wide));
+    }
+#else
+    for (int64_t j = 0; j < n_out; j++)
+        sum[j] += row[j];
+#endif
+}
+
+/* As accumulate; sum: (n_out,), scratch. */
+void accumulate_rows(const int8_t *weight, int64_t n_out, const int32_t *active, const int64_t *first, int64_t n_steps,
+                     int32_t *total, int64_t stride, int16_t *sum)
+{
+    for (int64_t t = 0; t < n_steps; t++, total += stride) {
+        for (int64_t j = 0; j < n_out; j++)
+            total[j] = 0;
+        for (int64_t from = first[t]; from < first[t + 1]; from += MOST_ROWS) {
+            int64_t to = from + MOST_ROWS < first[t + 1] ? from + MOST_ROWS : first[t + 1];
+            for (int64_t j = 0; j < n_out; j++)
+                sum[j] = 0;
+            for (int64_t k = from; k < to; k++)
+                add_row(weight + active[k] * n_out, n_out, sum);
+            for (int64_t j = 0; j < n_out; j++)
+                total[j] += sum[j];
+        }
+    }
+}

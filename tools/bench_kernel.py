@@ -29,6 +29,8 @@ class Kernel:
             ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
             ctypes.c_int64,
         ]  # fmt: skip
+        library.accumulate_rows.restype = None
+        library.accumulate_rows.argtypes = [*library.accumulate.argtypes, ctypes.c_void_p]
         self._library, self.compiler = library, compiler
         self.name: str = library.kernel_name().decode()
 
@@ -38,6 +40,8 @@ class Kernel:
         active: NDArray[np.int32],
         first: NDArray[np.int64],
         total: NDArray[np.int32],
+        *,
+        tiled: bool = True,
     ) -> None:
         """Sum rows.
 
@@ -45,14 +49,19 @@ class Kernel:
             weight: (n_in, n_out), n_out a multiple of 128.
             active: inputs, those of step t at ``first[t]`` to ``first[t + 1]``. first: (T + 1,).
             total: written; (T, n_out), or (n_out,) to use the same again in each step, which is faster.
+            tiled: keep the sums of 128 outputs at a time in registers; else add row by row to sums in memory.
         """
         n_out = weight.shape[1]
         if n_out % TILE:
             raise ValueError(f"the kernel takes rows of a multiple of {TILE} weights, got {n_out}")
         stride = n_out if total.ndim == 2 else 0
-        self._library.accumulate(
-            weight.ctypes.data, n_out, active.ctypes.data, first.ctypes.data, len(first) - 1, total.ctypes.data, stride
-        )
+        places = (weight.ctypes.data, n_out, active.ctypes.data, first.ctypes.data)
+        rest = (len(first) - 1, total.ctypes.data, stride)
+        if tiled:
+            self._library.accumulate(*places, *rest)
+        else:
+            scratch = np.zeros(n_out, np.int16)
+            self._library.accumulate_rows(*places, *rest, scratch.ctypes.data)
 
 
 def build_kernel() -> Kernel | str:

@@ -59,7 +59,12 @@ def figures(details: dict[str, dict[str, Any]]) -> dict[str, go.Figure]:
     found = {}
     if "synops_per_second" in details.get("dense", {}):
         rates = details["dense"]["synops_per_second"]
-        labels = {"kernel": "C kernel", "emulator": "emulator", "uncounted": "emulator, no counters"}
+        labels = {
+            "kernel": "C, tiles",
+            "rows": "C, row by row",
+            "emulator": "emulator",
+            "uncounted": "emulator, no counters",
+        }
         named = {labels[name]: [1e-9 * n for n in values] for name, values in rates.items()}
         found["synops"] = _bars(named, "784-512-10: synaptic operations", "GSynOps/s", "linear")
     steps = {

@@ -56,6 +56,7 @@ def measure_dense(settings: Settings) -> Part:
     kernel, skipped = build_kernel(), []
     if isinstance(kernel, Kernel):
         calls["kernel"] = _kernel_call(kernel, program, inputs)
+        calls["rows"] = _kernel_call(kernel, program, inputs, tiled=False)
     else:
         skipped.append(f"dense beside C: {kernel}")
     seconds = interleaved(calls, settings.repeats)
@@ -66,9 +67,11 @@ def measure_dense(settings: Settings) -> Part:
     rows = [Row("784-512-10, a step", Spread.of(emulator).times(1e6), "us")]
     if isinstance(kernel, Kernel):
         kernel_synops = float(inputs["input"].sum()) / settings.steps * networks.DENSE_SIZES[1]
-        rows += _beside_kernel(emulator, synops, per_step["kernel"], kernel_synops)
+        rows.append(Row("784-512-10, emulator", Spread.of([1e-9 * synops / s for s in emulator]), "GSynOps/s"))
+        for name, key in (("row by row", "rows"), ("tiles in registers", "kernel")):
+            rows += _beside_kernel(name, emulator, synops, per_step[key], kernel_synops)
         details |= {"kernel": kernel.name, "compiler": kernel.compiler, "kernel_synops_per_step": kernel_synops}
-        rates = {"emulator": synops, "uncounted": synops, "kernel": kernel_synops}
+        rates = {"emulator": synops, "uncounted": synops, "rows": kernel_synops, "kernel": kernel_synops}
         details["synops_per_second"] = {name: [count / s for s in per_step[name]] for name, count in rates.items()}
     more = ratio(emulator, uncounted, 100.0).plus(-100.0)
     rows.append(Row("784-512-10, time that counters take", more, "%", COUNTERS_BAR, at_least=False))
@@ -133,17 +136,18 @@ def _no_lava(settings: Settings) -> str | None:
     return Lava().missing() if settings.lava else "--no-lava"
 
 
-def _beside_kernel(emulator: list[float], synops: float, kernel: list[float], kernel_synops: float) -> list[Row]:
-    """Return synaptic operations per second of both, and the share of C's that the emulator reaches."""
+def _beside_kernel(
+    name: str, emulator: list[float], synops: float, kernel: list[float], kernel_synops: float
+) -> list[Row]:
+    """Return synaptic operations per second of a C kernel, and the share of them that the emulator reaches."""
     giga, kernel_giga = ([1e-9 * n / s for s in times] for n, times in ((synops, emulator), (kernel_synops, kernel)))
     return [
-        Row("784-512-10, emulator", Spread.of(giga), "GSynOps/s"),
-        Row("784-512, C kernel, synapses alone", Spread.of(kernel_giga), "GSynOps/s"),
-        Row("784-512-10, emulator's part of C's speed", ratio(giga, kernel_giga, 100.0), "%", KERNEL_BAR),
+        Row(f"784-512, C kernel, {name}, synapses alone", Spread.of(kernel_giga), "GSynOps/s"),
+        Row(f"784-512-10, emulator's part of C's, {name}", ratio(giga, kernel_giga, 100.0), "%", KERNEL_BAR),
     ]
 
 
-def _kernel_call(kernel: Kernel, program: Program, inputs: Inputs) -> Call:
+def _kernel_call(kernel: Kernel, program: Program, inputs: Inputs, *, tiled: bool = True) -> Call:
     """Return a call that sums the first layer's weights for all steps, after a check against NumPy."""
     codes = program.projections[0].weight
     low = codes >> 1
@@ -153,8 +157,8 @@ def _kernel_call(kernel: Kernel, program: Program, inputs: Inputs) -> Call:
     active = np.nonzero(x)[1].astype(np.int32)
     first = np.concatenate([[0], np.cumsum(x.sum(axis=1, dtype=np.int64))])
     every = np.zeros((len(x), weight.shape[1]), np.int32)
-    kernel.accumulate(weight, active, first, every)
+    kernel.accumulate(weight, active, first, every, tiled=tiled)
     wanted = (x.astype(np.float32) @ weight.astype(np.float32)).astype(np.int32)
     assert np.array_equal(every, wanted), "the C kernel's sums differ from NumPy's"
     total = np.zeros(weight.shape[1], np.int32)
-    return lambda: kernel.accumulate(weight, active, first, total)
+    return lambda: kernel.accumulate(weight, active, first, total, tiled=tiled)
