@@ -53,7 +53,7 @@ class Folded:
             return Folded(self.weight, bias, self.conv)
         if self.conv is None:
             return Folded(_times(self.weight, factor.ravel()), bias)
-        channels = factor.reshape(factor.shape[0], -1)
+        channels = factor.reshape(self.conv.weight.shape[0], -1)
         if (channels == channels[:, :1]).all():
             return Folded(self.weight * channels[:, 0].reshape(-1, 1, 1, 1), bias, self.conv)
         matrix = _smaller(chain_matrix((self.conv,), source_shape, "a convolution with a gain for each neuron"))
