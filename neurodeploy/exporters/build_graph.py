@@ -145,7 +145,7 @@ class _Builder:
 
     def _connect(self, source: Source, node: DraftNode, entry: str) -> None:
         """Add the edge from a source, with a Delay node where it takes steps that no recurrence implies."""
-        steps = source.delay - (1 if source.delay and _returns(self._draft, source.node, node) else 0)
+        steps = 0 if source.delay == 1 and _returns(self._draft, source.node, node) else source.delay
         if not steps:
             self.edges.append((source.node, entry))
             return
@@ -199,10 +199,9 @@ def _check_names(draft: Draft) -> None:
 def _check_steps(draft: Draft, n_steps: int) -> None:
     """Refuse nodes that are not computed once in each step."""
     for name, node in draft.nodes.items():
-        seen = node.steps - {-1}
-        if None not in seen and seen != set(range(n_steps)):
+        if None not in node.steps and len(node.steps) != n_steps:
             raise DeployError(
-                f"{name} is computed in {len(seen)} of {n_steps} steps",
+                f"{name} is computed in {len(node.steps)} of {n_steps} steps",
                 where=name,
                 fix="A network on a chip does the same in every step: use each module once in each.",
             )

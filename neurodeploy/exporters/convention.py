@@ -141,6 +141,8 @@ def detect_convention(
     tried: list[str] = []
     asked = {None: adapter.forms, "step": ("static",)}.get(form, (form or "",))
     for one in asked:
+        if one == "time-last" and found:
+            continue
         more = (data_steps,) if data_steps and data_steps > 1 and one != "static" else ()
         for length in (n_steps, *more):
             outcome = probing.outcome(one, length, is_unused=length == n_steps)

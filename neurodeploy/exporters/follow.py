@@ -67,7 +67,7 @@ class Follower:
             func: the function. args, kwargs: what it was called with. out: what it gave.
             taken: signals of the tensors among its arguments.
         """
-        if not taken or name.endswith("_like") or name.startswith("new_"):
+        if (not taken and name not in ARGUMENTS) or name.endswith("_like") or name.startswith("new_"):
             return
         if name == "get":
             name = str(getattr(getattr(func, "__self__", None), "__name__", "get"))
@@ -76,7 +76,9 @@ class Follower:
         elif name == "unbind":
             yield from self._unbound(args, kwargs, out)
         elif isinstance(out, torch.Tensor):
-            yield out, self._single(name, args, kwargs, out, taken)
+            found = self._single(name, args, kwargs, out, taken)
+            if taken or not found.broken:
+                yield out, found
         elif name in ("max", "min") and isinstance(out, tuple):
             yield out[0], self._single("amax" if name == "max" else name, args, kwargs, out[0], taken)
         elif isinstance(out, (tuple, list)):
@@ -87,8 +89,9 @@ class Follower:
     def signal_or_rest(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor; zeros that come from nowhere are what there was before the first step."""
         signal = self.signal_of(tensor)
-        if signal is None and isinstance(tensor, torch.Tensor) and not bool(tensor.any()):
-            return Signal(("B", *range(tensor.dim() - 1)), tuple(tensor.shape[1:]), {})
+        if signal is None and isinstance(tensor, torch.Tensor) and tensor.dim() > 1:
+            if tensor.shape[0] == self._extent["B"] and tensor.is_floating_point() and not bool(tensor.any()):
+                return Signal(("B", *range(tensor.dim() - 1)), tuple(tensor.shape[1:]), {})
         return signal
 
     def check(self, signal: Signal, name: str) -> None:
@@ -167,7 +170,7 @@ class Follower:
     def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return what leaves a linear layer, which becomes a node."""
         given = named_arguments(name, args, kwargs)
-        signal = self.signal_of(given["input"])
+        signal = self.signal_or_rest(given["input"])
         if signal is None or any(self.signal_of(given.get(key)) for key in ("weight", "bias", "other")):
             return None
         if name == "avg_pool1d" and (voted := _voted(signal, given)) is not None:

@@ -106,7 +106,8 @@ def trace_model(
     try:
         with torch.no_grad(), tracer:
             for output in outputs_of(model, convention, x, tracer.mark_input):
-                found = [tracer.signal_of(part) for part in tensors(output)]
+                kept = output[0] if convention.passes_state else output
+                found = [tracer.signal_of(part) for part in tensors(kept)]
                 tracer.trace.returned.append([signal for signal in found if signal is not None])
     finally:
         for handle in handles:
