@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from neurodeploy.synapses import Shape
 
@@ -43,6 +44,7 @@ class Adapter:
 
     package: of the framework, also the name of its dialect. label: as people write it. kinds: names of the neuron
     classes that are exported. states: names of their states in a state dict. layers: classes of synapses of its own.
+    advice: what to take instead of neurons that are not exported, by the beginning of their names.
     forms: how its models may want their input, see :class:`neurodeploy.exporters.convention.Convention`. dt: seconds
     per step unless the neurons know it themselves.
     """
@@ -50,6 +52,7 @@ class Adapter:
     package = ""
     label = ""
     kinds: tuple[str, ...] = ()
+    advice: ClassVar[Mapping[str, str]] = {}
     states: tuple[str, ...] = ()
     layers: tuple[Any, ...] = ()
     forms: tuple[str, ...] = ("static", "sequence", "batch-first")

@@ -324,8 +324,6 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
 @pytest.mark.parametrize(
     ("framework", "body", "match"),
     [
-        ("norse", "snn.SequentialState(nn.Linear(6, 5), snn.LSNNCell())", "1: LSNNCell is not supported"),
-        ("norse", "snn.SequentialState(nn.Linear(6, 5), snn.LIF())", "1: LIF is not supported"),
         (
             "norse",
             "snn.SequentialState(nn.Linear(6, 5), snn.LIFCell(), nn.Linear(5, 4), snn.LIFCell(dt=.01))",
