@@ -30,13 +30,14 @@ class NeuronNodes:
     """A neuron as NIR nodes.
 
     node: the neuron. findings: lines to print. entering: synapses of its own before it, or None. recurrent: synapses
-    from its spikes to itself, a step later, or None.
+    from its spikes to itself, a step later, or None. leaving: what all its spikes pass first, or None.
     """
 
     node: Any
     findings: list[str] = field(default_factory=list)
     entering: Any | None = None
     recurrent: Any | None = None
+    leaving: Any | None = None
 
 
 class Adapter:

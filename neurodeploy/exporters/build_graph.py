@@ -64,6 +64,10 @@ def build_graph(
         if made.recurrent is not None:
             nodes[f"{name}.w_rec"] = made.recurrent
             edges += [(name, f"{name}.w_rec"), (f"{name}.w_rec", name)]
+        if made.leaving is not None:
+            nodes[f"{name}.w_out"] = made.leaving
+            edges = [(f"{name}.w_out" if source == name else source, target) for source, target in edges]
+            edges.append((name, f"{name}.w_out"))
     findings += [f"{name}: never called, left out" for name in neurons if name not in trace.nodes]
     outputs = tuple(sorted(name for name in neurons if name in trace.nodes and not _feeds_other(trace, neurons, name)))
     entry = _free_name("input", nodes)

@@ -122,6 +122,8 @@ def apply(node: Any, x: Any) -> Any:
     match type(node).__name__:
         case "Linear":
             return x @ node.weight.T
+        case "Scale":
+            return x * node.scale.astype(np.float32)
         case "Affine":
             return x @ node.weight.T + node.bias
         case "Flatten":
