@@ -28,6 +28,8 @@ class NeuronRule:
     reset_pending: with a reset in the same step, a v that still fires after it is reset again before the next spike
         test, as snnTorch's ``reset_delay=False`` does.
     max_spikes: spikes in one step at most, floor(v' / threshold) of them; None for no limit.
+    rounds: v' / threshold is rounded instead, half to even.
+    signed: -v' is tested as well, and sends spikes of -1, or negative counts, which are reset likewise.
     order: of the synaptic current: ``decay-add`` as above; ``add-decay``, i' = decay_syn * (i + gain_syn * x);
         ``add-use-decay``, where v sees i + gain_syn * x, which then decays; or ``use-decay-add``, where v sees the
         current of the step before, so that input acts a step later.
@@ -45,6 +47,8 @@ class NeuronRule:
     reset_before_decay: bool = False
     reset_pending: bool = False
     max_spikes: int | None = 1
+    rounds: bool = False
+    signed: bool = False
     order: str = "decay-add"
     adapt_order: str = "test-decay-add"
     reset_currents: bool = False
@@ -64,4 +68,4 @@ class NeuronRule:
     @property
     def is_graded(self) -> bool:
         """Whether what it sends can be other than 0 and 1."""
-        return not self.fires or self.max_spikes != 1
+        return not self.fires or self.max_spikes != 1 or self.signed

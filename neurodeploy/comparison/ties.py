@@ -63,9 +63,11 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
         charged = exact.charge(state, [chains[p](spikes[p]) for p in projections])
         bound.charge(state, charged, *sums(spikes))
         state = exact.carry(state, charged, fired(row + shift))
-    times = (charged.v / charged.threshold).round().clamp(min=1, max=population.rule.max_spikes)
+    rule, v = population.rule, charged.v.abs() if population.rule.signed else charged.v
+    middle = 0.5 * rule.rounds  # a count that is rounded changes between whole numbers
+    times = (v / charged.threshold + middle).round().clamp(min=1, max=rule.max_spikes) - middle
     off = bound.v + times * bound.threshold
-    near: NDArray[np.bool_] = ((charged.v - times * charged.threshold).abs() <= off)[0].numpy()
+    near: NDArray[np.bool_] = ((v - times * charged.threshold).abs() <= off)[0].numpy()
     return near
 
 

@@ -29,8 +29,9 @@ class Call:
 class NeuronNodes:
     """A neuron as NIR nodes.
 
-    node: the neuron. findings: lines to print. entering: synapses of its own before it, or None. recurrent: synapses
-    from its spikes to itself, a step later, or None. leaving: what all its spikes pass first, or None.
+    node: the neuron. findings: lines to print. entering: synapses of its own before it, one node or several in a row,
+    or None. recurrent: synapses from its spikes to itself, a step later, likewise. leaving: what all its spikes pass
+    first, or None.
     """
 
     node: Any
@@ -70,6 +71,10 @@ class Adapter:
     def problems(self, module: Any) -> list[str]:
         """Return what a neuron does that neither NIR nor our rules can say."""
         raise NotImplementedError
+
+    def parts(self, module: Any) -> list[Any]:
+        """Return the modules inside a neuron that are looked at with it, and not on their own."""
+        return []
 
     def own_dt(self, module: Any) -> float | None:
         """Return the seconds per step that a neuron was built with, or None if it has none."""

@@ -84,7 +84,11 @@ def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
         DeployError: one is of a kind that is not exported, or has an option that would be lost.
     """
     found, problems = {}, []
+    whole = [module for module in model.modules() if adapter.kind_of(module) is not None]
+    parts = {id(part) for module in whole for part in adapter.parts(module)}
     for path, module in model.named_modules():
+        if id(module) in parts:
+            continue
         if adapter.kind_of(module) is not None:
             found[path or type(module).__name__.lower()] = module
             problems += [f"{path}: {class_name(module)} {problem}" for problem in adapter.problems(module)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -57,13 +58,11 @@ def build_graph(
         made = adapter.nodes(name, node.module, node.leaving, dt)
         nodes[name] = made.node
         findings += made.findings
-        if made.entering is not None:
-            nodes[f"{name}.w_in"] = made.entering
-            edges = [(source, f"{name}.w_in" if target == name else target) for source, target in edges]
-            edges.append((f"{name}.w_in", name))
-        if made.recurrent is not None:
-            nodes[f"{name}.w_rec"] = made.recurrent
-            edges += [(name, f"{name}.w_rec"), (f"{name}.w_rec", name)]
+        if entering := _in_a_row(f"{name}.w_in", made.entering, nodes):
+            edges = [(source, entering[0] if target == name else target) for source, target in edges]
+            edges += pairwise((*entering, name))
+        if recurrent := _in_a_row(f"{name}.w_rec", made.recurrent, nodes):
+            edges += pairwise((name, *recurrent, name))
         if made.leaving is not None:
             nodes[f"{name}.w_out"] = made.leaving
             edges = [(f"{name}.w_out" if source == name else source, target) for source, target in edges]
@@ -80,6 +79,14 @@ def build_graph(
     return BuiltGraph(
         dict(sorted(nodes.items())), tuple(sorted(edges)), outputs, (*findings, *_readout(trace, outputs))
     )
+
+
+def _in_a_row(name: str, made: Any, nodes: dict[str, Any]) -> list[str]:
+    """Add synapses of a neuron's own to the nodes, if it has any; returns what they are called."""
+    row = [] if made is None else made if isinstance(made, list) else [made]
+    names = [name if not index else f"{name}_{index}" for index in range(len(row))]
+    nodes.update(zip(names, row, strict=True))
+    return names
 
 
 def _check_names(trace: Trace) -> None:

@@ -52,6 +52,8 @@ class Settings:
     reset_before_decay: bool = False
     reset_pending: bool = False
     max_spikes: int | None = 1
+    rounds: bool = False
+    signed: bool = False
     order: str = "decay-add"
     output_delay: int = 0
     v_reset: float | None = None

@@ -303,6 +303,8 @@ def _rule(kind: str, settings: Settings) -> NeuronRule:
         reset_before_decay=settings.reset_before_decay,
         reset_pending=settings.reset_pending and not settings.reset_delay,
         max_spikes=1 if is_threshold else settings.max_spikes or None,
+        rounds=settings.rounds,
+        signed=settings.signed,
         order=settings.order,
         adapt_order=settings.adapt_order,
         reset_currents=settings.reset_currents,

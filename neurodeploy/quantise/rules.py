@@ -68,6 +68,8 @@ def _float_only(population: Population) -> list[str]:
         "takes its input into v a step late": rule.order == "use-decay-add",
         "has two synaptic currents": population.decay_second is not None,
         "clears its synaptic currents when it is reset": rule.fires and rule.reset != "none" and rule.reset_currents,
+        "rounds its spikes to the nearest count": rule.fires and rule.rounds,
+        "sends negative spikes": rule.fires and rule.signed,
         "adapts its threshold before the spike test": adapts and rule.adapt_order != "test-decay-add",
         "adapts its threshold at a rate of its own": adapts and population.adapt_rate is not None,
     }

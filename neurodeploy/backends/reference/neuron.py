@@ -148,14 +148,21 @@ class Neuron:
         return State(v, i, sent, self._adapted(charged.b, sent), self._hold(state, sent), e)
 
     def fires(self, v: Tensor, threshold: Tensor) -> Tensor:
-        """Return how often v holds the threshold, at most ``max_spikes``."""
+        """Return how often v holds the threshold, at most ``max_spikes``; less how often -v does where it is signed."""
+        sent = self._count(v, threshold)
+        return sent - self._count(-v, threshold) if self.rule.signed else sent
+
+    def _count(self, v: Tensor, threshold: Tensor) -> Tensor:
         import torch
 
-        one = (v > threshold) if self.rule.spike == ">" else (v >= threshold)
-        if self.rule.max_spikes == 1:
+        rule = self.rule
+        if rule.rounds:
+            return (v / threshold).clamp(0, rule.max_spikes).round()
+        one = (v > threshold) if rule.spike == ">" else (v >= threshold)
+        if rule.max_spikes == 1:
             return one.to(self.dtype)
         count: Tensor = one * torch.div(v, threshold, rounding_mode="trunc").clamp(min=1)
-        return count if self.rule.max_spikes is None else count.clamp(max=self.rule.max_spikes)
+        return count if rule.max_spikes is None else count.clamp(max=rule.max_spikes)
 
     def _threshold(self, b: Tensor | None) -> Tensor:
         """Return the threshold at which an adaptation of b leaves it."""
