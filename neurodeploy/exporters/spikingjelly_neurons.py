@@ -25,9 +25,8 @@ from torch import nn
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.build_graph import layer_node
+from neurodeploy.exporters.nir_nodes import module_node
 from neurodeploy.exporters.parameters import HUGE_STEPS, by_neuron, decay_of, euler_tau, rules_metadata
-from neurodeploy.exporters.trace import TracedNode
 from neurodeploy.synapses import Shape
 
 KINDS = (
@@ -211,7 +210,7 @@ def _layers_before_neuron(name: str, module: Any, shape: Shape) -> list[Any]:
             raise DeployError(
                 f"{type(layer).__name__} inside the loop", where=name, fix="Use nn.Linear and one neuron in it."
             )
-    return [layer_node(name, TracedNode(layer, shape, shape)) for layer in layers]
+    return [module_node(name, layer, shape) for layer in layers]
 
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:

@@ -132,20 +132,41 @@ def ordered(graph: NirGraph, heads: list[str]) -> tuple[tuple[str, ...], set[tup
                 stack.pop()
                 state[name] = "done"
                 finished.append(name)
-    return tuple(reversed(finished)), late
+    within = {name: {n for n in before[name] if n in fed and (n, name) not in late} for name in heads}
+    through_delays = {name: _before(graph, name, heads, across=True) & set(heads) for name in heads}
+    return _after_sources(finished[::-1], within, through_delays), late
 
 
-def _before(graph: NirGraph, name: str, heads: list[str]) -> set[str]:
-    """Return all nodes from which ``name`` is reached within a step: without a head or a Delay node in between."""
+def _after_sources(names: list[str], needed: dict[str, set[str]], wished: dict[str, set[str]]) -> tuple[str, ...]:
+    """Return names so that each comes after those it needs, and where that is possible after those wished for."""
+    placed: list[str] = []
+    done: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        ready = [name for name in waiting if needed[name] <= done]
+        chosen = next((name for name in ready if wished[name] <= {*done, name}), ready[0])
+        waiting.remove(chosen)
+        placed.append(chosen)
+        done.add(chosen)
+    return tuple(placed)
+
+
+def _before(graph: NirGraph, name: str, heads: list[str], across: bool = False) -> set[str]:
+    """Return all nodes from which ``name`` is reached without a head in between, or a delay unless ``across``."""
     seen: set[str] = set()
     frontier = [name]
     while frontier:
         for source in graph.sources(frontier.pop()):
             if source not in seen:
                 seen.add(source)
-                if source not in heads and graph.nodes[source].kind != "Delay":
+                if source not in heads and (across or not _waits(graph.nodes[source])):
                     frontier.append(source)
     return seen
+
+
+def _waits(node: NirNode) -> bool:
+    """Tell whether nothing passes a node within a step."""
+    return node.kind == "Delay" and bool((np.asarray(node.params["delay"]) > 0).all())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
