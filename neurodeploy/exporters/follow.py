@@ -55,6 +55,7 @@ class Follower:
         place: Callable[[str], str],
     ) -> None:
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
+        self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
 
     def follow(
@@ -85,6 +86,16 @@ class Follower:
             for part in out:
                 if isinstance(part, torch.Tensor):
                     yield part, self.broken(taken, name, part)
+
+    def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
+        """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
+        changes = name.endswith("_") and not name.endswith("__") or name.startswith("__i")
+        self._rest = {id(args[0])} if changes and args and self._is_zero(args[0]) else set()
+
+    def _is_zero(self, tensor: Any) -> bool:
+        if not isinstance(tensor, torch.Tensor) or self.signal_of(tensor) is not None:
+            return False
+        return id(tensor) in self._rest or not bool(tensor.any())
 
     def signal_or_rest(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor; zeros that come from nowhere are what there was before the first step."""
@@ -204,7 +215,7 @@ class Follower:
         parts = [s.scaled(f) for s, f in zip(signals, factors, strict=True) if s is not None]
         if len(parts) == 1:
             index = signals.index(None)
-            constant = features_of(terms[index], parts[0])
+            constant = 0.0 if self._is_zero(terms[index]) else features_of(terms[index], parts[0])
             if constant is None or tuple(out.shape) != tuple(terms[1 - index].shape):
                 return None
             return parts[0].shifted(np.multiply(constant, factors[index])) if np.any(constant) else parts[0]
@@ -297,7 +308,9 @@ class Follower:
         axes = tuple(axis - gone if isinstance(axis, int) and axis > last else axis for axis in signal.axes)
         if not signal.is_plain or any(tap.port != SPIKES for tap in signal.terms):
             terms = {tap: _flat(factor, signal.shape, shape) for tap, factor in signal.terms.items()}
-            return replace(signal, axes=axes, shape=shape, terms=terms, offset=_flat(signal.offset, signal.shape, shape))
+            return replace(
+                signal, axes=axes, shape=shape, terms=terms, offset=_flat(signal.offset, signal.shape, shape)
+            )
         node, step = self._draft.use(self._place("flatten"), op, [signal], shape)
         return Signal(axes, shape, {Tap(node, SPIKES, step): 1.0})
 
@@ -343,7 +356,13 @@ class Follower:
         while index and (index[-1] is Ellipsis or index[-1] == _SLICE):
             index = index[:-1]
         n_before = len(index) - 1
-        if value is not None and not value.broken and index and index[-1] == step and all(i == _SLICE for i in index[:-1]):
+        if (
+            value is not None
+            and not value.broken
+            and index
+            and index[-1] == step
+            and all(i == _SLICE for i in index[:-1])
+        ):
             whole = value.at(None, (*value.axes[:n_before], "T", *value.axes[n_before:]))
             follows = before is None if not step else before is not None and before.terms.keys() == whole.terms.keys()
             if follows and value.steps == {step}:

@@ -170,6 +170,8 @@ class _Tracer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow what comes out of it."""
+        if not self._inside:
+            self._follower.watch_rest(getattr(func, "__name__", ""), args)
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             self._inside += 1
@@ -390,4 +392,3 @@ def tensors(value: Any) -> Iterator[Any]:
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from tensors(part)
-
