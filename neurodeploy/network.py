@@ -16,7 +16,7 @@ from neurodeploy.synapses import Shape, SynapseOp, chain_shape
 
 _PARAMETERS = (
     "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init", "v_min", "adapt_decay",
-    "adapt_gain",
+    "adapt_gain", "adapt_rate", "decay_second", "gain_second",
 )  # fmt: skip
 
 
@@ -33,8 +33,13 @@ class Population:
     threshold, v_reset, v_init: V.
     bias: V per step.
     v_min: V, below which v is not let fall, or None.
-    adapt_decay, adapt_gain: an adaptive threshold, ``b' = adapt_decay * b + (1 - adapt_decay) * s`` after each step,
-        which raises the next step's threshold to ``threshold + adapt_gain * b``; None for a fixed one.
+    decay_second, gain_second: of a second synaptic current that receives the same input, and that v sees added to the
+        first; None where there is one at most.
+    adapt_decay, adapt_gain: an adaptive threshold, None for a fixed one. In order ``test-decay-add``, ``b' =
+        adapt_decay * b + adapt_rate * s`` after each step, which raises the next step's threshold to ``threshold +
+        adapt_gain * b``. In order ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested
+        as ``b' = b + adapt_rate * (threshold - b)``, and then rises by ``adapt_gain * s``.
+    adapt_rate: None for 1 - adapt_decay; said where that is small, and float32 holds it to more digits by itself.
     refractory: steps after a spike in which v is held at ``v_reset`` and input is lost.
     """
 
@@ -52,10 +57,15 @@ class Population:
     v_min: NDArray[Any] | float | None = None
     adapt_decay: NDArray[Any] | float | None = None
     adapt_gain: NDArray[Any] | float = 1.0
+    adapt_rate: NDArray[Any] | float | None = None
+    decay_second: NDArray[Any] | float | None = None
+    gain_second: NDArray[Any] | float = 1.0
     refractory: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if self.decay_second is not None and self.decay_syn is None:
+            raise ValueError(f"Population {self.name!r} has a second synaptic current and no first")
         for key in _PARAMETERS:
             value = getattr(self, key)
             if value is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, Sparse, SynapseO
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from neurodeploy.backends.reference.neuron import Charged, Neuron, State
 
 ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 """Largest relative error of one float32 operation."""
@@ -55,26 +57,54 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     sums = _sizes_of_sums(projections)
     shift = population.rule.output_delay
     fired = _stream(network, inputs, recording, node, sample)
-    state = exact.init(1)
-    v, error, current_error = state.v, torch.zeros_like(state.v), torch.zeros_like(state.v)
-    gain_syn, gain_mem = (1.0 if gain is None else gain.abs() for gain in (exact.gain_syn, exact.gain_mem))
+    state, bound = exact.init(1), _Bound(exact)
     for row in range(t + 1 - shift):
         spikes = {p: sources[p.source](row - p.delay) for p in projections}
-        owed = exact.owed(state)
-        v, i = exact.integrate(state, [chains[p](spikes[p]) for p in projections], owed)
-        size, summed = sums(spikes)
-        entering, entering_error = gain_syn * size, ROUNDOFF * gain_syn * summed
-        if i is not None and state.i is not None and exact.decay_syn is not None:
-            own = ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
-            current_error = exact.decay_syn * current_error + entering_error + own
-            entering, entering_error = state.i.abs() + entering, current_error
-        own = state.v.abs() + gain_mem * entering + exact.threshold.abs()
-        error = exact.decay_mem * error + gain_mem * entering_error + ROUNDOFF * OWN_ROUNDINGS * own
-        now = fired(row + shift)
-        state = replace(state, v=exact.settle(v, now, owed), i=i, fired=now)
-    times = (v / exact.threshold).round().clamp(min=1, max=population.rule.max_spikes)
-    near: NDArray[np.bool_] = ((v - times * exact.threshold).abs() <= error)[0].numpy()
+        charged = exact.charge(state, [chains[p](spikes[p]) for p in projections])
+        bound.charge(state, charged, *sums(spikes))
+        state = exact.carry(state, charged, fired(row + shift))
+    rule, v = population.rule, charged.v.abs() if population.rule.signed else charged.v
+    middle = 0.5 * rule.rounds  # a count that is rounded changes between whole numbers
+    times = (v / charged.threshold + middle).round().clamp(min=1, max=rule.max_spikes) - middle
+    off = bound.v + times * bound.threshold
+    near: NDArray[np.bool_] = ((v - times * charged.threshold).abs() <= off)[0].numpy()
     return near
+
+
+class _Bound:
+    """What float32 may be off by in a population's states, beside the states themselves.
+
+    v, threshold: of both as they meet.
+    """
+
+    def __init__(self, exact: Neuron) -> None:
+        self.exact = exact
+        self.v = self.threshold = self._off_b = exact.init(1).v * 0
+        self._off = [self.v, self.v]
+
+    def charge(self, before: State, after: Charged, size: Tensor, summed: Tensor) -> None:
+        """Take a step whose input sums to ``size`` at most, ``summed`` with each term counted."""
+        exact = self.exact
+        entering, error = size, ROUNDOFF * summed
+        if currents := self._currents(before):
+            entering, error = size * 0, size * 0
+            for k, (decay, gain, i) in enumerate(currents):
+                reached = i.abs() + gain * size
+                self._off[k] = decay * self._off[k] + ROUNDOFF * (OWN_ROUNDINGS * reached + gain * summed)
+                entering, error = entering + reached, error + self._off[k]
+        gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
+        own = before.v.abs() + gain_mem * entering + exact.threshold.abs()
+        self.v = exact.decay_mem * self.v + gain_mem * error + ROUNDOFF * OWN_ROUNDINGS * own
+        if after.b is not None and exact.adapt_decay is not None:
+            own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()
+            self._off_b = exact.adapt_decay * self._off_b + ROUNDOFF * OWN_ROUNDINGS * own
+            self.threshold = exact.adapt_gain.abs().clamp(min=1) * self._off_b
+
+    def _currents(self, before: State) -> list[tuple[Any, Any, Tensor]]:
+        """Return decay, size of the gain, and value of each synaptic current."""
+        exact = self.exact
+        both = ((exact.decay_syn, exact.gain_syn, before.i), (exact.decay_second, exact.gain_second, before.e))
+        return [(decay, 1.0 if gain is None else gain.abs(), i) for decay, gain, i in both if i is not None]
 
 
 def _sizes_of_sums(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from neurodeploy.synapses import Shape
 
@@ -28,21 +29,24 @@ class Call:
 class NeuronNodes:
     """A neuron as NIR nodes.
 
-    node: the neuron. findings: lines to print. entering: synapses of its own before it, or None. recurrent: synapses
-    from its spikes to itself, a step later, or None.
+    node: the neuron. findings: lines to print. entering: synapses of its own before it, one node or several in a row,
+    or None. recurrent: synapses from its spikes to itself, a step later, likewise. leaving: what all its spikes pass
+    first, or None.
     """
 
     node: Any
     findings: list[str] = field(default_factory=list)
     entering: Any | None = None
     recurrent: Any | None = None
+    leaving: Any | None = None
 
 
 class Adapter:
     """One framework; a subclass for each says how its neurons are found, called and written.
 
     package: of the framework, also the name of its dialect. label: as people write it. kinds: names of the neuron
-    classes that are exported. states: names of their states in a state dict. layers: classes of synapses of its own.
+    classes that are exported. states: names of their states in a state dict.
+    advice: what to take instead of neurons that are not exported, by the beginning of their names.
     forms: how its models may want their input, see :class:`neurodeploy.exporters.convention.Convention`. dt: seconds
     per step unless the neurons know it themselves.
     """
@@ -50,9 +54,9 @@ class Adapter:
     package = ""
     label = ""
     kinds: tuple[str, ...] = ()
+    advice: ClassVar[Mapping[str, str]] = {}
     states: tuple[str, ...] = ()
-    layers: tuple[Any, ...] = ()
-    forms: tuple[str, ...] = ("static", "sequence", "batch-first")
+    forms: tuple[str, ...] = ("static", "sequence", "batch-first", "time-last")
     dt = 1e-4
 
     def is_neuron(self, module: Any) -> bool:
@@ -67,6 +71,10 @@ class Adapter:
         """Return what a neuron does that neither NIR nor our rules can say."""
         raise NotImplementedError
 
+    def parts(self, module: Any) -> list[Any]:
+        """Return the modules inside a neuron that are looked at with it, and not on their own."""
+        return []
+
     def own_dt(self, module: Any) -> float | None:
         """Return the seconds per step that a neuron was built with, or None if it has none."""
         return None
@@ -78,10 +86,6 @@ class Adapter:
     def lead(self, module: Any) -> str:
         """Return the leading axes that a neuron takes; see :class:`Call`."""
         return "B"
-
-    def frame_axes(self, module: Any, lead: str) -> int:
-        """Return how many leading axes a layer counts when it numbers axes from the first."""
-        return len(lead)
 
     def clear(self, module: Any, n_samples: int) -> None:
         """Make a neuron forget its states, and expect a number of samples."""
@@ -101,6 +105,10 @@ class Adapter:
         """Return the states that a call left, by name."""
         raise NotImplementedError
 
+    def views(self, module: Any, output: Any) -> dict[str, Any]:
+        """Return what a call gave beside its output and :meth:`left`, by the name of the state that it holds."""
+        return {}
+
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """Return what a call took and gave."""
         raise NotImplementedError
@@ -112,10 +120,6 @@ class Adapter:
             DeployError: it has parameters that do not fit, or that NIR and our metadata cannot say.
         """
         raise NotImplementedError
-
-    def layer_node(self, name: str, module: Any) -> Any | None:
-        """Return the NIR node of synapses of the framework's own, or None if torch's rules hold for them."""
-        return None
 
 
 def class_name(module: Any) -> str:

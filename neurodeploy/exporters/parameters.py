@@ -51,6 +51,16 @@ def uniform(name: str, key: str, values: NDArray[np.float64]) -> float:
     return first
 
 
+def compact(values: NDArray[np.floating]) -> Any:
+    """Return values for metadata: one number where all are alike, else nested lists without the axes that are."""
+    array = np.asarray(values, dtype=np.float64)
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        if (array == first).all():
+            array = first
+    return float(array.flat[0]) if array.size == 1 else array.tolist()
+
+
 def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
     """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which lies in 0 to 1."""
     exact = decay.astype(np.float64)

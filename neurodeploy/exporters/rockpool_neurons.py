@@ -34,12 +34,7 @@ class Rockpool(Adapter):
     label = "rockpool"
     kinds = KINDS
     states = ("vmem", "isyn", "spikes")
-    forms = ("static", "sequence", "batch-first")
-
-    def __init__(self) -> None:
-        from rockpool.nn.modules import LinearTorch
-
-        self.layers = (LinearTorch,)
+    forms = ("static", "sequence", "batch-first", "time-last")
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
@@ -101,6 +96,11 @@ class Rockpool(Adapter):
         """See :class:`Adapter`."""
         return self.given(module, (), {})
 
+    def views(self, module: Any, output: Any) -> dict[str, Any]:
+        """See :class:`Adapter`; a module that was asked to record returns that."""
+        record = output[2] if isinstance(output, tuple) and len(output) > 2 else {}
+        return {key: value for key, value in record.items() if key == "vmem"}
+
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""
         shape = tuple(first_argument(args, kwargs).shape)
@@ -139,14 +139,6 @@ class Rockpool(Adapter):
         recurrent = nir.Linear(module.w_rec.detach().numpy().T.copy()) if module._has_rec else None
         return NeuronNodes(node, [], recurrent=recurrent)
 
-    def layer_node(self, name: str, module: Any) -> Any | None:
-        """See :class:`Adapter`."""
-        if not isinstance(module, self.layers):
-            return None
-        weight = module.weight.detach().numpy().T.copy()
-        if module.bias is None:
-            return nir.Linear(weight)
-        return nir.Affine(weight, by_neuron(name, "bias", module.bias, weight.shape[:1]).astype(np.float32))
 
 
 def _synapse_node(name: str, module: Any, shape: Shape, dt: float) -> Any:

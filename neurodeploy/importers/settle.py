@@ -10,8 +10,9 @@ import numpy as np
 
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.detect import Candidate, detect, fingerprint
-from neurodeploy.importers.dialects import ASSUMED, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
+from neurodeploy.importers.dialects import ASSUMED, BY_NEURON, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
 from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.rule import ADAPT_ORDERS, ORDERS
 
 CHOICES = {
     "decay": ("euler", "exp"),
@@ -19,9 +20,13 @@ CHOICES = {
     "gain_syn": ("unit", "euler"),
     "spike": (">", ">="),
     "reset": ("subtract", "value", "none", "zero"),
-    "order": ("decay-add", "add-decay", "add-use-decay"),
+    "order": ORDERS,
+    "adapt_order": ADAPT_ORDERS,
 }
-TRUTHS = ("reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "norm_input", "starts_at_leak")
+TRUTHS = (
+    "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "reset_currents", "norm_input",
+    "starts_at_leak", "rounds", "signed",
+)  # fmt: skip
 COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
 MAY_BE_NONE = ("min_v_mem",)
 EXAMPLES = {
@@ -246,6 +251,12 @@ def _value(key: str, value: Any, where: str) -> Any:
         return truth
     if key in MAY_BE_NONE and str(value).lower() == "none":
         return None
+    if key in BY_NEURON and isinstance(value, (list, tuple)):
+        return _by_neuron(key, value, where)
+    return _number(key, value, where)
+
+
+def _number(key: str, value: Any, where: str) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -261,3 +272,18 @@ def _value(key: str, value: Any, where: str) -> Any:
             f"{key} cannot be {value!r}", where=where, fix="It is a finite number; dt is above 0, in seconds."
         )
     return number
+
+
+def _by_neuron(key: str, value: Any, where: str) -> Any:
+    """Return nested lists of numbers as nested tuples."""
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(1, np.nan)
+    if not numbers.size or not np.isfinite(numbers).all():
+        raise DeployError(f"{key} is no array of finite numbers", where=where, fix="Give one number, or one a neuron.")
+
+    def nested(part: Any) -> Any:
+        return tuple(nested(inner) for inner in part) if isinstance(part, list) else part
+
+    return nested(numbers.tolist())

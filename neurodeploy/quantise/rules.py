@@ -31,6 +31,12 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
         DeployError: no integer neuron computes the rule exactly, or the chip has none such.
     """
     place, name = f"node {population.name!r}", population.name
+    for what in _float_only(population):
+        raise DeployError(
+            f"{name!r} {what}, which no target of ours computes",
+            where=place,
+            fix="Run it with --backend reference, or train without it.",
+        )
     for what, fix in _inexact(population, sends).items():
         raise DeployError(f"{name!r} {what}, which no target computes exactly", where=place, fix=fix)
     model = _model(population)
@@ -46,6 +52,21 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
             " model as one of that neuron (finetune, then compile, with --dialect ...,reset=zero,reset_delay=false).",
         )
     return model
+
+
+def _float_only(population: Population) -> list[str]:
+    """Return what of a rule only the float reference knows."""
+    rule, adapts = population.rule, population.adapt_decay is not None and population.rule.fires
+    found = {
+        "takes its input into v a step late": rule.order == "use-decay-add",
+        "has two synaptic currents": population.decay_second is not None,
+        "clears its synaptic currents when it is reset": rule.fires and rule.reset != "none" and rule.reset_currents,
+        "rounds its spikes to the nearest count": rule.fires and rule.rounds,
+        "sends negative spikes": rule.fires and rule.signed,
+        "adapts its threshold before the spike test": adapts and rule.adapt_order != "test-decay-add",
+        "adapts its threshold at a rate of its own": adapts and population.adapt_rate is not None,
+    }
+    return [what for what, is_so in found.items() if is_so]
 
 
 def _with_article(words: str) -> str:

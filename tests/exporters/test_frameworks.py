@@ -324,8 +324,6 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
 @pytest.mark.parametrize(
     ("framework", "body", "match"),
     [
-        ("norse", "snn.SequentialState(nn.Linear(6, 5), snn.LSNNCell())", "1: LSNNCell is not supported"),
-        ("norse", "snn.SequentialState(nn.Linear(6, 5), snn.LIF())", "1: LIF is not supported"),
         (
             "norse",
             "snn.SequentialState(nn.Linear(6, 5), snn.LIFCell(), nn.Linear(5, 4), snn.LIFCell(dt=.01))",
@@ -348,7 +346,6 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
             "nn.Sequential(layer.Linear(6, 4), layer.BatchNorm1d(4), neuron.IFNode())",
             "(?s)batch_norm.* is not supported.*Fold it into the layer",
         ),
-        ("spikingjelly", "nn.Sequential(layer.Linear(6, 4), neuron.KLIFNode())", "1: KLIFNode is not supported"),
         ("spikingjelly", "nn.Sequential(layer.MaxPool2d(2), neuron.IFNode())", "max_pool2d.* is not supported"),
         ("rockpool", "Sequential(LinearTorch((6, 8)), LIFTorch((8, 4)))", "1_LIFTorch: LIFTorch has 2 synapses"),
         ("rockpool", "Sequential(LinearTorch((6, 4)), LIFTorch(4, noise_std=.1))", "has noise_std other than 0"),

@@ -128,12 +128,18 @@ def test_modules_without_a_node_are_named_by_path(
 @pytest.mark.parametrize(
     ("neuron", "match"),
     [
-        ("snn.Lapicque(beta=0.9, init_hidden=True)", "1: Lapicque is not supported"),
-        ("snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True)", "1: Alpha is not supported"),
-        ("snn.SLSTM(4, 4, init_hidden=True)", "1: SLSTM is not supported"),
+        ("snn.SLSTM(4, 4, init_hidden=True)", "1: SLSTM is not supported .*nearest are RLeaky and RSynaptic"),
         (
-            "snn.Leaky(beta=0.9, init_hidden=True, graded_spikes_factor=2.0)",
-            "1: Leaky has graded_spikes_factor other than 1",
+            "snn.Leaky(beta=0.9, init_hidden=True, graded_spikes_factor=0.0)",
+            "1: Leaky has a graded_spikes_factor of 0",
+        ),
+        (
+            "snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True, reset_mechanism='subtract')",
+            "1: Alpha has reset_mechanism='subtract', which takes from its currents",
+        ),
+        (
+            "type('My', (snn.Leaky,), {'forward': lambda self, x: x})(beta=0.9)",
+            "it is a Leaky with a forward of its own",
         ),
         ("snn.Leaky(beta=0.9, init_hidden=True, state_quant=lambda v: v)", "1: Leaky has state_quant"),
         (
@@ -177,9 +183,9 @@ def test_options_that_nir_lacks_are_named(
     refuse(make_model(sequential(layer, LIF)), tmp_path, match, (1, 8, 8))
 
 
-def test_convolutional_recurrence_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
-    neuron = "snn.RLeaky(beta=0.9, conv2d_channels=2, kernel_size=3, init_hidden=True)"
-    refuse(make_model(sequential("nn.Conv2d(1, 2, 3)", neuron)), tmp_path, "recurrence by Conv2d", (1, 8, 8))
+def test_convolutional_gates_are_refused_with_the_nearest(make_model: Callable[..., str], tmp_path: Path) -> None:
+    neuron = "snn.SConv2dLSTM(2, 2, 3, init_hidden=True)"
+    refuse(make_model(sequential("nn.Conv2d(1, 2, 3)", neuron)), tmp_path, "with conv2d_channels", (1, 8, 8))
 
 
 def test_resetting_at_every_step_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class _Run:
     def _arrays(self, population: Population, record: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         rule = population.rule
         dtypes: dict[str, type] = {"v": np.float32}
-        dtypes["spikes" if rule.fires else "value"] = np.int32 if rule.max_spikes != 1 else np.uint8
+        dtypes["spikes" if rule.fires else "value"] = np.int32 if rule.is_graded else np.uint8
         if not rule.fires:
             dtypes["value"] = np.float32
         if population.decay_syn is not None:
