@@ -109,17 +109,20 @@ def approximation_sentence(measured: dict[str, Any]) -> str:
 def _emulate_alone(
     population: CodedPopulation, projections: tuple[CodedProjection, ...], spikes: tuple[NDArray[Any], ...]
 ) -> NDArray[Any]:
-    """Run one population on the emulator, each projection from an input of its own, a step after it sends."""
+    """Run one population on the emulator, each projection from an input of its own.
+
+    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before.
+    """
     from neurodeploy.backends.emulator.backend import Emulator
 
-    names = [f"input {i}" for i in range(len(projections))]
+    names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)
     graded = {name: p.message_bits for name, p in zip(names, projections, strict=True) if p.message_bits}
     program = Program(
         "calibration",
         "loihi",
         {name: values.shape[2:] for name, values in zip(names, spikes, strict=True)},
-        (replace(population, latency=1),),
-        tuple(replace(p, source=name, delay=1) for name, p in zip(names, projections, strict=True)),
+        (population,),
+        tuple(replace(p, source=name, delay=latency) for name, p in zip(names, projections, strict=True)),
         (population.name,),
         1.0,
         "",

@@ -18,7 +18,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
-from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.approximate import Approximation, approximate
 from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
 from neurodeploy.quantise.plan import (
@@ -32,6 +32,7 @@ from neurodeploy.quantise.plan import (
     projection_names,
 )
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
+from neurodeploy.quantise.registers import MISSED_CONDITION
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
@@ -170,6 +171,7 @@ def compile_network(
             None if calibration is None else calibration.drive(population.name, options.input_scale),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+    rung = rung or _strict(network, coded, calibration)
     complete = Plan(
         target=target.name,
         populations={c.population.name: c.plan for c in coded},
@@ -213,6 +215,20 @@ def _approximated(
         return network, {}
     after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
     return nearest, {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
+
+
+def _strict(network: Network, coded: list[Coded], calibration: Calibration | None) -> dict[str, Any]:
+    """Return what it changes on calibration data that neurons fire at ``>`` where the model's do at ``>=``."""
+    missed = [c.population.name for c in coded if any(MISSED_CONDITION in warning for warning in c.warnings)]
+    if calibration is None or not missed:
+        return {}
+    populations = tuple(
+        replace(p, rule=replace(p.rule, spike=">")) if p.name in missed else p for p in network.populations
+    )
+    changes = tuple(Approximation(name, ("fires at v > instead of v >= threshold",)) for name in missed)
+    data = Data(calibration.inputs, calibration.labels, "calibration")
+    after = run_reference(replace(network, populations=populations), data)
+    return {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
 
 
 def _float_parts(

@@ -30,9 +30,10 @@ from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 
 FORMAT = "neurodeploy-program"
-VERSION = 2
-READABLE = (1, 2)
-"""Version 1 had plain neurons, binary spikes, dense synapses and convolutions only; what it holds means the same."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Version 1 had plain neurons, binary spikes, dense synapses and convolutions only; version 2 neither neurons that fire
+where they meet their threshold, nor populations that help. What they hold means the same."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
