@@ -29,7 +29,7 @@ from neurodeploy.quantise.plan import (
 )
 from neurodeploy.quantise.registers import code_population
 from neurodeploy.quantise.rounding import RATIOS, learned_codes, ratio_by_error
-from neurodeploy.quantise.scale import Synapses, base_scale, unit_exponent
+from neurodeploy.quantise.scale import Synapses, base_scale, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.weights import (
     WeightRange,
     dequantise_weights,
@@ -164,7 +164,7 @@ def quantise_population(
         decided = _plan(coded, weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         coded, warnings = code_population(population, corrected, weights_per_volt, latency, formats, decided)
-    payloads = tuple(s.payload for s in synapses)
+    payloads = tuple((int(s.payload[0]), int(s.payload[1])) for s in synapses)
     return Coded(
         coded,
         projections,
@@ -182,7 +182,8 @@ def _stretched(
     A neuron whose weights, thresholds, biases and states are all multiplied by one number fires as before.
     """
     given = choices.plan.channel_gain
-    if given is None and not (choices.per_channel and neuron.model.fires):
+    graded = any(s.message_bits for s in synapses)  # the room that gains would take is the messages'
+    if given is None and not (choices.per_channel and neuron.model.fires and not graded):
         return neuron, synapses, None
     n_channels = population.shape[0] if population.shape else 1
     if given is None:
@@ -250,7 +251,11 @@ def _scales(
     def finest(ratio: float) -> _Scale:
         most = max(graded, default=0.0) * ratio
         exponent = unit_exponent(base * ratio, neuron, synapses, most, formats, population.name)
-        return _Scale(base * ratio * 2.0**exponent, ratio)
+        per_volt = base * ratio * 2.0**exponent
+        if any(s.measured is not None for s in synapses):
+            per_volt = base * ratio * 2.0 ** max(exponent, 0)
+            per_volt = min(per_volt, most_codes_per_volt(neuron, synapses, formats, population.name))
+        return _Scale(per_volt, ratio)
 
     if method == "rate" and choices.drive is not None:
         return [finest(ratio) for ratio in RATIOS[::4]]
