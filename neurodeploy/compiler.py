@@ -213,7 +213,7 @@ def compile_network(
         provenance={
             **provenance,
             **rung,
-            **({"graded_inputs": graded} if graded else {}),
+            **_found(graded, coded, names, network),
             "network_sha256": digest,
             "plan_sha256": complete.digest(),
         },
@@ -270,6 +270,19 @@ def _messages_of_inputs(
             reached += [Reached.of(neuron, s, synapses, values, learned) for s in synapses if s.projection is p]
         found[name] = choose_messages(values, reached, options.weight_bits, formats, (bits, scale))
     return found
+
+
+def _found(
+    graded: dict[str, dict[str, Any]], coded: list[Coded], names: dict[Projection, str], network: Network
+) -> dict[str, Any]:
+    """Return what was found of inputs and weights, as programs carry it; nothing where nothing was."""
+    grids = {
+        names[p]: grid
+        for c in coded
+        for p, grid in zip(network.into(c.population.name), c.grids, strict=True)
+        if grid is not None
+    }
+    return {key: value for key, value in (("graded_inputs", graded), ("weight_grids", grids)) if value}
 
 
 def _measure_inputs(

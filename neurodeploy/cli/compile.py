@@ -170,6 +170,8 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
             f" {p.weight.min(initial=0)} to"
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )
+    for name, grid in program.provenance.get("weight_grids", {}).items():
+        click.echo(f"{name}: {grid} found, kept exactly")
     click.echo(str(output))
     if plan is not None:
         click.echo(str(plan))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neurodeploy.codes import CodedProjection
 from neurodeploy.passes.fold import Folded, applied
 from neurodeploy.quantise.calibration import second_moments
+from neurodeploy.quantise.grid import find_grid
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses, most_codes_per_volt
@@ -216,9 +217,12 @@ def _most(one: Reached, formats: dict[str, int]) -> float:
 
 
 def _filling(one: Reached, bits: int | str) -> float:
-    """Return the codes per volt at which the largest weight just fits, as if it were of one message."""
+    """Return the codes per volt at which the largest weight just fits, or a grid does, as if it were of one message."""
     stored = one.synapses.folded.stored
-    filling = filling_scale(stored, weight_range(stored, bits, one.synapses.projection.name))
+    codes = weight_range(stored, bits, one.synapses.projection.name)
+    if (grid := find_grid(stored)) is not None and (fitting := grid.fitting(codes)) is not None:
+        return fitting.filling
+    filling = filling_scale(stored, codes)
     return filling if np.isfinite(filling) else 1e-30
 
 
