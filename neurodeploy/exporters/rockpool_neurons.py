@@ -34,12 +34,7 @@ class Rockpool(Adapter):
     label = "rockpool"
     kinds = KINDS
     states = ("vmem", "isyn", "spikes")
-    forms = ("static", "sequence", "batch-first")
-
-    def __init__(self) -> None:
-        from rockpool.nn.modules import LinearTorch
-
-        self.layers = (LinearTorch,)
+    forms = ("static", "sequence", "batch-first", "time-last")
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
@@ -139,14 +134,6 @@ class Rockpool(Adapter):
         recurrent = nir.Linear(module.w_rec.detach().numpy().T.copy()) if module._has_rec else None
         return NeuronNodes(node, [], recurrent=recurrent)
 
-    def layer_node(self, name: str, module: Any) -> Any | None:
-        """See :class:`Adapter`."""
-        if not isinstance(module, self.layers):
-            return None
-        weight = module.weight.detach().numpy().T.copy()
-        if module.bias is None:
-            return nir.Linear(weight)
-        return nir.Affine(weight, by_neuron(name, "bias", module.bias, weight.shape[:1]).astype(np.float32))
 
 
 def _synapse_node(name: str, module: Any, shape: Shape, dt: float) -> Any:

@@ -30,11 +30,6 @@ class SpikingJelly(Adapter):
     label = "SpikingJelly"
     kinds = KINDS
 
-    def __init__(self) -> None:
-        from spikingjelly.activation_based import layer
-
-        self.layers = (layer.Linear, layer.Conv2d, layer.AvgPool2d, layer.Flatten)
-
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
         names = {f"{cls.__module__}.{cls.__name__}" for cls in type(module).__mro__}
@@ -59,10 +54,6 @@ class SpikingJelly(Adapter):
     def lead(self, module: Any) -> str:
         """See :class:`Adapter`."""
         return "TB" if module.step_mode == "m" else "B"
-
-    def frame_axes(self, module: Any, lead: str) -> int:
-        """See :class:`Adapter`; in multi-step mode a layer numbers the axes of one step."""
-        return 1 if getattr(module, "step_mode", "s") == "m" and lead == "TB" else len(lead)
 
     def clear(self, module: Any, n_samples: int) -> None:
         """See :class:`Adapter`."""

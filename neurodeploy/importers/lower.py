@@ -18,7 +18,7 @@ from neurodeploy.importers.operations import operation, without_bias
 from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Scale, Shape, SynapseOp
+from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp
 
 MAX_IN_A_ROW = 200
 """Linear nodes between two neurons; a way through them is followed node by node."""
@@ -50,8 +50,8 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
 
     Every chain of linear nodes between two neurons becomes one projection; where several edges meet in front of a
     linear node, each becomes a projection of its own, and the bias stays with the first. Linear nodes in front of an
-    Output are read as they are, by a population that does not fire. In a loop, the edges that close it (found from the
-    inputs on) take one step.
+    Output are read as they are, by a population that does not fire. In a loop without a Delay node, the edges that
+    close it (found from the inputs on) take one step.
 
     Raises:
         DeployError: a node does not fit what feeds it, nothing is read, or neurons differ in their time step.
@@ -84,7 +84,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         )
         populations[name], shapes[name] = population, shape
         for way in ways:
-            takes_step = (way.source, name) in late
+            takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
     return Network(
@@ -136,14 +136,14 @@ def ordered(graph: NirGraph, heads: list[str]) -> tuple[tuple[str, ...], set[tup
 
 
 def _before(graph: NirGraph, name: str, heads: list[str]) -> set[str]:
-    """Return all nodes from which ``name`` is reached without a head in between."""
+    """Return all nodes from which ``name`` is reached within a step: without a head or a Delay node in between."""
     seen: set[str] = set()
     frontier = [name]
     while frontier:
         for source in graph.sources(frontier.pop()):
             if source not in seen:
                 seen.add(source)
-                if source not in heads:
+                if source not in heads and graph.nodes[source].kind != "Delay":
                     frontier.append(source)
     return seen
 
@@ -185,6 +185,12 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
     op = operation(node, place, name)
+    if isinstance(op, MaxPool2d) and len(before) > 1:
+        raise DeployError(
+            "the largest of a sum is taken",
+            where=place,
+            fix="Pool each part before they are added, or use an average pool.",
+        )
     return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from neurodeploy.network import Projection
 from neurodeploy.passes.matrices import as_float64, chain_matrix, pool_as_convolution, ungrouped, with_data
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 SPARSE_BELOW = 0.25
 """Share of all pairs of neurons with a synapse, below which a chain that was written out is kept sparse."""
@@ -58,7 +58,7 @@ class Folded:
             return Folded(self.weight, bias, self.conv)
         if self.conv is None:
             return Folded(_times(self.weight, factor.ravel()), bias)
-        channels = factor.reshape(factor.shape[0], -1)
+        channels = factor.reshape(self.conv.weight.shape[0], -1)
         if (channels == channels[:, :1]).all():
             return Folded(self.weight * channels[:, 0].reshape(-1, 1, 1, 1), bias, self.conv)
         matrix = _smaller(chain_matrix((self.conv,), source_shape, "a convolution with a gain for each neuron"))
@@ -188,6 +188,8 @@ def apply(op: SynapseOp, x: Floats) -> Floats:
             return x.reshape(len(x), *op.output_shape(x.shape[1:]))
         case Scale():
             return x * op.scale.astype(np.float64)
+        case MaxPool2d():
+            raise TypeError("the largest of a window is not linear")
 
 
 def _convolve(x: Floats, weight: Floats, op: Conv2d) -> Floats:

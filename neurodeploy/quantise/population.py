@@ -207,11 +207,13 @@ def _stretched(
     elif given is None:
         largest = np.zeros(n_channels)
         for s in synapses:
-            largest = np.maximum(largest, s.folded.largest().reshape(n_channels, -1).max(axis=1))
-        with np.errstate(divide="ignore"):
-            gain = np.clip(largest.max() / largest, 1.0, GAIN_MAX)
+            of_rows = s.folded.largest()
+            of_neurons = np.repeat(of_rows, population.size // max(len(of_rows), 1))
+            largest = np.maximum(largest, of_neurons.reshape(n_channels, -1).max(axis=1, initial=0.0))
+        top = largest.max(initial=0.0)
+        gain = np.clip(np.divide(top, largest, out=np.ones_like(largest), where=largest > 0), 1.0, GAIN_MAX)
         room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30)
-        gain = np.minimum(gain, max(1.0, room / max(float(largest.max()), 1e-30))).round(6)
+        gain = np.minimum(gain, max(1.0, room / max(float(top), 1e-30))).round(6)
     else:
         gain = np.asarray(given, np.float64)
     of_neurons = spread(gain, population.shape)

@@ -70,8 +70,10 @@ def test_samples_between_differ_from_the_first(proof: Proof) -> None:
 
 def test_programs_are_of_all_kinds(proof: Proof) -> None:
     kinds = census(proof.program)
-    for kind in ("LIF", "LIFReset", "TernaryLIF", "custom", "dense", "sparse", "conv", "delayed", "graded"):
+    synapses = ("dense", "sparse", "conv", "reshaped", "delayed", "graded")
+    for kind in ("LIF", "LIFReset", "TernaryLIF", "custom", *synapses, "1 axes", "2 axes", "3 axes", "4 axes"):
         assert kinds[kind] > 4, kinds
+    assert kinds["0 axes"]
     models = [p.model for p in proof.program.populations]
     assert {m.reset for m in models} == {"zero", "subtract", "subtract-late", "zero-late"}
     assert max(p.delay for p in proof.program.projections) > 50

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions, spike_inputs
 from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
@@ -20,7 +21,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.overflow import custom_neurons
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Linear
+from neurodeploy.synapses import Conv2d, Flatten, Linear
 
 ZERO = NeuronRule()
 SUBTRACT = NeuronRule(reset="subtract")
@@ -162,6 +163,25 @@ def test_every_mix_of_rules_is_exact_or_refused(
         return
     for node in ("a", "b"):
         np.testing.assert_array_equal(compiled[1][node]["spikes"], compiled[0][node]["spikes"])
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("per_neuron", [False, True])
+def test_a_flattened_convolution_fires_as_its_model(per_neuron: bool, per_channel: bool) -> None:
+    rng = np.random.default_rng(3)
+    conv = Conv2d(rng.integers(-32, 64, (3, 2, 2, 2)).astype(np.float32))
+    conv = replace(conv, weight=np.concatenate([conv.weight[:2], np.full((1, 2, 2, 2), 127, np.float32)]))
+    gain = np.float32(2.0) ** rng.integers(-1, 2, 27) if per_neuron else np.float32(1.0)
+    population = Population("a", (27,), SUBTRACT, np.float32(1.0), np.float32(256), gain_mem=gain)
+    network = Network(
+        {"in": (2, 4, 4)}, (population,), (Projection("in", "a", (conv, Flatten())),), ("a",), 1e-3, "nir"
+    )
+    x = (rng.random((30, 3, 2, 4, 4)) < 0.3).astype(np.uint8)
+    program = compile(network, "loihi2", per_channel=per_channel)
+    assert program.projections[0].is_conv is not per_neuron
+    reference = Reference().run(network, {"in": x.astype(np.float32)}, RunOptions()).spikes("a")
+    differing = np.mean(Emulator().run(program, {"in": x}, RunOptions()).spikes("a") != reference)
+    assert differing < 0.03 if per_channel or per_neuron else differing == 0
 
 
 def test_integrators_give_their_potential_exactly() -> None:

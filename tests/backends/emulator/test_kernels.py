@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
+from tests.conformance.programs import layout
 
 STATE = st.integers(-(2**23) + 1, 2**23 - 1)
 
@@ -116,7 +118,9 @@ def convolutions(
 def programs(draw: st.DrawFn) -> Program:
     bits = draw(st.sampled_from([0, 0, 8]))
     conv, shape_in, shape_out = draw(convolutions("in", "a", {"message_bits": bits}))
-    a, b = draw(populations("a", shape_out)), draw(populations("b", (3,)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape_out = shape_out if draw(st.booleans()) else layout(rng, prod(shape_out))
+    a, b = draw(populations("a", shape_out)), draw(populations("b", layout(rng, 3)))
     joins = [conv]
     if a.model.fires:
         joins.append(draw(projections("a", "b", a.size, 3, payload(a))))
