@@ -31,10 +31,10 @@ class Calibration:
     labels: NDArray[np.int64] | None
     recording: Recording
 
-    def drive(self, name: str, input_scale: float) -> Drive:
+    def drive(self, name: str, input_scale: dict[str, float]) -> Drive:
         """Return a population alone, given what its sources sent; graded inputs in units of their payload."""
         into = self.network.into(name)
-        spikes = tuple(self._arriving(projection, input_scale) for projection in into)
+        spikes = tuple(self._arriving(projection, input_scale.get(projection.source)) for projection in into)
 
         def emulate(population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> NDArray[Any]:
             return _emulate_alone(population, projections, spikes)
@@ -42,11 +42,12 @@ class Calibration:
         observed = self.recording.nodes[name]
         return Drive(spikes, observed["spikes"] if "spikes" in observed else observed["value"], emulate)
 
-    def _arriving(self, projection: Projection, input_scale: float) -> NDArray[Any]:
-        """Return a source's spikes in the rows in which they act."""
+    def _arriving(self, projection: Projection, input_scale: float | None) -> NDArray[Any]:
+        """Return a source's spikes in the rows in which they act; whole numbers where it is graded."""
         if projection.source in self.inputs:
             values = self.inputs[projection.source]
-            values = values if input_scale == 1 and values.dtype.kind in "bui" else np.rint(values * input_scale)
+            if input_scale is not None:
+                values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
         if projection.delay == 0:

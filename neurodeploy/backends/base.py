@@ -131,8 +131,9 @@ def _spikes_or_payloads(program: Program, name: str, values: NDArray[Any]) -> ND
         raise DeployError(
             f"input {name!r} holds values other than 0 and 1, and the program for {program.target} takes spikes",
             where="--input",
-            fix="Encode it as spikes (--encode rate or latency), use --backend reference, which takes currents, or"
-            " compile with --message-bits for a target that takes graded input.",
+            fix="Compile with --calibrate DATA for a target that takes graded input, so that --message-bits and"
+            " --input-scale are chosen for such values; or encode it as spikes (--encode rate or latency), or use"
+            " --backend reference, which takes currents.",
         )
     return np.ascontiguousarray(values, dtype=np.uint8)
 
@@ -156,7 +157,8 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
             f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits"
             f" at an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
             where="--input",
-            fix="Compile with more --message-bits or a smaller --input-scale, or scale the data.",
+            fix="Compile with --calibrate DATA that holds such values, with more --message-bits or a smaller"
+            " --input-scale, or scale the data.",
         )
     if np.any(values) and not scaled.any():
         raise DeployError(

@@ -43,9 +43,19 @@ from neurodeploy.errors import DeployError
 )
 @click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
-@click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
 @click.option(
-    "--input-scale", default=1.0, show_default=True, help="Graded input times this is rounded to whole numbers."
+    "--message-bits",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Take graded input of N bits, with the sign. [default: chosen if calibration data is not all 0 and 1]",
+)
+@click.option(
+    "--input-scale",
+    type=float,
+    default=None,
+    metavar="X",
+    help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
 @click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
@@ -160,6 +170,8 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
             f" {p.weight.min(initial=0)} to"
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )
+    for name, grid in program.provenance.get("weight_grids", {}).items():
+        click.echo(f"{name}: {grid} found, kept exactly")
     click.echo(str(output))
     if plan is not None:
         click.echo(str(plan))

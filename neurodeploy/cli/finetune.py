@@ -24,7 +24,7 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.option("--plan", type=PATH, metavar="P.yaml", help="Quantisation decisions to keep.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
-@click.option("--input-scale", default=1.0, help="Graded input times this is rounded to whole numbers.")
+@click.option("--input-scale", type=float, default=None, help="Graded input times this is rounded to whole numbers.")
 @click.option("--epochs", type=click.IntRange(min=0), default=40, show_default=True, help="Epochs at most.")
 @click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
               help="Epochs without a better score on held-out data after which training ends.")  # fmt: skip
@@ -44,7 +44,7 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.option("--plan-output", type=PATH, metavar="TUNED.yaml", help="The plan that compiles it to the tuned codes.")
 def finetune(
     model: Path, data: Path, target: str, plan: Path | None, weight_bits: str | None, message_bits: int,
-    input_scale: float, epochs: int, patience: int,
+    input_scale: float | None, epochs: int, patience: int,
     rate: float, batch: int, imitation: float, held_out: float, checkpoint: Path | None, device: str,
     encode: str | None, batch_first: bool, seed: int, dialect: str | None, as_json: bool, output: Path,
     plan_output: Path | None,

@@ -8,8 +8,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurodeploy import backends
-from neurodeploy.backends.base import RunOptions, check_inputs
+from neurodeploy.backends.base import RunOptions, check_inputs, spike_inputs
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.comparison.measures import first_difference
 from neurodeploy.compiler import compile
@@ -339,7 +341,8 @@ def _counters(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[
 def _energy(program: Program, data: Data, recordings: dict[str, Recording], target: str) -> dict[str, Any] | None:
     if "emulator" not in recordings:
         return None
-    input_spikes = {name: float(values.sum() / values.shape[1]) for name, values in data.x.items()}
+    sent = spike_inputs(program, data.x)
+    input_spikes = {name: float(np.count_nonzero(values) / values.shape[1]) for name, values in sent.items()}
     return estimate_energy(load_target(target), count_events(program, recordings["emulator"], input_spikes))
 
 
