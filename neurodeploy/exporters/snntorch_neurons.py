@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.build_graph import layer_node
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, euler_tau, rules_metadata
-from neurodeploy.exporters.trace import TracedNode
+from neurodeploy.exporters.recurrence import recurrent_nodes
 from neurodeploy.synapses import Shape
 
 STATES = {
@@ -173,7 +172,7 @@ def _recurrent_node(name: str, module: Any, shape: Shape) -> Any | None:
         return None
     if not module.all_to_all:
         return nir.Scale(by_neuron(name, "V", module.recurrent.V, shape))
-    return layer_node(f"{name}.recurrent", TracedNode(module.recurrent, shape, shape))
+    return recurrent_nodes(name, module.recurrent, shape)
 
 
 def _leaving_node(name: str, module: Any, shape: Shape) -> Any | None:
