@@ -189,9 +189,9 @@ def compile_network(
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
-    rung = rung or _strict(network, coded, calibration)
         if calibration is not None:
             _measure_inputs(graded, messages, synapses, coded[-1], calibration)
+    rung = rung or _strict(network, coded, calibration)
     complete = Plan(
         target=target.name,
         inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},

@@ -17,6 +17,7 @@ from neurodeploy.synapses import Shape, SynapseOp, chain_shape
 _PARAMETERS = (
     "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init", "v_min", "adapt_decay",
     "adapt_gain", "adapt_rate", "decay_second", "gain_second",
+    "i_init",
 )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ class Population:
     decay_mem: factor on v in one step, dimensionless.
     decay_syn: factor on the synaptic current i in one step, or None where inputs reach v directly.
     gain_mem, gain_syn: factor on what enters v, and on what enters i.
-    threshold, v_reset, v_init: V.
+    threshold, v_reset, v_init: V. i_init: the synaptic current before the first step.
     bias: V per step.
     v_min: V, below which v is not let fall, or None.
     decay_second, gain_second: of a second synaptic current that receives the same input, and that v sees added to the
@@ -60,6 +61,7 @@ class Population:
     adapt_rate: NDArray[Any] | float | None = None
     decay_second: NDArray[Any] | float | None = None
     gain_second: NDArray[Any] | float = 1.0
+    i_init: NDArray[Any] | float = 0.0
     refractory: int = 0
 
     def __post_init__(self) -> None:

@@ -309,7 +309,7 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
             v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
             v_init=v_init if settings.v_init is None else said["v_init"],
             v_min=said["min_v_mem"],
-            **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_"))},
+            **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_", "i_"))},
             refractory=settings.refractory,
         )
     except ValueError as error:

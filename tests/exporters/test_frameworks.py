@@ -330,12 +330,6 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
             "neurons have different time steps",
         ),
         ("norse", "snn.SequentialState(nn.Linear(6, 5), snn.LIFCell(dt=.1))", "tau_mem_inv is 100 to 100 per s"),
-        ("sinabs", "nn.Sequential(nn.Linear(6, 4), sl.ALIF(tau_mem=5., tau_adapt=4.))", "1: ALIF is not supported"),
-        (
-            "sinabs",
-            "nn.Sequential(nn.Linear(6, 4), sl.IAF(reset_fn=MembraneReset(.2)))",
-            r"has MembraneReset\(reset_value\) other than 0",
-        ),
         (
             "sinabs",
             "nn.Sequential(nn.Linear(6, 4), sl.IAF(reset_fn=MembraneSubtract(.2)))",
