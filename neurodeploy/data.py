@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ MAX_EVENT_CELLS = 2**31
 
 DEFAULT_STEPS = 32
 
+BLOCK_BYTES = 2**27
+"""What one recording of a block of samples may take; beside it stand those of other backends, and input."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Data:
@@ -27,16 +31,81 @@ class Data:
     x: for each input ``[T, B, *shape]``, of the dtype the file has.
     labels: int64 ``[B]``, or None.
     source: where it came from, for reports.
+    targets: numbers to be met, float64 ``[B]`` or ``[B, *shape]``, or ``[T, B, *shape]`` for each row; or None.
     """
 
     x: dict[str, NDArray[Any]]
     labels: NDArray[np.int64] | None
     source: str
+    targets: NDArray[np.float64] | None = None
+
+    @property
+    def n_steps(self) -> int:
+        """Rows T."""
+        return int(next(iter(self.x.values())).shape[0])
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+        return int(next(iter(self.x.values())).shape[1])
 
     def first(self, n_samples: int) -> Data:
         """Return the first ``n_samples`` samples."""
-        labels = None if self.labels is None else self.labels[:n_samples]
-        return Data({name: values[:, :n_samples] for name, values in self.x.items()}, labels, self.source)
+        return self.part(0, n_samples)
+
+    def part(self, first: int, last: int) -> Data:
+        """Return samples ``first`` to ``last - 1``."""
+        labels = None if self.labels is None else self.labels[first:last]
+        x = {name: values[:, first:last] for name, values in self.x.items()}
+        return Data(x, labels, self.source, target_part(self.targets, self.n_steps, self.n_samples, first, last))
+
+
+class Samples(Protocol):
+    """Data, in memory or in a file, that gives its samples in parts."""
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for reports."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class of each sample, int64 ``[B]``, or None."""
+
+    @property
+    def targets(self) -> NDArray[np.float64] | None:
+        """Numbers to be met, or None."""
+
+    @property
+    def n_steps(self) -> int:
+        """Rows T."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+
+    def part(self, first: int, last: int) -> Data:
+        """Return samples ``first`` to ``last - 1``."""
+
+
+def blocks(data: Samples, bytes_a_sample: int) -> Iterator[tuple[int, Data]]:
+    """Yield (first sample, samples) of blocks whose recordings take at most :data:`BLOCK_BYTES`."""
+    size = max(1, BLOCK_BYTES // max(bytes_a_sample, 1))
+    for first in range(0, data.n_samples, size):
+        yield first, data.part(first, min(first + size, data.n_samples))
+
+
+def target_part(
+    targets: NDArray[np.float64] | None, n_steps: int, n_samples: int, first: int, last: int
+) -> NDArray[np.float64] | None:
+    """Return the targets of samples ``first`` to ``last - 1``."""
+    if targets is None:
+        return None
+    return targets[:, first:last] if has_rows(targets, n_steps, n_samples) else targets[first:last]
+
+
+def has_rows(targets: NDArray[np.float64], n_steps: int, n_samples: int) -> bool:
+    """Tell whether targets are given for each row, ``[T, B, *shape]``."""
+    return targets.ndim > 1 and targets.shape[:2] == (n_steps, n_samples)
 
 
 def shared_samples(one: Data, other: Data) -> int:
@@ -118,7 +187,8 @@ def load_data(
 
     Args:
         path: ``.npz`` with ``x`` ``[T, B, *shape]`` (several inputs: ``x/<input>``) or an event list (``t``, ``unit``,
-            ``sample``, ``shape``), and optionally labels ``y`` (or ``labels``) ``[B]``.
+            ``sample``, ``shape``), and optionally ``y`` (or ``labels``): whole numbers ``[B]`` are labels, real ones
+            ``[B]``, ``[B, *shape]`` or ``[T, B, *shape]`` are targets.
         inputs: shape of each input of the model, by name.
         encode: for static ``[B, *shape]``.
         batch_first: the file has ``[B, T, *shape]``.
@@ -143,13 +213,14 @@ def load_data(
         elif batch_first and values.ndim >= 2:
             values = values.swapaxes(0, 1)
         x[name] = _fitted(values, name, shape, path)
-    labels = _labels(arrays, next(iter(x.values())).shape[1], path)
+    n_steps, n_samples = next(iter(x.values())).shape[:2]
+    labels, targets = _labels(arrays, n_steps, n_samples, path, batch_first)
     source = Path(path).name
     if encode is not None:
         source += f" as {encode.kind} code in {encode.steps} steps" + (
             f", seed {seed}" if encode.kind == "rate" else ""
         )
-    return Data(x, labels, source)
+    return Data(x, labels, source, targets)
 
 
 def _named_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], path: Path) -> dict[str, NDArray[Any]]:
@@ -226,14 +297,25 @@ def _fitted(values: NDArray[Any], name: str, shape: Shape, path: Path) -> NDArra
     return values
 
 
-def _labels(arrays: dict[str, NDArray[Any]], n_samples: int, path: Path) -> NDArray[np.int64] | None:
-    labels = arrays.get("y", arrays.get("labels"))
-    if labels is None:
-        return None
-    if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
+def _labels(
+    arrays: dict[str, NDArray[Any]], n_steps: int, n_samples: int, path: Path, batch_first: bool
+) -> tuple[NDArray[np.int64] | None, NDArray[np.float64] | None]:
+    """Return labels, or targets where they are real numbers."""
+    y = arrays.get("y", arrays.get("labels"))
+    if y is None:
+        return None, None
+    if y.shape == (n_samples,) and y.dtype.kind in "iu":
+        return y.astype(np.int64), None
+    if batch_first and y.ndim > 1 and y.shape[:2] == (n_samples, n_steps):
+        y = y.swapaxes(0, 1)
+    fits = y.ndim > 0 and (y.shape[0] == n_samples or has_rows(y, n_steps, n_samples))
+    if not fits or y.dtype.kind != "f":
         raise DeployError(
-            f"labels y have shape {labels.shape} and type {labels.dtype}, the data has {n_samples} samples",
+            f"labels y have shape {y.shape} and type {y.dtype}, the data has {n_samples} samples",
             where=str(path),
-            fix="Store one integer a sample; axis 1 of x is the samples, or use --batch-first.",
+            fix="Store one integer a sample for classes, or floats [B], [B, ...] or [T, B, ...] for numbers; axis 1 of"
+            " x is the samples, or use --batch-first.",
         )
-    return labels.astype(np.int64)
+    if not np.isfinite(y).all():
+        raise DeployError("y holds NaN or infinite values", where=str(path), fix="Clean the data.")
+    return None, y.astype(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -27,7 +27,8 @@ class Recording:
     nodes: for each node, ``spikes`` (uint8; int32 where graded), ``value``, ``v`` and ``u`` (float32 or int32), each
         ``[T, B, *shape]``; v and u are the states carried to the next step.
     counters: int64 ``[T, B, nodes]``, by name; the nodes are those of ``meta["counter_nodes"]``, in order.
-    meta: backend, versions, target, latency, outputs and the like; JSON-ready.
+    meta: backend, versions, target, latency, outputs and the like; JSON-ready. ``meta["units"]`` says what integer
+        values and states stand for: by node, ``unit`` (``V``) and ``scale``, register units in one of it.
     """
 
     nodes: dict[str, dict[str, NDArray[Any]]]
@@ -68,14 +69,48 @@ class Recording:
         """Return the spikes of ``node``, ``[T, B, *shape]``; KeyError if they were not recorded."""
         return self.nodes[node]["spikes"]
 
+    def values(self, node: str, key: str = "value") -> NDArray[Any]:
+        """Return ``value``, ``v`` or ``u`` of ``node`` in the model's units, ``[T, B, *shape]``.
+
+        Register units are divided by their scale (float64); what is float, or of an unknown scale, is as recorded.
+        KeyError if it was not recorded.
+        """
+        recorded = self.nodes[node][key]
+        scale = self.meta.get("units", {}).get(node, {}).get("scale")
+        return recorded if scale is None or recorded.dtype.kind == "f" else recorded / scale
+
     def first(self, n_samples: int) -> Recording:
         """Return the same recording of the first ``n_samples`` samples."""
-        nodes = {n: {key: values[:, :n_samples] for key, values in o.items()} for n, o in self.nodes.items()}
-        counters = {key: values[:, :n_samples] for key, values in self.counters.items()}
+        return self if n_samples >= self.n_samples else self.part(0, n_samples)
+
+    def part(self, first: int, last: int) -> Recording:
+        """Return the same recording of samples ``first`` to ``last - 1``, as far as it has them."""
+        nodes = {n: {key: values[:, first:last] for key, values in o.items()} for n, o in self.nodes.items()}
+        counters = {key: values[:, first:last] for key, values in self.counters.items()}
         return Recording(nodes, self.meta, counters)
+
+    def copied(self) -> Recording:
+        """Return the same recording in memory of its own, so that what it is a part of can go."""
+        nodes = {n: {key: values.copy() for key, values in o.items()} for n, o in self.nodes.items()}
+        return Recording(nodes, self.meta, {key: values.copy() for key, values in self.counters.items()})
 
     def _extent(self, axis: int) -> int:
         return next((int(v.shape[axis]) for o in self.nodes.values() for v in o.values()), 0)
+
+
+class Recorded(Protocol):
+    """A recording, in memory or in a file, that gives its samples in parts."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Backend, versions and the like."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+
+    def part(self, first: int, last: int) -> Recording:
+        """Return samples ``first`` to ``last - 1``."""
 
 
 def _frozen(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends.base import Inputs, RunOptions
+from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import existing_file
 from neurodeploy.importers.lower import read_network
@@ -25,6 +27,7 @@ def run(
     backend: str = "reference",
     dialect: str | None = None,
     options: RunOptions | None = None,
+    decide: Decision | str | None = None,
 ) -> Recording:
     """Run a model or a program on a backend.
 
@@ -35,6 +38,7 @@ def run(
         backend: name of the backend; ``reference`` runs models, the others run programs.
         dialect: as given to ``--dialect``, for models.
         options: what to record and how to run.
+        decide: how a sample is decided, as given to ``--decide``; the recording keeps it, with what it reads.
 
     Returns:
         The recording, with a row for each row of the input.
@@ -57,7 +61,12 @@ def run(
     subject = open_subject(model, dialect)
     if (reason := chosen.missing()) is not None:
         raise BackendError(f"backend {backend!r} cannot run here", where="--backend", fix=reason)
-    return chosen.run(subject, inputs, options)
+    settled = settle_decision(subject, decide)
+    options = replace(options, membranes=(*options.membranes, *membranes(subject, settled.decision)))
+    recording = chosen.run(subject, inputs, options)
+    if settled.decision is None:
+        return recording
+    return replace(recording, meta={**recording.meta, "decision": str(settled.decision)})
 
 
 def open_subject(model: Path | str | Network | Program | Any, dialect: str | None = None) -> Network | Program:

@@ -30,6 +30,16 @@ def dialect_option(command: F) -> F:
     )(command)
 
 
+def decide_option(command: F) -> F:
+    """Add ``--decide``."""
+    return click.option(
+        "--decide",
+        metavar="RULE[,groups=N][,output=NAME]",
+        help="How a sample is decided: count or first (of spikes), sum, mean, max or last (over time); groups=N adds"
+        " neighbouring units, output=NAME.v reads a membrane.  [default: as the file says, else spikes are counted]",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
@@ -81,6 +91,15 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
         "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits,
         "correct": tuple(word.strip() for word in correct.split(",") if word.strip() not in ("", "none")),
     }
+
+
+def number_errors(found: dict[str, Any]) -> str:
+    """Return how far numbers are from what they are to meet."""
+    correlation = "undefined" if found["correlation"] is None else f"{found['correlation']:.6f}"
+    return (
+        f"mean squared error {found['mean_squared_error']:.4g}, mean absolute error {found['mean_absolute_error']:.4g}"
+        f" (standard deviation {found['spread']:.4g}), correlation {correlation}"
+    )
 
 
 def say(text: str) -> None:

@@ -13,8 +13,10 @@ from neurodeploy.cli.common import (
     calibration_data,
     compile_defaults,
     data_options,
+    decide_option,
     dialect_option,
     json_option,
+    number_errors,
     print_json,
     progress_bars,
     read_data,
@@ -44,6 +46,7 @@ from neurodeploy.files import check_outputs
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of accuracy that the chip may lose.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
 @dialect_option
+@decide_option
 @data_options
 @json_option
 @click.option("--report", type=PATH, metavar="R.html", help="Write the report: one page that opens offline.")
@@ -62,6 +65,7 @@ def compare(
     tolerance: float,
     time_limit: float | None,
     dialect: str | None,
+    decide: str | None,
     encode: str | None,
     batch_first: bool,
     seed: int,
@@ -114,6 +118,7 @@ def compare(
             tolerance=tolerance,
             time_limit=time_limit,
             progress=bars,
+            decide=decide,
             plan=plan,
             calibrate=calibration,
             # Compare shows what is silent; it does not keep anybody from looking.
@@ -148,16 +153,14 @@ def print_summary(result: dict[str, Any]) -> None:
     """Print what a person wants to know first."""
     for name, equality in result["equalities"].items():
         click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
-    for name, accuracy in result["accuracy"].items():
-        detail = result["accuracy_detail"][name]
-        low, high = detail["interval_95"]
-        click.echo(
-            f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
-            f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
-        )
+    print_decision(result)
+    _print_accuracies(result)
     for backend, shares in result["agreement"].items():
         listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
         click.echo(f"spikes that {backend} shares with {result['agreement_with']}: {listed}")
+    for backend, nodes in result["values"].items():
+        for node, found in nodes.items():
+            click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
     if (energy := result["energy"]) is not None:
@@ -170,7 +173,35 @@ def print_summary(result: dict[str, Any]) -> None:
     for warning in result["warnings"]:
         click.echo(f"warning: {warning}")
     verdict = result["verdict"]
-    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"]]))
+    open_question = [] if result["decision"]["question"] is None else ["accuracy was not judged"]
+    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"], *open_question]))
+
+
+def _print_accuracies(result: dict[str, Any]) -> None:
+    """Print what each backend decides rightly, and how far its numbers are from their targets."""
+    for name, accuracy in result["accuracy"].items():
+        detail = result["accuracy_detail"][name]
+        low, high = detail["interval_95"]
+        click.echo(
+            f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
+            f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
+        )
+    for name, found in result["regression"].items():
+        click.echo(f"against y, {name}: {number_errors(found)}")
+
+
+def print_decision(result: dict[str, Any]) -> None:
+    """Print what decides a sample, or the question, with what each answer to it would give."""
+    said = result["decision"]
+    if said["question"] is not None:
+        click.echo(said["question"])
+        for rule, found in result["accuracy_candidates"].items():
+            if found:
+                listed = ", ".join(f"{name} {100 * accuracy:.2f} %" for name, accuracy in found.items())
+                click.echo(f"  with --decide {rule}: {listed}")
+    elif result["accuracy"]:
+        ties = ", ".join(f"{name} {100 * share:.2f} %" for name, share in said["ties"].items())
+        click.echo(f"decided by {said['rule']} ({said['because']}); ties: {ties}")
 
 
 def _test(mcnemar: dict[str, Any] | None) -> str:

@@ -11,8 +11,10 @@ import click
 from neurodeploy.cli.common import (
     PATH,
     data_options,
+    decide_option,
     dialect_option,
     json_option,
+    number_errors,
     print_json,
     progress_bars,
     read_data,
@@ -20,6 +22,9 @@ from neurodeploy.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from neurodeploy.data import Data
+    from neurodeploy.network import Network
+    from neurodeploy.program import Program
     from neurodeploy.recording import Recording
 
 
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @dialect_option
+@decide_option
 @data_options
 @click.option("--record", default="spikes", show_default=True, help="What to record, with commas: spikes, v, u.")
 @click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
@@ -48,6 +54,7 @@ def run(
     backend: str,
     input_path: Path,
     dialect: str | None,
+    decide: str | None,
     encode: str | None,
     batch_first: bool,
     seed: int,
@@ -71,7 +78,6 @@ def run(
     from neurodeploy.recording import save_recording
     from neurodeploy.running import open_subject
     from neurodeploy.running import run as run_backend
-    from neurodeploy.scoring import decide
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
@@ -86,14 +92,14 @@ def run(
             device=device,
             progress=None if bars is None else lambda done, total: bars(backend, done, total),
         )
-        recording = run_backend(subject, data.x, backend=backend, options=options)
+        recording = run_backend(subject, data.x, backend=backend, options=options, decide=decide)
     for line in getattr(subject, "evidence", ()):
         say(line)
     if output is not None:
         save_recording(replace(recording, meta={**recording.meta, "data": data.source}), output)
     summary = _summary(backend, recording)
-    if data.labels is not None and not raw_time and recording.outputs and _is_recorded(recording):
-        summary["accuracy"] = float((decide(recording) == data.labels).mean())
+    if not raw_time:
+        summary.update(_scored(subject, recording, data, decide))
     if as_json:
         print_json(summary)
     else:
@@ -104,10 +110,18 @@ def run(
         say(f"recorded in {output}")
 
 
-def _is_recorded(recording: Recording) -> bool:
-    """Tell whether the output that is read was recorded."""
-    observed = recording.nodes.get(recording.outputs[0], {})
-    return any(observed[key].size > 0 for key in ("spikes", "value") if key in observed)
+def _scored(subject: Network | Program, recording: Recording, data: Data, decide: str | None) -> dict[str, Any]:
+    """Return what a recording decides and how far its numbers are from the targets, JSON-ready."""
+    from neurodeploy.comparison.answers import make_answers
+
+    answers = make_answers(subject, data, decide)
+    answers.add({"run": recording}, data)
+    found = answers.result()
+    keys = ("accuracy", "regression")
+    scored = {key: found[key]["run"] for key in keys if "run" in found[key]}
+    scored["decision"] = {**found["decision"], "ties": found["decision"]["ties"].get("run")}
+    candidates = {rule: of_run["run"] for rule, of_run in found["accuracy_candidates"].items() if of_run}
+    return {**scored, **({"accuracy_candidates": candidates} if candidates else {})}
 
 
 def _summary(backend: str, recording: Recording) -> dict[str, Any]:
@@ -139,8 +153,23 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")
+    _print_scores(summary)
+
+
+def _print_scores(summary: dict[str, Any]) -> None:
+    """Print accuracy with what decides, or the question, and errors of numbers."""
+    decision = summary.get("decision", {})
     if "accuracy" in summary:
-        click.echo(f"  accuracy {100 * summary['accuracy']:.2f} %")
+        click.echo(
+            f"  accuracy {100 * summary['accuracy']:.2f} %, decided by {decision['rule']} ({decision['because']});"
+            f" ties {100 * decision['ties']:.2f} %"
+        )
+    if "accuracy_candidates" in summary:
+        click.echo(f"  {decision['question']}")
+        for rule, accuracy in summary["accuracy_candidates"].items():
+            click.echo(f"    with --decide {rule}: accuracy {100 * accuracy:.2f} %")
+    if "regression" in summary:
+        click.echo(f"  against y: {number_errors(summary['regression'])}")
 
 
 def _extent(values: Any) -> tuple[float, float]:
