@@ -62,10 +62,16 @@ def data_options(command: F) -> F:
 
 def read_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
     """Return the data of a file for a model's inputs, as the options of :func:`data_options` say."""
-    from neurodeploy.data import load_data, parse_encoding
+    data = open_data(path, inputs, encode, batch_first, seed)
+    return data.part(0, data.n_samples)
+
+
+def open_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
+    """Return the same, read in parts."""
+    from neurodeploy.data import DataFile, parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
-    return load_data(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
+    return DataFile(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
 
 
 def calibration_data(

@@ -17,9 +17,9 @@ from neurodeploy.cli.common import (
     dialect_option,
     json_option,
     number_errors,
+    open_data,
     print_json,
     progress_bars,
-    read_data,
     say,
 )
 from neurodeploy.errors import DeployError
@@ -84,7 +84,7 @@ def compare(
     from neurodeploy.data import shared_samples
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
-    from neurodeploy.recording import load_recording
+    from neurodeploy.recording import RecordingFile
 
     for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan)):
         if program_path is not None and value is not None:
@@ -97,7 +97,7 @@ def compare(
         )
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
-    data = read_data(input_path, network.inputs, encode, batch_first, seed)
+    data = open_data(input_path, network.inputs, encode, batch_first, seed)
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
@@ -113,7 +113,7 @@ def compare(
             dialect=dialect,
             program=None if program_path is None else load_program(program_path),
             only=only,
-            trained=None if trained_path is None else load_recording(trained_path),
+            trained=None if trained_path is None else RecordingFile(trained_path),
             lava_samples=lava_samples,
             tolerance=tolerance,
             time_limit=time_limit,

@@ -28,6 +28,7 @@ from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recorded, Recording
+from neurodeploy.running import recorded_bytes
 from neurodeploy.target import load_target
 from neurodeploy.version import __version__
 
@@ -295,10 +296,8 @@ class _Runner:
 
     @property
     def bytes_a_sample(self) -> int:
-        """What one sample takes in a recording, with states where they are read."""
-        n = sum(population.size for population in self.network.populations)
-        has_states = self.read or any(not population.rule.fires for population in self.network.populations)
-        return self.data.n_steps * n * (5 if has_states else 1)
+        """What one sample takes while it runs."""
+        return recorded_bytes(self.network, self.data, RunOptions(membranes=self.read))
 
     def run_block(self, name: str, part: Data, first: int) -> Recording:
         """Return a backend's recording of a block of samples."""
