@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
+from neurodeploy.decision import Decision, membranes
 from neurodeploy.network import Network, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
@@ -66,11 +67,16 @@ def run_reference(network: Network, data: Data) -> Calibration:
     """
     from neurodeploy.backends.reference.backend import Reference
 
-    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, RunOptions()))
+    options = RunOptions(membranes=membranes(network))
+    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, options))
 
 
 def measure(
-    before: Recording, after: Recording, labels: NDArray[np.int64] | None, changes: tuple[Approximation, ...]
+    before: Recording,
+    after: Recording,
+    labels: NDArray[np.int64] | None,
+    changes: tuple[Approximation, ...],
+    decision: Decision | None = None,
 ) -> dict[str, Any]:
     """Return what an approximation changed on calibration data, JSON-ready: the rung ``neuron`` of the ladder.
 
@@ -78,6 +84,7 @@ def measure(
         before: of the float model as it was trained. after: of the approximated one.
         labels: int64 (B,), or None.
         changes: what was approximated.
+        decision: how a sample is decided, or None where nobody chose, so that accuracy is not measured.
     """
     measured: dict[str, Any] = {
         "rung": "neuron",
@@ -89,10 +96,10 @@ def measure(
             if "spikes" in one
         },
     }
-    if labels is not None:
+    if labels is not None and decision is not None:
         measured["accuracy"] = {
-            "reference": float((decide(before) == labels).mean()),
-            "neuron": float((decide(after) == labels).mean()),
+            "reference": float((decide(before, decision) == labels).mean()),
+            "neuron": float((decide(after, decision) == labels).mean()),
         }
     return measured
 

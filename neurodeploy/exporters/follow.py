@@ -89,7 +89,7 @@ class Follower:
 
     def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
         """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
-        changes = name.endswith("_") and not name.endswith("__") or name.startswith("__i")
+        changes = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
         self._rest = {id(args[0])} if changes and args and self._is_zero(args[0]) else set()
 
     def _is_zero(self, tensor: Any) -> bool:

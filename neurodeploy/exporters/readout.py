@@ -11,7 +11,7 @@ import numpy as np
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
 from neurodeploy.exporters.hints import hint_for
-from neurodeploy.exporters.signals import SPIKES, V, Signal, Tap, equal
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.synapses import Scale
 

@@ -22,7 +22,7 @@ from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
-from neurodeploy.exporters.signals import SPIKES, V, Signal, Tap, equal
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 
 AXES = {
     "B": "one time step",
