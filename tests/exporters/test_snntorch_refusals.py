@@ -109,7 +109,7 @@ def test_what_happens_between_modules_is_refused(
             "nn.Sequential(nn.Identity(), nn.BatchNorm1d(4, track_running_stats=False))",
             r"batch_norm\(\) in more.1 is not supported(?s:.*)running statistics",
         ),
-        ("nn.ReLU()", r"relu\(\) in more is not supported(?s:.*)spiking neurons in place of ReLU"),
+        ("nn.ReLU()", r"relu\(\) in more is not supported(?s:.*)Use spiking neurons in its place"),
         ("nn.LayerNorm(4)", r"layer_norm\(\) in more is not supported(?s:.*)use batch normalisation"),
     ],
 )
