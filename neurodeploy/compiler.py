@@ -10,12 +10,14 @@ import numpy as np
 
 from neurodeploy import contract as contracts
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
+from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
+from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, relay_warnings, with_relays
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation, approximate
@@ -151,7 +153,7 @@ def compile_network(
     check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
-    latency, delays = schedule(network, formats["delay_max"])
+    latency, delays = schedule(network)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
     digest = network.digest()
     network, rung = _approximated(network, target, options, calibration)
@@ -182,12 +184,13 @@ def compile_network(
         },
     )
     graded = list(network.inputs) if options.message_bits else []
+    sources, late = _late_bias(network, coded)
     program = Program(
         target=target.name,
         arithmetic=target.arithmetic,
         inputs=network.inputs,
-        populations=tuple(c.population for c in coded),
-        projections=tuple(p for c in coded for p in c.projections),
+        populations=(*(c.population for c in coded), *sources),
+        projections=(*(p for c in coded for p in c.projections), *late),
         outputs=network.outputs,
         dt=network.dt,
         dialect=network.dialect,
@@ -196,6 +199,7 @@ def compile_network(
         message_bits=dict.fromkeys(graded, options.message_bits),
         input_scale=dict.fromkeys(graded, options.input_scale),
     )
+    program = with_relays(program, formats["delay_max"])
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
 
@@ -215,6 +219,17 @@ def _approximated(
         return network, {}
     after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
     return nearest, {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
+
+
+def _late_bias(network: Network, coded: list[Coded]) -> tuple[tuple[CodedPopulation, ...], tuple[CodedProjection, ...]]:
+    """Return the source of bias and its synapses, where a population needs them."""
+    late = [c.late for c in coded if c.late is not None]
+    if not late:
+        return (), ()
+    name = BIAS_SOURCE
+    while name in network.shapes:
+        name += " (always on)"
+    return (bias_source(name),), tuple(replace(p, source=name) for p in late)
 
 
 def _strict(network: Network, coded: list[Coded], calibration: Calibration | None) -> dict[str, Any]:
@@ -348,7 +363,7 @@ def _warnings(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[
                 f"{population.name}: can send any number of spikes a step; what follows reckons with {COUNTED_ON}, and"
                 " wraps and clips are counted in each run"
             )
-    found += [warning for c in coded for warning in c.warnings]
+    found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
     return (*found, *arithmetic_differences(program))
 
 
@@ -387,7 +402,7 @@ def _written_out(network: Network, program: Program) -> list[str]:
     """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
     found = []
     for p, coded in zip(
-        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=True
+        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=False
     ):
         if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
             chain = ", ".join(type(op).__name__ for op in p.ops)

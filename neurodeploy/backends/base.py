@@ -54,14 +54,14 @@ class RunOptions:
                 f"{self.threads!r} threads", where="threads", fix="Give 1 or more, or None for one on each core."
             )
 
-    def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of ``names`` are recorded, in their order.
+    def recorded(self, names: tuple[str, ...], usual: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Return which of ``names`` are recorded, in their order; ``usual`` ones, or all, where none is asked for.
 
         Raises:
             DeployError: a node is asked for that does not exist.
         """
         if self.nodes is None:
-            return names
+            return names if usual is None else usual
         for node in self.nodes:
             if node not in names:
                 raise DeployError(
