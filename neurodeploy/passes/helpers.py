@@ -94,7 +94,7 @@ def _relayed(
     model = _relay_model(program, projection) if bits else NeuronModel()
     helps = f"sends what {projection.source} sends on, as no connection takes so long"
     relays[name] = _without_memory(name, shape, latency + steps, helps, threshold=1, model=model)
-    arrays = {"indices": np.arange(size, dtype=np.int32), "indptr": np.arange(size + 1)}
+    arrays: dict[str, Any] = {"indices": np.arange(size, dtype=np.int32), "indptr": np.arange(size + 1)}
     weight = np.full(size, 1 if bits else 2)
     links.append(
         CodedProjection(source, name, weight, 0, 8, "excitatory", steps, n_out=size, message_bits=bits, **arrays)

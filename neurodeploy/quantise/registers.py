@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def code_population(
             f" does: bias acts {latency} steps before the first input and no initial code makes up for it"
             f" (worst {worst:.2g} of the threshold)"
         )
-    codes = {"du": du, "dv": dv, "threshold_code": threshold, "bias_mantissa": mantissa, **extras}
+    codes: dict[str, Any] = {"du": du, "dv": dv, "threshold_code": threshold, "bias_mantissa": mantissa, **extras}
     coded = CodedPopulation(
         population.name,
         population.shape,
