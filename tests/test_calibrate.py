@@ -18,5 +18,5 @@ def test_a_population_alone_runs_in_its_own_rows(network: Network) -> None:
     program = compile(network, "loihi2")
     for population in network.populations:
         into = tuple(p for p in program.projections if p.target == population.name)
-        sent = calibration.drive(population.name, 1.0).emulate(program.population(population.name), into)
+        sent = calibration.drive(population.name, {}).emulate(program.population(population.name), into)
         np.testing.assert_array_equal(sent, calibration.recording.spikes(population.name), err_msg=population.name)

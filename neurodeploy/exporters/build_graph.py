@@ -29,7 +29,8 @@ Edge = tuple[str, str]
 class BuiltGraph:
     """Nodes and edges of a NIR graph, what is read, and what is to be said about it.
 
-    neurons: modules by node. order: nodes of each neuron module, call by call. readout: what the model returns; its readings carry the final nodes' names.
+    neurons: modules by node. order: nodes of each neuron module, call by call.
+    readout: what the model returns; its readings carry the final nodes' names.
     """
 
     nodes: dict[str, Any]
@@ -78,7 +79,9 @@ def build_graph(trace: Trace, adapter: Adapter, sample_shape: Shape, dt: float, 
         edges.append((name, exit_name))
     neurons = {name: module for name, module in trace.modules.items() if name in draft.nodes}
     lines = (*builder.findings, *readout.findings, *_looks(trace))
-    return BuiltGraph(dict(sorted(builder.nodes.items())), tuple(sorted(set(edges))), neurons, trace.order, readout, lines)
+    return BuiltGraph(
+        dict(sorted(builder.nodes.items())), tuple(sorted(set(edges))), neurons, trace.order, readout, lines
+    )
 
 
 class _Builder:
@@ -149,11 +152,15 @@ class _Builder:
             return self._binary
         node = self._draft.nodes[name]
         if isinstance(node.op, Neurons):
-            made = self.nodes[name] if name in self.nodes else self._adapter.nodes(name, node.op.module, node.leaving, self._dt).node
+            made = (
+                self.nodes[name]
+                if name in self.nodes
+                else self._adapter.nodes(name, node.op.module, node.leaving, self._dt).node
+            )
             if type(made).__name__ not in ("IF", "LIF", "CubaLIF", "Threshold"):
                 return False
             rules = json.loads((made.metadata or {}).get(METADATA_KEY, "{}")).get("rules", {})
-            return rules.get("max_spikes", 1) == 1
+            return bool(rules.get("max_spikes", 1) == 1)
         passes = isinstance(node.op, (Flatten, Maximum)) and len(node.slots[0].terms) == 1
         return passes and all(self._sends_spikes(source.node) for source in node.slots[0].terms)
 

@@ -28,12 +28,12 @@ def simplify(draft: Draft, kept: set[str]) -> None:
     for name in reversed(list(draft.nodes)):
         _pull_delay(draft, draft.nodes[name], kept)
     for name in list(draft.nodes):
-        node = draft.nodes[name]
-        if isinstance(node.op, Joined):
-            _distribute(draft, name, _parts(node), kept)
+        if name in draft.nodes and isinstance(draft.nodes[name].op, Joined):
+            _distribute(draft, name, _parts(draft.nodes[name]), kept)
     _prune(draft, kept)
     for name in list(draft.nodes):
-        _fold(draft, draft.nodes[name], kept)
+        if name in draft.nodes:
+            _fold(draft, draft.nodes[name], kept)
     _prune(draft, kept)
 
 
@@ -107,7 +107,10 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
             continue
         made = []
         for part, op in zip(parts, pieces, strict=True):
-            own = {s._replace(delay=s.delay + source.delay): f * part.of(factor, len(shape)) for s, f in part.slot.terms.items()}
+            own = {
+                s._replace(delay=s.delay + source.delay): f * part.of(factor, len(shape))
+                for s, f in part.slot.terms.items()
+            }
             offset = part.slot.offset * part.of(factor, len(shape)) + part.of(slot.offset, len(shape))
             entering = part.shape
             made.append(draft.add(node.name, op, [Slot(own, offset)], entering, op.output_shape(entering), None))
@@ -118,7 +121,10 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
             _add_terms(draft, node, made)
             continue
         starts = np.cumsum([0, *(draft.nodes[piece].leaving[0] for piece in made)])
-        after = [_Part(Slot({Source(piece): 1.0}), int(at), draft.nodes[piece].leaving) for piece, at in zip(made, starts, strict=False)]
+        after = [
+            _Part(Slot({Source(piece): 1.0}), int(at), draft.nodes[piece].leaving)
+            for piece, at in zip(made, starts, strict=False)
+        ]
         _distribute(draft, node.name, after, kept)
         if node.name not in kept:
             del draft.nodes[node.name]
@@ -134,7 +140,8 @@ def _add_terms(draft: Draft, node: DraftNode, made: list[str]) -> None:
     is_empty = not node.slots[0].terms
     if is_empty:
         first = draft.nodes[made[0]]
-        first.op = replace(first.op, bias=getattr(node.op, "bias", None))  # type: ignore[type-var, call-arg]
+        assert isinstance(first.op, (Linear, Conv1d, Conv2d))
+        first.op = replace(first.op, bias=getattr(node.op, "bias", None))
     for after in consumers(draft, node.name):
         for slot in after.slots:
             for source, factor in [(s, f) for s, f in slot.terms.items() if s.node == node.name]:
@@ -185,9 +192,6 @@ def _embedded(draft: Draft, name: str, part: _Part, shape: Shape) -> str:
     made = draft.add(name, op, [part.slot], part.shape, shape, None)
     draft.nodes[made].steps = set(draft.nodes[name].steps)
     return made
-
-
-# Factors and offsets ---------------------------------------------------------------------------------------------------
 
 
 def _fold(draft: Draft, node: DraftNode, kept: set[str]) -> None:
@@ -318,6 +322,7 @@ def _fed(op: Linear | Conv1d | Conv2d, shape: Shape, factor: Any, offset: Any) -
     """Return a layer that computes from ``x`` what it computed from ``factor * x + offset``; None if none does."""
     bias = np.zeros(op.weight.shape[0]) if op.bias is None else op.bias.astype(np.float64)
     weight = op.weight.astype(np.float64)
+    made: Linear | Conv1d | Conv2d
     if isinstance(op, Linear):
         if len(shape) > 1 and (np.ndim(factor) or np.ndim(offset)):
             return None

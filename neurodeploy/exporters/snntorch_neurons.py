@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.nir_nodes import module_node
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, euler_tau, rules_metadata
+from neurodeploy.exporters.recurrence import recurrent_nodes
 from neurodeploy.synapses import Shape
 
 STATES = {
@@ -172,7 +172,7 @@ def _recurrent_node(name: str, module: Any, shape: Shape) -> Any | None:
         return None
     if not module.all_to_all:
         return nir.Scale(by_neuron(name, "V", module.recurrent.V, shape))
-    return module_node(f"{name}.recurrent", module.recurrent, shape)
+    return recurrent_nodes(name, module.recurrent, shape)
 
 
 def _leaving_node(name: str, module: Any, shape: Shape) -> Any | None:

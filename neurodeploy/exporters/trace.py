@@ -22,7 +22,7 @@ from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
-from neurodeploy.exporters.signals import SPIKES, V, Signal, Tap, equal
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 
 AXES = {
     "B": "one time step",
@@ -41,7 +41,8 @@ _LOOKS = ("bool", "item", "int", "index", "float", "tolist", "equal", "allclose"
 class Trace:
     """What was seen.
 
-    draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call. returned: signals of what the model returned, call by call.
+    draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call.
+    returned: signals of what the model returned, call by call.
     looks: where the model looked at a value. n_steps: that were traced.
     """
 
@@ -170,6 +171,8 @@ class _Tracer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow what comes out of it."""
+        if not self._inside:
+            self._follower.watch_rest(getattr(func, "__name__", ""), args)
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             self._inside += 1
@@ -390,4 +393,3 @@ def tensors(value: Any) -> Iterator[Any]:
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from tensors(part)
-

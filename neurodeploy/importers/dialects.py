@@ -12,7 +12,7 @@ NEURONS = FIRING + INTEGRATING
 
 ByNeuron = float | tuple[Any, ...]
 BY_NEURON = (
-    "v_init", "bias", "min_v_mem", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second",
+    "v_init", "i_init", "bias", "min_v_mem", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second",
 )  # fmt: skip
 """Settings that may differ between the neurons of a node."""
 
@@ -33,8 +33,9 @@ class Settings:
     v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
     min_v_mem: V, below which v cannot fall, or None.
     refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptive threshold. decay_second, gain_second: of a
-        second synaptic current. adapt_order, reset_currents: see :class:`neurodeploy.rule.NeuronRule`. All these are
-        extensions of ours, see :class:`neurodeploy.network.Population`.
+        second synaptic current. i_init: what the first starts with. adapt_order, reset_currents, rounds, signed: see
+        :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
+        :class:`neurodeploy.network.Population`.
 
     Keys in :data:`BY_NEURON` may hold a value for each neuron, as nested tuples that broadcast to the neurons' shape.
     """
@@ -68,6 +69,7 @@ class Settings:
     adapt_rate: ByNeuron | None = None
     decay_second: ByNeuron | None = None
     gain_second: ByNeuron = 1.0
+    i_init: ByNeuron = 0.0
     reset_currents: bool = False
 
 

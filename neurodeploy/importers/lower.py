@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
 from neurodeploy.importers.hdf5 import MAX_UNITS
@@ -87,7 +88,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
-    return Network(
+    network = Network(
         inputs,
         tuple(populations.values()),
         tuple(projections),
@@ -97,6 +98,24 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         graph.sha256,
         dialect.evidence,
     )
+    return _with_decision(network, graph)
+
+
+def _with_decision(network: Network, graph: NirGraph) -> Network:
+    """Return the network with what the file says of its answer: what it returns, and how that decides."""
+    said, text = graph.metadata.get("outputs"), graph.metadata.get("decision")
+    if said is not None and not (isinstance(said, list) and said and all(isinstance(name, str) for name in said)):
+        raise DeployError(
+            f"the metadata's outputs are {said!r}", where=graph.where, fix="They are names of nodes, NAME or NAME.v."
+        )
+    for name in said or ():
+        find_readout(network, name, graph.where)
+    network = replace(network, readouts=tuple(said or ()))
+    if text is None:
+        return network
+    decision = parse_decision(text, graph.where)
+    check_decision(decision, network, graph.where)
+    return replace(network, decision=decision)
 
 
 def readout(name: str, shape: Shape) -> Population:
@@ -309,7 +328,7 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
             v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
             v_init=v_init if settings.v_init is None else said["v_init"],
             v_min=said["min_v_mem"],
-            **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_"))},
+            **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_", "i_"))},
             refractory=settings.refractory,
         )
     except ValueError as error:

@@ -45,6 +45,11 @@ class Folded:
         values: Floats = self.weight.data if self.is_sparse else self.weight
         return values
 
+    def with_stored(self, values: Floats) -> Folded:
+        """Return the same synapses with other weights at the same places."""
+        weight = with_data(self.weight, values) if self.is_sparse else values
+        return Folded(weight, self.bias, self.conv)
+
     def scaled(self, gain: NDArray[np.float32], source_shape: Shape, of_input: float = 1.0) -> Folded:
         """Return the same synapses with each target neuron's inputs times its gain, and weights times ``of_input``."""
         bias: Floats = self.bias * gain.astype(np.float64)
@@ -97,6 +102,16 @@ def fold(projection: Projection, source_shape: Shape) -> Folded:
     if conv is not None:
         return Folded(conv.weight.astype(np.float64), bias, conv)
     return Folded(_smaller(chain_matrix(ops, source_shape, projection.name)), bias)
+
+
+def applied(folded: Folded, rows: Floats, shape: Shape) -> Floats:
+    """Return what arrives at the neurons for inputs ``[N, *shape]``, float64 (N, n_out), without the bias."""
+    if folded.conv is None:
+        flat = rows.reshape(len(rows), -1)
+        return np.asarray((folded.weight @ flat.T).T, np.float64)
+    c = folded.conv
+    conv = Conv2d(folded.weight, None, c.stride, c.padding, c.dilation, c.groups)
+    return apply(conv, rows.reshape(len(rows), *shape)).reshape(len(rows), -1)
 
 
 def _smaller(matrix: sparse.csc_array) -> Any:

@@ -59,6 +59,7 @@ def _float_only(population: Population) -> list[str]:
     rule, adapts = population.rule, population.adapt_decay is not None and population.rule.fires
     found = {
         "takes its input into v a step late": rule.order == "use-decay-add",
+        "starts with a synaptic current": population.decay_syn is not None and bool(np.any(population.i_init)),
         "has two synaptic currents": population.decay_second is not None,
         "clears its synaptic currents when it is reset": rule.fires and rule.reset != "none" and rule.reset_currents,
         "rounds its spikes to the nearest count": rule.fires and rule.rounds,

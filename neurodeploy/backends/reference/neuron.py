@@ -73,7 +73,8 @@ class Neuron:
         self.gain_mem, self.gain_syn = unless(1, population.gain_mem), unless(1, population.gain_syn)
         self.bias: Tensor | None = unless(0, population.bias)
         self.threshold: Tensor = tensor(population.threshold)
-        self.v_reset, self.v_init = unless(0, population.v_reset), tensor(population.v_init)
+        self.v_reset = unless(0, population.v_reset)
+        self.v_init, self.i_init = tensor(population.v_init), tensor(population.i_init)
         self.v_min: Tensor | None = tensor(population.v_min)
         self.adapt_decay: Tensor | None = tensor(population.adapt_decay)
         self.adapt_gain: Tensor = tensor(population.adapt_gain)
@@ -88,7 +89,8 @@ class Neuron:
         import torch
 
         zeros = torch.zeros((n_samples, *self.population.shape), device=self.device, dtype=self.dtype)
-        i, e = (None if decay is None else zeros for decay in (self.decay_syn, self.decay_second))
+        i = None if self.decay_syn is None else zeros + self.i_init
+        e = None if self.decay_second is None else zeros
         b = None
         if self.adapt_decay is not None:
             b = zeros if self.rule.adapt_order == "test-decay-add" else zeros + self.threshold
