@@ -478,7 +478,8 @@ def _beyond(network: Network, program: Program, target: Target, options: Compile
     """
     limits = target.limits
     neurons = sum(population.size for population in program.populations)
-    synapse_bytes = sum(p.weight.size * p.weight_bits / 8 for p in program.projections)
+    # A weight of 0 is no synapse.
+    synapse_bytes = sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections)
     used = {
         "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
         "bytes of synapses": (int(synapse_bytes), limits.cores.value * limits.synapse_bytes_per_core.value),

@@ -76,7 +76,9 @@ def build_graph(trace: Trace, adapter: Adapter, sample_shape: Shape, dt: float, 
         edges.append((name, exit_name))
     neurons = {name: module for name, module in trace.modules.items() if name in draft.nodes}
     lines = (*builder.findings, *readout.findings, *_looks(trace))
-    return BuiltGraph(dict(sorted(builder.nodes.items())), tuple(sorted(set(edges))), neurons, trace.order, readout, lines)
+    return BuiltGraph(
+        dict(sorted(builder.nodes.items())), tuple(sorted(set(edges))), neurons, trace.order, readout, lines
+    )
 
 
 class _Builder:
@@ -135,7 +137,11 @@ class _Builder:
             return self._binary
         node = self._draft.nodes[name]
         if isinstance(node.op, Neurons):
-            made = self.nodes[name] if name in self.nodes else self._adapter.nodes(name, node.op.module, node.leaving, self._dt).node
+            made = (
+                self.nodes[name]
+                if name in self.nodes
+                else self._adapter.nodes(name, node.op.module, node.leaving, self._dt).node
+            )
             if type(made).__name__ not in ("IF", "LIF", "CubaLIF", "Threshold"):
                 return False
             rules = json.loads((made.metadata or {}).get(METADATA_KEY, "{}")).get("rules", {})

@@ -297,7 +297,9 @@ class Follower:
         axes = tuple(axis - gone if isinstance(axis, int) and axis > last else axis for axis in signal.axes)
         if not signal.is_plain or any(tap.port != SPIKES for tap in signal.terms):
             terms = {tap: _flat(factor, signal.shape, shape) for tap, factor in signal.terms.items()}
-            return replace(signal, axes=axes, shape=shape, terms=terms, offset=_flat(signal.offset, signal.shape, shape))
+            return replace(
+                signal, axes=axes, shape=shape, terms=terms, offset=_flat(signal.offset, signal.shape, shape)
+            )
         node, step = self._draft.use(self._place("flatten"), op, [signal], shape)
         return Signal(axes, shape, {Tap(node, SPIKES, step): 1.0})
 
@@ -343,7 +345,13 @@ class Follower:
         while index and (index[-1] is Ellipsis or index[-1] == _SLICE):
             index = index[:-1]
         n_before = len(index) - 1
-        if value is not None and not value.broken and index and index[-1] == step and all(i == _SLICE for i in index[:-1]):
+        if (
+            value is not None
+            and not value.broken
+            and index
+            and index[-1] == step
+            and all(i == _SLICE for i in index[:-1])
+        ):
             whole = value.at(None, (*value.axes[:n_before], "T", *value.axes[n_before:]))
             follows = before is None if not step else before is not None and before.terms.keys() == whole.terms.keys()
             if follows and value.steps == {step}:

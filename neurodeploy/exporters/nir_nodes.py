@@ -26,7 +26,13 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
             )
         case Conv2d():
             return nir.Conv2d(
-                (entering[1], entering[2]), np.array(op.weight), op.stride, op.padding, op.dilation, op.groups, _bias(op)
+                (entering[1], entering[2]),
+                np.array(op.weight),
+                op.stride,
+                op.padding,
+                op.dilation,
+                op.groups,
+                _bias(op),
             )
         case Pool2d():
             kind = nir.AvgPool2d if op.mean else nir.SumPool2d
@@ -35,7 +41,9 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
             return nir.Flatten({"input": np.array(entering)}, start_dim=op.start, end_dim=op.end)
         case Scale():
             return nir.Scale(np.array(np.broadcast_to(op.scale, entering)))
-    raise DeployError(f"{type(op).__name__} is no NIR node", where=name, fix="This is a limit of the exporter; report it.")
+    raise DeployError(
+        f"{type(op).__name__} is no NIR node", where=name, fix="This is a limit of the exporter; report it."
+    )
 
 
 def maximum_of_spikes(name: str, op: Maximum, entering: Shape) -> tuple[Any, Any]:

@@ -135,7 +135,6 @@ class Rockpool(Adapter):
         return NeuronNodes(node, [], recurrent=recurrent)
 
 
-
 def _synapse_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
     """Return ExpSynTorch as a leaky integrator of the input's decayed part, v = b * v + b * x."""
     import torch

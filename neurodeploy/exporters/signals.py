@@ -80,9 +80,7 @@ class Signal:
 
     def scaled(self, factor: Any) -> Signal:
         """Return the signal times a number or an array of its features."""
-        return replace(
-            self, terms={tap: own * factor for tap, own in self.terms.items()}, offset=self.offset * factor
-        )
+        return replace(self, terms={tap: own * factor for tap, own in self.terms.items()}, offset=self.offset * factor)
 
     def shifted(self, offset: Any) -> Signal:
         """Return the signal plus a number or an array of its features."""

@@ -93,7 +93,10 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
             continue
         made = []
         for part, op in zip(parts, pieces, strict=True):
-            own = {s._replace(delay=s.delay + source.delay): f * part.of(factor, len(shape)) for s, f in part.slot.terms.items()}
+            own = {
+                s._replace(delay=s.delay + source.delay): f * part.of(factor, len(shape))
+                for s, f in part.slot.terms.items()
+            }
             offset = part.slot.offset * part.of(factor, len(shape)) + part.of(slot.offset, len(shape))
             entering = part.shape
             made.append(draft.add(node.name, op, [Slot(own, offset)], entering, op.output_shape(entering), None))
@@ -104,7 +107,10 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
             _add_terms(draft, node, made)
             continue
         starts = np.cumsum([0, *(draft.nodes[piece].leaving[0] for piece in made)])
-        after = [_Part(Slot({Source(piece): 1.0}), int(at), draft.nodes[piece].leaving) for piece, at in zip(made, starts, strict=False)]
+        after = [
+            _Part(Slot({Source(piece): 1.0}), int(at), draft.nodes[piece].leaving)
+            for piece, at in zip(made, starts, strict=False)
+        ]
         _distribute(draft, node.name, after, kept)
         if node.name not in kept:
             del draft.nodes[node.name]

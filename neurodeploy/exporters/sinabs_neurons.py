@@ -138,7 +138,6 @@ class Sinabs(Adapter):
         return NeuronNodes(nir.LIF(tau=tau, r=r, v_leak=v_leak, **common))
 
 
-
 def _reset(module: Any) -> str:
     from sinabs.activation import MembraneReset
 

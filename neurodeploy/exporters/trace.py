@@ -390,4 +390,3 @@ def tensors(value: Any) -> Iterator[Any]:
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from tensors(part)
-

@@ -15,7 +15,10 @@ from neurodeploy.passes.matrices import as_float64, chain_matrix, pool_as_convol
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 SPARSE_BELOW = 0.25
-"""Share of all pairs of neurons with a synapse, below which a chain that was written out is kept sparse."""
+"""Share of all pairs of neurons with a synapse, below which synapses are kept sparse."""
+
+SPARSE_FROM = 4096
+"""Weights of a dense matrix from which zeros are looked for."""
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +53,7 @@ class Folded:
         weight = with_data(self.weight, values) if self.is_sparse else values
         return Folded(weight, self.bias, self.conv)
 
-    def scaled(self, gain: NDArray[np.float32], source_shape: Shape, of_input: float = 1.0) -> Folded:
+    def scaled(self, gain: NDArray[Any], source_shape: Shape, of_input: float = 1.0) -> Folded:
         """Return the same synapses with each target neuron's inputs times its gain, and weights times ``of_input``."""
         bias: Floats = self.bias * gain.astype(np.float64)
         factor: Floats = gain.astype(np.float64) * of_input
@@ -95,7 +98,7 @@ def fold(projection: Projection, source_shape: Shape) -> Folded:
     bias = _apply_all(ops, np.zeros((1, *source_shape)))[0]
     linear = tuple(op for op in ops if not isinstance(op, Flatten))
     if len(linear) == 1 and isinstance(linear[0], Linear) and linear[0].weight.shape[1] == prod(source_shape):
-        return Folded(linear[0].weight.astype(np.float64), bias)
+        return Folded(_without_zeros(linear[0].weight), bias)
     if len(linear) == 1 and isinstance(linear[0], Sparse):
         return Folded(as_float64(linear[0].weight), bias)
     conv = _as_convolution(linear, source_shape)
@@ -112,6 +115,13 @@ def applied(folded: Folded, rows: Floats, shape: Shape) -> Floats:
     c = folded.conv
     conv = Conv2d(folded.weight, None, c.stride, c.padding, c.dilation, c.groups)
     return apply(conv, rows.reshape(len(rows), *shape)).reshape(len(rows), -1)
+
+
+def _without_zeros(weight: NDArray[Any]) -> Any:
+    """Return a dense matrix in float64, sparse where it is large and most of it is 0, as after pruning."""
+    if weight.size < SPARSE_FROM or np.count_nonzero(weight) >= SPARSE_BELOW * weight.size:
+        return weight.astype(np.float64)
+    return sparse.csc_array(weight, dtype=np.float64)
 
 
 def _smaller(matrix: sparse.csc_array) -> Any:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
 from neurodeploy.backends.base import refuse_faults
+from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
 from neurodeploy.passes.order import components
@@ -28,8 +29,8 @@ LANES = 64
 """Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
 
 # Columns of the projection table.
-SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT = range(11)
-GEOMETRY = 11
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT, FAN_OUT_AT = range(12)
+GEOMETRY = 12
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
 N_COLUMNS = GEOMETRY + 15
@@ -59,6 +60,7 @@ class Tables(NamedTuple):
     indptr, indices: int64 and int32, of all sparse projections, one after the other; each counts from its own start.
     places: int32, of all convolutions that sum in another order than their target's, one after the other: where in the
         target each sum belongs.
+    fan_out: int32, of all projections that store weights of 0, one after the other: how many others each source has.
     threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account.
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
     models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
@@ -78,6 +80,7 @@ class Tables(NamedTuple):
     indptr: Ints
     indices: NDArray[np.int32]
     places: NDArray[np.int32]
+    fan_out: NDArray[np.int32]
     threshold: NDArray[np.int32]
     bias: NDArray[np.int32]
     keep_u: NDArray[np.int16]
@@ -137,6 +140,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
         indptr=_joined(synapses.indptr, np.int64),
         indices=_joined(synapses.indices, np.int32),
         places=_joined(synapses.places, np.int32),
+        fan_out=_joined(synapses.fan_out, np.int32),
         models=_joined([models], np.int64),
         extra=_extra(program, offset, order),
         max_delay=max((p.delay for p in ranked), default=1),
@@ -241,6 +245,7 @@ class _Synapses:
         self.indptr: list[NDArray[Any]] = []
         self.indices: list[NDArray[Any]] = []
         self.places: list[NDArray[Any]] = []
+        self.fan_out: list[NDArray[Any]] = []
 
     def add(self, p: CodedProjection) -> list[int]:
         """Return a projection's row."""
@@ -267,7 +272,7 @@ class _Synapses:
         at = sum(map(len, store))
         store.append(flat)
         head = [source, target, kind, at, shift, level, exponent, p.delay, int(p.message_bits > 0)]
-        return [*head, prod(self.shapes[p.target]), places_at, *last]
+        return [*head, prod(self.shapes[p.target]), places_at, self._add_fan_out(p), *last]
 
     def _dense(self, p: CodedProjection, weight: NDArray[Any], nothing: int, dtype: Any) -> NDArray[Any]:
         """Return weights by source, each row as long as the padded target; padding weighs ``nothing``."""
@@ -302,6 +307,18 @@ class _Synapses:
         places[of_sums] = np.arange(len(of_sums)) if of_target is None else of_target
         self.places.append(places)
         return sum(map(len, self.places[:-1]))
+
+    def _add_fan_out(self, p: CodedProjection) -> int:
+        """Return where the sources' counts of weights other than 0 begin, or -1 where all are."""
+        if p.weight.all():
+            return -1
+        counts, source = fan_outs(p, self.shapes[p.source]), self.order[p.source]
+        placed = counts
+        if source is not None:
+            placed = np.empty_like(counts)
+            placed[source] = counts
+        self.fan_out.append(placed)
+        return sum(map(len, self.fan_out[:-1]))
 
     def _geometry(self, p: CodedProjection) -> list[int]:
         """Return a convolution's columns.
