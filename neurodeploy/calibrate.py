@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
+from neurodeploy.decision import Decision, membranes
 from neurodeploy.network import Network, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
@@ -66,11 +67,16 @@ def run_reference(network: Network, data: Data) -> Calibration:
     """
     from neurodeploy.backends.reference.backend import Reference
 
-    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, RunOptions()))
+    options = RunOptions(membranes=membranes(network))
+    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, options))
 
 
 def measure(
-    before: Recording, after: Recording, labels: NDArray[np.int64] | None, changes: tuple[Approximation, ...]
+    before: Recording,
+    after: Recording,
+    labels: NDArray[np.int64] | None,
+    changes: tuple[Approximation, ...],
+    decision: Decision | None = None,
 ) -> dict[str, Any]:
     """Return what an approximation changed on calibration data, JSON-ready: the rung ``neuron`` of the ladder.
 
@@ -78,6 +84,7 @@ def measure(
         before: of the float model as it was trained. after: of the approximated one.
         labels: int64 (B,), or None.
         changes: what was approximated.
+        decision: how a sample is decided, or None where nobody chose, so that accuracy is not measured.
     """
     measured: dict[str, Any] = {
         "rung": "neuron",
@@ -89,10 +96,10 @@ def measure(
             if "spikes" in one
         },
     }
-    if labels is not None:
+    if labels is not None and decision is not None:
         measured["accuracy"] = {
-            "reference": float((decide(before) == labels).mean()),
-            "neuron": float((decide(after) == labels).mean()),
+            "reference": float((decide(before, decision) == labels).mean()),
+            "neuron": float((decide(after, decision) == labels).mean()),
         }
     return measured
 
@@ -110,17 +117,20 @@ def approximation_sentence(measured: dict[str, Any]) -> str:
 def _emulate_alone(
     population: CodedPopulation, projections: tuple[CodedProjection, ...], spikes: tuple[NDArray[Any], ...]
 ) -> NDArray[Any]:
-    """Run one population on the emulator, each projection from an input of its own, a step after it sends."""
+    """Run one population on the emulator, each projection from an input of its own.
+
+    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before.
+    """
     from neurodeploy.backends.emulator.backend import Emulator
 
-    names = [f"input {i}" for i in range(len(projections))]
+    names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)
     graded = {name: p.message_bits for name, p in zip(names, projections, strict=True) if p.message_bits}
     program = Program(
         "calibration",
         "loihi",
         {name: values.shape[2:] for name, values in zip(names, spikes, strict=True)},
-        (replace(population, latency=1),),
-        tuple(replace(p, source=name, delay=1) for name, p in zip(names, projections, strict=True)),
+        (population,),
+        tuple(replace(p, source=name, delay=latency) for name, p in zip(names, projections, strict=True)),
         (population.name,),
         1.0,
         "",

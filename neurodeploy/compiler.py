@@ -12,13 +12,14 @@ from neurodeploy import contract as contracts
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
+from neurodeploy.decision import Decision, class_count, membranes, settle_decision, with_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
-from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.approximate import Approximation, approximate
 from neurodeploy.quantise.messages import (
     Messages,
     Reached,
@@ -44,6 +45,7 @@ from neurodeploy.quantise.plan import (
     projection_names,
 )
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
+from neurodeploy.quantise.registers import MISSED_CONDITION
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
@@ -117,6 +119,7 @@ def compile_with_plan(
     dialect: str | None = None,
     plan: Plan | Path | str | None = None,
     calibrate: Data | Path | str | None = None,
+    decide: Decision | str | None = None,
     **options: Any,
 ) -> Compiled:
     """Quantise and schedule a model for a target; return the decisions, too.
@@ -127,6 +130,7 @@ def compile_with_plan(
         dialect: as given to ``--dialect``, or None.
         plan: decisions, or a file of them; what it leaves out is decided by the options.
         calibrate: data that the methods that need some are given; never the data that is scored.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         **options: fields of :class:`CompileOptions`.
 
     Raises:
@@ -139,6 +143,7 @@ def compile_with_plan(
     else:
         network, settled, graph = read_network(model, dialect)
         provenance.update(model_sha256=graph.sha256, nir=graph.version, dialect_evidence=list(settled.evidence))
+    network = with_decision(network, decide)
     if isinstance(plan, (str, Path)):
         plan = load_plan(plan)
     if isinstance(calibrate, (str, Path)):
@@ -170,6 +175,8 @@ def compile_network(
     digest = network.digest()
     network, rung = _approximated(network, target, options, calibration)
     names = dict(zip(network.projections, projection_names(network), strict=True))
+    # Potentials that decide are held against each other, so they share one scale.
+    read = membranes(network)
     coded: list[Coded] = []
     graded: dict[str, dict[str, Any]] = {}
     for population in network.populations:
@@ -180,7 +187,7 @@ def compile_network(
             options.scale,
             options.rounding,
             options.correct,
-            options.per_channel,
+            options.per_channel and population.name not in read,
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
             None
@@ -190,6 +197,7 @@ def compile_network(
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
         if calibration is not None:
             _measure_inputs(graded, messages, synapses, coded[-1], calibration)
+    rung = rung or _strict(network, coded, calibration)
     complete = Plan(
         target=target.name,
         inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},
@@ -200,6 +208,7 @@ def compile_network(
             for p, own in zip(network.into(c.population.name), c.projection_plans, strict=True)
         },
     )
+    stretched = [name for name, own in complete.populations.items() if own.channel_gain is not None]
     program = Program(
         target=target.name,
         arithmetic=target.arithmetic,
@@ -214,11 +223,14 @@ def compile_network(
             **provenance,
             **rung,
             **_found(graded, coded, names, network),
+            **({"per_channel": stretched} if stretched else {}),
             "network_sha256": digest,
             "plan_sha256": complete.digest(),
         },
         message_bits={name: one.bits for name, one in messages.items()},
         input_scale={name: one.scale for name, one in messages.items()},
+        decision=network.decision,
+        readouts=network.readouts,
     )
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
@@ -238,7 +250,23 @@ def _approximated(
     if not changes:
         return network, {}
     after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
-    return nearest, {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
+    settled = settle_decision(network, None, class_count(calibration.labels))
+    measured = measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+    return nearest, {"approximations": measured}
+
+
+def _strict(network: Network, coded: list[Coded], calibration: Calibration | None) -> dict[str, Any]:
+    """Return what it changes on calibration data that neurons fire at ``>`` where the model's do at ``>=``."""
+    missed = [c.population.name for c in coded if any(MISSED_CONDITION in warning for warning in c.warnings)]
+    if calibration is None or not missed:
+        return {}
+    populations = tuple(
+        replace(p, rule=replace(p.rule, spike=">")) if p.name in missed else p for p in network.populations
+    )
+    changes = tuple(Approximation(name, ("fires at v > instead of v >= threshold",)) for name in missed)
+    data = Data(calibration.inputs, calibration.labels, "calibration")
+    after = run_reference(replace(network, populations=populations), data)
+    return {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
 
 
 def _messages_of_inputs(

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arrays import frozen_array
+from neurodeploy.decision import Decision
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Shape, SynapseOp, chain_shape
 
 _PARAMETERS = (
     "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init", "v_min", "adapt_decay",
-    "adapt_gain",
+    "adapt_gain", "adapt_rate", "decay_second", "gain_second",
+    "i_init",
 )  # fmt: skip
 
 
@@ -30,11 +32,16 @@ class Population:
     decay_mem: factor on v in one step, dimensionless.
     decay_syn: factor on the synaptic current i in one step, or None where inputs reach v directly.
     gain_mem, gain_syn: factor on what enters v, and on what enters i.
-    threshold, v_reset, v_init: V.
+    threshold, v_reset, v_init: V. i_init: the synaptic current before the first step.
     bias: V per step.
     v_min: V, below which v is not let fall, or None.
-    adapt_decay, adapt_gain: an adaptive threshold, ``b' = adapt_decay * b + (1 - adapt_decay) * s`` after each step,
-        which raises the next step's threshold to ``threshold + adapt_gain * b``; None for a fixed one.
+    decay_second, gain_second: of a second synaptic current that receives the same input, and that v sees added to the
+        first; None where there is one at most.
+    adapt_decay, adapt_gain: an adaptive threshold, None for a fixed one. In order ``test-decay-add``, ``b' =
+        adapt_decay * b + adapt_rate * s`` after each step, which raises the next step's threshold to ``threshold +
+        adapt_gain * b``. In order ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested
+        as ``b' = b + adapt_rate * (threshold - b)``, and then rises by ``adapt_gain * s``.
+    adapt_rate: None for 1 - adapt_decay; said where that is small, and float32 holds it to more digits by itself.
     refractory: steps after a spike in which v is held at ``v_reset`` and input is lost.
     """
 
@@ -52,10 +59,16 @@ class Population:
     v_min: NDArray[Any] | float | None = None
     adapt_decay: NDArray[Any] | float | None = None
     adapt_gain: NDArray[Any] | float = 1.0
+    adapt_rate: NDArray[Any] | float | None = None
+    decay_second: NDArray[Any] | float | None = None
+    gain_second: NDArray[Any] | float = 1.0
+    i_init: NDArray[Any] | float = 0.0
     refractory: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if self.decay_second is not None and self.decay_syn is None:
+            raise ValueError(f"Population {self.name!r} has a second synaptic current and no first")
         for key in _PARAMETERS:
             value = getattr(self, key)
             if value is None:
@@ -101,6 +114,8 @@ class Network:
     dt: seconds per step, as the dialect has it.
     dialect: name of the dialect.
     sha256: of the model file, or empty. evidence: sentences that say how the file was read, and why.
+    decision: how a sample is decided, as the file says, or None.
+    readouts: what the trained model returns, ``NAME`` or ``NAME.v``, as the file says; the outputs where empty.
     """
 
     inputs: dict[str, Shape]
@@ -111,6 +126,8 @@ class Network:
     dialect: str
     sha256: str = ""
     evidence: tuple[str, ...] = ()
+    decision: Decision | None = None
+    readouts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = self.shapes
@@ -134,6 +151,10 @@ class Network:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+    def fires(self, name: str) -> bool:
+        """Tell whether population ``name`` sends spikes; one that does not is read as a value."""
+        return self.population(name).rule.fires
 
     def digest(self) -> str:
         """Return a hash of all that is computed: parameters, rules, synapses, delays; not of operations' names."""

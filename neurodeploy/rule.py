@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 SPIKE_CONDITIONS = (">", ">=")
 RESETS = ("subtract", "value", "none")
-ORDERS = ("decay-add", "add-decay", "add-use-decay")
+ORDERS = ("decay-add", "add-decay", "add-use-decay", "use-decay-add")
+ADAPT_ORDERS = ("test-decay-add", "decay-test-add")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,14 @@ class NeuronRule:
     reset_pending: with a reset in the same step, a v that still fires after it is reset again before the next spike
         test, as snnTorch's ``reset_delay=False`` does.
     max_spikes: spikes in one step at most, floor(v' / threshold) of them; None for no limit.
-    order: of the synaptic current: ``decay-add`` as above; ``add-decay``, i' = decay_syn * (i + gain_syn * x); or
-        ``add-use-decay``, where v sees i + gain_syn * x, which then decays.
+    rounds: v' / threshold is rounded instead, half to even.
+    signed: -v' is tested as well, and sends spikes of -1, or negative counts, which are reset likewise.
+    order: of the synaptic current: ``decay-add`` as above; ``add-decay``, i' = decay_syn * (i + gain_syn * x);
+        ``add-use-decay``, where v sees i + gain_syn * x, which then decays; or ``use-decay-add``, where v sees the
+        current of the step before, so that input acts a step later.
+    adapt_order: of an adaptive threshold: ``test-decay-add``, its b decays and takes this step's spikes after they
+        were tested; or ``decay-test-add``, it decays before the test, see :class:`neurodeploy.network.Population`.
+    reset_currents: a reset also sets the synaptic currents to 0.
     output_delay: steps from the step in which v' meets the threshold to the one whose row has the spike.
     fires: False for integrators, whose output is v' itself.
     """
@@ -40,12 +47,17 @@ class NeuronRule:
     reset_before_decay: bool = False
     reset_pending: bool = False
     max_spikes: int | None = 1
+    rounds: bool = False
+    signed: bool = False
     order: str = "decay-add"
+    adapt_order: str = "test-decay-add"
+    reset_currents: bool = False
     output_delay: int = 0
     fires: bool = True
 
     def __post_init__(self) -> None:
-        for key, known in (("spike", SPIKE_CONDITIONS), ("reset", RESETS), ("order", ORDERS)):
+        choices = {"spike": SPIKE_CONDITIONS, "reset": RESETS, "order": ORDERS, "adapt_order": ADAPT_ORDERS}
+        for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise ValueError(f"NeuronRule.{key} must be one of {known}, got {getattr(self, key)!r}")
         if self.max_spikes is not None and self.max_spikes < 1:
@@ -56,4 +68,4 @@ class NeuronRule:
     @property
     def is_graded(self) -> bool:
         """Whether what it sends can be other than 0 and 1."""
-        return not self.fires or self.max_spikes != 1
+        return not self.fires or self.max_spikes != 1 or self.signed

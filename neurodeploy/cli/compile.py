@@ -12,6 +12,7 @@ from neurodeploy.cli.common import (
     calibration_data,
     compile_defaults,
     data_options,
+    decide_option,
     dialect_option,
     json_option,
     print_json,
@@ -66,6 +67,7 @@ from neurodeploy.errors import DeployError
 @click.option("--search-state", type=PATH, metavar="FILE", help="Written after each trial; goes on from it if there.")
 @click.option("--search-page", type=PATH, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
+@decide_option
 @data_options
 @json_option
 @click.option("-o", "--output", type=PATH, required=True, metavar="PROG.npz", help="The program to write.")
@@ -76,6 +78,7 @@ def compile(
     calibrate: Path | None,
     plan: Path | None,
     dialect: str | None,
+    decide: str | None,
     encode: str | None,
     batch_first: bool,
     seed: int,
@@ -103,7 +106,9 @@ def compile(
     data = calibration_data(calibrate, inputs, encode, batch_first, seed)
     searching = {key: options.pop(key) for key in _SEARCHING}
     settled = compile_defaults(options, data is not None)
-    compiled = _compiled(search, searching, seed, model, target, data, {"dialect": dialect, "plan": plan, **settled})
+    compiled = _compiled(
+        search, searching, seed, model, target, data, {"dialect": dialect, "decide": decide, "plan": plan, **settled}
+    )
     save_program(compiled.program, output)
     if writes_plan:
         save_plan(compiled.plan, plan_output)

@@ -1,4 +1,4 @@
-"""Whether a spike that two correct float32 runs disagree on is a rounding tie.
+"""Whether what two correct float32 runs disagree on is rounding: a spike at a tie, or a value within its bound.
 
 A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
 that were recorded;
@@ -9,9 +9,9 @@ off before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, Sparse, SynapseO
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from neurodeploy.backends.reference.neuron import Charged, Neuron, State
 
 ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 """Largest relative error of one float32 operation."""
@@ -43,6 +45,42 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     Returns:
         bool of the population's shape.
     """
+    rule = network.population(node).rule
+    one = slice(sample, sample + 1)
+    for step in potentials(network, inputs, recording, node, one, t + 1 - rule.output_delay):
+        last = step
+    v = last.charged.v.abs() if rule.signed else last.charged.v
+    middle = 0.5 * rule.rounds  # a count that is rounded changes between whole numbers
+    times = (v / last.charged.threshold + middle).round().clamp(min=1, max=rule.max_spikes) - middle
+    off = last.off_v + times * last.off_threshold
+    near: NDArray[np.bool_] = ((v - times * last.charged.threshold).abs() <= off)[0].numpy()
+    return near
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """One row of a population that is replayed.
+
+    charged: v and threshold as they meet. carried: v that is carried on. off_v, off_threshold: by how much float32 may
+    be off. Each is ``[B, *shape]``.
+    """
+
+    charged: Charged
+    carried: Tensor
+    off_v: Tensor
+    off_threshold: Tensor
+
+
+def potentials(
+    network: Network, inputs: Inputs, recording: Recording, node: str, samples: slice, n_rows: int
+) -> Iterator[Step]:
+    """Replay a population in float64 on what was recorded, row by row.
+
+    Args:
+        network, inputs, recording, node: as for :func:`is_tie`.
+        samples: which samples.
+        n_rows: how many rows.
+    """
     import torch
 
     from neurodeploy.backends.reference.neuron import Neuron
@@ -51,30 +89,54 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     population, projections = network.population(node), network.into(node)
     exact = Neuron(population, torch.device("cpu"), torch.float64)
     chains = {p: chain(p.ops, torch.device("cpu"), torch.float64) for p in projections}
-    sources = {p.source: _stream(network, inputs, recording, p.source, sample) for p in projections}
+    sources = {p.source: _stream(network, inputs, recording, p.source, samples) for p in projections}
     sums = _sizes_of_sums(projections)
     shift = population.rule.output_delay
-    fired = _stream(network, inputs, recording, node, sample)
-    state = exact.init(1)
-    v, error, current_error = state.v, torch.zeros_like(state.v), torch.zeros_like(state.v)
-    gain_syn, gain_mem = (1.0 if gain is None else gain.abs() for gain in (exact.gain_syn, exact.gain_mem))
-    for row in range(t + 1 - shift):
+    fired = _stream(network, inputs, recording, node, samples) if population.rule.fires else None
+    state = exact.init(len(range(*samples.indices(recording.n_samples))))
+    bound = _Bound(exact)
+    for row in range(n_rows):
         spikes = {p: sources[p.source](row - p.delay) for p in projections}
-        owed = exact.owed(state)
-        v, i = exact.integrate(state, [chains[p](spikes[p]) for p in projections], owed)
-        size, summed = sums(spikes)
-        entering, entering_error = gain_syn * size, ROUNDOFF * gain_syn * summed
-        if i is not None and state.i is not None and exact.decay_syn is not None:
-            own = ROUNDOFF * OWN_ROUNDINGS * (state.i.abs() + entering)
-            current_error = exact.decay_syn * current_error + entering_error + own
-            entering, entering_error = state.i.abs() + entering, current_error
-        own = state.v.abs() + gain_mem * entering + exact.threshold.abs()
-        error = exact.decay_mem * error + gain_mem * entering_error + ROUNDOFF * OWN_ROUNDINGS * own
-        now = fired(row + shift)
-        state = replace(state, v=exact.settle(v, now, owed), i=i, fired=now)
-    times = (v / exact.threshold).round().clamp(min=1, max=population.rule.max_spikes)
-    near: NDArray[np.bool_] = ((v - times * exact.threshold).abs() <= error)[0].numpy()
-    return near
+        charged = exact.charge(state, [chains[p](spikes[p]) for p in projections])
+        bound.charge(state, charged, *sums(spikes))
+        state = exact.carry(state, charged, state.fired if fired is None else fired(row + shift))
+        yield Step(charged, state.v, bound.v, bound.threshold)
+
+
+class _Bound:
+    """What float32 may be off by in a population's states, beside the states themselves.
+
+    v, threshold: of both as they meet.
+    """
+
+    def __init__(self, exact: Neuron) -> None:
+        self.exact = exact
+        self.v = self.threshold = self._off_b = exact.init(1).v * 0
+        self._off = [self.v, self.v]
+
+    def charge(self, before: State, after: Charged, size: Tensor, summed: Tensor) -> None:
+        """Take a step whose input sums to ``size`` at most, ``summed`` with each term counted."""
+        exact = self.exact
+        entering, error = size, ROUNDOFF * summed
+        if currents := self._currents(before):
+            entering, error = size * 0, size * 0
+            for k, (decay, gain, i) in enumerate(currents):
+                reached = i.abs() + gain * size
+                self._off[k] = decay * self._off[k] + ROUNDOFF * (OWN_ROUNDINGS * reached + gain * summed)
+                entering, error = entering + reached, error + self._off[k]
+        gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
+        own = before.v.abs() + gain_mem * entering + (exact.threshold.abs() if exact.rule.fires else 0.0)
+        self.v = exact.decay_mem * self.v + gain_mem * error + ROUNDOFF * OWN_ROUNDINGS * own
+        if after.b is not None and exact.adapt_decay is not None:
+            own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()
+            self._off_b = exact.adapt_decay * self._off_b + ROUNDOFF * OWN_ROUNDINGS * own
+            self.threshold = exact.adapt_gain.abs().clamp(min=1) * self._off_b
+
+    def _currents(self, before: State) -> list[tuple[Any, Any, Tensor]]:
+        """Return decay, size of the gain, and value of each synaptic current."""
+        exact = self.exact
+        both = ((exact.decay_syn, exact.gain_syn, before.i), (exact.decay_second, exact.gain_second, before.e))
+        return [(decay, 1.0 if gain is None else gain.abs(), i) for decay, gain, i in both if i is not None]
 
 
 def _sizes_of_sums(
@@ -91,10 +153,10 @@ def _sizes_of_sums(
     absolute = {p: chain(_absolute(p.ops), torch.device("cpu"), torch.float64) for p in projections}
 
     def sizes(spikes: dict[Projection, Tensor]) -> tuple[Tensor, Tensor]:
-        each = [(ops(spikes[p]), int((spikes[p] != 0).sum()) + len(p.ops)) for p, ops in absolute.items()]
-        terms = len(each) + max(count for _, count in each)
+        each = [(ops(spikes[p]), (spikes[p] != 0).flatten(1).sum(1) + len(p.ops)) for p, ops in absolute.items()]
         size = sum((size for size, _ in each[1:]), start=each[0][0])
-        return size, terms * size
+        terms = len(each) + torch.stack([count for _, count in each]).amax(0)
+        return size, terms.reshape(-1, *(1,) * (size.ndim - 1)) * size
 
     return sizes
 
@@ -113,14 +175,18 @@ def _absolute(ops: tuple[SynapseOp, ...]) -> tuple[SynapseOp, ...]:
     return tuple(one(op) for op in ops)
 
 
-def _stream(network: Network, inputs: Inputs, recording: Recording, name: str, sample: int) -> Callable[[int], Tensor]:
-    """Return the rows of an input or population as float64 ``[1, *shape]``; zeros before the first."""
+def _stream(
+    network: Network, inputs: Inputs, recording: Recording, name: str, samples: slice
+) -> Callable[[int], Tensor]:
+    """Return the rows of an input or population as float64 ``[B, *shape]``; zeros before the first."""
     import torch
 
     values = inputs[name] if name in inputs else recording.spikes(name)
-    rows = torch.from_numpy(np.ascontiguousarray(values[:, sample]).astype(np.float64))
+    n = len(range(*samples.indices(values.shape[1])))
 
     def row(t: int) -> Tensor:
-        return rows[t : t + 1] if t >= 0 else torch.zeros((1, *network.shapes[name]), dtype=torch.float64)
+        if not 0 <= t < len(values):
+            return torch.zeros((n, *network.shapes[name]), dtype=torch.float64)
+        return torch.from_numpy(np.ascontiguousarray(values[t, samples]).astype(np.float64))
 
     return row

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from neurodeploy.synapses import Shape
 
@@ -28,14 +29,16 @@ class Call:
 class NeuronNodes:
     """A neuron as NIR nodes.
 
-    node: the neuron. findings: lines to print. entering: synapses of its own before it, or None. recurrent: synapses
-    from its spikes to itself, a step later, or None.
+    node: the neuron. findings: lines to print. entering: synapses of its own before it, one node or several in a row,
+    or None. recurrent: synapses from its spikes to itself, a step later, likewise. leaving: what all its spikes pass
+    first, or None.
     """
 
     node: Any
     findings: list[str] = field(default_factory=list)
     entering: Any | None = None
     recurrent: Any | None = None
+    leaving: Any | None = None
 
 
 class Adapter:
@@ -43,6 +46,7 @@ class Adapter:
 
     package: of the framework, also the name of its dialect. label: as people write it. kinds: names of the neuron
     classes that are exported. states: names of their states in a state dict.
+    advice: what to take instead of neurons that are not exported, by the beginning of their names.
     forms: how its models may want their input, see :class:`neurodeploy.exporters.convention.Convention`. dt: seconds
     per step unless the neurons know it themselves.
     """
@@ -50,6 +54,7 @@ class Adapter:
     package = ""
     label = ""
     kinds: tuple[str, ...] = ()
+    advice: ClassVar[Mapping[str, str]] = {}
     states: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("static", "sequence", "batch-first", "time-last")
     dt = 1e-4
@@ -65,6 +70,10 @@ class Adapter:
     def problems(self, module: Any) -> list[str]:
         """Return what a neuron does that neither NIR nor our rules can say."""
         raise NotImplementedError
+
+    def parts(self, module: Any) -> list[Any]:
+        """Return the modules inside a neuron that are looked at with it, and not on their own."""
+        return []
 
     def own_dt(self, module: Any) -> float | None:
         """Return the seconds per step that a neuron was built with, or None if it has none."""

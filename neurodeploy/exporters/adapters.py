@@ -82,12 +82,16 @@ def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
         DeployError: one is of a kind that is not exported, or has an option that would be lost.
     """
     found, problems = {}, []
+    whole = [module for module in model.modules() if adapter.kind_of(module) is not None]
+    parts = {id(part) for module in whole for part in adapter.parts(module)}
     for path, module in model.named_modules():
+        if id(module) in parts:
+            continue
         if adapter.kind_of(module) is not None:
             found[path or type(module).__name__.lower()] = module
             problems += [f"{path}: {class_name(module)} {problem}" for problem in adapter.problems(module)]
         elif adapter.is_neuron(module):
-            problems.append(f"{path}: {class_name(module)} is not supported")
+            problems.append(f"{path}: {class_name(module)} is not supported{_advice(module, adapter)}")
     if problems:
         raise DeployError(
             "; ".join(problems),
@@ -95,6 +99,16 @@ def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
             fix=f"Use {known(adapter.kinds)} as {adapter.label} has them, with plain spikes.",
         )
     return found
+
+
+def _advice(module: Any, adapter: Adapter) -> str:
+    """Return what to take instead of a neuron that is not exported; the longest name that fits decides."""
+    names = [cls.__name__ for cls in type(module).__mro__]
+    fitting = [start for start in adapter.advice if any(name.startswith(start) for name in names)]
+    if fitting:
+        return f" ({adapter.advice[max(fitting, key=len)]})"
+    mine = next((name for name in names[1:] if name in adapter.kinds), None)
+    return f" (it is a {mine} with a forward of its own)" if mine else ""
 
 
 def state_keys(model: Any) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -64,8 +65,9 @@ def build_graph(trace: Trace, adapter: Adapter, sample_shape: Shape, dt: float, 
     simplify(draft, set(readout.nodes))
     readout = _bypassed(draft, readout)
     builder = _Builder(draft, adapter, dt, binary_input)
+    entries = {node.name: builder.add(node) for node in draft.nodes.values()}
     for node in draft.nodes.values():
-        builder.add(node)
+        builder.connect(node, entries[node.name])
     _check_fed(draft)
     entry = _free_name("input", builder.nodes)
     builder.nodes[entry] = nir.Input({"input": np.array(sample_shape)})
@@ -88,17 +90,20 @@ class _Builder:
         self.nodes: dict[str, Any] = {}
         self.edges: list[Edge] = []
         self.findings: list[str] = []
+        self._exits: dict[str, str] = {}
         self._draft, self._adapter, self._dt, self._binary = draft, adapter, dt, binary_input
 
-    def add(self, node: DraftNode) -> None:
-        """Add a node, and the edges that lead into it."""
-        entry = node.name
+    def add(self, node: DraftNode) -> str:
+        """Add a node; returns the name of the node that takes its input."""
         if isinstance(node.op, Neurons):
-            entry = self._add_neurons(node, node.op.module)
-        elif isinstance(node.op, Maximum):
-            entry = self._add_maximum(node, node.op)
-        else:
-            self.nodes[node.name] = layer_node(node.name, node.op, node.entering)
+            return self._add_neurons(node, node.op.module)
+        if isinstance(node.op, Maximum):
+            return self._add_maximum(node, node.op)
+        self.nodes[node.name] = layer_node(node.name, node.op, node.entering)
+        return node.name
+
+    def connect(self, node: DraftNode, entry: str) -> None:
+        """Add the edges that lead into a node."""
         for source in node.slots[0].terms:
             self._connect(source, node, entry)
 
@@ -106,14 +111,23 @@ class _Builder:
         made = self._adapter.nodes(node.name, module, node.leaving, self._dt)
         self.nodes[node.name] = made.node
         self.findings += made.findings
-        if made.recurrent is not None:
-            self.nodes[f"{node.name}.w_rec"] = made.recurrent
-            self.edges += [(node.name, f"{node.name}.w_rec"), (f"{node.name}.w_rec", node.name)]
-        if made.entering is None:
-            return node.name
-        self.nodes[f"{node.name}.w_in"] = made.entering
-        self.edges.append((f"{node.name}.w_in", node.name))
-        return f"{node.name}.w_in"
+        entering = self._in_a_row(f"{node.name}.w_in", made.entering)
+        recurrent = self._in_a_row(f"{node.name}.w_rec", made.recurrent)
+        if recurrent:
+            self.edges += pairwise((node.name, *recurrent, node.name))
+        if made.leaving is not None:
+            exit_name = self._exits[node.name] = f"{node.name}.w_out"
+            self.nodes[exit_name] = made.leaving
+            self.edges.append((node.name, exit_name))
+        self.edges += pairwise((*entering, node.name))
+        return entering[0] if entering else node.name
+
+    def _in_a_row(self, name: str, made: Any) -> list[str]:
+        """Add synapses of a neuron's own to the nodes, if it has any; returns what they are called."""
+        row = [] if made is None else made if isinstance(made, list) else [made]
+        names = [name if not index else f"{name}_{index}" for index in range(len(row))]
+        self.nodes.update(zip(names, row, strict=True))
+        return names
 
     def _add_maximum(self, node: DraftNode, op: Maximum) -> str:
         terms = list(node.slots[0].terms)
@@ -152,13 +166,14 @@ class _Builder:
     def _connect(self, source: Source, node: DraftNode, entry: str) -> None:
         """Add the edge from a source, with a Delay node where it takes steps that no recurrence implies."""
         steps = 0 if source.delay == 1 and _returns(self._draft, source.node, node) else source.delay
+        start = self._exits.get(source.node, source.node)
         if not steps:
-            self.edges.append((source.node, entry))
+            self.edges.append((start, entry))
             return
         shape = self._draft.nodes[source.node].leaving if source.node != INPUT else node.entering
         name = _free_name(f"{node.name}.delay", self.nodes)
         self.nodes[name] = nir.Delay(np.full(shape, steps * self._dt))
-        self.edges += [(source.node, name), (name, entry)]
+        self.edges += [(start, name), (name, entry)]
 
 
 def _returns(draft: Draft, source: str, node: DraftNode) -> bool:

@@ -215,7 +215,7 @@ class _Probing:
         used = {name: made for name, made in calls.items() if made}
         if not used:
             return "no neuron was called"
-        return self._misfit(used, form, length, is_unused) or _common_count(used, self.n_samples)
+        return self._misfit(used, form, length, is_unused) or _common_count(used, self.n_samples, form, length)
 
     def _misfit(self, used: dict[str, list[Call]], form: str, length: int, is_unused: bool) -> str | None:
         """Say which neuron was given axes of time and batch that it does not take."""
@@ -249,9 +249,11 @@ def _steps_of(call: Call, n_samples: int) -> int:
     return call.input_shape[call.lead.index("T")] if "T" in call.lead else call.input_shape[0] // n_samples
 
 
-def _common_count(used: dict[str, list[Call]], n_samples: int) -> tuple[int] | str:
-    """Return how many steps every neuron made, or how they differ."""
+def _common_count(used: dict[str, list[Call]], n_samples: int, form: str, length: int) -> tuple[int] | str:
+    """Return how many steps every neuron made, or how they differ; one that has several places makes several."""
     counts = {name: sum(_steps_of(call, n_samples) for call in made) for name, made in used.items()}
+    if form != "static":
+        counts = {name: count if count % length else length for name, count in counts.items()}
     if len(set(counts.values())) > 1:
         return f"neurons were called unequally often: {', '.join(f'{n} {_times(c)}' for n, c in counts.items())}"
     return (next(iter(counts.values())),)

@@ -55,6 +55,7 @@ class Follower:
         place: Callable[[str], str],
     ) -> None:
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
+        self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
 
     def follow(
@@ -85,6 +86,16 @@ class Follower:
             for part in out:
                 if isinstance(part, torch.Tensor):
                     yield part, self.broken(taken, name, part)
+
+    def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
+        """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
+        changes = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+        self._rest = {id(args[0])} if changes and args and self._is_zero(args[0]) else set()
+
+    def _is_zero(self, tensor: Any) -> bool:
+        if not isinstance(tensor, torch.Tensor) or self.signal_of(tensor) is not None:
+            return False
+        return id(tensor) in self._rest or not bool(tensor.any())
 
     def signal_or_rest(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor; zeros that come from nowhere are what there was before the first step."""
@@ -204,7 +215,7 @@ class Follower:
         parts = [s.scaled(f) for s, f in zip(signals, factors, strict=True) if s is not None]
         if len(parts) == 1:
             index = signals.index(None)
-            constant = features_of(terms[index], parts[0])
+            constant = 0.0 if self._is_zero(terms[index]) else features_of(terms[index], parts[0])
             if constant is None or tuple(out.shape) != tuple(terms[1 - index].shape):
                 return None
             return parts[0].shifted(np.multiply(constant, factors[index])) if np.any(constant) else parts[0]

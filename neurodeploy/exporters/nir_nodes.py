@@ -8,7 +8,7 @@ import nir
 import numpy as np
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.layers import Maximum, Operation
+from neurodeploy.exporters.layers import Maximum, Operation, layer_step
 from neurodeploy.files import to_json
 from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape
@@ -44,6 +44,23 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
     raise DeployError(
         f"{type(op).__name__} is no NIR node", where=name, fix="This is a limit of the exporter; report it."
     )
+
+
+def module_node(name: str, module: Any, entering: Shape) -> Any:
+    """Return the NIR node of a torch layer that neurons hold, such as that of their own recurrence.
+
+    Raises:
+        DeployError: it is of another kind, or pads other than with zeros.
+    """
+    kinds = {"Linear": "linear", "Conv1d": "conv1d", "Conv2d": "conv2d"}
+    kind = next((kinds[cls.__name__] for cls in type(module).__mro__ if cls.__name__ in kinds), None)
+    if kind is None or getattr(module, "padding_mode", "zeros") != "zeros":
+        raise DeployError(
+            f"{type(module).__name__} in a loop", where=name, fix="Use nn.Linear or nn.Conv2d, padded with zeros."
+        )
+    options = ("weight", "bias", "stride", "padding", "dilation", "groups")
+    given = {key: getattr(module, key) for key in options if hasattr(module, key)}
+    return layer_node(name, layer_step(kind, given, entering).ops[0], entering)
 
 
 def maximum_of_spikes(name: str, op: Maximum, entering: Shape) -> tuple[Any, Any]:

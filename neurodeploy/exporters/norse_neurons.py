@@ -1,15 +1,18 @@
 """What a norse cell computes, as NIR nodes, with the time step that it was built with.
 
-Source: norse 1.1.0, ``norse/torch/functional/{lif_box,lif,iaf,leaky_integrator_box}.py``. One step, with x the input::
+Source: norse 1.1.0, ``norse/torch/functional/{lif_box,lif,iaf,lsnn,leaky_integrator_box,leaky_integrator}.py``. One
+step, with x the input::
 
-    LIFBoxCell        v = v + dt * tau_mem_inv * (x + v_leak - v)
-    LIFCell           i = i + x;  v = v + dt * tau_mem_inv * (v_leak - v + i);  i = i - dt * tau_syn_inv * i
-    LIFRecurrentCell  as LIFCell, x = W_in x + W_rec s
-    IAFCell           v = v + x
-    LIBoxCell         as LIFBoxCell; its output is v
+    LIFBoxCell  v = v + dt * tau_mem_inv * (x + v_leak - v)
+    LIFCell     i = i + x;  v = v + dt * tau_mem_inv * (v_leak - v + i);  i = i - dt * tau_syn_inv * i
+    LSNNCell    v = v + dt * tau_mem_inv * (v_leak - v + i);  i = i - dt * tau_syn_inv * i + x
+                b = b + dt * tau_adapt_inv * (v_th - b), against which v is tested;  b = b + beta * s
+    IAFCell     v = v + x
+    LIBoxCell   as LIFBoxCell, LICell as LIFCell; their output is v
     s = v > v_th;  v = v_reset where s, or v - v_th * s with LIFBoxParameters(reset_method=reset_subtract)
 
-v starts at v_leak, that of IAFCell at v_reset.
+Recurrent ones take x = W_in x + W_rec s. Those without Cell in their name take all steps at once. v starts at v_leak,
+that of IAFCell at v_reset; b at v_th.
 """
 
 from __future__ import annotations
@@ -23,18 +26,38 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.parameters import by_neuron, rules_metadata, uniform
+from neurodeploy.exporters.parameters import by_neuron, compact, rules_metadata
 from neurodeploy.synapses import Shape
 
-KINDS = ("LIFBoxCell", "LIFCell", "LIFRecurrentCell", "IAFCell", "LIBoxCell")
+MODELS = {
+    "LIFBoxCell": "LIFBox", "LIFCell": "LIF", "LIF": "LIF", "LIFRecurrentCell": "LIF", "LIFRecurrent": "LIF",
+    "LSNNCell": "LSNN", "LSNN": "LSNN", "LSNNRecurrentCell": "LSNN", "LSNNRecurrent": "LSNN", "IAFCell": "IAF",
+    "IAF": "IAF", "LIBoxCell": "LIBox", "LICell": "LI", "LI": "LI", "LILinearCell": "LI",
+}  # fmt: skip
+"""The classes that are exported, and which neuron each is."""
+
+ADVICE = {
+    "LIFAdEx": "its exponential has no linear step; the nearest is LSNN, whose threshold adapts",
+    "LIFEx": "its exponential has no linear step; the nearest is LIF",
+    "LIFRefrac": "the nearest is LIF",
+    "LIFMC": "its compartments are coupled; the nearest is LIFRecurrent",
+    "LIFCorrelation": "it learns while it runs; the nearest is LIFRecurrent",
+    "CobaLIF": "its conductances multiply v; the nearest is LIF",
+    "Izhikevich": "it is quadratic in v; the nearest is LIF",
+    "ConvLSTM": "its gates multiply states; the nearest is LSNN",
+}
+"""What to take instead of neurons that are not exported, by the beginning of their names."""
+
+_PARAMETERS = ("tau_mem_inv", "tau_syn_inv", "v_leak", "v_th", "v_reset")
 
 
 class Norse(Adapter):
-    """norse: cells take one step, and are given and return their states."""
+    """norse: cells take one step, layers all of them; both are given and return their states."""
 
     package = "norse"
     label = "norse"
-    kinds = KINDS
+    kinds = tuple(MODELS)
+    advice = ADVICE
     dt = 1e-3
 
     def is_neuron(self, module: Any) -> bool:
@@ -48,11 +71,11 @@ class Norse(Adapter):
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
-        import norse.torch.module.lif_box as lif_box
-        from norse.torch.module import iaf, leaky_integrator_box, lif
+        from norse.torch.module import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box, lsnn
 
-        sources = (lif_box.LIFBoxCell, lif.LIFCell, lif.LIFRecurrentCell, iaf.IAFCell, leaky_integrator_box.LIBoxCell)
-        return next((cls.__name__ for cls in sources if type(module) is cls), None)
+        sources = (lif_box, lif, lsnn, iaf, leaky_integrator_box, leaky_integrator)
+        classes = {getattr(source, kind, None) for source in sources for kind in MODELS}
+        return type(module).__name__ if type(module) in classes else None
 
     def problems(self, module: Any) -> list[str]:
         """See :class:`Adapter`."""
@@ -67,14 +90,29 @@ class Norse(Adapter):
 
     def own_dt(self, module: Any) -> float | None:
         """See :class:`Adapter`; an IAFCell does not use its own."""
-        return None if self.kind_of(module) == "IAFCell" else float(module.dt)
+        return None if _model(module) == "IAF" else float(module.dt)
 
     def passes_state(self, model: Any) -> bool:
         """See :class:`Adapter`."""
         return len(inspect.signature(model.forward).parameters) > 1
 
+    def lead(self, module: Any) -> str:
+        """See :class:`Adapter`."""
+        return "TB" if hasattr(module, "record_states") else "B"
+
     def clear(self, module: Any, n_samples: int) -> None:
         """See :class:`Adapter`; cells keep nothing."""
+
+    def start_recording(self, module: Any) -> None:
+        """See :class:`Adapter`."""
+        if self.lead(module) == "TB":
+            module.was_recording, module.record_states = module.record_states, True
+
+    def stop_recording(self, module: Any) -> None:
+        """See :class:`Adapter`."""
+        if self.lead(module) == "TB":
+            module.record_states = module.was_recording
+            del module.was_recording
 
     def given(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """See :class:`Adapter`."""
@@ -88,42 +126,78 @@ class Norse(Adapter):
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""
         out, state = output
-        return Call("B", tuple(first_argument(args, kwargs).shape), out, state.v, getattr(state, "i", None))
+        shape = tuple(first_argument(args, kwargs).shape)
+        return Call(self.lead(module), shape, out, state.v, getattr(state, "i", None))
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
-        kind, p = self.kind_of(module), module.p
+        p = module.p
         values = {key: by_neuron(name, key, getattr(p, key), shape) for key in _PARAMETERS if hasattr(p, key)}
-        if kind == "LIBoxCell":
-            tau = _tau(name, "tau_mem_inv", values, dt)
-            return NeuronNodes(nir.LI(tau=tau, r=np.ones(shape), v_leak=values["v_leak"], metadata=rules_metadata({})))
-        rules: dict[str, Any] = {"reset": _reset(module), "spike": ">", "max_spikes": 1}
-        if kind == "IAFCell":
-            rules["v_init"] = uniform(name, "v_reset", values["v_reset"])
-        common = {"v_threshold": values["v_th"], "v_reset": values["v_reset"], "metadata": rules_metadata(rules)}
-        if kind == "IAFCell":
-            return NeuronNodes(nir.IF(r=np.full(shape, 1.0 / dt), **common))
-        common |= {"r": np.ones(shape), "v_leak": values["v_leak"]}
-        tau = _tau(name, "tau_mem_inv", values, dt)
-        if kind == "LIFBoxCell":
-            return NeuronNodes(nir.LIF(tau=tau, **common))
-        tau_syn = _tau(name, "tau_syn_inv", values, dt)
-        node = nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, w_in=tau_syn / dt, **common)
-        if kind == "LIFCell":
-            return NeuronNodes(node)
-        entering, recurrent = (w.detach().numpy().copy() for w in (module.input_weights, module.recurrent_weights))
-        return NeuronNodes(node, [], nir.Linear(entering), nir.Linear(recurrent))
+        node = _node(name, module, values, shape, dt)
+        entering, recurrent = (
+            nir.Linear(weight.detach().numpy().copy()) if weight is not None else None
+            for weight in (getattr(module, key, None) for key in ("input_weights", "recurrent_weights"))
+        )
+        return NeuronNodes(node, [], entering, recurrent)
 
 
-_PARAMETERS = ("tau_mem_inv", "tau_syn_inv", "v_leak", "v_th", "v_reset")
+def _model(module: Any) -> str:
+    return MODELS[type(module).__name__]
+
+
+def _node(name: str, module: Any, values: dict[str, NDArray[np.float64]], shape: Shape, dt: float) -> Any:
+    """Return the NIR node of the neurons themselves."""
+    model = _model(module)
+    if model == "IAF":
+        rules = {"reset": "value", "spike": ">", "max_spikes": 1, "v_init": compact(values["v_reset"])}
+        firing = {"v_threshold": values["v_th"], "v_reset": values["v_reset"]}
+        return nir.IF(r=np.full(shape, 1.0 / dt), **firing, metadata=rules_metadata(rules))
+    tau = _tau(name, "tau_mem_inv", values, dt)
+    common: dict[str, Any] = {"r": np.ones(shape), "v_leak": values["v_leak"]}
+    if model in ("LIFBox", "LIF", "LSNN"):
+        rules = {"reset": _reset(module), "spike": ">", "max_spikes": 1}
+        if model == "LSNN":
+            rules |= _adaptation(name, module, shape)
+        common |= {"v_threshold": values["v_th"], "v_reset": values["v_reset"], "metadata": rules_metadata(rules)}
+    else:
+        common["metadata"] = rules_metadata({})
+    if model in ("LIFBox", "LIBox"):
+        return (nir.LIF if model == "LIFBox" else nir.LI)(tau=tau, **common)
+    tau_syn = _tau(name, "tau_syn_inv", values, dt)
+    cuba = nir.CubaLI if model == "LI" else nir.CubaLIF
+    return cuba(tau_syn=tau_syn, tau_mem=tau, w_in=tau_syn / dt, **common)
+
+
+def _adaptation(name: str, module: Any, shape: Shape) -> dict[str, Any]:
+    """Return the rules of a threshold that decays before it is tested, and of input that acts a step later."""
+    import torch
+
+    rate = by_neuron(name, "tau_adapt_inv", module.dt * torch.as_tensor(module.p.tau_adapt_inv), shape)
+    if (rate < 0).any() or (rate > 1).any():
+        raise DeployError(
+            f"tau_adapt_inv decays the threshold by {rate.min():g} to {rate.max():g} in a step",
+            where=name,
+            fix="Time constants are at least one step.",
+        )
+    return {
+        "order": "use-decay-add",
+        "adapt_order": "decay-test-add",
+        "adapt_decay": compact(1.0 - rate),
+        "adapt_rate": compact(rate),
+        "adapt_gain": compact(by_neuron(name, "beta", module.p.beta, shape)),
+    }
 
 
 def _is_plain_step(p: Any) -> bool:
     import torch
     from norse.torch.functional.threshold import threshold
 
-    with torch.no_grad():
-        fired = [threshold(torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0]), p.method, p.alpha).tolist() for _ in range(2)]
+    x = torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0])
+    try:
+        with torch.no_grad():
+            fired = [threshold(x, p.method, p.alpha).tolist() for _ in range(2)]
+    except ValueError:  # norse knows no such method, and fails when the model runs
+        return False
     return fired == [[0.0, 0.0, 0.0, 1.0, 1.0]] * 2
 
 

@@ -39,16 +39,14 @@ def by_neuron(name: str, key: str, values: Any, shape: Shape) -> NDArray[np.floa
         ) from error
 
 
-def uniform(name: str, key: str, values: NDArray[np.float64]) -> float:
-    """Return the one value that all neurons share.
-
-    Raises:
-        DeployError: they differ, and no NIR parameter can hold it.
-    """
-    first = float(values.flat[0])
-    if (values != first).any():
-        raise DeployError(f"{key} differs between neurons", where=name, fix="Give all neurons of a layer the same.")
-    return first
+def compact(values: NDArray[np.floating]) -> Any:
+    """Return values for metadata: one number where all are alike, else nested lists without the axes that are."""
+    array = np.asarray(values, dtype=np.float64)
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        if (array == first).all():
+            array = first
+    return float(array.flat[0]) if array.size == 1 else array.tolist()
 
 
 def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
-from neurodeploy.exporters.signals import SPIKES, V, Signal, Tap, equal
+from neurodeploy.exporters.hints import hint_for
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.synapses import Scale
 
@@ -59,10 +61,20 @@ class Readout:
 
 
 def find_readout(trace: Trace) -> Readout:
-    """Return what a traced model returns; nodes are added to the draft where it returns more than one node's output."""
+    """Return what a traced model returns; nodes are added to the draft where it returns more than one node's output.
+
+    Raises:
+        DeployError: it has no neurons, and returns what is no layer's output.
+    """
     draft, findings = trace.draft, []
     found: dict[tuple[str, str], Reading] = {}
     for signal in trace.returned[0] if trace.returned else []:
+        if signal.broken and not trace.modules:
+            raise DeployError(
+                f"{signal.broken} is not supported, and the module has no neurons",
+                where="what the model returns",
+                fix=hint_for(signal.broken),
+            )
         if signal.broken:
             findings.append(f"readout: {signal.broken} is applied to the output and is no part of the network")
             signals = [_bare(Tap(n, SPIKES, None), draft) for n in sorted(signal.nodes - {INPUT})]

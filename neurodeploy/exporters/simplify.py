@@ -25,13 +25,15 @@ def simplify(draft: Draft, kept: set[str]) -> None:
         draft: changed in place. kept: nodes that are read from outside, whose values stay as they are.
     """
     _prune(draft, kept)
+    for name in reversed(list(draft.nodes)):
+        _pull_delay(draft, draft.nodes[name], kept)
     for name in list(draft.nodes):
-        node = draft.nodes[name]
-        if isinstance(node.op, Joined):
-            _distribute(draft, name, _parts(node), kept)
+        if name in draft.nodes and isinstance(draft.nodes[name].op, Joined):
+            _distribute(draft, name, _parts(draft.nodes[name]), kept)
     _prune(draft, kept)
     for name in list(draft.nodes):
-        _fold(draft, draft.nodes[name], kept)
+        if name in draft.nodes:
+            _fold(draft, draft.nodes[name], kept)
     _prune(draft, kept)
 
 
@@ -52,6 +54,18 @@ def _prune(draft: Draft, kept: set[str]) -> None:
                     frontier.append(source.node)
     for name in [name for name in draft.nodes if name not in alive]:
         del draft.nodes[name]
+
+
+def _pull_delay(draft: Draft, node: DraftNode, kept: set[str]) -> None:
+    """Move the delay with which all use a layer before it, where its bias is not delayed."""
+    slots = [slot for user in draft.nodes.values() for slot in user.slots]
+    least = min((s.delay for slot in slots for s in slot.terms if s.node == node.name), default=0)
+    if node.is_neuron or node.name in kept or not least:
+        return
+    for slot in slots:
+        slot.terms = {s._replace(delay=s.delay - least) if s.node == node.name else s: f for s, f in slot.terms.items()}
+    for slot in node.slots:
+        slot.terms = {s._replace(delay=s.delay + least): f for s, f in slot.terms.items()}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,14 +1,17 @@
 """What a snnTorch neuron computes, as a NIR node: parameters by neuron, and the rules that NIR has no word for.
 
-Source: snnTorch 1.0.0, ``snntorch/_neurons/{leaky,synaptic,rleaky,rsynaptic}.py``. One step, with x the input::
+Source: snnTorch 1.0.0, ``snntorch/_neurons/{leaky,synaptic,rleaky,rsynaptic,alpha,lapicque}.py``. One step, with x the
+input::
 
     Leaky       v = beta * v + x                             RLeaky       as Leaky, x = x + W s + b
     Synaptic    i = alpha * i + x;  v = beta * v + i         RSynaptic    as Synaptic, x = x + W s + b
-    s = v > threshold
+    Lapicque    v = (1 - dt / (R * C)) * v + dt / C * x
+    Alpha       i = alpha * i + x;  e = beta * e - x;  v = (log(alpha) / (log(beta) - log(alpha)) + 1) * (i + e)
+    s = v > threshold, which leaves as graded_spikes_factor * s
 
 ``reset_delay=True`` stores the v that fired and resets it in the next step; ``zero`` then keeps that step's input in
-Leaky and drops it in the others. ``reset_delay=False`` resets at once; RSynaptic assigns that to a local name, so there
-it has no effect.
+Leaky and drops it in the others, and Alpha's currents with it. ``reset_delay=False`` resets at once; RSynaptic assigns
+that to a local name, so there it has no effect.
 """
 
 from __future__ import annotations
@@ -21,11 +24,25 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.parameters import by_neuron, euler_tau, rules_metadata
+from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, euler_tau, rules_metadata
+from neurodeploy.exporters.recurrence import recurrent_nodes
 from neurodeploy.synapses import Shape
 
-STATES = {"Leaky": ("mem",), "Synaptic": ("syn", "mem"), "RLeaky": ("spk", "mem"), "RSynaptic": ("spk", "syn", "mem")}
+STATES = {
+    "Leaky": ("mem",), "Synaptic": ("syn", "mem"), "RLeaky": ("spk", "mem"), "RSynaptic": ("spk", "syn", "mem"),
+    "Alpha": ("syn_exc", "syn_inh", "mem"), "Lapicque": ("mem",),
+}  # fmt: skip
 """The neurons that are exported, and the states that their forward takes after the input, in order."""
+
+ADVICE = {
+    "SLSTM": "its gates multiply states; the nearest are RLeaky and RSynaptic with linear_features",
+    "SConv2dLSTM": "its gates multiply states; the nearest are RLeaky and RSynaptic with conv2d_channels",
+    "LeakyParallel": "it runs all steps at once through torch's RNN; use Leaky in a loop",
+    "LeakyKernel": "it runs all steps at once; use Leaky in a loop",
+    "StateLeaky": "it has no reset and takes all steps at once; use Leaky with reset_mechanism='none' in a loop",
+    "LinearLeaky": "it has no reset and takes all steps at once; use nn.Linear and Leaky with reset_mechanism='none'",
+}
+"""What to take instead of neurons that are not exported."""
 
 RECURRENT = ("RLeaky", "RSynaptic")
 _RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
@@ -38,12 +55,13 @@ class SnnTorch(Adapter):
     package = "snntorch"
     label = "snnTorch"
     kinds = tuple(STATES)
+    advice = ADVICE
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
         from snntorch import SpikingNeuron
 
-        return isinstance(module, SpikingNeuron) or type(module).__name__ == "LeakyParallel"
+        return isinstance(module, SpikingNeuron) or type(module).__name__ in ADVICE
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
@@ -74,14 +92,17 @@ class SnnTorch(Adapter):
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""
-        spikes = output[0] if isinstance(output, tuple) else output
+        sent = output[0] if isinstance(output, tuple) else output
         shape = tuple(first_argument(args, kwargs).shape)
-        return Call("B", shape, spikes, module.mem, getattr(module, "syn", None))
+        current = getattr(module, "syn", getattr(module, "syn_exc", None))
+        return Call("B", shape, (sent != 0).to(sent.dtype), module.mem, current)
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
         node, findings = _neuron_node(name, module, shape, dt)
-        return NeuronNodes(node, findings, recurrent=_recurrent_node(name, module, shape))
+        return NeuronNodes(
+            node, findings, recurrent=_recurrent_node(name, module, shape), leaving=_leaving_node(name, module, shape)
+        )
 
 
 def kind_of(module: Any) -> str | None:
@@ -101,41 +122,63 @@ def _states(module: Any) -> tuple[str, ...]:
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> tuple[Any, list[str]]:
     rules, findings = _rules(name, module)
-    metadata = rules_metadata(rules)
     threshold = by_neuron(name, "threshold", module.threshold, shape)
+    common: dict[str, Any] = {"v_leak": np.zeros(shape), "v_threshold": threshold, "v_reset": np.zeros(shape)}
+    match kind_of(module):
+        case "Lapicque":
+            tau_mem, gain = _membrane(name, module, shape, dt)
+            rules |= {} if (gain == 1).all() else {"gain": "euler"}
+            common |= {"r": gain * tau_mem / dt, "metadata": rules_metadata(rules)}
+            return nir.LIF(tau=tau_mem, **common), findings
+        case "Alpha":
+            tau_syn = _time_constant(name, "alpha", module.alpha, shape, dt, findings)
+            second = np.clip(by_neuron(name, "beta", module.beta, shape), 0.0, 1.0)
+            rules |= {"gain": "euler", "decay_second": compact(second), "gain_second": -1.0, "reset_currents": True}
+            common |= {"r": _alpha_gain(name, module, shape), "metadata": rules_metadata(rules)}
+            tau_mem = np.full(shape, dt)  # v keeps nothing of its own
+            return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau_mem, w_in=tau_syn / dt, **common), findings
     tau_mem = _time_constant(name, "beta", module.beta, shape, dt, findings)
-    common = {"r": tau_mem / dt, "v_leak": np.zeros(shape), "v_threshold": threshold, "v_reset": np.zeros(shape)}
+    common |= {"r": tau_mem / dt, "metadata": rules_metadata(rules)}
     if kind_of(module) in ("Leaky", "RLeaky"):
-        return nir.LIF(tau=tau_mem, **common, metadata=metadata), findings
+        return nir.LIF(tau=tau_mem, **common), findings
     tau_syn = _time_constant(name, "alpha", module.alpha, shape, dt, findings)
-    return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau_mem, w_in=tau_syn / dt, **common, metadata=metadata), findings
+    return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau_mem, w_in=tau_syn / dt, **common), findings
+
+
+def _membrane(name: str, module: Any, shape: Shape, dt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return tau (s) of a Lapicque neuron, and the factor on its input."""
+    import torch
+
+    with torch.no_grad():
+        kept = 1 - (module.time_step / (module.R * module.C))
+        gain = torch.ones(()) * module.R * (1 / (module.R * module.C)) * module.time_step
+    decay = decay_of(name, "R * C", by_neuron(name, "R * C", kept, shape))
+    return euler_tau(decay, dt), by_neuron(name, "1 / C", gain, shape)
+
+
+def _alpha_gain(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
+    """Return the factor on the sum of an Alpha neuron's currents, in float32 as forward computes it."""
+    import torch
+
+    with torch.no_grad():
+        alpha, beta = module.alpha.clamp(0, 1), module.beta.clamp(0, 1)
+        gain = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
+    return by_neuron(name, "log(alpha) / (log(beta) - log(alpha)) + 1", gain, shape)
 
 
 def _recurrent_node(name: str, module: Any, shape: Shape) -> Any | None:
     """Return the NIR node of a neuron's own recurrent weights, None if it has none."""
-    from torch import nn
-
     if kind_of(module) not in RECURRENT:
         return None
     if not module.all_to_all:
-        factors = by_neuron(name, "V", module.recurrent.V, shape).astype(np.float32)
-        if len(shape) != 1:
-            raise DeployError(
-                f"one-to-one recurrence over shape {list(shape)}",
-                where=name,
-                fix="Flatten before it; it needs one axis.",
-            )
-        return nir.Linear(weight=np.diag(factors))
-    if type(module.recurrent) is not nn.Linear or len(shape) != 1:
-        raise DeployError(
-            f"recurrence by {type(module.recurrent).__name__} over shape {list(shape)}",
-            where=name,
-            fix="Use linear_features, or all_to_all=False.",
-        )
-    weight = module.recurrent.weight.detach().numpy().copy()
-    if module.recurrent.bias is None:
-        return nir.Linear(weight=weight)
-    return nir.Affine(weight=weight, bias=module.recurrent.bias.detach().numpy().copy())
+        return nir.Scale(by_neuron(name, "V", module.recurrent.V, shape))
+    return recurrent_nodes(name, module.recurrent, shape)
+
+
+def _leaving_node(name: str, module: Any, shape: Shape) -> Any | None:
+    """Return the NIR node of what a spike is worth to those that it reaches, None if that is 1."""
+    factor = by_neuron(name, "graded_spikes_factor", module.graded_spikes_factor, shape)
+    return None if (factor == 1).all() else nir.Scale(factor)
 
 
 def _unsupported_options(module: Any) -> list[str]:
@@ -147,8 +190,10 @@ def _unsupported_options(module: Any) -> list[str]:
         problems.append("has inhibition=True")
     if module.state_quant:
         problems.append("has state_quant")
-    if not bool((module.graded_spikes_factor == 1).all()):
-        problems.append("has graded_spikes_factor other than 1")
+    if bool((module.graded_spikes_factor == 0).any()):
+        problems.append("has a graded_spikes_factor of 0, so that its spikes reach nothing")
+    if kind_of(module) == "Alpha" and module.state_function.__name__ == "_base_sub":
+        problems.append("has reset_mechanism='subtract', which takes from its currents; use 'zero' or 'none'")
     with torch.no_grad():
         fired = module.spike_grad(torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0]))
     if fired.tolist() != [0.0, 0.0, 0.0, 1.0, 1.0]:
@@ -161,7 +206,7 @@ def _unsupported_options(module: Any) -> list[str]:
 def _rules(name: str, module: Any) -> tuple[dict[str, Any], list[str]]:
     """Return the rules that hold when the module runs, which its options need not say."""
     kind = kind_of(module)
-    reset, delay, findings = _RESETS[module.state_function.__name__], bool(module.reset_delay), []
+    reset, delay, findings = _RESETS[module.state_function.__name__], bool(getattr(module, "reset_delay", True)), []
     if _RESET_CODES[reset] != int(module.reset_mechanism_val):
         findings.append(
             f"{name}: the weights file says another reset than the factory; snnTorch applies the factory's, {reset}"

@@ -22,7 +22,7 @@ from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
-from neurodeploy.exporters.signals import SPIKES, V, Signal, Tap, equal
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 
 AXES = {
     "B": "one time step",
@@ -170,6 +170,8 @@ class _Tracer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow what comes out of it."""
+        if not self._inside:
+            self._follower.watch_rest(getattr(func, "__name__", ""), args)
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             self._inside += 1

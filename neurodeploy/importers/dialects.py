@@ -10,6 +10,12 @@ INTEGRATING = ("I", "LI", "CubaLI")
 NEURONS = FIRING + INTEGRATING
 """Node types that become populations."""
 
+ByNeuron = float | tuple[Any, ...]
+BY_NEURON = (
+    "v_init", "i_init", "bias", "min_v_mem", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second",
+)  # fmt: skip
+"""Settings that may differ between the neurons of a node."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -26,8 +32,12 @@ class Settings:
     max_spikes: in one step, 0 for no limit.
     v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
     min_v_mem: V, below which v cannot fall, or None.
-    refractory: steps. adapt_decay, adapt_gain: of an adaptive threshold. All three are extensions of ours, see
+    refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptive threshold. decay_second, gain_second: of a
+        second synaptic current. i_init: what the first starts with. adapt_order, reset_currents, rounds, signed: see
+        :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
         :class:`neurodeploy.network.Population`.
+
+    Keys in :data:`BY_NEURON` may hold a value for each neuron, as nested tuples that broadcast to the neurons' shape.
     """
 
     dt: float | None = None
@@ -43,16 +53,24 @@ class Settings:
     reset_before_decay: bool = False
     reset_pending: bool = False
     max_spikes: int | None = 1
+    rounds: bool = False
+    signed: bool = False
     order: str = "decay-add"
     output_delay: int = 0
     v_reset: float | None = None
-    v_init: float | None = None
+    v_init: ByNeuron | None = None
     starts_at_leak: bool = False
-    bias: float | None = None
-    min_v_mem: float | None = None
+    bias: ByNeuron | None = None
+    min_v_mem: ByNeuron | None = None
     refractory: int = 0
-    adapt_decay: float | None = None
-    adapt_gain: float = 1.0
+    adapt_order: str = "test-decay-add"
+    adapt_decay: ByNeuron | None = None
+    adapt_gain: ByNeuron = 1.0
+    adapt_rate: ByNeuron | None = None
+    decay_second: ByNeuron | None = None
+    gain_second: ByNeuron = 1.0
+    i_init: ByNeuron = 0.0
+    reset_currents: bool = False
 
 
 DIALECTS = {

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
+from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
 from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.operations import operation, without_bias
@@ -87,7 +88,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
-    return Network(
+    network = Network(
         inputs,
         tuple(populations.values()),
         tuple(projections),
@@ -97,6 +98,24 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         graph.sha256,
         dialect.evidence,
     )
+    return _with_decision(network, graph)
+
+
+def _with_decision(network: Network, graph: NirGraph) -> Network:
+    """Return the network with what the file says of its answer: what it returns, and how that decides."""
+    said, text = graph.metadata.get("outputs"), graph.metadata.get("decision")
+    if said is not None and not (isinstance(said, list) and said and all(isinstance(name, str) for name in said)):
+        raise DeployError(
+            f"the metadata's outputs are {said!r}", where=graph.where, fix="They are names of nodes, NAME or NAME.v."
+        )
+    for name in said or ():
+        find_readout(network, name, graph.where)
+    network = replace(network, readouts=tuple(said or ()))
+    if text is None:
+        return network
+    decision = parse_decision(text, graph.where)
+    check_decision(decision, network, graph.where)
+    return replace(network, decision=decision)
 
 
 def readout(name: str, shape: Shape) -> Population:
@@ -132,20 +151,41 @@ def ordered(graph: NirGraph, heads: list[str]) -> tuple[tuple[str, ...], set[tup
                 stack.pop()
                 state[name] = "done"
                 finished.append(name)
-    return tuple(reversed(finished)), late
+    within = {name: {n for n in before[name] if n in fed and (n, name) not in late} for name in heads}
+    through_delays = {name: _before(graph, name, heads, across=True) & set(heads) for name in heads}
+    return _after_sources(finished[::-1], within, through_delays), late
 
 
-def _before(graph: NirGraph, name: str, heads: list[str]) -> set[str]:
-    """Return all nodes from which ``name`` is reached within a step: without a head or a Delay node in between."""
+def _after_sources(names: list[str], needed: dict[str, set[str]], wished: dict[str, set[str]]) -> tuple[str, ...]:
+    """Return names so that each comes after those it needs, and where that is possible after those wished for."""
+    placed: list[str] = []
+    done: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        ready = [name for name in waiting if needed[name] <= done]
+        chosen = next((name for name in ready if wished[name] <= {*done, name}), ready[0])
+        waiting.remove(chosen)
+        placed.append(chosen)
+        done.add(chosen)
+    return tuple(placed)
+
+
+def _before(graph: NirGraph, name: str, heads: list[str], across: bool = False) -> set[str]:
+    """Return all nodes from which ``name`` is reached without a head in between, or a delay unless ``across``."""
     seen: set[str] = set()
     frontier = [name]
     while frontier:
         for source in graph.sources(frontier.pop()):
             if source not in seen:
                 seen.add(source)
-                if source not in heads and graph.nodes[source].kind != "Delay":
+                if source not in heads and (across or not _waits(graph.nodes[source])):
                     frontier.append(source)
     return seen
+
+
+def _waits(node: NirNode) -> bool:
+    """Tell whether nothing passes a node within a step."""
+    return node.kind == "Delay" and bool((np.asarray(node.params["delay"]) > 0).all())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -250,7 +290,6 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:
     """Return the neurons of one node, discretised as its settings say."""
     assert settings.dt is not None
-    assert settings.reset is not None
     for key in ("tau", "tau_mem", "tau_syn"):
         tau = np.asarray(node.params.get(key, 1.0), dtype=np.float64)
         clamps = settings.gain == "unit"
@@ -274,41 +313,50 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         rate = settings.dt / (values["tau_syn"] * settings.tau_scale)
         gain_syn = _gain(w_in, rate, settings.gain_syn)
     bias = leak * (1.0 - decay_mem)
-    fires = node.kind in FIRING
-    rule = NeuronRule(
-        spike=">" if node.kind == "Threshold" else settings.spike,
-        reset="none" if not fires or node.kind == "Threshold" else settings.reset,
-        reset_delay=settings.reset_delay,
-        reset_drops_input=bool(settings.reset_drops_input),
-        reset_before_decay=settings.reset_before_decay,
-        reset_pending=settings.reset_pending and not settings.reset_delay,
-        max_spikes=1 if node.kind == "Threshold" else settings.max_spikes or None,
-        order=settings.order,
-        output_delay=settings.output_delay if fires and node.kind != "Threshold" else 0,
-        fires=fires,
-    )
+    said = {key: _said(name, key, getattr(settings, key), shape, place) for key in BY_NEURON}
     try:
         return Population(
             name,
             shape,
-            rule,
+            _rule(node.kind, settings),
             decay_mem=decay_mem,
             decay_syn=decay_syn,
             gain_mem=gain_mem,
             gain_syn=gain_syn,
             threshold=values.get("v_threshold", values.get("threshold", zeros + 1.0)),
-            bias=bias if settings.bias is None else settings.bias,
+            bias=bias if settings.bias is None else said["bias"],
             v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
-            v_init=v_init if settings.v_init is None else settings.v_init,
-            v_min=settings.min_v_mem,
-            adapt_decay=settings.adapt_decay,
-            adapt_gain=settings.adapt_gain,
+            v_init=v_init if settings.v_init is None else said["v_init"],
+            v_min=said["min_v_mem"],
+            **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_", "i_"))},
             refractory=settings.refractory,
         )
     except ValueError as error:
         raise DeployError(
             f"{node.kind} {name!r} cannot be read: {error}", where=place, fix="Check tau, r, dt and the overrides."
         ) from error
+
+
+def _rule(kind: str, settings: Settings) -> NeuronRule:
+    """Return what neurons of a node do in a step; a Threshold has no memory that a framework could read otherwise."""
+    assert settings.reset is not None
+    fires, is_threshold = kind in FIRING, kind == "Threshold"
+    return NeuronRule(
+        spike=">" if is_threshold else settings.spike,
+        reset="none" if not fires or is_threshold else settings.reset,
+        reset_delay=settings.reset_delay,
+        reset_drops_input=bool(settings.reset_drops_input),
+        reset_before_decay=settings.reset_before_decay,
+        reset_pending=settings.reset_pending and not settings.reset_delay,
+        max_spikes=1 if is_threshold else settings.max_spikes or None,
+        rounds=settings.rounds,
+        signed=settings.signed,
+        order=settings.order,
+        adapt_order=settings.adapt_order,
+        reset_currents=settings.reset_currents,
+        output_delay=settings.output_delay if fires and not is_threshold else 0,
+        fires=fires,
+    )
 
 
 def _membrane(
@@ -362,6 +410,20 @@ def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.
             f"{node.kind} has {key} of shape {value.shape}, its inputs give {shape}",
             where=place,
             fix="Make them the same.",
+        ) from error
+
+
+def _said(name: str, key: str, value: Any, shape: Shape, place: str) -> Any:
+    """Return a setting as float64 of the neuron's shape, None if it is None."""
+    if value is None:
+        return None
+    try:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+    except ValueError as error:
+        raise DeployError(
+            f"the metadata of {name!r} has {key} of shape {np.shape(value)}, the neurons have {shape}",
+            where=place,
+            fix="Give one number, or one for each neuron.",
         ) from error
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.detect import Candidate, detect, fingerprint
-from neurodeploy.importers.dialects import ASSUMED, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
+from neurodeploy.importers.dialects import ASSUMED, BY_NEURON, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
 from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.rule import ADAPT_ORDERS, ORDERS
 
 CHOICES = {
     "decay": ("euler", "exp"),
@@ -19,9 +20,13 @@ CHOICES = {
     "gain_syn": ("unit", "euler"),
     "spike": (">", ">="),
     "reset": ("subtract", "value", "none", "zero"),
-    "order": ("decay-add", "add-decay", "add-use-decay"),
+    "order": ORDERS,
+    "adapt_order": ADAPT_ORDERS,
 }
-TRUTHS = ("reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "norm_input", "starts_at_leak")
+TRUTHS = (
+    "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "reset_currents", "norm_input",
+    "starts_at_leak", "rounds", "signed",
+)  # fmt: skip
 COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
 MAY_BE_NONE = ("min_v_mem",)
 EXAMPLES = {
@@ -90,7 +95,7 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         lost = [key for key in _lost(name, node.kind) if key not in known_keys and "dialect" not in graph.metadata]
         rules, taken, open_keys = _fill(rules, lost, name, is_guess)
         assumed.update(dict.fromkeys(taken))
-        if node.kind not in FIRING:
+        if node.kind not in FIRING or node.kind == "Threshold":
             rules = replace(rules, reset="none")
         open_keys += [key for key in ("reset", "dt") if getattr(rules, key) is None and key not in open_keys]
         asked.update({key: node_name for key in open_keys})
@@ -135,6 +140,8 @@ def _name(graph: NirGraph, said: _Said) -> tuple[str, dict[str, Any], list[str],
 
 def _lost(name: str, kind: str) -> tuple[str, ...]:
     """Return what the framework's exporter drops of a node of this type."""
+    if kind == "Threshold":
+        return ()
     if kind not in FIRING:
         return ("norm_input",) if name == "sinabs" else ()
     return tuple(key for key in LOST[name] if key != "norm_input" or kind != "IF")
@@ -246,6 +253,12 @@ def _value(key: str, value: Any, where: str) -> Any:
         return truth
     if key in MAY_BE_NONE and str(value).lower() == "none":
         return None
+    if key in BY_NEURON and isinstance(value, (list, tuple)):
+        return _by_neuron(key, value, where)
+    return _number(key, value, where)
+
+
+def _number(key: str, value: Any, where: str) -> float | int:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -261,3 +274,18 @@ def _value(key: str, value: Any, where: str) -> Any:
             f"{key} cannot be {value!r}", where=where, fix="It is a finite number; dt is above 0, in seconds."
         )
     return number
+
+
+def _by_neuron(key: str, value: Any, where: str) -> Any:
+    """Return nested lists of numbers as nested tuples."""
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(1, np.nan)
+    if not numbers.size or not np.isfinite(numbers).all():
+        raise DeployError(f"{key} is no array of finite numbers", where=where, fix="Give one number, or one a neuron.")
+
+    def nested(part: Any) -> Any:
+        return tuple(nested(inner) for inner in part) if isinstance(part, list) else part
+
+    return nested(numbers.tolist())

@@ -211,8 +211,8 @@ def _stretched(
         largest = np.zeros(n_channels)
         for s in synapses:
             of_rows = s.folded.largest()
-            of_neurons = np.repeat(of_rows, population.size // max(len(of_rows), 1))
-            largest = np.maximum(largest, of_neurons.reshape(n_channels, -1).max(axis=1, initial=0.0))
+            of_all = np.repeat(of_rows, population.size // max(len(of_rows), 1))
+            largest = np.maximum(largest, of_all.reshape(n_channels, -1).max(axis=1, initial=0.0))
         top = largest.max(initial=0.0)
         gain = np.clip(np.divide(top, largest, out=np.ones_like(largest), where=largest > 0), 1.0, GAIN_MAX)
         # The largest weight fills its code, at that many codes per volt thresholds still have to be held.

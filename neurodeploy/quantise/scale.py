@@ -140,7 +140,8 @@ def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, f
     falling = down / lost_mem
     if neuron.v_min is not None:
         falling = min(falling, down + float(np.abs(neuron.v_min).max()))
-    climbs = not neuron.model.fires or (neuron.model.reset != "zero" and neuron.model.max_spikes is not None)
+    climbs = not neuron.model.fires or neuron.model.reset == "none"
+    climbs = climbs or (neuron.model.reset != "zero" and neuron.model.max_spikes is not None)
     climbing = (high / lost_syn + bias) / lost_mem if climbs else 0.0
     return rising, max(rising, falling, climbing)
 

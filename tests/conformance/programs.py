@@ -13,12 +13,23 @@ import numpy as np
 from neurodeploy.arithmetic import STATE_LIMIT
 from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.emulator.twin import Traces
-from neurodeploy.codes import RESETS, THRESHOLD_MAX, WEIGHT_RANGES, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.codes import (
+    CONDITIONS,
+    RESETS,
+    THRESHOLD_MAX,
+    WEIGHT_RANGES,
+    CodedPopulation,
+    CodedProjection,
+    NeuronModel,
+)
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
 
-KINDS = ("LIF", "LIFReset", "TernaryLIF", "integrator", *RESETS[1:], "counts", "refractory", "v_min", "adaptive", "mix")
+KINDS = (
+    "LIF", "LIFReset", "TernaryLIF", "integrator", "meets", *RESETS[1:], "counts", "refractory", "v_min", "adaptive",
+    "mix",
+)  # fmt: skip
 """Neurons that are drawn, each as often; ``mix`` draws each of their properties anew."""
 
 MOST_TO_CONV = 20
@@ -290,16 +301,19 @@ def random_model(rng: np.random.Generator, kind: str) -> NeuronModel:
     """Return a neuron model of the kind."""
     interval = int(rng.choice([1, 2, 5, 17]))
     resets = {"reset_interval": interval, "reset_offset": int(rng.integers(0, 20))}
+    spike = str(rng.choice(CONDITIONS))
     counts = None if rng.random() < 0.4 else int(rng.integers(2, 25))
     match kind:
         case "LIFReset":
             return NeuronModel(**resets)
         case "integrator":
             return NeuronModel(fires=False)
-        case "subtract" | "subtract-late" | "zero-late":
-            return NeuronModel(reset=kind)
+        case "subtract" | "subtract-late" | "zero-late" | "none" | "subtract-pending":
+            return NeuronModel(reset=kind, spike=spike)
+        case "meets":
+            return NeuronModel(spike=">=")
         case "counts":
-            return NeuronModel(reset=str(rng.choice(["subtract", "subtract-late"])), max_spikes=counts)
+            return NeuronModel(reset=str(rng.choice(["subtract", "subtract-late"])), max_spikes=counts, spike=spike)
         case "refractory":
             return NeuronModel(refractory=int(rng.integers(1, 8)))
         case "mix":
@@ -308,6 +322,7 @@ def random_model(rng: np.random.Generator, kind: str) -> NeuronModel:
                 max_spikes=counts if rng.random() < 0.5 else 1,
                 refractory=int(rng.choice([0, 1, 3])),
                 fires=bool(rng.random() < 0.9),
+                spike=spike,
                 **(resets if rng.random() < 0.5 else {}),
             )
         case _:

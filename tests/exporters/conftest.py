@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.exporters.export import ExportResult, export
+from neurodeploy.importers.lower import read_network
+from neurodeploy.recording import load_recording
+
 torch = pytest.importorskip("torch", reason="torch is not installed")
 SNNTORCH = "import snntorch as snn\n"
 
@@ -23,6 +29,32 @@ def make_model(tmp_path: Path) -> Callable[..., str]:
         return f"{path}:{factory}"
 
     return make
+
+
+@pytest.fixture
+def reproduced(make_model: Callable[..., str], tmp_path: Path) -> Callable[..., ExportResult]:
+    """Export a model, read it back and run it: every spike, and every v and u that it has, is the framework's."""
+
+    def check(body: str, imports: str, shape: tuple[int, ...] = (6,), silent: tuple[str, ...] = ()) -> ExportResult:
+        code = body if "build" in body else f"build = lambda: {body}\n"
+        spec, output, record = make_model(code, imports=imports), tmp_path / "m.nir", tmp_path / "trained.npz"
+        x = (np.random.default_rng(5).random((15, 4, *shape)) < 0.5).astype(np.uint8)
+        result = export(spec, weights=None, sample_shape=shape, output=output, inputs=x, record_output=record)
+        network, trained = read_network(output)[0], load_recording(record)
+        run = Reference().run(network, dict.fromkeys(network.inputs, x), RunOptions(record=("spikes", "v", "u")))
+        for node, observed in trained.nodes.items():
+            for key, values in observed.items():
+                if key == "spikes":
+                    assert node in silent or (values.any() and not values.all()), node
+                    np.testing.assert_array_equal(run.spikes(node), values, err_msg=node)
+                else:
+                    limit = 1e-5 * max(np.abs(values).max(), 1e-3)
+                    np.testing.assert_allclose(
+                        run.nodes[node][key], values, rtol=0, atol=limit, err_msg=f"{node} {key}"
+                    )
+        return result
+
+    return check
 
 
 @pytest.fixture
@@ -90,6 +122,8 @@ def apply(node: Any, x: Any) -> Any:
     match type(node).__name__:
         case "Linear":
             return x @ node.weight.T
+        case "Scale":
+            return x * node.scale.astype(np.float32)
         case "Affine":
             return x @ node.weight.T + node.bias
         case "Flatten":

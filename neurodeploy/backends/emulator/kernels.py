@@ -29,6 +29,7 @@ from neurodeploy.backends.emulator.tables import (
     KIND,
     LEVEL,
     MAX_SPIKES,
+    MEETS,
     N_OUT,
     OFFSET,
     PLACES_AT,
@@ -40,6 +41,7 @@ from neurodeploy.backends.emulator.tables import (
     SPARSE,
     SUBTRACT,
     SUBTRACT_LATE,
+    SUBTRACT_PENDING,
     TERNARY,
     WEIGHT_AT,
     ZERO,
@@ -258,13 +260,13 @@ def update_custom(  # type: ignore[no-untyped-def]
         count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT)
         u[k] = _wrap(current, wraps_once)
         potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias)
-        if reset == SUBTRACT_LATE:
-            potential = np.int32(potential - before * threshold)
+        owed = _owed(model, before, v[k], threshold + raised)
+        potential = np.int32(potential - owed * threshold)
         potential_kept = min(max(potential, -_TOP), _TOP)
         count[V_CLIPS] += potential_kept != potential
         if hold > 0 or (reset == ZERO_LATE and before != 0):
             potential_kept = np.int32(0)
-        sent = _count(potential_kept, threshold + raised, model[MAX_SPIKES])
+        sent = _count(potential_kept, threshold + raised, model[MAX_SPIKES], model[MEETS])
         if model[TERNARY] and potential_kept < extra[0, k]:
             sent = np.int32(sent - 1)
         if sent != 0:
@@ -272,6 +274,8 @@ def update_custom(  # type: ignore[no-untyped-def]
                 potential_kept = np.int32(0)
             elif reset == SUBTRACT:
                 potential_kept = np.int32(potential_kept - sent * (threshold + raised))
+        if reset == SUBTRACT_PENDING:
+            potential_kept = min(np.int32(potential_kept - (sent - owed) * threshold), _TOP)
         if model[FLOOR]:
             potential_kept = max(potential_kept, extra[1, k])
         v[k] = potential_kept
@@ -285,9 +289,19 @@ def update_custom(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
+def _owed(model, before, potential, threshold):  # type: ignore[no-untyped-def]
+    """Return how many thresholds are subtracted before the spike test; ``before`` is what was sent last."""
+    if model[RESET] == SUBTRACT_LATE:
+        return before
+    if model[RESET] == SUBTRACT_PENDING:
+        return _count(potential, threshold, model[MAX_SPIKES], model[MEETS])
+    return np.int32(0)
+
+
+@inlined
+def _count(potential, threshold, most, meets):  # type: ignore[no-untyped-def]
     """Return how often a potential holds the threshold, at most ``most`` times."""
-    if potential <= threshold:
+    if potential < threshold or (potential == threshold and not meets):
         return np.int32(0)
     if most == 1:
         return np.int32(1)

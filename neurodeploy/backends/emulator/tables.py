@@ -8,7 +8,7 @@ no loop has a remainder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -39,12 +39,13 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 """Kinds: dense in 8 bits or 16, convolution, sparse."""
 
 # Columns of the model table.
-IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U = (
-    range(12)
-)
-N_PROPERTIES = 12
+(
+    IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U,
+    MEETS,
+) = range(13)  # fmt: skip
+N_PROPERTIES = 13
 
-ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE = range(len(RESETS))
+ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
 
 Ints = NDArray[np.int64]
@@ -61,7 +62,8 @@ class Tables(NamedTuple):
     places: int32, of all convolutions that sum in another order than their target's, one after the other: where in the
         target each sum belongs.
     fan_out: int32, of all projections that store weights of 0, one after the other: how many others each source has.
-    threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account.
+    threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account. The threshold of
+        plain neurons that fire also where they meet it is one less: in whole numbers ``v >= c`` is ``v > c - 1``.
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
     models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
     threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
@@ -185,7 +187,7 @@ def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> d
     found["threshold"][:] = STATE_LIMIT
     for index, p in enumerate(program.populations, start=len(program.inputs)):
         place = _place(int(offset[index]), p.size, order[p.name])
-        found["threshold"][place] = p.threshold_code << ALIGN_BITS
+        found["threshold"][place] = (p.threshold_code << ALIGN_BITS) - (p.model.spike == ">=" and not _is_custom(p))
         found["bias"][place] = p.bias_mantissa << p.bias_exponent
         found["keep_u"][place] = full - 1 - p.du
         found["keep_v"][place] = full - p.dv
@@ -215,7 +217,7 @@ def _place(first: int, size: int, order: Ints | None) -> Any:
 
 def _is_custom(population: CodedPopulation) -> bool:
     """Tell whether the kernel for all neurons is needed; it is slower than the one for Loihi's own."""
-    return population.process not in ("LIF", "LIFReset")
+    return replace(population, model=replace(population.model, spike=">")).process not in ("LIF", "LIFReset")
 
 
 def _model(population: CodedPopulation) -> list[int]:
@@ -224,7 +226,7 @@ def _model(population: CodedPopulation) -> list[int]:
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
         model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
-        bool((population.du < 2**DECAY_BITS - 1).any()),
+        bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
     ]  # fmt: skip
 
 

@@ -19,7 +19,8 @@ class State:
     """What a population carries from step to step; ``[B, *shape]`` each.
 
     v: membrane potential. i: synaptic current, or None. fired: spikes of the step before, 0 or 1, or a count.
-    b: adaptation, or None. hold: steps for which v is still held after a spike, or None.
+    b: adaptation, or None. hold: steps for which v is still held after a spike, or None. e: a second synaptic current,
+    or None.
     """
 
     v: Tensor
@@ -27,6 +28,23 @@ class State:
     fired: Tensor
     b: Tensor | None = None
     hold: Tensor | None = None
+    e: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """A population in the middle of a step: it has taken its input and not yet fired.
+
+    v: as it meets the threshold. threshold: of this step. i, e, b: as in :class:`State`. owed: spikes whose reset was
+    due at the start of the step, or None.
+    """
+
+    v: Tensor
+    threshold: Tensor
+    i: Tensor | None
+    e: Tensor | None
+    b: Tensor | None
+    owed: Tensor | None
 
 
 class Neuron:
@@ -55,33 +73,33 @@ class Neuron:
         self.gain_mem, self.gain_syn = unless(1, population.gain_mem), unless(1, population.gain_syn)
         self.bias: Tensor | None = unless(0, population.bias)
         self.threshold: Tensor = tensor(population.threshold)
-        self.v_reset, self.v_init = unless(0, population.v_reset), tensor(population.v_init)
+        self.v_reset = unless(0, population.v_reset)
+        self.v_init, self.i_init = tensor(population.v_init), tensor(population.i_init)
         self.v_min: Tensor | None = tensor(population.v_min)
         self.adapt_decay: Tensor | None = tensor(population.adapt_decay)
         self.adapt_gain: Tensor = tensor(population.adapt_gain)
+        self.adapt_rate = tensor(population.adapt_rate)
+        if self.adapt_rate is None and self.adapt_decay is not None:
+            self.adapt_rate = 1 - self.adapt_decay
+        self.decay_second = tensor(population.decay_second)
+        self.gain_second = unless(1, population.gain_second)
 
     def init(self, n_samples: int) -> State:
         """Return the state before the first step."""
         import torch
 
         zeros = torch.zeros((n_samples, *self.population.shape), device=self.device, dtype=self.dtype)
-        i = None if self.decay_syn is None else zeros
-        b = None if self.adapt_decay is None else zeros
-        return State(zeros + self.v_init, i, zeros, b, zeros if self.population.refractory else None)
+        i = None if self.decay_syn is None else zeros + self.i_init
+        e = None if self.decay_second is None else zeros
+        b = None
+        if self.adapt_decay is not None:
+            b = zeros if self.rule.adapt_order == "test-decay-add" else zeros + self.threshold
+        return State(zeros + self.v_init, i, zeros, b, zeros if self.population.refractory else None, e)
 
     def step(self, state: State, currents: list[Tensor]) -> State:
         """Return the state one step later; ``currents`` are added in their order."""
-        owed = self.owed(state)
-        v, i = self.integrate(state, currents, owed)
-        if state.hold is not None:
-            v = self._to_reset(v, state.hold)
-        if not self.rule.fires:
-            # sinabs 3.1.3 sends what its integrator reached, and carries on what the floor leaves of it.
-            return State(v if self.v_min is None else v.maximum(self.v_min), i, v)
-        fired = self.fires(v, state.b)
-        return State(
-            self.settle(v, fired, owed, state.b), i, fired, self._adapted(state.b, fired), self._hold(state, fired)
-        )
+        charged = self.charge(state, currents)
+        return self.carry(state, charged, self.sends(charged))
 
     def output(self, before: State, after: State) -> Tensor:
         """Return what a step sends: the spikes that ``after`` fired, or those before where output comes a step late."""
@@ -93,54 +111,96 @@ class Neuron:
             return None
         if self.rule.reset_delay:
             return state.fired
-        return self.fires(state.v, state.b) if self.rule.reset_pending else None
+        return self.fires(state.v, self._threshold(state.b)) if self.rule.reset_pending else None
 
-    def integrate(self, state: State, currents: list[Tensor], owed: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return v as it meets the threshold, and the current that is carried on."""
-        i = state.i
+    def charge(self, state: State, currents: list[Tensor]) -> Charged:
+        """Return the population once it has taken its input; a late reset acts on what it had before."""
+        owed = self.owed(state)
+        i, e = state.i, state.e
         if i is not None:
-            seen, i = self._current(i, currents)
+            seen, i = self._current(i, currents, self.decay_syn, self.gain_syn)
+            if e is not None:
+                second, e = self._current(e, currents, self.decay_second, self.gain_second)
+                seen = seen + second
             currents = [seen]
-        return self._potential(state.v, currents, owed), i
+        v = self._potential(state.v, currents, owed)
+        if state.hold is not None:
+            v = self._to_reset(v, state.hold)
+        if owed is not None and self.rule.reset_delay:
+            i, e = self._cleared(i, owed), self._cleared(e, owed)
+        b = state.b
+        if b is not None and self.rule.adapt_order == "decay-test-add":
+            b = b + self.adapt_rate * (self.threshold - b)
+        return Charged(v, self._threshold(b), i, e, b, owed)
 
-    def fires(self, v: Tensor, b: Tensor | None = None) -> Tensor:
-        """Return how often v holds the threshold, at most ``max_spikes``."""
+    def sends(self, charged: Charged) -> Tensor:
+        """Return what leaves the population: its spikes, or v where it does not fire."""
+        return self.fires(charged.v, charged.threshold) if self.rule.fires else charged.v
+
+    def carry(self, state: State, charged: Charged, sent: Tensor) -> State:
+        """Return the state after a step that began at ``state`` and sent ``sent``."""
+        if not self.rule.fires:
+            # sinabs 3.1.3 sends what its integrator reached, and carries on what the floor leaves of it.
+            v = charged.v if self.v_min is None else charged.v.maximum(self.v_min)
+            return State(v, charged.i, sent, e=charged.e)
+        v = self._settled(charged, sent)
+        i, e = charged.i, charged.e
+        if not self.rule.reset_delay:
+            i, e = self._cleared(i, sent), self._cleared(e, sent)
+        return State(v, i, sent, self._adapted(charged.b, sent), self._hold(state, sent), e)
+
+    def fires(self, v: Tensor, threshold: Tensor) -> Tensor:
+        """Return how often v holds the threshold, at most ``max_spikes``; less how often -v does where it is signed."""
+        sent = self._count(v, threshold)
+        return sent - self._count(-v, threshold) if self.rule.signed else sent
+
+    def _count(self, v: Tensor, threshold: Tensor) -> Tensor:
         import torch
 
-        threshold = self.threshold if b is None else self.threshold + self.adapt_gain * b
-        one = (v > threshold) if self.rule.spike == ">" else (v >= threshold)
-        if self.rule.max_spikes == 1:
+        rule = self.rule
+        if rule.rounds:
+            return (v / threshold).clamp(0, rule.max_spikes).round()
+        one = (v > threshold) if rule.spike == ">" else (v >= threshold)
+        if rule.max_spikes == 1:
             return one.to(self.dtype)
         count: Tensor = one * torch.div(v, threshold, rounding_mode="trunc").clamp(min=1)
-        return count if self.rule.max_spikes is None else count.clamp(max=self.rule.max_spikes)
+        return count if rule.max_spikes is None else count.clamp(max=rule.max_spikes)
 
-    def settle(self, v: Tensor, fired: Tensor, owed: Tensor | None, b: Tensor | None = None) -> Tensor:
+    def _threshold(self, b: Tensor | None) -> Tensor:
+        """Return the threshold at which an adaptation of b leaves it."""
+        if b is None:
+            return self.threshold
+        return b if self.rule.adapt_order == "decay-test-add" else self.threshold + self.adapt_gain * b
+
+    def _settled(self, charged: Charged, fired: Tensor) -> Tensor:
         """Return the v that is carried on: after a reset in this step, and not below ``v_min``."""
-        rule = self.rule
+        rule, v, owed = self.rule, charged.v, charged.owed
         if not rule.reset_delay and rule.reset != "none":
             due = fired if owed is None else fired - owed
-            if rule.reset == "subtract":
-                v = v - due * (self.threshold if b is None else self.threshold + self.adapt_gain * b)
-            else:
-                v = self._to_reset(v, due)
+            v = v - due * charged.threshold if rule.reset == "subtract" else self._to_reset(v, due)
         return v if self.v_min is None else v.maximum(self.v_min)
+
+    def _cleared(self, current: Tensor | None, due: Tensor) -> Tensor | None:
+        """Return a current, 0 where a reset that clears currents is due."""
+        return current.masked_fill(due != 0, 0.0) if current is not None and self.rule.reset_currents else current
 
     def _to_reset(self, v: Tensor, due: Tensor) -> Tensor:
         v = v.masked_fill(due != 0, 0.0)
         return v if self.v_reset is None else v + (due != 0) * self.v_reset
 
-    def _current(self, i: Tensor, currents: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _current(self, i: Tensor, currents: list[Tensor], decay: Any, gain: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the current that v sees, and the one that is carried on."""
-        assert self.decay_syn is not None
         match self.rule.order:
             case "decay-add":
-                i = _add(self.decay_syn * i, currents, self.gain_syn)
+                i = _add(decay * i, currents, gain)
                 return i, i
             case "add-decay":
-                i = _add(i, currents, self.gain_syn) * self.decay_syn
+                i = _add(i, currents, gain) * decay
                 return i, i
-        seen = _add(i, currents, self.gain_syn)
-        return seen, seen * self.decay_syn
+            case "use-decay-add":
+                return i, _add(decay * i, currents, gain)
+        seen = _add(i, currents, gain)
+        return seen, seen * decay
 
     def _potential(self, v: Tensor, currents: list[Tensor], owed: Tensor | None) -> Tensor:
         """Return v with decay, input and the reset that is owed from the step before."""
@@ -166,7 +226,10 @@ class Neuron:
     def _adapted(self, b: Tensor | None, fired: Tensor) -> Tensor | None:
         if b is None or self.adapt_decay is None:
             return None
-        return self.adapt_decay * b + (1 - self.adapt_decay) * fired
+        if self.rule.adapt_order == "decay-test-add":
+            return b + fired * self.adapt_gain
+        after: Tensor = self.adapt_decay * b + self.adapt_rate * fired
+        return after
 
 
 def _add(start: Tensor, currents: list[Tensor], gain: Tensor | None) -> Tensor:

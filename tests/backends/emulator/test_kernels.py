@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.codes import CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
 from tests.conformance.programs import layout
 
@@ -52,7 +52,8 @@ def neurons(
     kind = draw(st.sampled_from(["plain", "ternary", "custom"]))
     if kind != "custom":
         low = {"threshold_low_code": codes(st.integers(-300, 0))} if kind == "ternary" else {}
-        return {"model": NeuronModel(**interval, fires=draw(st.booleans())), **low}
+        spike = draw(st.sampled_from(CONDITIONS))
+        return {"model": NeuronModel(**interval, fires=draw(st.booleans()), spike=spike), **low}
     extra: dict[str, Any] = {}
     if draw(st.booleans()):
         extra["v_min"] = codes(st.integers(-20000, 0))
@@ -63,6 +64,7 @@ def neurons(
         max_spikes=draw(st.sampled_from([1, 1, 3, None])),
         refractory=draw(st.integers(0, 3)),
         fires=draw(st.sampled_from([True, True, False])),
+        spike=draw(st.sampled_from(CONDITIONS)),
         **interval,
     )
     if model.max_spikes != 1:
