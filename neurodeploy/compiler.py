@@ -539,7 +539,7 @@ def _written_out(network: Network, program: Program) -> list[str]:
         if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
             chain = ", ".join(type(op).__name__ for op in p.ops)
             found.append(
-                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; a strided convolution"
-                " alone, or one with a pool without padding behind it, would stay a convolution."
+                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; convolutions and pools"
+                " in a row stay one convolution where what lies between them is not padded, or divides."
             )
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.codes import CodedProjection
-from neurodeploy.synapses import Shape
+from neurodeploy.synapses import Shape, as_map
 
 Ints = NDArray[np.int64]
 
@@ -26,7 +26,7 @@ def fan_outs(projection: CodedProjection, shape: Shape) -> Ints:
 
 
 def _of_convolution(projection: CodedProjection, shape: Shape) -> Ints:
-    conv = projection.conv()
+    conv, shape = projection.conv(), as_map(shape)
     n_out, per_group, *kernel = projection.weight.shape
     of_groups = projection.weight.reshape(conv.groups, n_out // conv.groups, per_group, *kernel) != 0
     of_channels = of_groups.sum(axis=1).reshape(shape[0], *kernel)

@@ -1,9 +1,9 @@
 """A program laid out for the kernel: flat integer tables instead of objects.
 
-Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side
-in memory; ``order`` brings results back. A convolution into a population of another shape sums in its own order, and
-``places`` says where each sum belongs. Every node is padded to whole vectors with neurons that never fire, so that
-no loop has a remainder.
+Neurons with three axes, or channels of one row, are kept as (H, W, C), so that what one spike reaches through a
+convolution lies side by side in memory; ``order`` brings results back. A convolution into a population of another shape
+sums in its own order, and ``places`` says where each sum belongs. Every node is padded to whole vectors with neurons
+that never fire, so that no loop has a remainder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
-from neurodeploy.synapses import Shape
+from neurodeploy.synapses import Shape, as_map
 
 LANES = 64
 """Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
@@ -173,6 +173,7 @@ def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 
 def _order(shape: Shape) -> Ints | None:
+    shape = as_map(shape)
     if len(shape) != 3:
         return None
     channels_last = np.arange(prod(shape)).reshape(shape[1], shape[2], shape[0])
@@ -329,7 +330,7 @@ class _Synapses:
         """
         assert p.stride and p.padding is not None and p.dilation and p.groups
         n_out, per_group, height, width = p.weight.shape
-        shape_in = self.shapes[p.source]
+        shape_in = as_map(self.shapes[p.source])
         _, h_out, w_out = p.output_shape(shape_in)
         extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
         return [*extents, height, width, *p.stride, *p.padding, *p.dilation]

@@ -15,6 +15,7 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmet
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.program import Program
+from neurodeploy.synapses import as_map
 
 Ints = NDArray[np.int64]
 
@@ -228,7 +229,7 @@ def _weighted(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:
 
 def _correlate(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:
     """Return the cross-correlation of spikes ``[B, C, H, W]`` with weights, flattened to ``[B, n]``."""
-    conv = projection.conv()
+    conv, spikes = projection.conv(), spikes.reshape(len(spikes), *as_map(spikes.shape[1:]))
     out_shape = conv.output_shape(spikes.shape[1:])
     out = np.zeros((len(spikes), *out_shape), np.int64)
     padded = np.pad(spikes, ((0, 0), (0, 0), *((p, p) for p in conv.padding)))
