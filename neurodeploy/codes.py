@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT
 from neurodeploy.arrays import frozen_array
-from neurodeploy.synapses import Conv2d, Pair, Shape
+from neurodeploy.synapses import Conv2d, Pair, Shape, as_map
 
 SIGN_MODES = ("mixed", "excitatory", "inhibitory")
 RESETS = ("zero", "subtract", "subtract-late", "zero-late", "none", "subtract-pending")
@@ -291,7 +291,7 @@ class CodedProjection:
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
         if self.is_conv:
-            return self.conv().output_shape(shape)
+            return self.conv().output_shape(as_map(shape))
         if self.indptr is not None:
             n_out, n_in = self.n_out or 0, len(self.indptr) - 1
         else:

@@ -526,7 +526,8 @@ def _beyond(network: Network, program: Program, target: Target, options: Compile
     """
     limits = target.limits
     neurons = sum(population.size for population in program.populations)
-    synapse_bytes = sum(p.weight.size * p.weight_bits / 8 for p in program.projections)
+    # A weight of 0 is no synapse.
+    synapse_bytes = sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections)
     used = {
         "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
         "bytes of synapses": (int(synapse_bytes), limits.cores.value * limits.synapse_bytes_per_core.value),
@@ -558,7 +559,7 @@ def _written_out(network: Network, program: Program) -> list[str]:
         if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
             chain = ", ".join(type(op).__name__ for op in p.ops)
             found.append(
-                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; a strided convolution"
-                " alone, or one with a pool without padding behind it, would stay a convolution."
+                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; convolutions and pools"
+                " in a row stay one convolution where what lies between them is not padded, or divides."
             )
     return found

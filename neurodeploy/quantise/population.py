@@ -54,6 +54,9 @@ CORRECTIONS = ("bias", "threshold")
 THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 """By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
 
+FULL_CODE = 256
+"""Code of the largest weight."""
+
 GAIN_MAX = 8.0
 """Most by which per-channel scales stretch a channel with small weights."""
 
@@ -228,8 +231,9 @@ def _stretched(
             largest = np.maximum(largest, of_all.reshape(n_channels, -1).max(axis=1, initial=0.0))
         top = largest.max(initial=0.0)
         gain = np.clip(np.divide(top, largest, out=np.ones_like(largest), where=largest > 0), 1.0, GAIN_MAX)
-        room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30)
-        gain = np.minimum(gain, max(1.0, room / max(float(top), 1e-30))).round(6)
+        # The largest weight fills its code, at that many codes per volt thresholds still have to be held.
+        room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30) * float(top) / FULL_CODE
+        gain = np.minimum(gain, max(1.0, room)).round(6)
     else:
         gain = np.asarray(given, np.float64)
     of_neurons = spread(gain, population.shape)
