@@ -25,6 +25,13 @@ from neurodeploy.errors import DeployError
 @click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
 @click.option("--dt", type=float, help="Seconds that one step stands for.  [default: the framework's own]")
+@click.option(
+    "--form",
+    metavar="FORM",
+    help="How the network wants its input, where several ways work: step, sequence [T, B, ...], batch-first [B, T, ...],"
+    " time-last [B, ..., T], squeezed [B * T, ...], or static (one image, repeated inside).",
+)
+@click.option("--decide", metavar="RULE", help="How outputs decide, kept in the file.  [default: as the model returns]")
 @click.option("--no-verify", is_flag=True, help="Write without running the file beside the framework first.")
 @click.option("-o", "--output", type=PATH, required=True, metavar="MODEL.nir", help="The file to write.")
 def export(
@@ -35,6 +42,8 @@ def export(
     record_output: Path | None,
     batch_first: bool,
     dt: float | None,
+    form: str | None,
+    decide: str | None,
     no_verify: bool,
     output: Path,
 ) -> None:
@@ -44,8 +53,8 @@ def export(
     layers. Before anything is written, the file is read back and run beside the framework: every spike must be the
     same.
 
-    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without
-    arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
+    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY, with arguments as in
+    'net.py:build(hidden=256)'. It is called, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
     NIR itself has no place for, go into the file's metadata.
 
     With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
@@ -80,6 +89,8 @@ def export(
         record_output=record_output,
         dt=dt,
         verify=not no_verify,
+        form=form,
+        decide=decide,
     )
     for line in result.findings:
         say(line)
