@@ -95,6 +95,13 @@ def blocks(data: Samples, bytes_a_sample: int) -> Iterator[tuple[int, Data]]:
         yield first, data.part(first, min(first + size, data.n_samples))
 
 
+def _content(values: NDArray[Any]) -> bytes:
+    """Return a sample's content, the same whatever type holds it; spikes are 0 and 1 in all of them."""
+    fires = values != 0
+    whole = b"" if (values[fires] == 1).all() else np.ascontiguousarray(values, np.float64).tobytes()
+    return np.packbits(fires).tobytes() + whole
+
+
 def target_part(
     targets: NDArray[np.float64] | None, n_steps: int, n_samples: int, first: int, last: int
 ) -> NDArray[np.float64] | None:
@@ -110,13 +117,12 @@ def has_rows(targets: NDArray[np.float64], n_steps: int, n_samples: int) -> bool
 
 
 def shared_samples(one: Samples, other: Samples) -> int:
-    """Return how many samples of ``other`` are in ``one``, too, over the same steps, by where they are not 0."""
+    """Return how many samples of ``other`` are in ``one``, too, over the same steps."""
 
     def prints(data: Samples) -> Iterator[bytes]:
         for _, part in blocks(data, data.n_steps * sum(values[0, 0].nbytes for values in data.part(0, 1).x.values())):
             for i in range(part.n_samples):
-                bits = [np.packbits(values[:, i] != 0).tobytes() for _, values in sorted(part.x.items())]
-                yield sha256(b"".join(bits)).digest()
+                yield sha256(b"".join(_content(values[:, i]) for _, values in sorted(part.x.items()))).digest()
 
     known = set(prints(one))
     return sum(found in known for found in prints(other))
