@@ -92,13 +92,17 @@ class _Bound:
                 reached = i.abs() + gain * size
                 self._off[k] = decay * self._off[k] + ROUNDOFF * (OWN_ROUNDINGS * reached + gain * summed)
                 entering, error = entering + reached, error + self._off[k]
+        if before.b is not None and exact.rule.adapts == "v":
+            entering = entering + (exact.adapt_gain * before.b).abs()
+            error = error + exact.adapt_gain.abs() * self._off_b
         gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
         own = before.v.abs() + gain_mem * entering + exact.threshold.abs()
         self.v = exact.decay_mem * self.v + gain_mem * error + ROUNDOFF * OWN_ROUNDINGS * own
         if after.b is not None and exact.adapt_decay is not None:
             own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()
             self._off_b = exact.adapt_decay * self._off_b + ROUNDOFF * OWN_ROUNDINGS * own
-            self.threshold = exact.adapt_gain.abs().clamp(min=1) * self._off_b
+            if exact.rule.adapts == "threshold":
+                self.threshold = exact.adapt_gain.abs().clamp(min=1) * self._off_b
 
     def _currents(self, before: State) -> list[tuple[Any, Any, Tensor]]:
         """Return decay, size of the gain, and value of each synaptic current."""

@@ -341,7 +341,11 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
             "(?s)batch_norm.* is not supported.*Fold it into the layer",
         ),
         ("spikingjelly", "nn.Sequential(layer.MaxPool2d(2), neuron.IFNode())", "max_pool2d.* is not supported"),
-        ("rockpool", "Sequential(LinearTorch((6, 8)), LIFTorch((8, 4)))", "1_LIFTorch: LIFTorch has 2 synapses"),
+        (
+            "rockpool",
+            "Sequential(LinearTorch((6, 8)), LIFTorch((8, 4), tau_syn=torch.tensor([[.01, .02]])))",
+            "1_LIFTorch: LIFTorch has 2 synapses per neuron with different time constants",
+        ),
         ("rockpool", "Sequential(LinearTorch((6, 4)), LIFTorch(4, noise_std=.1))", "has noise_std other than 0"),
     ],
 )
