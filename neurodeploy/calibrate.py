@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
+from neurodeploy.decision import Decision, membranes
 from neurodeploy.network import Network, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
@@ -31,10 +32,10 @@ class Calibration:
     labels: NDArray[np.int64] | None
     recording: Recording
 
-    def drive(self, name: str, input_scale: float) -> Drive:
+    def drive(self, name: str, input_scale: dict[str, float]) -> Drive:
         """Return a population alone, given what its sources sent; graded inputs in units of their payload."""
         into = self.network.into(name)
-        spikes = tuple(self._arriving(projection, input_scale) for projection in into)
+        spikes = tuple(self._arriving(projection, input_scale.get(projection.source)) for projection in into)
 
         def emulate(population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> NDArray[Any]:
             return _emulate_alone(population, projections, spikes)
@@ -42,11 +43,12 @@ class Calibration:
         observed = self.recording.nodes[name]
         return Drive(spikes, observed["spikes"] if "spikes" in observed else observed["value"], emulate)
 
-    def _arriving(self, projection: Projection, input_scale: float) -> NDArray[Any]:
-        """Return a source's spikes in the rows in which they act."""
+    def _arriving(self, projection: Projection, input_scale: float | None) -> NDArray[Any]:
+        """Return a source's spikes in the rows in which they act; whole numbers where it is graded."""
         if projection.source in self.inputs:
             values = self.inputs[projection.source]
-            values = values if input_scale == 1 and values.dtype.kind in "bui" else np.rint(values * input_scale)
+            if input_scale is not None:
+                values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
         if projection.delay == 0:
@@ -65,11 +67,16 @@ def run_reference(network: Network, data: Data) -> Calibration:
     """
     from neurodeploy.backends.reference.backend import Reference
 
-    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, RunOptions()))
+    options = RunOptions(membranes=membranes(network))
+    return Calibration(network, data.x, data.labels, Reference().run(network, data.x, options))
 
 
 def measure(
-    before: Recording, after: Recording, labels: NDArray[np.int64] | None, changes: tuple[Approximation, ...]
+    before: Recording,
+    after: Recording,
+    labels: NDArray[np.int64] | None,
+    changes: tuple[Approximation, ...],
+    decision: Decision | None = None,
 ) -> dict[str, Any]:
     """Return what an approximation changed on calibration data, JSON-ready: the rung ``neuron`` of the ladder.
 
@@ -77,6 +84,7 @@ def measure(
         before: of the float model as it was trained. after: of the approximated one.
         labels: int64 (B,), or None.
         changes: what was approximated.
+        decision: how a sample is decided, or None where nobody chose, so that accuracy is not measured.
     """
     measured: dict[str, Any] = {
         "rung": "neuron",
@@ -88,10 +96,10 @@ def measure(
             if "spikes" in one
         },
     }
-    if labels is not None:
+    if labels is not None and decision is not None:
         measured["accuracy"] = {
-            "reference": float((decide(before) == labels).mean()),
-            "neuron": float((decide(after) == labels).mean()),
+            "reference": float((decide(before, decision) == labels).mean()),
+            "neuron": float((decide(after, decision) == labels).mean()),
         }
     return measured
 
@@ -109,17 +117,20 @@ def approximation_sentence(measured: dict[str, Any]) -> str:
 def _emulate_alone(
     population: CodedPopulation, projections: tuple[CodedProjection, ...], spikes: tuple[NDArray[Any], ...]
 ) -> NDArray[Any]:
-    """Run one population on the emulator, each projection from an input of its own, a step after it sends."""
+    """Run one population on the emulator, each projection from an input of its own.
+
+    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before.
+    """
     from neurodeploy.backends.emulator.backend import Emulator
 
-    names = [f"input {i}" for i in range(len(projections))]
+    names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)
     graded = {name: p.message_bits for name, p in zip(names, projections, strict=True) if p.message_bits}
     program = Program(
         "calibration",
         "loihi",
         {name: values.shape[2:] for name, values in zip(names, spikes, strict=True)},
-        (replace(population, latency=1),),
-        tuple(replace(p, source=name, delay=1) for name, p in zip(names, projections, strict=True)),
+        (population,),
+        tuple(replace(p, source=name, delay=latency) for name, p in zip(names, projections, strict=True)),
         (population.name,),
         1.0,
         "",

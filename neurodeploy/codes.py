@@ -14,7 +14,9 @@ from neurodeploy.arrays import frozen_array
 from neurodeploy.synapses import Conv2d, Pair, Shape
 
 SIGN_MODES = ("mixed", "excitatory", "inhibitory")
-RESETS = ("zero", "subtract", "subtract-late", "zero-late")
+RESETS = ("zero", "subtract", "subtract-late", "zero-late", "none", "subtract-pending")
+CONDITIONS = (">", ">=")
+"""When a neuron fires: v above the threshold, or also where it meets it."""
 
 THRESHOLD_MAX = 131071
 """Largest threshold code; that of an integrator, whose v is read and which is not meant to fire."""
@@ -80,13 +82,15 @@ class NeuronModel:
 
     reset: what a spike does to v. ``zero``: v becomes 0. ``subtract``: v loses the threshold for each spike.
         ``subtract-late``: it does so in the next step, after the decay. ``zero-late``: the next step ends, before its
-        spike test, at v = 0, so that its input is lost.
+        spike test, at v = 0, so that its input is lost. ``none``: nothing. ``subtract-pending``: what v still holds
+        after a step is subtracted in the next, after the decay, and counts towards that step's own subtraction.
     max_spikes: what one step can send: 1, or a count as payload, floor(v / threshold), of at most so many; None for no
         limit.
     refractory: steps after a spike in which v is held at 0 while u goes on.
     reset_interval, reset_offset: u and v become 0 before the step of each hardware row t (from 1) with
         ``t % interval == offset``; an interval of 0 stands for never.
     fires: False for integrators, whose output is v.
+    spike: ``>``, or ``>=`` for a neuron that fires also where v meets the threshold.
     """
 
     reset: str = "zero"
@@ -95,10 +99,12 @@ class NeuronModel:
     reset_interval: int = 0
     reset_offset: int = 0
     fires: bool = True
+    spike: str = ">"
 
     def __post_init__(self) -> None:
-        if self.reset not in RESETS:
-            raise ValueError(f"NeuronModel.reset is {self.reset!r}, which is none of {RESETS}")
+        for key, known in (("reset", RESETS), ("spike", CONDITIONS)):
+            if getattr(self, key) not in known:
+                raise ValueError(f"NeuronModel.{key} is {getattr(self, key)!r}, which is none of {known}")
         if not isinstance(self.fires, bool):
             raise ValueError(f"NeuronModel.fires is {self.fires!r}, it is true or false")
         single = {key: (getattr(self, key), limits) for key, limits in MODEL_RANGES.items()}
@@ -118,7 +124,7 @@ class CodedPopulation:
     """Integer codes of a population; every array is int32 (n,) in C order over ``shape``.
 
     du, dv: decay codes; u keeps ``(4096 - (du + 1)) / 4096`` of itself in a step, v keeps ``(4096 - dv) / 4096``.
-    threshold_code: the neuron fires when ``v > threshold_code << 6``.
+    threshold_code: the neuron fires when ``v > threshold_code << 6``, or at ``>=`` if its model says so.
     bias_mantissa, bias_exponent: ``bias_mantissa << bias_exponent`` is added to v in each step, in register units.
     u_init, v_init: registers before the first hardware step of every sample.
     latency: hardware step (from 0) of the model's row 0.

@@ -12,16 +12,29 @@ from neurodeploy import contract as contracts
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
+from neurodeploy.decision import Decision, class_count, membranes, settle_decision, with_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
-from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.approximate import Approximation, approximate
+from neurodeploy.quantise.messages import (
+    Messages,
+    Reached,
+    bits_kept,
+    choose_messages,
+    expected_range,
+    is_graded,
+    loss_of_codes,
+    measured_swing,
+)
+from neurodeploy.quantise.messages import sentence as messages_sentence
 from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
 from neurodeploy.quantise.plan import (
+    InputPlan,
     Plan,
     PopulationPlan,
     ProjectionPlan,
@@ -32,6 +45,7 @@ from neurodeploy.quantise.plan import (
     projection_names,
 )
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
+from neurodeploy.quantise.registers import MISSED_CONDITION
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
@@ -50,8 +64,10 @@ class CompileOptions:
     rounding: ``nearest``, or ``learned`` on calibration data.
     correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met.
     per_channel: let each output channel fill its codes, by a gain of its own.
-    message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes.
-    input_scale: by what a graded input is multiplied before it is rounded to whole numbers.
+    message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes, or where it is to be chosen
+        because calibration data holds other values than 0 and 1.
+    input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
+        calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
     allow_silent: compile a network of which a population never fires.
     approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
@@ -64,7 +80,7 @@ class CompileOptions:
     correct: tuple[str, ...] = ()
     per_channel: bool = False
     message_bits: int = 0
-    input_scale: float = 1.0
+    input_scale: float | None = None
     allow_oversize: bool = False
     allow_silent: bool = False
     approximate: bool = False
@@ -103,6 +119,7 @@ def compile_with_plan(
     dialect: str | None = None,
     plan: Plan | Path | str | None = None,
     calibrate: Data | Path | str | None = None,
+    decide: Decision | str | None = None,
     **options: Any,
 ) -> Compiled:
     """Quantise and schedule a model for a target; return the decisions, too.
@@ -113,6 +130,7 @@ def compile_with_plan(
         dialect: as given to ``--dialect``, or None.
         plan: decisions, or a file of them; what it leaves out is decided by the options.
         calibrate: data that the methods that need some are given; never the data that is scored.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         **options: fields of :class:`CompileOptions`.
 
     Raises:
@@ -125,6 +143,7 @@ def compile_with_plan(
     else:
         network, settled, graph = read_network(model, dialect)
         provenance.update(model_sha256=graph.sha256, nir=graph.version, dialect_evidence=list(settled.evidence))
+    network = with_decision(network, decide)
     if isinstance(plan, (str, Path)):
         plan = load_plan(plan)
     if isinstance(calibrate, (str, Path)):
@@ -151,27 +170,37 @@ def compile_network(
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
     latency, delays = schedule(network, formats["delay_max"])
+    messages = _messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
     digest = network.digest()
     network, rung = _approximated(network, target, options, calibration)
     names = dict(zip(network.projections, projection_names(network), strict=True))
+    # Potentials that decide are held against each other, so they share one scale.
+    read = membranes(network)
     coded: list[Coded] = []
+    graded: dict[str, dict[str, Any]] = {}
     for population in network.populations:
         into = network.into(population.name)
-        neuron, synapses = _float_parts(population, network, target, options, delays)
+        neuron, synapses = _float_parts(population, network, target, messages, calibration, delays)
         choices = Choices(
             options.weight_bits,
             options.scale,
             options.rounding,
             options.correct,
-            options.per_channel,
+            options.per_channel and population.name not in read,
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
-            None if calibration is None else calibration.drive(population.name, options.input_scale),
+            None
+            if calibration is None
+            else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        if calibration is not None:
+            _measure_inputs(graded, messages, synapses, coded[-1], calibration)
+    rung = rung or _strict(network, coded, calibration)
     complete = Plan(
         target=target.name,
+        inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},
         populations={c.population.name: c.plan for c in coded},
         projections={
             names[p]: own
@@ -179,7 +208,7 @@ def compile_network(
             for p, own in zip(network.into(c.population.name), c.projection_plans, strict=True)
         },
     )
-    graded = list(network.inputs) if options.message_bits else []
+    stretched = [name for name, own in complete.populations.items() if own.channel_gain is not None]
     program = Program(
         target=target.name,
         arithmetic=target.arithmetic,
@@ -190,9 +219,18 @@ def compile_network(
         dt=network.dt,
         dialect=network.dialect,
         number_formats=formats,
-        provenance={**provenance, **rung, "network_sha256": digest, "plan_sha256": complete.digest()},
-        message_bits=dict.fromkeys(graded, options.message_bits),
-        input_scale=dict.fromkeys(graded, options.input_scale),
+        provenance={
+            **provenance,
+            **rung,
+            **_found(graded, coded, names, network),
+            **({"per_channel": stretched} if stretched else {}),
+            "network_sha256": digest,
+            "plan_sha256": complete.digest(),
+        },
+        message_bits={name: one.bits for name, one in messages.items()},
+        input_scale={name: one.scale for name, one in messages.items()},
+        decision=network.decision,
+        readouts=network.readouts,
     )
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
@@ -212,14 +250,118 @@ def _approximated(
     if not changes:
         return network, {}
     after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
-    return nearest, {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
+    settled = settle_decision(network, None, class_count(calibration.labels))
+    measured = measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+    return nearest, {"approximations": measured}
+
+
+def _strict(network: Network, coded: list[Coded], calibration: Calibration | None) -> dict[str, Any]:
+    """Return what it changes on calibration data that neurons fire at ``>`` where the model's do at ``>=``."""
+    missed = [c.population.name for c in coded if any(MISSED_CONDITION in warning for warning in c.warnings)]
+    if calibration is None or not missed:
+        return {}
+    populations = tuple(
+        replace(p, rule=replace(p.rule, spike=">")) if p.name in missed else p for p in network.populations
+    )
+    changes = tuple(Approximation(name, ("fires at v > instead of v >= threshold",)) for name in missed)
+    data = Data(calibration.inputs, calibration.labels, "calibration")
+    after = run_reference(replace(network, populations=populations), data)
+    return {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
+
+
+def _messages_of_inputs(
+    network: Network, target: Target, options: CompileOptions, plan: Plan, calibration: Calibration | None
+) -> dict[str, Messages]:
+    """Return how each graded input is sent: as the plan or the options say, or as calibration data has it."""
+    formats = target.number_formats.values()
+    found = {}
+    for name in network.inputs:
+        planned = plan.inputs.get(name, InputPlan())
+        bits, scale = planned.message_bits or options.message_bits, planned.scale or options.input_scale
+        values = None if calibration is None else calibration.inputs[name]
+        graded = values is not None and is_graded(values)
+        if not bits and not graded:
+            continue
+        if formats["message_bits_max"] == 0:
+            raise _spikes_only(name, target)
+        if values is None or not graded or (bits and scale is not None):
+            found[name] = Messages(bits, scale or 1.0, payload_range(bits))
+            continue
+        unscaled = {name: Messages(bits or formats["message_bits_max"], 1.0, expected_range(values))}
+        delays = dict.fromkeys(network.projections, 1)
+        reached = []
+        for p in (p for p in network.projections if p.source == name):
+            neuron, synapses = _float_parts(
+                network.population(p.target), network, target, unscaled, calibration, delays
+            )
+            learned = options.rounding == "learned"
+            reached += [Reached.of(neuron, s, synapses, values, learned) for s in synapses if s.projection is p]
+        found[name] = choose_messages(values, reached, options.weight_bits, formats, (bits, scale))
+    return found
+
+
+def _found(
+    graded: dict[str, dict[str, Any]], coded: list[Coded], names: dict[Projection, str], network: Network
+) -> dict[str, Any]:
+    """Return what was found of inputs and weights, as programs carry it; nothing where nothing was."""
+    grids = {
+        names[p]: grid
+        for c in coded
+        for p, grid in zip(network.into(c.population.name), c.grids, strict=True)
+        if grid is not None
+    }
+    return {key: value for key, value in (("graded_inputs", graded), ("weight_grids", grids)) if value}
+
+
+def _measure_inputs(
+    graded: dict[str, dict[str, Any]],
+    messages: dict[str, Messages],
+    synapses: tuple[Synapses, ...],
+    coded: Coded,
+    calibration: Calibration,
+) -> None:
+    """Add to ``graded`` what sending inputs as messages costs a population on calibration data, JSON-ready."""
+    gains = coded.plan.channel_gain
+    for s, projection in zip(synapses, coded.projections, strict=True):
+        name = s.projection.source
+        if name not in messages or coded.plan.codes_per_volt is None or (gains and set(gains) != {1.0}):
+            continue
+        sent, values = messages[name], calibration.inputs[name]
+        entry = graded.setdefault(
+            name,
+            {
+                "rung": "input",
+                "message_bits": sent.bits,
+                "scale": sent.scale,
+                "full": sent.full,
+                "expected": list(sent.payload),
+                "is_exact": sent.is_exact,
+                "populations": {},
+            },
+        )
+        entry["populations"][coded.population.name] = {
+            "loss": loss_of_codes(values, sent.scale, s, projection, coded.plan.codes_per_volt),
+            "bits": projection.weight_bits,
+            "bits_kept": bits_kept(projection),
+        }
+
+
+def _spikes_only(name: str, target: Target) -> DeployError:
+    able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
+    return DeployError(
+        f"input {name!r} holds values other than 0 and 1, and {target.title} takes spikes only",
+        where="--calibrate",
+        fix=f"Use --target {' or '.join(able)}, which takes graded input, or encode the input as spikes (--encode rate"
+        " or latency).",
+    )
 
 
 def _float_parts(
     population: Population,
     network: Network,
     target: Target,
-    options: CompileOptions,
+    messages: dict[str, Messages],
+    calibration: Calibration | None,
     delays: dict[Projection, int],
 ) -> tuple[ChipNeuron, tuple[Synapses, ...]]:
     """Return a population in the chip's form, and all that flows into it, in float."""
@@ -232,10 +374,14 @@ def _float_parts(
     gain = neuron.gain.reshape(population.shape).astype(np.float32)
     synapses = []
     for p in into:
-        payload, message_bits, scale = _messages(p, network, options, formats)
+        payload, message_bits, scale = _payload(p, network, messages, formats)
         shape = network.shapes[p.source]
-        scaled = folded.pop(0).scaled(gain, shape, 1.0 / scale)
-        synapses.append(Synapses(p, scaled, delays[p], shape, payload, message_bits))
+        in_volts = folded.pop(0).scaled(gain, shape)
+        measured = None
+        if p.source in messages and calibration is not None:
+            measured = measured_swing(calibration.inputs[p.source], in_volts, shape)
+        scaled = in_volts.scaled(np.ones_like(gain), shape, 1.0 / scale)
+        synapses.append(Synapses(p, scaled, delays[p], shape, payload, message_bits, measured))
     return neuron, tuple(synapses)
 
 
@@ -246,7 +392,7 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
         DeployError: at the first of them.
     """
     formats = target.number_formats.values()
-    most, message_most = formats["weight_bits_max"], formats["message_bits_max"]
+    most = formats["weight_bits_max"]
     bits = options.weight_bits
     if bits not in ("ternary", "binary") and not (isinstance(bits, int) and 1 <= bits <= most):
         raise DeployError(
@@ -270,6 +416,11 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     ):
         if value not in choices:
             raise DeployError(f"{value!r} is no method", where=flag, fix=f"Choose from {known(filter(None, choices))}.")
+    _check_messages(options, target, has_data)
+
+
+def _check_messages(options: CompileOptions, target: Target, has_data: bool) -> None:
+    message_most = target.number_formats.message_bits_max.value
     if options.message_bits and message_most == 0:
         able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
         raise DeployError(
@@ -283,11 +434,13 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
             where="--message-bits",
             fix=f"{target.title} takes 2 to {message_most}, with the sign.",
         )
+    if options.input_scale is None:
+        return
     if not 0 < options.input_scale < np.inf:
         raise DeployError(
             f"an input scale of {options.input_scale:g}", where="--input-scale", fix="Give a number above 0."
         )
-    if options.input_scale != 1 and not options.message_bits:
+    if options.input_scale != 1 and not options.message_bits and not has_data:
         raise DeployError(
             f"an input scale of {options.input_scale:g} for inputs that are spikes",
             where="--input-scale",
@@ -295,13 +448,13 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
         )
 
 
-def _messages(
-    projection: Projection, network: Network, options: CompileOptions, formats: dict[str, int]
-) -> tuple[tuple[int, int], int, float]:
+def _payload(
+    projection: Projection, network: Network, messages: dict[str, Messages], formats: dict[str, int]
+) -> tuple[tuple[float, float], int, float]:
     """Return what one spike of a projection's source carries at least and at most, in how many bits, in which scale."""
     if projection.source in network.inputs:
-        if options.message_bits:
-            return payload_range(options.message_bits), options.message_bits, options.input_scale
+        if (sent := messages.get(projection.source)) is not None:
+            return sent.payload, sent.bits, sent.scale
         return (0, 1), 0, 1.0
     rule = network.population(projection.source).rule
     if rule.max_spikes == 1:
@@ -313,12 +466,21 @@ def _warnings(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[
     """Return what can go wrong, or could not be matched."""
     found = list(beyond)
     for name, bits in program.message_bits.items():
+        if name in program.provenance.get("graded_inputs", {}):
+            found.append(messages_sentence(name, program.provenance["graded_inputs"][name]))
+            continue
         low, high = payload_range(bits)
         scale = program.input_scale[name]
         found.append(
             f"input {name!r} is graded: its values are rounded to multiples of 1/{scale:g} and range from"
             f" {low / scale:g} to {high / scale:g}"
         )
+        found += [
+            f"{p.name}: messages of this scale leave weights {bits_kept(p)} of {p.weight_bits} bits; --calibrate"
+            " DATA chooses scale and bits"
+            for p in program.projections
+            if p.source == name and bits_kept(p) < p.weight_bits
+        ]
     if rung := program.provenance.get("approximations"):
         found.append(approximation_sentence(rung))
     for name, needs in custom_neurons(program).items():

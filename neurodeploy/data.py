@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import read_npz
+from neurodeploy.members import Array, open_npz, part_of
 from neurodeploy.synapses import Shape
 
 MAX_EVENT_CELLS = 2**31
 """Cells ``T * B * units`` that an event list may spread to."""
 
 DEFAULT_STEPS = 32
+
+BLOCK_BYTES = 2**27
+"""What a run of a block of samples may take; beside it stand the recordings of other backends."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,28 +32,91 @@ class Data:
     x: for each input ``[T, B, *shape]``, of the dtype the file has.
     labels: int64 ``[B]``, or None.
     source: where it came from, for reports.
+    targets: numbers to be met, float64 ``[B]`` or ``[B, *shape]``, or ``[T, B, *shape]`` for each row; or None.
     """
 
     x: dict[str, NDArray[Any]]
     labels: NDArray[np.int64] | None
     source: str
+    targets: NDArray[np.float64] | None = None
+
+    @property
+    def n_steps(self) -> int:
+        """Rows T."""
+        return int(next(iter(self.x.values())).shape[0])
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+        return int(next(iter(self.x.values())).shape[1])
 
     def first(self, n_samples: int) -> Data:
         """Return the first ``n_samples`` samples."""
-        labels = None if self.labels is None else self.labels[:n_samples]
-        return Data({name: values[:, :n_samples] for name, values in self.x.items()}, labels, self.source)
+        return self.part(0, n_samples)
+
+    def part(self, first: int, last: int) -> Data:
+        """Return samples ``first`` to ``last - 1``."""
+        labels = None if self.labels is None else self.labels[first:last]
+        x = {name: values[:, first:last] for name, values in self.x.items()}
+        return Data(x, labels, self.source, target_part(self.targets, self.n_steps, self.n_samples, first, last))
 
 
-def shared_samples(one: Data, other: Data) -> int:
+class Samples(Protocol):
+    """Data, in memory or in a file, that gives its samples in parts."""
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for reports."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class of each sample, int64 ``[B]``, or None."""
+
+    @property
+    def targets(self) -> NDArray[np.float64] | None:
+        """Numbers to be met, or None."""
+
+    @property
+    def n_steps(self) -> int:
+        """Rows T."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+
+    def part(self, first: int, last: int) -> Data:
+        """Return samples ``first`` to ``last - 1``."""
+
+
+def blocks(data: Samples, bytes_a_sample: int) -> Iterator[tuple[int, Data]]:
+    """Yield (first sample, samples) of blocks that take at most :data:`BLOCK_BYTES`; one block where each takes 0."""
+    size = max(1, BLOCK_BYTES // max(bytes_a_sample, 1)) if bytes_a_sample else max(1, data.n_samples)
+    for first in range(0, data.n_samples, size):
+        yield first, data.part(first, min(first + size, data.n_samples))
+
+
+def target_part(
+    targets: NDArray[np.float64] | None, n_steps: int, n_samples: int, first: int, last: int
+) -> NDArray[np.float64] | None:
+    """Return the targets of samples ``first`` to ``last - 1``."""
+    if targets is None:
+        return None
+    return targets[:, first:last] if has_rows(targets, n_steps, n_samples) else targets[first:last]
+
+
+def has_rows(targets: NDArray[np.float64], n_steps: int, n_samples: int) -> bool:
+    """Tell whether targets are given for each row, ``[T, B, *shape]``."""
+    return targets.ndim > 1 and targets.shape[:2] == (n_steps, n_samples)
+
+
+def shared_samples(one: Samples, other: Samples) -> int:
     """Return how many samples of ``other`` are in ``one``, too, over the same steps, by where they are not 0."""
 
-    def prints(data: Data) -> list[bytes]:
-        n = next(iter(data.x.values())).shape[1]
-        parts = [
-            [np.packbits(np.ascontiguousarray(values[:, i]) != 0).tobytes() for i in range(n)]
-            for _, values in sorted(data.x.items())
-        ]
-        return [sha256(b"".join(part)).digest() for part in zip(*parts, strict=True)]
+    def prints(data: Samples) -> Iterator[bytes]:
+        for _, part in blocks(data, data.n_steps * sum(values[0, 0].nbytes for values in data.part(0, 1).x.values())):
+            for i in range(part.n_samples):
+                bits = [np.packbits(values[:, i] != 0).tobytes() for _, values in sorted(part.x.items())]
+                yield sha256(b"".join(bits)).digest()
 
     known = set(prints(one))
     return sum(found in known for found in prints(other))
@@ -69,7 +137,7 @@ class Encoding:
     steps: int = DEFAULT_STEPS
     scale: float | None = None
 
-    def __call__(self, values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    def __call__(self, values: NDArray[Any], rng: np.random.Generator | _Draws) -> NDArray[Any]:
         """Return ``[T, B, *shape]`` for static values ``[B, *shape]`` of 0 and above."""
         if (values < 0).any():
             raise DeployError(
@@ -118,7 +186,8 @@ def load_data(
 
     Args:
         path: ``.npz`` with ``x`` ``[T, B, *shape]`` (several inputs: ``x/<input>``) or an event list (``t``, ``unit``,
-            ``sample``, ``shape``), and optionally labels ``y`` (or ``labels``) ``[B]``.
+            ``sample``, ``shape``), and optionally ``y`` (or ``labels``): whole numbers ``[B]`` are labels, real ones
+            ``[B]``, ``[B, *shape]`` or ``[T, B, *shape]`` are targets.
         inputs: shape of each input of the model, by name.
         encode: for static ``[B, *shape]``.
         batch_first: the file has ``[B, T, *shape]``.
@@ -127,32 +196,120 @@ def load_data(
     Raises:
         DeployError: the file is no such data, or does not fit the model.
     """
-    arrays = read_npz(path, "input data")
-    found = _event_arrays(arrays, inputs, path) if "unit" in arrays else _named_arrays(arrays, inputs, path)
-    rng = np.random.default_rng(seed)
-    x = {}
-    for name, shape in inputs.items():
-        values = found[name]
-        if values.dtype.kind not in "biuf":
-            raise DeployError(f"input {name!r} holds {values.dtype}", where=str(path), fix="Store numbers.")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DeployError(f"input {name!r} holds NaN or infinite values", where=str(path), fix="Clean the data.")
+    data = DataFile(path, inputs, encode=encode, batch_first=batch_first, seed=seed)
+    return data.part(0, data.n_samples)
+
+
+class DataFile:
+    """Input data for a model in a file, from which samples are read in parts; see :func:`load_data`.
+
+    labels, targets, source, n_steps, n_samples: as :class:`Data` has them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        inputs: dict[str, Shape],
+        *,
+        encode: Encoding | None = None,
+        batch_first: bool = False,
+        seed: int = 0,
+    ) -> None:
+        arrays = open_npz(path, "input data")
+        y = arrays.pop("y", arrays.pop("labels", None))
+        self._path, self._inputs, self._encode, self._seed = path, inputs, encode, seed
+        self._sample_axis = 0 if encode is not None or batch_first else 1
+        self._events = _Events(arrays, inputs, path) if "unit" in arrays else None
+        self._x = {} if self._events is not None else _named_arrays(arrays, inputs, path)
+        extents = {name: self._extent(name, shape) for name, shape in inputs.items()}
+        if len(set(extents.values())) > 1:
+            raise DeployError(
+                f"inputs differ in steps and samples: {sorted(set(extents.values()))}",
+                where=str(path),
+                fix="Give all the same [T, B].",
+            )
+        self.n_steps, self.n_samples = next(iter(extents.values()))
+        self.labels, self.targets = _labels(y, self.n_steps, self.n_samples, path, batch_first)
+        self._largest = {name: self._find_largest(values) for name, values in self._x.items()}
+        self.source = Path(path).name
         if encode is not None:
-            values = _static(values, name, shape, path)
-            values = encode(values, rng)
-        elif batch_first and values.ndim >= 2:
-            values = values.swapaxes(0, 1)
-        x[name] = _fitted(values, name, shape, path)
-    labels = _labels(arrays, next(iter(x.values())).shape[1], path)
-    source = Path(path).name
-    if encode is not None:
-        source += f" as {encode.kind} code in {encode.steps} steps" + (
-            f", seed {seed}" if encode.kind == "rate" else ""
+            self.source += f" as {encode.kind} code in {encode.steps} steps"
+            self.source += f", seed {seed}" if encode.kind == "rate" else ""
+
+    def part(self, first: int, last: int) -> Data:
+        """Return samples ``first`` to ``last - 1``, with the values that they have in the whole.
+
+        Raises:
+            DeployError: values are not finite, or cannot be encoded.
+        """
+        x, drawn = {}, 0
+        for name, shape in self._inputs.items():
+            if self._events is not None:
+                x[name] = self._events.part(first, last)
+                continue
+            values = part_of(self._x[name], first, last, self._sample_axis)
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise DeployError(
+                    f"input {name!r} holds NaN or infinite values", where=str(self._path), fix="Clean the data."
+                )
+            if self._encode is not None:
+                draws = _Draws(self._seed, drawn, first, self.n_samples)
+                values = replace(self._encode, scale=self._encode.scale or self._largest[name])(values, draws)
+                drawn += self.n_steps * self.n_samples * prod(shape)
+            elif self._sample_axis == 0:
+                values = values.swapaxes(0, 1)
+            x[name] = values
+        labels = None if self.labels is None else self.labels[first:last]
+        return Data(x, labels, self.source, target_part(self.targets, self.n_steps, self.n_samples, first, last))
+
+    def _extent(self, name: str, shape: Shape) -> tuple[int, int]:
+        """Return (T, B) of an input that fits the model."""
+        if self._events is not None:
+            return self._events.shape[0], self._events.shape[1]
+        values = self._x[name]
+        if values.dtype.kind not in "biuf":
+            raise DeployError(f"input {name!r} holds {values.dtype}", where=str(self._path), fix="Store numbers.")
+        if self._encode is not None:
+            _check_static(values.shape, name, shape, self._path)
+            return self._encode.steps, values.shape[0]
+        if self._sample_axis == 0 and values.ndim >= 2:
+            _check_fits((values.shape[1], values.shape[0], *values.shape[2:]), name, shape, self._path)
+            return values.shape[1], values.shape[0]
+        _check_fits(values.shape, name, shape, self._path)
+        return values.shape[0], values.shape[1]
+
+    def _find_largest(self, values: Array) -> float:
+        """Return the largest of static values, which stands for 1 where nothing else is said."""
+        if self._encode is None or self._encode.scale is not None:
+            return 1.0
+        size = max(1, BLOCK_BYTES // max(1, prod(values.shape[1:]) * values.dtype.itemsize))
+        parts = (
+            part_of(values, first, min(first + size, self.n_samples), 0) for first in range(0, self.n_samples, size)
         )
-    return Data(x, labels, source)
+        return max(max(float(part.max(initial=0)) for part in parts), 1e-30)
 
 
-def _named_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], path: Path) -> dict[str, NDArray[Any]]:
+class _Draws:
+    """Random numbers of part of the samples: those that one draw for all of them would give.
+
+    Args:
+        seed: of the draw. before: numbers drawn before, for other inputs. first: sample. n_samples: in all.
+    """
+
+    def __init__(self, seed: int, before: int, first: int, n_samples: int) -> None:
+        self.seed, self.before, self.first, self.n_samples = seed, before, first, n_samples
+
+    def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return numbers from 0 to 1, ``[T, B, ...]``; each takes one state of the generator."""
+        found, each = np.empty(size), prod(size[2:])
+        for t in range(size[0]):
+            generator = np.random.PCG64(self.seed)
+            generator.advance(self.before + (t * self.n_samples + self.first) * each)
+            np.random.Generator(generator).random(out=found[t])
+        return found
+
+
+def _named_arrays(arrays: dict[str, Array], inputs: dict[str, Shape], path: Path) -> dict[str, Array]:
     found = {name.removeprefix("x/"): values for name, values in arrays.items() if name.startswith("x/")}
     if "x" in arrays and len(inputs) == 1:
         found = {next(iter(inputs)): arrays["x"]}
@@ -166,38 +323,61 @@ def _named_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], pat
     return found
 
 
-def _event_arrays(arrays: dict[str, NDArray[Any]], inputs: dict[str, Shape], path: Path) -> dict[str, NDArray[Any]]:
-    """Return an event list as a dense array of 0 and 1."""
-    if len(inputs) != 1:
-        raise DeployError("an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several.")
-    try:
-        t, unit = _whole(arrays["t"], "t"), _whole(arrays["unit"], "unit")
-        sample = _whole(arrays["sample"], "sample") if "sample" in arrays else np.zeros_like(t)
-        shape = tuple(int(n) for n in np.atleast_1d(arrays["shape"]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise DeployError(
-            f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape."
-        ) from error
-    (name, of_input), n = next(iter(inputs.items())), int(np.prod(shape[2:]))
-    if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
-        raise DeployError(
-            f"an event list of shape {shape} with {t.shape}, {unit.shape}, {sample.shape} events",
-            where=str(path),
-            fix=f"shape is (T, B, {', '.join(map(str, of_input))}); t, unit and sample have one entry an event.",
-        )
-    bounds = {"t": (t, shape[0]), "sample": (sample, shape[1]), "unit": (unit, n)}
-    for key, (values, end) in bounds.items():
-        if len(values) and (values.min() < 0 or values.max() >= end):
+class _Events:
+    """An event list, spread over dense arrays of 0 and 1 part by part.
+
+    shape: ``(T, B, *shape)``.
+    """
+
+    def __init__(self, arrays: dict[str, Array], inputs: dict[str, Shape], path: Path) -> None:
+        if len(inputs) != 1:
             raise DeployError(
-                f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}."
+                "an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several."
             )
-    if shape[0] * shape[1] * n > MAX_EVENT_CELLS:
-        raise DeployError(
-            f"events over {shape} are too many cells", where=str(path), fix="Split the data into several files."
-        )
-    dense = np.zeros((shape[0], shape[1], n), np.uint8)
-    dense[t, sample, unit] = 1
-    return {name: dense.reshape(shape)}
+        try:
+            held = {
+                key: part_of(arrays[key], 0, arrays[key].shape[0], 0)
+                for key in ("t", "unit", "sample")
+                if key in arrays
+            }
+            t, unit = _whole(held["t"], "t"), _whole(held["unit"], "unit")
+            sample = _whole(held["sample"], "sample") if "sample" in held else np.zeros_like(t)
+            shape = tuple(int(n) for n in np.atleast_1d(np.asarray(arrays["shape"])))
+        except (KeyError, ValueError, TypeError) as error:
+            raise DeployError(
+                f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape."
+            ) from error
+        (name, of_input), n = next(iter(inputs.items())), int(np.prod(shape[2:]))
+        if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
+            raise DeployError(
+                f"an event list of shape {shape} with {t.shape}, {unit.shape}, {sample.shape} events",
+                where=str(path),
+                fix=f"shape is (T, B, {', '.join(map(str, of_input))}); t, unit and sample have one entry an event.",
+            )
+        bounds = {"t": (t, shape[0]), "sample": (sample, shape[1]), "unit": (unit, n)}
+        for key, (values, end) in bounds.items():
+            if len(values) and (values.min() < 0 or values.max() >= end):
+                raise DeployError(
+                    f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}."
+                )
+        _check_fits(shape, name, of_input, path)
+        order = np.argsort(sample, kind="stable")
+        self.shape, self._path = shape, path
+        self._t, self._unit, self._sample = t[order], unit[order], sample[order]
+
+    def part(self, first: int, last: int) -> NDArray[np.uint8]:
+        """Return samples ``first`` to ``last - 1`` as uint8 ``[T, B, *shape]``."""
+        n_steps, n = self.shape[0], prod(self.shape[2:])
+        if n_steps * (last - first) * n > MAX_EVENT_CELLS:
+            raise DeployError(
+                f"events over {self.shape} are too many cells",
+                where=str(self._path),
+                fix="Split the data into several files.",
+            )
+        low, high = np.searchsorted(self._sample, (first, last))
+        dense = np.zeros((n_steps, last - first, n), np.uint8)
+        dense[self._t[low:high], self._sample[low:high] - first, self._unit[low:high]] = 1
+        return dense.reshape(n_steps, last - first, *self.shape[2:])
 
 
 def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
@@ -206,34 +386,54 @@ def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _static(values: NDArray[Any], name: str, shape: Shape, path: Path) -> NDArray[Any]:
-    if values.shape[1:] != shape:
+def _check_static(found: Shape, name: str, shape: Shape, path: Path) -> None:
+    if found[1:] != shape:
         raise DeployError(
-            f"input {name!r} has shape {values.shape}, and --encode takes static [B, *{list(shape)}]",
+            f"input {name!r} has shape {found}, and --encode takes static [B, *{list(shape)}]",
             where=str(path),
-            fix="Leave --encode out for data with a time axis, or reshape it.",
+            fix=_without_batch(found[1:], shape) or "Leave --encode out for data with a time axis, or reshape it.",
         )
-    return values
 
 
-def _fitted(values: NDArray[Any], name: str, shape: Shape, path: Path) -> NDArray[Any]:
-    if values.ndim < 2 or values.shape[2:] != shape or 0 in values.shape:
+def _check_fits(found: Shape, name: str, shape: Shape, path: Path) -> None:
+    if len(found) < 2 or found[2:] != shape or 0 in found:
         raise DeployError(
-            f"input {name!r} has shape {values.shape}, the model takes [T, B, *{list(shape)}]",
+            f"input {name!r} has shape {found}, the model takes [T, B, *{list(shape)}]",
             where=str(path),
-            fix="Reshape the data; --batch-first is for [B, T, ...], --encode for static [B, ...].",
+            fix=_without_batch(found[2:], shape)
+            or "Reshape the data; --batch-first is for [B, T, ...], --encode for static [B, ...].",
         )
-    return values
 
 
-def _labels(arrays: dict[str, NDArray[Any]], n_samples: int, path: Path) -> NDArray[np.int64] | None:
-    labels = arrays.get("y", arrays.get("labels"))
-    if labels is None:
-        return None
-    if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
+def _without_batch(of_data: Shape, of_model: Shape) -> str:
+    """Return what mends a model's file whose Input has the batch's axis, or nothing if that is not what is wrong."""
+    if len(of_model) > 1 and of_model[0] == 1 and of_model[1:] == of_data:
+        return (
+            f"The model's Input has an axis of 1 for the batch, which the file should not say:"
+            f" neurodeploy inspect MODEL.nir --fix -o FIXED.nir makes it {list(of_data)}."
+        )
+    return ""
+
+
+def _labels(
+    y: Array | None, n_steps: int, n_samples: int, path: Path, batch_first: bool
+) -> tuple[NDArray[np.int64] | None, NDArray[np.float64] | None]:
+    """Return labels, or targets where they are real numbers."""
+    if y is None:
+        return None, None
+    y = part_of(y, 0, y.shape[0], 0) if y.ndim else np.asarray(y)
+    if y.shape == (n_samples,) and y.dtype.kind in "iu":
+        return y.astype(np.int64), None
+    if batch_first and y.ndim > 1 and y.shape[:2] == (n_samples, n_steps):
+        y = y.swapaxes(0, 1)
+    fits = y.ndim > 0 and (y.shape[0] == n_samples or has_rows(y, n_steps, n_samples))
+    if not fits or y.dtype.kind != "f":
         raise DeployError(
-            f"labels y have shape {labels.shape} and type {labels.dtype}, the data has {n_samples} samples",
+            f"labels y have shape {y.shape} and type {y.dtype}, the data has {n_samples} samples",
             where=str(path),
-            fix="Store one integer a sample; axis 1 of x is the samples, or use --batch-first.",
+            fix="Store one integer a sample for classes, or floats [B], [B, ...] or [T, B, ...] for numbers; axis 1 of"
+            " x is the samples, or use --batch-first.",
         )
-    return labels.astype(np.int64)
+    if not np.isfinite(y).all():
+        raise DeployError("y holds NaN or infinite values", where=str(path), fix="Clean the data.")
+    return None, y.astype(np.float64)

@@ -100,12 +100,35 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     def write(stream: IO[bytes]) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in sorted(arrays):
-                entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with archive.open(entry, "w", force_zip64=True) as member:
+                with archive.open(npz_entry(name), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)
 
     write_atomically(path, write)
+
+
+def npz_entry(name: str) -> zipfile.ZipInfo:
+    """Return an array's entry in an ``.npz``, compressed and without a time stamp."""
+    entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def check_members(names: Iterable[str], what: str, path: Path) -> None:
+    """Refuse a zip archive that holds other things than NumPy's arrays.
+
+    Raises:
+        DeployError: it does, as what ``torch.save`` writes.
+    """
+    names = list(names)
+    if all(name.endswith(".npy") for name in names):
+        return
+    is_torch = any(name.endswith("/data.pkl") for name in names)
+    kind = "a file of torch.save" if is_torch else "a zip archive of other files"
+    raise DeployError(
+        f"this is not {what}: it is {kind}, not an .npz",
+        where=str(path),
+        fix="Store NumPy arrays, for instance numpy.savez_compressed('data.npz', x=x.numpy(), y=y.numpy()).",
+    )
 
 
 def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
@@ -121,10 +144,15 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
     path = existing_file(path, what)
     try:
         with open(path, "rb") as stream:
+            if zipfile.is_zipfile(stream):
+                check_members(zipfile.ZipFile(stream).namelist(), what, path)
+            stream.seek(0)
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array, not a set of named ones")
             return {name: archive[name] for name in archive.files}
+    except DeployError:
+        raise
     except Exception as error:  # whatever a broken archive raises, it is no readable file
         raise DeployError(
             f"this is not {what}: it is no readable .npz file ({error})",

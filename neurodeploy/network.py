@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arrays import frozen_array
+from neurodeploy.decision import Decision
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Shape, SynapseOp, chain_shape
 
@@ -114,6 +115,8 @@ class Network:
     dt: seconds per step, as the dialect has it.
     dialect: name of the dialect.
     sha256: of the model file, or empty. evidence: sentences that say how the file was read, and why.
+    decision: how a sample is decided, as the file says, or None.
+    readouts: what the trained model returns, ``NAME`` or ``NAME.v``, as the file says; the outputs where empty.
     """
 
     inputs: dict[str, Shape]
@@ -124,6 +127,8 @@ class Network:
     dialect: str
     sha256: str = ""
     evidence: tuple[str, ...] = ()
+    decision: Decision | None = None
+    readouts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = self.shapes
@@ -147,6 +152,10 @@ class Network:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+    def fires(self, name: str) -> bool:
+        """Tell whether population ``name`` sends spikes; one that does not is read as a value."""
+        return self.population(name).rule.fires
 
     def digest(self) -> str:
         """Return a hash of all that is computed: parameters, rules, synapses, delays; not of operations' names."""

@@ -24,15 +24,17 @@ from neurodeploy.codes import (
     outside,
     whole_shape,
 )
+from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 
 FORMAT = "neurodeploy-program"
-VERSION = 2
-READABLE = (1, 2)
-"""Version 1 had plain neurons, binary spikes, dense synapses and convolutions only; what it holds means the same."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Version 1 had plain neurons, binary spikes, dense synapses and convolutions only; version 2 neither neurons that fire
+where they meet their threshold, nor populations that help, nor a decision. What they hold means the same."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,6 +50,8 @@ class Program:
     warnings: what can go wrong, or could not be matched, one sentence each.
     provenance: versions, hash of the model, options; JSON-ready.
     placement: cores by population, or None where the program is not placed on cores.
+    decision: how a sample is decided, or None where nobody said it.
+    readouts: what the trained model returns, ``NAME`` or ``NAME.v``; the outputs where empty.
     """
 
     target: str
@@ -64,6 +68,8 @@ class Program:
     placement: dict[str, Any] | None = None
     message_bits: dict[str, int] = field(default_factory=dict)
     input_scale: dict[str, float] = field(default_factory=dict)
+    decision: Decision | None = None
+    readouts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -148,6 +154,10 @@ class Program:
         """Hardware steps that a run takes beyond the rows of its input."""
         return max(self.latency.values(), default=0)
 
+    def fires(self, name: str) -> bool:
+        """Tell whether population ``name`` sends spikes; one that does not is read as a value."""
+        return self.population(name).model.fires
+
     def faults(self) -> list[str]:
         """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
         of_populations = [fault for population in self.populations for fault in population.faults()]
@@ -164,7 +174,7 @@ class Program:
 _KINDS: dict[type, tuple[str, ...]] = {
     str: ("target", "arithmetic", "dialect"),
     dict: ("inputs", "number_formats", "provenance", "message_bits", "input_scale"),
-    tuple: ("populations", "projections", "outputs", "warnings"),
+    tuple: ("populations", "projections", "outputs", "warnings", "readouts"),
 }
 
 _BROKEN = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
@@ -199,6 +209,7 @@ def save_program(program: Program, path: Path) -> None:
         "projections": projections,
         "latency": program.latency,
         **{key: getattr(program, key) for key in program.__slots__ if key not in ("populations", "projections")},
+        "decision": None if program.decision is None else str(program.decision),
     }
     arrays["manifest"] = text_array(to_json(manifest))
     write_npz(path, arrays)
@@ -256,7 +267,9 @@ def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Progr
     )
     keys = [key for key in Program.__slots__ if key not in ("populations", "projections")]
     fields = {key: manifest[key] for key in keys if key in manifest}
-    fields.update(outputs=tuple(fields["outputs"]), warnings=tuple(fields["warnings"]))
+    fields.update({key: tuple(fields.get(key, ())) for key in ("outputs", "warnings", "readouts")})
+    if (text := fields.get("decision")) is not None:
+        fields["decision"] = parse_decision(text)
     return Program(**fields, populations=tuple(populations), projections=projections)
 
 

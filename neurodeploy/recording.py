@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from neurodeploy.arrays import frozen_array
 from neurodeploy.errors import DeployError
-from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.files import text_array, to_json, write_npz
+from neurodeploy.members import NpzWriter, open_npz, part_of
 
 OBSERVABLES = ("spikes", "value", "v", "u")
 """What can be recorded of a node; ``value`` stands for ``spikes`` where the node does not fire."""
@@ -27,7 +28,8 @@ class Recording:
     nodes: for each node, ``spikes`` (uint8; int32 where graded), ``value``, ``v`` and ``u`` (float32 or int32), each
         ``[T, B, *shape]``; v and u are the states carried to the next step.
     counters: int64 ``[T, B, nodes]``, by name; the nodes are those of ``meta["counter_nodes"]``, in order.
-    meta: backend, versions, target, latency, outputs and the like; JSON-ready.
+    meta: backend, versions, target, latency, outputs and the like; JSON-ready. ``meta["units"]`` says what integer
+        values and states stand for: by node, ``unit`` (``V``) and ``scale``, register units in one of it.
     """
 
     nodes: dict[str, dict[str, NDArray[Any]]]
@@ -68,14 +70,48 @@ class Recording:
         """Return the spikes of ``node``, ``[T, B, *shape]``; KeyError if they were not recorded."""
         return self.nodes[node]["spikes"]
 
+    def values(self, node: str, key: str = "value") -> NDArray[Any]:
+        """Return ``value``, ``v`` or ``u`` of ``node`` in the model's units, ``[T, B, *shape]``.
+
+        Register units are divided by their scale (float64); what is float, or of an unknown scale, is as recorded.
+        KeyError if it was not recorded.
+        """
+        recorded = self.nodes[node][key]
+        scale = self.meta.get("units", {}).get(node, {}).get("scale")
+        return recorded if scale is None or recorded.dtype.kind == "f" else recorded / scale
+
     def first(self, n_samples: int) -> Recording:
         """Return the same recording of the first ``n_samples`` samples."""
-        nodes = {n: {key: values[:, :n_samples] for key, values in o.items()} for n, o in self.nodes.items()}
-        counters = {key: values[:, :n_samples] for key, values in self.counters.items()}
+        return self if n_samples >= self.n_samples else self.part(0, n_samples)
+
+    def part(self, first: int, last: int) -> Recording:
+        """Return the same recording of samples ``first`` to ``last - 1``, as far as it has them."""
+        nodes = {n: {key: values[:, first:last] for key, values in o.items()} for n, o in self.nodes.items()}
+        counters = {key: values[:, first:last] for key, values in self.counters.items()}
         return Recording(nodes, self.meta, counters)
+
+    def copied(self) -> Recording:
+        """Return the same recording in memory of its own, so that what it is a part of can go."""
+        nodes = {n: {key: values.copy() for key, values in o.items()} for n, o in self.nodes.items()}
+        return Recording(nodes, self.meta, {key: values.copy() for key, values in self.counters.items()})
 
     def _extent(self, axis: int) -> int:
         return next((int(v.shape[axis]) for o in self.nodes.values() for v in o.values()), 0)
+
+
+class Recorded(Protocol):
+    """A recording, in memory or in a file, that gives its samples in parts."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Backend, versions and the like."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+
+    def part(self, first: int, last: int) -> Recording:
+        """Return samples ``first`` to ``last - 1``."""
 
 
 def _frozen(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -91,9 +127,101 @@ def save_recording(recording: Recording, path: Path) -> None:
     Raises:
         DeployError: the file cannot be written.
     """
+    write_npz(path, {**_arrays(recording), "meta": text_array(to_json(recording.meta))})
+
+
+class Writer:
+    """Writes a recording that comes in blocks of samples, which are never held together.
+
+    Use it as a context: ``with Writer(path) as writer: writer.add(block)``. The file appears when the context ends
+    without an error, byte for byte as :func:`save_recording` writes the whole recording.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._meta: dict[str, Any] = {}
+        self._blocks = NpzWriter()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self._blocks.close(self.path, {"meta": text_array(to_json(self._meta))})
+        else:
+            self._blocks.discard()
+
+    def add(self, block: Recording) -> None:
+        """Add the next samples; the last block's ``meta`` is kept.
+
+        Raises:
+            ValueError: it has other nodes or types than the blocks before.
+        """
+        self._meta = block.meta
+        self._blocks.add(_arrays(block))
+
+
+def _arrays(recording: Recording) -> dict[str, NDArray[Any]]:
     arrays = {f"{node}/{key}": values for node, o in recording.nodes.items() for key, values in o.items()}
-    arrays.update({f"counters/{key}": values for key, values in recording.counters.items()})
-    write_npz(path, {**arrays, "meta": text_array(to_json(recording.meta))})
+    return arrays | {f"counters/{key}": values for key, values in recording.counters.items()}
+
+
+class RecordingFile:
+    """A recording in a file, from which samples are read in parts.
+
+    meta: as the recording's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        arrays = open_npz(path, "a recording")
+        try:
+            meta = json.loads(str(part_of(arrays.pop("meta").reshape(1), 0, 1, 0)[0]))  # type: ignore[union-attr]
+            if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):
+                raise ValueError("its meta is no object, or its outputs no list")
+            self.meta: dict[str, Any] = meta
+            self._arrays, self._path = arrays, path
+            if any(array.ndim < 2 for array in arrays.values()):
+                raise ValueError("an array in it has no rows and samples")
+            self.part(0, min(1, self.n_samples))
+        except _BROKEN as error:
+            raise _not_whole(path, error) from error
+
+    @property
+    def n_samples(self) -> int:
+        """Samples B."""
+        return next((int(array.shape[1]) for array in self._arrays.values()), 0)
+
+    def part(self, first: int, last: int) -> Recording:
+        """Return samples ``first`` to ``last - 1``, as far as there are any.
+
+        Raises:
+            DeployError: the file is not whole.
+        """
+        last = min(last, self.n_samples)
+        nodes: dict[str, dict[str, NDArray[Any]]] = {}
+        counters = {}
+        try:
+            for name, array in self._arrays.items():
+                values = part_of(array, min(first, last), last, 1)
+                node, _, key = name.rpartition("/")
+                if node == "counters":
+                    counters[key] = values
+                else:
+                    nodes.setdefault(node, {})[key] = values
+            return Recording(nodes, self.meta, counters)
+        except _BROKEN as error:
+            raise _not_whole(self._path, error) from error
+
+
+_BROKEN = (KeyError, ValueError, TypeError, AttributeError, OSError)
+
+
+def _not_whole(path: Path, error: Exception) -> DeployError:
+    return DeployError(
+        f"this is not a recording ({error})",
+        where=str(path),
+        fix="Recordings are made by `neurodeploy run -o` and `neurodeploy export --record-output`.",
+    )
 
 
 def load_recording(path: Path) -> Recording:
@@ -102,23 +230,5 @@ def load_recording(path: Path) -> Recording:
     Raises:
         DeployError: it is no recording, or not whole.
     """
-    arrays = read_npz(path, "a recording")
-    try:
-        meta = json.loads(str(arrays.pop("meta")[()]))
-        if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):
-            raise ValueError("its meta is no object, or its outputs no list")
-        nodes: dict[str, dict[str, NDArray[Any]]] = {}
-        counters = {}
-        for name, values in arrays.items():
-            node, _, key = name.rpartition("/")
-            if node == "counters":
-                counters[key] = values
-            else:
-                nodes.setdefault(node, {})[key] = values
-        return Recording(nodes, meta, counters)
-    except (KeyError, ValueError, TypeError) as error:
-        raise DeployError(
-            f"this is not a recording ({error})",
-            where=str(path),
-            fix="Recordings are made by `neurodeploy run -o` and `neurodeploy export --record-output`.",
-        ) from error
+    recorded = RecordingFile(path)
+    return recorded.part(0, recorded.n_samples)

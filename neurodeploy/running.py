@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends.base import Inputs, RunOptions
+from neurodeploy.data import Data, Samples, blocks
+from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import existing_file
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network
 from neurodeploy.program import Program, is_program, load_program
 from neurodeploy.recording import OBSERVABLES, Recording
+
+COUNTER_BYTES = 128
+"""What the emulator's counters of one population in one step take, while they are cut to its rows."""
 
 UNENDING = ("reference", "emulator")
 """Backends that run within this process, which nobody can end without ending all."""
@@ -25,6 +33,7 @@ def run(
     backend: str = "reference",
     dialect: str | None = None,
     options: RunOptions | None = None,
+    decide: Decision | str | None = None,
 ) -> Recording:
     """Run a model or a program on a backend.
 
@@ -35,6 +44,7 @@ def run(
         backend: name of the backend; ``reference`` runs models, the others run programs.
         dialect: as given to ``--dialect``, for models.
         options: what to record and how to run.
+        decide: how a sample is decided, as given to ``--decide``; the recording keeps it, with what it reads.
 
     Returns:
         The recording, with a row for each row of the input.
@@ -57,7 +67,61 @@ def run(
     subject = open_subject(model, dialect)
     if (reason := chosen.missing()) is not None:
         raise BackendError(f"backend {backend!r} cannot run here", where="--backend", fix=reason)
-    return chosen.run(subject, inputs, options)
+    settled = settle_decision(subject, decide)
+    options = replace(options, membranes=(*options.membranes, *membranes(subject, settled.decision)))
+    recording = chosen.run(subject, inputs, options)
+    if settled.decision is None:
+        return recording
+    return replace(recording, meta={**recording.meta, "decision": str(settled.decision)})
+
+
+def run_blocks(
+    subject: Network | Program,
+    data: Samples,
+    *,
+    backend: str = "reference",
+    options: RunOptions | None = None,
+    decide: Decision | str | None = None,
+) -> Iterator[tuple[Data, Recording]]:
+    """Run data of any size on a backend, a block of samples at a time.
+
+    Args:
+        subject: what is run. data: in memory, or a :class:`neurodeploy.data.DataFile`.
+        backend, options, decide: as for :func:`run`.
+
+    Yields:
+        The block's data and its recording.
+
+    Raises:
+        DeployError, BackendError: as :func:`run`.
+    """
+    options = options or RunOptions()
+    # Another process takes seconds to start, and is given all at once.
+    each = recorded_bytes(subject, data, options) if backend in UNENDING else 0
+    for first, part in blocks(data, each):
+        told = replace(options, progress=_of_all(options.progress, first, part.n_samples, data.n_samples))
+        yield part, run(subject, part.x, backend=backend, options=told, decide=decide)
+
+
+def recorded_bytes(subject: Network | Program, data: Samples, options: RunOptions) -> int:
+    """Return what a sample takes while it runs: its input, what is recorded of it, and the emulator's counters."""
+    names = options.recorded(tuple(population.name for population in subject.populations))
+    sizes = {population.name: prod(population.shape) for population in subject.populations}
+    n_units = sum(sizes[name] for name in names)
+    # The emulator keeps columns of the same width for all that is recorded of any node.
+    states = {key for name in names for key in options.observed(name) if key != "spikes"}
+    states |= {"v" for name in names if not subject.fires(name)}
+    n_inputs = sum(prod(shape) for shape in subject.inputs.values())
+    return data.n_steps * (n_units * (1 + 4 * len(states)) + 4 * n_inputs + COUNTER_BYTES * len(sizes))
+
+
+def _of_all(
+    progress: Callable[[int, int], None] | None, first: int, n: int, n_all: int
+) -> Callable[[int, int], None] | None:
+    """Return a function that reports a block's progress as that of all samples."""
+    if progress is None or n == n_all:
+        return progress
+    return lambda done, total: progress(first + done * n // max(total, 1), n_all)
 
 
 def open_subject(model: Path | str | Network | Program | Any, dialect: str | None = None) -> Network | Program:

@@ -2,32 +2,151 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import comb, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.decision import FORM, MEMBRANE, Decision, parse_decision
+from neurodeploy.errors import DeployError, known
 from neurodeploy.recording import Recording
 
 
 def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Return the share of spikes that two rasters have in common: shared over all, 1 where neither fires."""
+    shared, either = shared_spikes(a, b)
+    return shared / either if either else 1.0
+
+
+def shared_spikes(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
+    """Return how many spikes two rasters have in common, and how many either has."""
     either = int(np.count_nonzero((a != 0) | (b != 0)))
-    return 1.0 if not either else int(np.count_nonzero((a == b) & (a != 0))) / either
+    return int(np.count_nonzero((a == b) & (a != 0))), either
 
 
-def decide(recording: Recording) -> NDArray[np.int64]:
-    """Return the class of each sample, int64 (B,).
+@dataclass(eq=False, slots=True)
+class Pairs:
+    """Numbers held against those they are to meet, summed so that blocks can be added.
 
-    It is the output neuron with most spikes, or with the largest sum of its values where it does not fire; the lowest
-    index in a tie.
+    sums: of both, of their squares and product, of the size and square of their difference; n: how many pairs.
     """
-    observed = recording.nodes[recording.outputs[0]]
-    values = observed["spikes"] if "spikes" in observed else observed["value"]
-    counts = values.sum(axis=0, dtype=np.float64 if values.dtype.kind == "f" else np.int64)
-    winners: NDArray[np.int64] = counts.reshape(len(counts), -1).argmax(axis=1)
-    return winners
+
+    n: int = 0
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(7))
+
+    def add(self, wanted: NDArray[Any], found: NDArray[Any]) -> None:
+        """Add pairs."""
+        a, b = np.asarray(wanted, np.float64).ravel(), np.asarray(found, np.float64).ravel()
+        difference = b - a
+        self.n += a.size
+        self.sums += (a.sum(), b.sum(), a @ a, b @ b, a @ b, np.abs(difference).sum(), difference @ difference)
+
+    def result(self) -> dict[str, Any]:
+        """Return mean squared and mean absolute error, and Pearson's correlation (None where one of both is constant).
+
+        ``spread`` is the standard deviation of what was to be met.
+        """
+        a, b, aa, bb, ab, size, square = (self.sums / max(self.n, 1)).tolist()
+        of_a, of_b = aa - a * a, bb - b * b
+        varies = of_a > 1e-12 * aa and of_b > 1e-12 * bb
+        correlation = max(-1.0, min(1.0, (ab - a * b) / sqrt(of_a * of_b))) if varies else None
+        return {
+            "numbers": self.n,
+            "mean_squared_error": square,
+            "mean_absolute_error": size,
+            "correlation": correlation,
+            "spread": sqrt(max(of_a, 0.0)),
+        }
+
+
+def decide(recording: Recording, decision: Decision | None = None) -> NDArray[np.int64]:
+    """Return the class of each sample, int64 (B,): the one with the highest score, the lowest index in a tie.
+
+    Args:
+        recording: with what the decision reads.
+        decision: how; None for what the recording says, or else the spikes of its only output, counted.
+
+    Raises:
+        DeployError: the recording lacks what is read, or nobody said how its values decide.
+    """
+    return winners(scores(recording, decision or _own_decision(recording)))[0]
+
+
+def scores(recording: Recording, decision: Decision) -> NDArray[np.float64]:
+    """Return what speaks for each class, float64 (B, classes); the highest decides.
+
+    Values are in the model's units where the recording says what they are.
+    """
+    rows = read_rows(recording, decision)
+    if decision.groups is not None:
+        rows = rows.reshape(*rows.shape[:2], decision.groups, -1).sum(axis=3, dtype=_wide(rows))
+    match decision.rule:
+        case "first":
+            fired = rows != 0
+            found = -np.where(fired.any(axis=0), fired.argmax(axis=0), len(rows))
+        case "max":
+            found = rows.max(axis=0)
+        case "last":
+            found = rows[-1]
+        case "mean":
+            found = rows.sum(axis=0, dtype=_wide(rows)) / len(rows)
+        case _:
+            found = rows.sum(axis=0, dtype=_wide(rows))
+    return np.asarray(found, np.float64)
+
+
+def winners(found: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the class of each sample, and whether another one scores as high: int64 and bool (B,)."""
+    best = found.max(axis=1, keepdims=True)
+    return found.argmax(axis=1), (found == best).sum(axis=1) > 1
+
+
+def read_rows(recording: Recording, decision: Decision) -> NDArray[Any]:
+    """Return what a decision reads, ``[T, B, units]``, values in the model's units.
+
+    Raises:
+        DeployError: it was not recorded.
+    """
+    node, key = _read(recording, decision)
+    if key is None:
+        raise DeployError(
+            f"{decision.output} was not recorded, and it decides", where="--record-nodes", fix=f"Record {node}, too."
+        )
+    values = recording.spikes(node) if key == "spikes" else recording.values(node, key)
+    return values.reshape(*values.shape[:2], -1)
+
+
+def is_recorded(recording: Recording, decision: Decision) -> bool:
+    """Tell whether what a decision reads was recorded."""
+    return _read(recording, decision)[1] is not None
+
+
+def _read(recording: Recording, decision: Decision) -> tuple[str, str | None]:
+    """Return the node that a decision reads, and which of its observables; None where that was not recorded."""
+    name = decision.output or ""
+    is_node = name in recording.nodes
+    node = name if is_node else name.removesuffix(MEMBRANE)
+    observed = recording.nodes.get(node, {})
+    wanted = ("spikes", "value") if is_node else ("v", "value")
+    return node, next((key for key in wanted if key in observed and observed[key].size), None)
+
+
+def _wide(rows: NDArray[Any]) -> type:
+    return np.float64 if rows.dtype.kind == "f" else np.int64
+
+
+def _own_decision(recording: Recording) -> Decision:
+    """Return what a recording says of its decision, or the plain case."""
+    if (text := recording.meta.get("decision")) is not None:
+        return parse_decision(text)
+    outputs = recording.outputs
+    if len(outputs) == 1 and "spikes" in recording.nodes.get(outputs[0], {}):
+        return Decision("count", outputs[0])
+    raise DeployError(
+        f"nothing says how outputs {known(outputs)} decide", where="--decide", fix=f"Write {FORM}, or Decision(...)."
+    )
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:

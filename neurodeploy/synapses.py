@@ -1,4 +1,4 @@
-"""The linear operations that lie between two populations, with their shapes."""
+"""The operations that lie between two populations, with their shapes; all but the maximum are linear."""
 
 from __future__ import annotations
 
@@ -170,6 +170,22 @@ class Pool2d:
 
 
 @dataclass(frozen=True, slots=True)
+class MaxPool2d:
+    """The largest value of each window; what lies in the padding is never the largest. Not linear.
+
+    kernel, stride, padding: (rows, columns).
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
+        return Pool2d(self.kernel, self.stride, self.padding).output_shape(shape)
+
+
+@dataclass(frozen=True, slots=True)
 class Flatten:
     """Join the axes ``start`` to ``end`` (inclusive, batch and time not counted) into one."""
 
@@ -204,7 +220,7 @@ class Scale:
         return shape
 
 
-SynapseOp = Linear | Sparse | Conv1d | Conv2d | Pool2d | Flatten | Scale
+SynapseOp = Linear | Sparse | Conv1d | Conv2d | Pool2d | MaxPool2d | Flatten | Scale
 
 
 def chain_shape(ops: tuple[SynapseOp, ...], shape: Shape) -> Shape:

@@ -49,7 +49,7 @@ class Flag(_Facts):
 class NeuronFacts(_Facts):
     """What the chip's neurons do, or can be programmed to do.
 
-    spike: the condition. resets: which of ``codes.RESETS``.
+    spike: the conditions, of ``codes.CONDITIONS``. resets: which of ``codes.RESETS``.
     spikes_per_step_max: 1, or the largest count that one graded spike carries.
     refractory_max: steps after a spike's own for which v can be held.
     adaptive_threshold: a threshold that spikes raise and that falls back.

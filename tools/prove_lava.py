@@ -41,6 +41,7 @@ LABELS = {
     "dense": "dense",
     "sparse": "sparse",
     "conv": "convolutions",
+    "reshaped": "of them reshaped",
     "delayed": "with longer delays",
     "graded": "with graded spikes",
 }

@@ -32,6 +32,7 @@ class RunOptions:
     counters: count events; emulator only.
     progress: called with (steps done, steps in all), or None.
     threads: samples run at the same time at most, or None for one on each core; emulator only.
+    membranes: firing populations of which v is recorded, whatever ``record`` says.
     """
 
     record: tuple[str, ...] = ("spikes",)
@@ -43,6 +44,7 @@ class RunOptions:
     counters: bool = True
     progress: Callable[[int, int], None] | None = None
     threads: int | None = None
+    membranes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
@@ -53,6 +55,10 @@ class RunOptions:
             raise DeployError(
                 f"{self.threads!r} threads", where="threads", fix="Give 1 or more, or None for one on each core."
             )
+
+    def observed(self, name: str) -> tuple[str, ...]:
+        """Return which observables of a population are recorded."""
+        return (*self.record, "v") if name in self.membranes and "v" not in self.record else self.record
 
     def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of ``names`` are recorded, in their order.
@@ -131,8 +137,9 @@ def _spikes_or_payloads(program: Program, name: str, values: NDArray[Any]) -> ND
         raise DeployError(
             f"input {name!r} holds values other than 0 and 1, and the program for {program.target} takes spikes",
             where="--input",
-            fix="Encode it as spikes (--encode rate or latency), use --backend reference, which takes currents, or"
-            " compile with --message-bits for a target that takes graded input.",
+            fix="Compile with --calibrate DATA for a target that takes graded input, so that --message-bits and"
+            " --input-scale are chosen for such values; or encode it as spikes (--encode rate or latency), or use"
+            " --backend reference, which takes currents.",
         )
     return np.ascontiguousarray(values, dtype=np.uint8)
 
@@ -156,7 +163,8 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
             f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits"
             f" at an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
             where="--input",
-            fix="Compile with more --message-bits or a smaller --input-scale, or scale the data.",
+            fix="Compile with --calibrate DATA that holds such values, with more --message-bits or a smaller"
+            " --input-scale, or scale the data.",
         )
     if np.any(values) and not scaled.any():
         raise DeployError(
@@ -186,6 +194,15 @@ def model_rows(values: NDArray[Any], latency: int, n_steps: int, raw_time: bool)
 def observables(record: tuple[str, ...], fires: bool) -> tuple[str, ...]:
     """Return what is recorded of a node; one that does not fire has, always and first, ``value`` in place of spikes."""
     return record if fires else ("value", *(key for key in record if key not in ("spikes", "value")))
+
+
+def register_units(program: Program) -> dict[str, dict[str, Any]]:
+    """Return what register units stand for, by node, as recordings keep it; nodes with a scale by channel are left out.
+
+    Row ``value / scale`` is in the model's own unit.
+    """
+    by_channel = program.provenance.get("per_channel", ())
+    return {p.name: {"unit": "V", "scale": p.unit} for p in program.populations if p.name not in by_channel}
 
 
 def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -> None:

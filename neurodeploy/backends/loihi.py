@@ -127,7 +127,7 @@ class Loihi:
         profile = json.loads(str(arrays.pop("profile")[()]))
         recorded: dict[str, dict[str, NDArray[Any]]] = {node: {} for node in nodes}
         for node, found in recorded.items():
-            for key in options.record:
+            for key in options.observed(node):
                 values = arrays[f"{node}/{key}"].astype(np.uint8 if key == "spikes" else np.int32)
                 if key == "v":
                     values = clean_probe(values, arrays[f"{node}/spikes"])
@@ -200,6 +200,7 @@ def _has_lava_loihi(python: str) -> bool:
 
 
 def _meta(program: Program, versions: dict[str, str], options: RunOptions, profile: list[Any]) -> dict[str, Any]:
+    from neurodeploy.backends.base import register_units
     from neurodeploy.version import __version__
 
     return {
@@ -209,6 +210,7 @@ def _meta(program: Program, versions: dict[str, str], options: RunOptions, profi
         "target": program.target,
         "arithmetic": "loihi",
         "latency": program.latency,
+        "units": register_units(program),
         "outputs": list(program.outputs),
         "model_sha256": program.provenance.get("model_sha256", ""),
         "dialect": program.dialect,

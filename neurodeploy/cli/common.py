@@ -30,6 +30,16 @@ def dialect_option(command: F) -> F:
     )(command)
 
 
+def decide_option(command: F) -> F:
+    """Add ``--decide``."""
+    return click.option(
+        "--decide",
+        metavar="RULE[,groups=N][,output=NAME]",
+        help="How a sample is decided: count or first (of spikes), sum, mean, max or last (over time); groups=N adds"
+        " neighbouring units, output=NAME.v reads a membrane.  [default: as the file says, else spikes are counted]",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
@@ -52,10 +62,16 @@ def data_options(command: F) -> F:
 
 def read_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
     """Return the data of a file for a model's inputs, as the options of :func:`data_options` say."""
-    from neurodeploy.data import load_data, parse_encoding
+    data = open_data(path, inputs, encode, batch_first, seed)
+    return data.part(0, data.n_samples)
+
+
+def open_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
+    """Return the same, read in parts."""
+    from neurodeploy.data import DataFile, parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
-    return load_data(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
+    return DataFile(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
 
 
 def calibration_data(
@@ -81,6 +97,15 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
         "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits,
         "correct": tuple(word.strip() for word in correct.split(",") if word.strip() not in ("", "none")),
     }
+
+
+def number_errors(found: dict[str, Any]) -> str:
+    """Return how far numbers are from what they are to meet."""
+    correlation = "undefined" if found["correlation"] is None else f"{found['correlation']:.6f}"
+    return (
+        f"mean squared error {found['mean_squared_error']:.4g}, mean absolute error {found['mean_absolute_error']:.4g}"
+        f" (standard deviation {found['spread']:.4g}), correlation {correlation}"
+    )
 
 
 def say(text: str) -> None:

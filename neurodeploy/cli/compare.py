@@ -13,11 +13,13 @@ from neurodeploy.cli.common import (
     calibration_data,
     compile_defaults,
     data_options,
+    decide_option,
     dialect_option,
     json_option,
+    number_errors,
+    open_data,
     print_json,
     progress_bars,
-    read_data,
     say,
 )
 from neurodeploy.errors import DeployError
@@ -44,6 +46,7 @@ from neurodeploy.files import check_outputs
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of accuracy that the chip may lose.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
 @dialect_option
+@decide_option
 @data_options
 @json_option
 @click.option("--report", type=PATH, metavar="R.html", help="Write the report: one page that opens offline.")
@@ -62,6 +65,7 @@ def compare(
     tolerance: float,
     time_limit: float | None,
     dialect: str | None,
+    decide: str | None,
     encode: str | None,
     batch_first: bool,
     seed: int,
@@ -80,7 +84,7 @@ def compare(
     from neurodeploy.data import shared_samples
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
-    from neurodeploy.recording import load_recording
+    from neurodeploy.recording import RecordingFile
 
     for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan)):
         if program_path is not None and value is not None:
@@ -93,7 +97,7 @@ def compare(
         )
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
-    data = read_data(input_path, network.inputs, encode, batch_first, seed)
+    data = open_data(input_path, network.inputs, encode, batch_first, seed)
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
@@ -109,11 +113,12 @@ def compare(
             dialect=dialect,
             program=None if program_path is None else load_program(program_path),
             only=only,
-            trained=None if trained_path is None else load_recording(trained_path),
+            trained=None if trained_path is None else RecordingFile(trained_path),
             lava_samples=lava_samples,
             tolerance=tolerance,
             time_limit=time_limit,
             progress=bars,
+            decide=decide,
             plan=plan,
             calibrate=calibration,
             # Compare shows what is silent; it does not keep anybody from looking.
@@ -148,16 +153,14 @@ def print_summary(result: dict[str, Any]) -> None:
     """Print what a person wants to know first."""
     for name, equality in result["equalities"].items():
         click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
-    for name, accuracy in result["accuracy"].items():
-        detail = result["accuracy_detail"][name]
-        low, high = detail["interval_95"]
-        click.echo(
-            f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
-            f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
-        )
+    print_decision(result)
+    _print_accuracies(result)
     for backend, shares in result["agreement"].items():
         listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
         click.echo(f"spikes that {backend} shares with {result['agreement_with']}: {listed}")
+    for backend, nodes in result["values"].items():
+        for node, found in nodes.items():
+            click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
     if (energy := result["energy"]) is not None:
@@ -170,7 +173,35 @@ def print_summary(result: dict[str, Any]) -> None:
     for warning in result["warnings"]:
         click.echo(f"warning: {warning}")
     verdict = result["verdict"]
-    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"]]))
+    open_question = [] if result["decision"]["question"] is None else ["accuracy was not judged"]
+    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"], *open_question]))
+
+
+def _print_accuracies(result: dict[str, Any]) -> None:
+    """Print what each backend decides rightly, and how far its numbers are from their targets."""
+    for name, accuracy in result["accuracy"].items():
+        detail = result["accuracy_detail"][name]
+        low, high = detail["interval_95"]
+        click.echo(
+            f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
+            f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
+        )
+    for name, found in result["regression"].items():
+        click.echo(f"against y, {name}: {number_errors(found)}")
+
+
+def print_decision(result: dict[str, Any]) -> None:
+    """Print what decides a sample, or the question, with what each answer to it would give."""
+    said = result["decision"]
+    if said["question"] is not None:
+        click.echo(said["question"])
+        for rule, found in result["accuracy_candidates"].items():
+            if found:
+                listed = ", ".join(f"{name} {100 * accuracy:.2f} %" for name, accuracy in found.items())
+                click.echo(f"  with --decide {rule}: {listed}")
+    elif result["accuracy"]:
+        ties = ", ".join(f"{name} {100 * share:.2f} %" for name, share in said["ties"].items())
+        click.echo(f"decided by {said['rule']} ({said['because']}); ties: {ties}")
 
 
 def _test(mcnemar: dict[str, Any] | None) -> str:

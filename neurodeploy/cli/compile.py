@@ -12,6 +12,7 @@ from neurodeploy.cli.common import (
     calibration_data,
     compile_defaults,
     data_options,
+    decide_option,
     dialect_option,
     json_option,
     print_json,
@@ -43,9 +44,19 @@ from neurodeploy.errors import DeployError
 )
 @click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
-@click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
 @click.option(
-    "--input-scale", default=1.0, show_default=True, help="Graded input times this is rounded to whole numbers."
+    "--message-bits",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Take graded input of N bits, with the sign. [default: chosen if calibration data is not all 0 and 1]",
+)
+@click.option(
+    "--input-scale",
+    type=float,
+    default=None,
+    metavar="X",
+    help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
 @click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
@@ -56,6 +67,7 @@ from neurodeploy.errors import DeployError
 @click.option("--search-state", type=PATH, metavar="FILE", help="Written after each trial; goes on from it if there.")
 @click.option("--search-page", type=PATH, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
+@decide_option
 @data_options
 @json_option
 @click.option("-o", "--output", type=PATH, required=True, metavar="PROG.npz", help="The program to write.")
@@ -66,6 +78,7 @@ def compile(
     calibrate: Path | None,
     plan: Path | None,
     dialect: str | None,
+    decide: str | None,
     encode: str | None,
     batch_first: bool,
     seed: int,
@@ -93,7 +106,9 @@ def compile(
     data = calibration_data(calibrate, inputs, encode, batch_first, seed)
     searching = {key: options.pop(key) for key in _SEARCHING}
     settled = compile_defaults(options, data is not None)
-    compiled = _compiled(search, searching, seed, model, target, data, {"dialect": dialect, "plan": plan, **settled})
+    compiled = _compiled(
+        search, searching, seed, model, target, data, {"dialect": dialect, "decide": decide, "plan": plan, **settled}
+    )
     save_program(compiled.program, output)
     if writes_plan:
         save_plan(compiled.plan, plan_output)
@@ -160,6 +175,8 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
             f" {p.weight.min(initial=0)} to"
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )
+    for name, grid in program.provenance.get("weight_grids", {}).items():
+        click.echo(f"{name}: {grid} found, kept exactly")
     click.echo(str(output))
     if plan is not None:
         click.echo(str(plan))

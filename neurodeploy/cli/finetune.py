@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, read_data, say
+from neurodeploy.cli.common import (
+    PATH,
+    data_options,
+    decide_option,
+    dialect_option,
+    json_option,
+    print_json,
+    read_data,
+    say,
+)
 
 if TYPE_CHECKING:
     from neurodeploy.data import Data
@@ -24,7 +33,7 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.option("--plan", type=PATH, metavar="P.yaml", help="Quantisation decisions to keep.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
-@click.option("--input-scale", default=1.0, help="Graded input times this is rounded to whole numbers.")
+@click.option("--input-scale", type=float, default=None, help="Graded input times this is rounded to whole numbers.")
 @click.option("--epochs", type=click.IntRange(min=0), default=40, show_default=True, help="Epochs at most.")
 @click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
               help="Epochs without a better score on held-out data after which training ends.")  # fmt: skip
@@ -38,16 +47,17 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.option("--checkpoint", type=PATH, metavar="FILE", help="Written after each epoch; goes on from it if there.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device.")
 @data_options
+@decide_option
 @dialect_option
 @json_option
 @click.option("-o", "--output", type=PATH, required=True, metavar="TUNED.nir", help="The tuned model to write.")
 @click.option("--plan-output", type=PATH, metavar="TUNED.yaml", help="The plan that compiles it to the tuned codes.")
 def finetune(
     model: Path, data: Path, target: str, plan: Path | None, weight_bits: str | None, message_bits: int,
-    input_scale: float, epochs: int, patience: int,
+    input_scale: float | None, epochs: int, patience: int,
     rate: float, batch: int, imitation: float, held_out: float, checkpoint: Path | None, device: str,
-    encode: str | None, batch_first: bool, seed: int, dialect: str | None, as_json: bool, output: Path,
-    plan_output: Path | None,
+    encode: str | None, batch_first: bool, seed: int, dialect: str | None, decide: str | None, as_json: bool,
+    output: Path, plan_output: Path | None,
 ) -> None:  # fmt: skip
     """Train a NIR model further while it computes in the chip's own integers, and write it back as NIR.
 
@@ -82,6 +92,7 @@ def finetune(
         draw if encode and encode.startswith("rate") else draw(0),
         target,
         dialect=dialect,
+        decide=decide,
         plan=load_plan(plan) if plan else None,
         weight_bits=None if weight_bits is None else int(weight_bits) if weight_bits.isdigit() else weight_bits,  # type: ignore[arg-type]
         training=Training(epochs, patience, rate, batch, imitation, held_out, seed, device),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +13,18 @@ import click
 from neurodeploy.cli.common import (
     PATH,
     data_options,
+    decide_option,
     dialect_option,
     json_option,
+    number_errors,
+    open_data,
     print_json,
     progress_bars,
-    read_data,
     say,
 )
 
 if TYPE_CHECKING:
+    from neurodeploy.comparison.answers import Answers
     from neurodeploy.recording import Recording
 
 
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @dialect_option
+@decide_option
 @data_options
 @click.option("--record", default="spikes", show_default=True, help="What to record, with commas: spikes, v, u.")
 @click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
@@ -48,6 +54,7 @@ def run(
     backend: str,
     input_path: Path,
     dialect: str | None,
+    decide: str | None,
     encode: str | None,
     batch_first: bool,
     seed: int,
@@ -67,16 +74,15 @@ def run(
     backend.
     """
     from neurodeploy.backends.base import RunOptions
+    from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
-    from neurodeploy.recording import save_recording
-    from neurodeploy.running import open_subject
-    from neurodeploy.running import run as run_backend
-    from neurodeploy.scoring import decide
+    from neurodeploy.recording import Writer
+    from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
-    data = read_data(input_path, subject.inputs, encode, batch_first, seed)
-    with progress_bars() as bars:
+    data = open_data(input_path, subject.inputs, encode, batch_first, seed)
+    with progress_bars() as bars, ExitStack() as stack:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),
             nodes=tuple(record_nodes.split(",")) if record_nodes else None,
@@ -86,48 +92,69 @@ def run(
             device=device,
             progress=None if bars is None else lambda done, total: bars(backend, done, total),
         )
-        recording = run_backend(subject, data.x, backend=backend, options=options)
+        summary, answers = Summary(backend), make_answers(subject, data, decide)
+        writer = None if output is None else stack.enter_context(Writer(output))
+        for part, recording in run_blocks(subject, data, backend=backend, options=options, decide=decide):
+            summary.add(recording)
+            if not raw_time:
+                answers.add({"run": recording}, part)
+            if writer is not None:
+                writer.add(replace(recording, meta={**recording.meta, "data": data.source}))
     for line in getattr(subject, "evidence", ()):
         say(line)
-    if output is not None:
-        save_recording(replace(recording, meta={**recording.meta, "data": data.source}), output)
-    summary = _summary(backend, recording)
-    if data.labels is not None and not raw_time and recording.outputs and _is_recorded(recording):
-        summary["accuracy"] = float((decide(recording) == data.labels).mean())
+    found = {**summary.result(), **({} if raw_time else _scored(answers))}
     if as_json:
-        print_json(summary)
+        print_json(found)
     else:
-        _print_summary(summary)
-    if summary.get("custom_neurons"):
-        say(f"custom neurons (simulator only): {', '.join(summary['custom_neurons'])}")
+        _print_summary(found)
+    if found.get("custom_neurons"):
+        say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
     if output is not None:
         say(f"recorded in {output}")
 
 
-def _is_recorded(recording: Recording) -> bool:
-    """Tell whether the output that is read was recorded."""
-    observed = recording.nodes.get(recording.outputs[0], {})
-    return any(observed[key].size > 0 for key in ("spikes", "value") if key in observed)
+def _scored(answers: Answers) -> dict[str, Any]:
+    """Return what a run decides and how far its numbers are from the targets, JSON-ready."""
+    found = answers.result()
+    scored = {key: found[key]["run"] for key in ("accuracy", "regression") if "run" in found[key]}
+    scored["decision"] = {**found["decision"], "ties": found["decision"]["ties"].get("run")}
+    candidates = {rule: of_run["run"] for rule, of_run in found["accuracy_candidates"].items() if of_run}
+    return {**scored, **({"accuracy_candidates": candidates} if candidates else {})}
 
 
-def _summary(backend: str, recording: Recording) -> dict[str, Any]:
-    """Return what a recording amounts to, JSON-ready."""
-    nodes = recording.nodes
-    summary: dict[str, Any] = {
-        "backend": backend,
-        "samples": recording.n_samples,
-        "steps": recording.n_steps,
-        "spikes": {name: int(o["spikes"].sum()) for name, o in nodes.items() if "spikes" in o},
-    }
-    values = {name: _extent(o["value"]) for name, o in nodes.items() if "value" in o and o["value"].size}
-    if values:
-        summary["value"] = values
-    if custom := recording.meta.get("custom_neurons"):
-        summary["custom_neurons"] = custom
-    for key in ("u_wraps", "v_clips"):
-        if key in recording.counters and (total := int(recording.counters[key].sum())):
-            summary[key] = total
-    return summary
+@dataclass(slots=True)
+class Summary:
+    """What a recording amounts to, summed over its blocks."""
+
+    backend: str
+    samples: int = 0
+    steps: int = 0
+    spikes: dict[str, int] = field(default_factory=dict)
+    values: dict[str, tuple[float, float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    custom: list[str] = field(default_factory=list)
+
+    def add(self, recording: Recording) -> None:
+        """Add a block."""
+        self.samples, self.steps = self.samples + recording.n_samples, recording.n_steps
+        self.custom = list(recording.meta.get("custom_neurons", ()))
+        for name, observed in recording.nodes.items():
+            if "spikes" in observed:
+                self.spikes[name] = self.spikes.get(name, 0) + int(observed["spikes"].sum())
+            if "value" in observed and observed["value"].size:
+                low, high = self.values.get(name, (inf, -inf))
+                values = recording.values(name)
+                self.values[name] = min(low, float(values.min())), max(high, float(values.max()))
+        for key in ("u_wraps", "v_clips"):
+            if key in recording.counters:
+                self.counts[key] = self.counts.get(key, 0) + int(recording.counters[key].sum())
+
+    def result(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        found: dict[str, Any] = {key: getattr(self, key) for key in ("backend", "samples", "steps", "spikes")}
+        found |= {"value": self.values} if self.values else {}
+        found |= {"custom_neurons": self.custom} if self.custom else {}
+        return found | {key: count for key, count in self.counts.items() if count}
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
@@ -135,12 +162,27 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for name, count in summary["spikes"].items():
         click.echo(f"  {name}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
-        click.echo(f"  {name}: values of {low:g} to {high:g}")
+        click.echo(f"  {name}: values of {low:g} to {high:g} V")
     for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")
+    _print_scores(summary)
+
+
+def _print_scores(summary: dict[str, Any]) -> None:
+    """Print accuracy with what decides, or the question, and errors of numbers."""
+    decision = summary.get("decision", {})
     if "accuracy" in summary:
-        click.echo(f"  accuracy {100 * summary['accuracy']:.2f} %")
+        click.echo(
+            f"  accuracy {100 * summary['accuracy']:.2f} %, decided by {decision['rule']} ({decision['because']});"
+            f" ties {100 * decision['ties']:.2f} %"
+        )
+    if "accuracy_candidates" in summary:
+        click.echo(f"  {decision['question']}")
+        for rule, accuracy in summary["accuracy_candidates"].items():
+            click.echo(f"    with --decide {rule}: accuracy {100 * accuracy:.2f} %")
+    if "regression" in summary:
+        click.echo(f"  against y: {number_errors(summary['regression'])}")
 
 
 def _extent(values: Any) -> tuple[float, float]:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurodeploy import backends
-from neurodeploy.backends.base import RunOptions, check_inputs
-from neurodeploy.comparison.equality import reference_equals
+from neurodeploy.backends.base import RunOptions, check_inputs, spike_inputs
+from neurodeploy.comparison.answers import Answers, make_answers
+from neurodeploy.comparison.equality import Equality
 from neurodeploy.comparison.measures import first_difference
+from neurodeploy.comparison.shown import Shown
+from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.compiler import compile
-from neurodeploy.cost.energy import count_events, estimate_energy
-from neurodeploy.data import Data
+from neurodeploy.cost.energy import estimate_energy, mean_events
+from neurodeploy.data import Data, Samples, blocks
+from neurodeploy.decision import Decision, membranes
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.scoring import agreement, decide, mcnemar, wilson
+from neurodeploy.recording import Recorded, Recording
+from neurodeploy.running import recorded_bytes
 from neurodeploy.target import load_target
 from neurodeploy.version import __version__
 
@@ -37,15 +43,21 @@ Progress = Callable[[str, int, int], None]
 class Comparison:
     """Backends held against each other on the same model and data.
 
-    network, program, data: what ran. recordings: by backend; ``trained`` is the framework's own, where given.
+    network, program, data: what ran. recordings: by backend; ``trained`` is the framework's own, where given. Of data
+        that ran in several blocks they hold the samples in ``shown`` only.
     result: the comparison file's content (DESIGN section 4), JSON-ready.
+    answers: what each backend decides on all samples. shown: samples that the recordings hold, from 0.
+    differs: bool (B,), in which samples any two backends have different spikes.
     """
 
     network: Network
     program: Program
-    data: Data
+    data: Samples
     recordings: dict[str, Recording]
     result: dict[str, Any]
+    answers: Answers
+    shown: tuple[int, ...]
+    differs: NDArray[np.bool_]
 
     @property
     def passed(self) -> bool:
@@ -56,16 +68,17 @@ class Comparison:
 def compare(
     model: Path | str | Any,
     target: str,
-    data: Data,
+    data: Samples,
     *,
     dialect: str | None = None,
     program: Program | None = None,
     only: tuple[str, ...] = (),
-    trained: Recording | None = None,
+    trained: Recorded | None = None,
     lava_samples: int = LAVA_SAMPLES,
     tolerance: float = TOLERANCE_POINTS,
     time_limit: float | None = None,
     progress: Progress | None = None,
+    decide: Decision | str | None = None,
     **compiling: Any,
 ) -> Comparison:
     """Run a model on backends and compare them.
@@ -82,6 +95,7 @@ def compare(
         tolerance: points of accuracy that a backend may lose against the reference.
         time_limit: seconds for a backend, or None.
         progress: called with (backend, done, in all).
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         **compiling: options of :func:`neurodeploy.compiler.compile_with_plan`, for compiling here.
 
     Raises:
@@ -90,40 +104,113 @@ def compare(
     """
     check_tolerance(tolerance)
     network, settled, graph = read_network(model, dialect)
-    check_inputs(network.inputs, data.x)
-    _check_labels(network, data)
+    check_inputs(network.inputs, data.part(0, 1).x)
+    answers = make_answers(network, data, decide)
     if program is None:
-        program = compile(model, target, dialect=dialect, **compiling)
+        program = compile(model, target, dialect=dialect, decide=decide, **compiling)
     else:
         _check_program(program, network, target)
     names, not_run = _choose(only)
-    runner = _Runner(network, program, data, lava_samples, time_limit, progress)
-    recordings = {name: runner.run(name) for name in names}
-    if trained is not None:
-        recordings["trained"] = trained
-    order = tuple(population.name for population in network.populations)
+    read = membranes(network, answers.settled.decision, *answers.settled.candidates)
+    runner = _Runner(network, program, data, lava_samples, time_limit, progress, read)
+    run = _run_blocks(runner, names, _checked_trained(trained, data), answers)
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "target": target,
-        "samples": {name: recording.n_samples for name, recording in recordings.items()},
-        "steps": next(iter(recordings.values())).n_steps,
-        "nodes": list(order),
+        "samples": run.events.samples,
+        "steps": data.n_steps,
+        "nodes": list(runner.order),
         "not_run": not_run,
         "equalities": {
-            "reference_trained": _reference_trained(network, data, recordings),
-            "emulator_lava": runner.emulator_lava(recordings, not_run, order),
+            "reference_trained": run.reference_trained(trained),
+            "emulator_lava": runner.emulator_lava(not_run),
         },
-        **_accuracies(recordings, data),
-        **_agreements(recordings, order),
-        "counters": _counters(recordings, order),
-        "energy": _energy(program, data, recordings, target),
+        **answers.result(),
+        **run.agreements.result(),
+        "counters": run.events.result(),
+        "energy": _energy(program, run.events, data.n_steps, target),
         "ladder": None,
-        "warnings": [*program.warnings, *_silences(recordings)],
-        "provenance": _provenance(model, runner, (settled, graph), recordings),
+        "warnings": [*program.warnings, *run.silences()],
+        "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings()),
     }
     result["verdict"] = _verdict(result, tolerance)
-    return Comparison(network, program, data, recordings, result)
+    shown = run.shown
+    return Comparison(network, program, data, shown.recordings(), result, answers, shown.samples, shown.differs)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Run:
+    """What was counted of all blocks."""
+
+    answers: Answers
+    agreements: Agreements
+    events: Events
+    equality: Equality
+    shown: Shown
+
+    def reference_trained(self, trained: Recorded | None) -> dict[str, Any]:
+        """Return the first equality, or why it could not be judged."""
+        if self.equality.samples:
+            return self.equality.result()
+        reason = "trained output not given" if trained is None else "the reference did not run"
+        return {"status": "not-run", "reason": reason}
+
+    def named(self) -> set[int]:
+        """Return the samples that first differences point at so far."""
+        found = [one[1] for one in self.agreements.first.values() if one is not None]
+        return {different.sample for different in (*found, self.equality.broken) if different is not None}
+
+    def silences(self) -> list[str]:
+        """Return which outputs that decide never fire, so that what they decide means nothing."""
+        chosen = self.answers.settled.decision
+        node = None if chosen is None else chosen.output
+        return [
+            f"output {node} never fires on {name}: every sample is decided as class 0"
+            for name, counts in self.events.spikes.items()
+            if node in counts and not counts[node]
+        ]
+
+
+def _run_blocks(runner: _Runner, names: tuple[str, ...], trained: Recorded | None, answers: Answers) -> _Run:
+    """Run all blocks of samples on all backends, and count."""
+    found = _Run(
+        answers,
+        Agreements(runner.order, runner.read),
+        Events(runner.order),
+        Equality(runner.network, runner.read),
+        Shown(runner.order, runner.data.n_samples),
+    )
+    for first, part in blocks(runner.data, runner.bytes_a_sample):
+        block = {name: runner.run_block(name, part, first) for name in names}
+        if trained is not None:
+            block["trained"] = trained.part(first, first + part.n_samples)
+            if "reference" in block:
+                found.equality.add(part.x, block["reference"], block["trained"])
+        answers.add(block, part)
+        found.agreements.add(block, first)
+        found.events.add(block, spike_inputs(runner.program, part.x) if "emulator" in block else part.x)
+        found.shown.add(block, first, found.named())
+    return found
+
+
+def _checked_trained(trained: Recorded | None, data: Samples) -> Recorded | None:
+    """Refuse a recording that is not the framework's, or of other data."""
+    if trained is None:
+        return None
+    if trained.meta.get("backend") in backends.names():
+        raise DeployError(
+            f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
+            where="--trained",
+            fix="Record the framework itself: neurodeploy export ... --input DATA --record-output TRAINED.npz",
+        )
+    if trained.n_samples != data.n_samples:
+        raise DeployError(
+            f"the trained recording has {trained.n_samples} samples, the data {data.n_samples}",
+            where="--trained",
+            fix="Record the framework on the same data.",
+        )
+    return trained
 
 
 def _provenance(
@@ -155,17 +242,6 @@ def check_tolerance(tolerance: float) -> None:
         raise DeployError(f"a tolerance of {tolerance:g}", where="--tolerance", fix="Give a number from 0 to 100.")
 
 
-def _check_labels(network: Network, data: Data) -> None:
-    output = network.outputs[0]
-    n_classes = network.population(output).size
-    if data.labels is not None and data.labels.size and not 0 <= data.labels.min() <= data.labels.max() < n_classes:
-        raise DeployError(
-            f"labels run from {data.labels.min()} to {data.labels.max()}, output {output!r} has {n_classes} neurons",
-            where=data.source,
-            fix="Labels count from 0, one for each output neuron.",
-        )
-
-
 def _check_program(program: Program, network: Network, target: str) -> None:
     if program.target != target:
         raise DeployError(
@@ -177,16 +253,6 @@ def _check_program(program: Program, network: Network, target: str) -> None:
             where="--program",
             fix="Compile this model again, with the same --dialect.",
         )
-
-
-def _silences(recordings: dict[str, Recording]) -> list[str]:
-    """Return which outputs never fire, so that what they decide means nothing."""
-    return [
-        f"output {node} never fires on {name}: every sample is decided as class 0"
-        for name, recording in recordings.items()
-        for node in recording.outputs[:1]
-        if "spikes" in recording.nodes.get(node, {}) and not recording.spikes(node).any()
-    ]
 
 
 def _model_name(model: Path | str | Any) -> str | None:
@@ -215,39 +281,62 @@ class _Runner:
         self,
         network: Network,
         program: Program,
-        data: Data,
+        data: Samples,
         lava_samples: int,
         time_limit: float | None,
         progress: Progress | None,
+        read: tuple[str, ...] = (),
     ) -> None:
         if lava_samples < 1:
             raise DeployError(f"Lava on {lava_samples} samples", where="--lava-samples", fix="Give 1 or more.")
         self.network, self.program, self.data = network, program, data
         self.lava_samples, self.time_limit, self.progress = lava_samples, time_limit, progress
+        self.read, self.order = read, tuple(population.name for population in network.populations)
+        self.short: dict[str, Recording] = {}
 
-    def run(self, name: str, arithmetic: str | None = None) -> Recording:
+    @property
+    def bytes_a_sample(self) -> int:
+        """What one sample takes while it runs."""
+        return recorded_bytes(self.network, self.data, RunOptions(membranes=self.read))
+
+    def run_block(self, name: str, part: Data, first: int) -> Recording:
+        """Return a backend's recording of a block of samples."""
+        # A board runs sample by sample, each compiled anew: as slow as Lava, and shared with others.
+        if name in ("lava", "loihi"):
+            if name not in self.short:
+                self.short[name] = self.run(name, self.data.part(0, min(self.lava_samples, self.data.n_samples)))
+            return self.short[name].part(first, first + part.n_samples)
+        return self.run(name, part, first=first)
+
+    def run(self, name: str, part: Data, *, arithmetic: str | None = None, first: int = 0) -> Recording:
         """Return a backend's recording; with states where Lava's are to be met."""
         in_lava = name == "lava" or arithmetic == "lava"
-        # A board runs sample by sample, each compiled anew: as slow as Lava, and shared with others.
-        inputs = self.data.first(self.lava_samples).x if in_lava or name == "loihi" else self.data.x
         options = RunOptions(
             record=("spikes", "v", "u") if in_lava else ("spikes",),
             arithmetic=arithmetic,
             time_limit=self.time_limit,
-            progress=None if self.progress is None else lambda done, total: self.progress(name, done, total),  # type: ignore[misc]
+            progress=self._progress(name, part, first),
+            membranes=self.read,
         )
         subject = self.network if name == "reference" else self.program
-        return backends.load(name).run(subject, inputs, options)
+        return backends.load(name).run(subject, part.x, options)
 
-    def emulator_lava(
-        self, recordings: dict[str, Recording], not_run: dict[str, str], order: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def _progress(self, name: str, part: Data, first: int) -> Callable[[int, int], None] | None:
+        """Return a function that reports how much is done of all blocks, where somebody listens."""
+        if (progress := self.progress) is None:
+            return None
+        if part.n_samples == self.data.n_samples or name in ("lava", "loihi"):
+            return lambda done, total: progress(name, done, total)
+        share = part.n_samples
+        return lambda done, total: progress(name, first + done * share // total, self.data.n_samples)
+
+    def emulator_lava(self, not_run: dict[str, str]) -> dict[str, Any]:
         """Hold emulator and Lava against each other in Lava's arithmetic: spikes and states of every node."""
         for name in ("emulator", "lava"):
-            if name not in recordings:
+            if name in not_run:
                 return {"status": "not-run", "reason": f"{name} did not run: {not_run[name]}"}
-        lava = recordings["lava"]
-        emulator = self.run("emulator", arithmetic="lava")
+        lava, order = self.short["lava"], self.order
+        emulator = self.run("emulator", self.data.part(0, lava.n_samples), arithmetic="lava")
         what = ("spikes", "value", "u", "v")
         different = first_difference(emulator, lava, order, what)
         held = sum(observed[key].size for observed in lava.nodes.values() for key in what if key in observed)
@@ -264,83 +353,12 @@ class _Runner:
         }
 
 
-def _reference_trained(network: Network, data: Data, recordings: dict[str, Recording]) -> dict[str, Any]:
-    trained, reference = recordings.get("trained"), recordings.get("reference")
-    if trained is not None and trained.meta.get("backend") in backends.names():
-        raise DeployError(
-            f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
-            where="--trained",
-            fix="Record the framework itself: neurodeploy export ... --input DATA --record-output TRAINED.npz",
-        )
-    if trained is None or reference is None:
-        return {
-            "status": "not-run",
-            "reason": "trained output not given" if trained is None else "the reference did not run",
-        }
-    return reference_equals(network, data.x, reference, trained)
-
-
-def _accuracies(recordings: dict[str, Recording], data: Data) -> dict[str, Any]:
-    """Return the share of samples that each backend decides rightly, its interval, and a test against the reference."""
-    accuracy, detail = {}, {}
-    right: dict[str, Any] = {}
-    output = next((recording.outputs[0] for recording in recordings.values() if recording.outputs), None)
-    for name, recording in recordings.items():
-        if data.labels is None or not recording.outputs or recording.outputs[0] not in recording.nodes:
-            continue
-        labels = data.labels[: recording.n_samples]
-        right[name] = decide(recording) == labels
-        correct, n = int(right[name].sum()), recording.n_samples
-        accuracy[name] = correct / n
-        detail[name] = {"correct": correct, "samples": n, "interval_95": list(wilson(correct, n))}
-    for name in right.keys() - {"reference"} if "reference" in right else ():
-        n = min(len(right[name]), len(right["reference"]))
-        detail[name]["mcnemar"] = mcnemar(right["reference"][:n], right[name][:n])
-    return {"accuracy": accuracy, "accuracy_detail": detail, "accuracy_output": output}
-
-
-def _agreements(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[str, Any]:
-    """Return the share of spikes in common with the reference by backend and node, and each pair's first difference."""
-    base = "reference" if "reference" in recordings else next(iter(recordings))
-    shares: dict[str, dict[str, float]] = {}
-    first: dict[str, Any] = {}
-    for one, two in combinations(recordings, 2):
-        n = min(recordings[one].n_samples, recordings[two].n_samples)
-        a, b = recordings[one].first(n), recordings[two].first(n)
-        nodes = tuple(node for node in order if "spikes" in a.nodes.get(node, {}) and "spikes" in b.nodes.get(node, {}))
-        nodes = tuple(node for node in nodes if a.spikes(node).shape == b.spikes(node).shape)
-        if not nodes:
-            continue
-        different = first_difference(a, b, nodes)
-        first[f"{one}-{two}"] = None if different is None else different.to_dict()
-        if base in (one, two):
-            shares[two if one == base else one] = {node: agreement(a.spikes(node), b.spikes(node)) for node in nodes}
-    return {"agreement": shares, "agreement_with": base, "first_difference": first}
-
-
-def _counters(recordings: dict[str, Recording], order: tuple[str, ...]) -> dict[str, Any]:
-    """Return events of one sample on average: spikes by backend and node, and all that the emulator counts."""
-    spikes = {
-        name: {
-            node: float(recording.spikes(node).sum() / recording.n_samples)
-            for node in order
-            if "spikes" in recording.nodes.get(node, {})
-        }
-        for name, recording in recordings.items()
-    }
-    events: dict[str, dict[str, float]] = {}
-    if (emulator := recordings.get("emulator")) is not None:
-        for key, values in emulator.counters.items():
-            per_sample = values.sum(axis=0).mean(axis=0).tolist()
-            events[key] = dict(zip(emulator.meta["counter_nodes"], per_sample, strict=True))
-    return {"unit": "events per sample", "spikes": spikes, "emulator": events}
-
-
-def _energy(program: Program, data: Data, recordings: dict[str, Recording], target: str) -> dict[str, Any] | None:
-    if "emulator" not in recordings:
+def _energy(program: Program, events: Events, n_steps: int, target: str) -> dict[str, Any] | None:
+    if "emulator" not in events.samples:
         return None
-    input_spikes = {name: float(values.sum() / values.shape[1]) for name, values in data.x.items()}
-    return estimate_energy(load_target(target), count_events(program, recordings["emulator"], input_spikes))
+    sent = {name: total / events.samples["emulator"] for name, total in events.sent.items()}
+    counts = mean_events(program, events.nodes, events.per_sample, n_steps, sent)
+    return estimate_energy(load_target(target), counts)
 
 
 def _verdict(result: dict[str, Any], tolerance: float) -> dict[str, Any]:
@@ -364,6 +382,8 @@ def _verdict(result: dict[str, Any], tolerance: float) -> dict[str, Any]:
     ]
     if not losses:
         why = "no chip backend and reference on the same samples" if detail else "the data has no labels"
+        if (question := result["decision"]["question"]) is not None:
+            why = question
         open_questions.append(f"accuracy loss: {why}")
     return {
         "status": "fail" if reasons else "pass",

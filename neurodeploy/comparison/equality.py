@@ -1,70 +1,125 @@
-"""Whether the reference fires the very spikes of the training framework, but for what rounding decides."""
+"""Whether the reference gives the very spikes and values of the training framework, but for what rounding decides."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs
-from neurodeploy.comparison.measures import first_difference
-from neurodeploy.comparison.ties import is_tie
+from neurodeploy.comparison.measures import Difference, first_difference
+from neurodeploy.comparison.ties import is_tie, potentials
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network
 from neurodeploy.recording import Recording
 
 
-def reference_equals(network: Network, inputs: Inputs, reference: Recording, trained: Recording) -> dict[str, Any]:
-    """Hold the reference's spikes against the framework's own, sample by sample up to where they part.
+@dataclass(eq=False, slots=True)
+class Equality:
+    """The reference held against the framework's own recording, a block of samples at a time.
 
-    Args:
-        network: what the reference ran.
-        inputs: ``[T, B, *shape]``, what both ran on.
-        reference: with the spikes of all populations.
-        trained: the framework's recording.
-
-    Returns:
-        JSON-ready: ``status`` (``pass`` or ``fail``), ``reason``, ``ties`` and, after a failure, ``first_difference``.
-
-    Raises:
-        DeployError: the recordings share no node, or are of different data.
+    network: what the reference ran. read: firing nodes whose ``v`` is read as well.
+    ties, samples: rounding ties and samples so far. broken: the first difference that rounding does not explain.
     """
-    order = tuple(population.name for population in network.populations)
-    shared = tuple(node for node in order if "spikes" in trained.nodes.get(node, {}))
-    _check_shapes(reference, trained, order, shared)
-    ties, broken = 0, None
-    for sample in _different_samples(reference, trained, shared):
+
+    network: Network
+    read: tuple[str, ...] = ()
+    ties: int = 0
+    samples: int = 0
+    broken: Difference | None = None
+    spiking: tuple[str, ...] = ()
+    valued: tuple[tuple[str, str], ...] = ()
+
+    def add(self, inputs: Inputs, reference: Recording, trained: Recording) -> None:
+        """Hold a block against each other, each sample up to where the two part.
+
+        Args:
+            inputs: ``[T, B, *shape]``, what both ran on.
+            reference: with the spikes of all populations, and the values that are read.
+            trained: the framework's recording of the same samples.
+
+        Raises:
+            DeployError: the recordings share no node, or are of different data.
+        """
+        order = tuple(population.name for population in self.network.populations)
+        self.spiking = tuple(node for node in order if "spikes" in trained.nodes.get(node, {}))
+        wanted = [*((node, "value") for node in order), *((node, "v") for node in self.read)]
+        self.valued = tuple((n, k) for n, k in wanted if k in trained.nodes.get(n, {}) and k in reference.nodes[n])
+        _check_shapes(reference, trained, order, [*((node, "spikes") for node in self.spiking), *self.valued])
+        together = np.full(reference.n_samples, reference.n_steps)
+        for sample in _different_samples(reference, trained, self.spiking):
+            together[sample] = self._spikes(inputs, reference, trained, sample)
+        for node, key in self.valued:
+            self._values(inputs, reference, trained, (node, key), together)
+        self.samples += reference.n_samples
+
+    def _spikes(self, inputs: Inputs, reference: Recording, trained: Recording, sample: int) -> int:
+        """Judge where a sample's spikes part first; return that row."""
         one, two = _one_sample(reference, sample), _one_sample(trained, sample)
-        different = first_difference(one, two, shared)
+        different = first_difference(one, two, self.spiking)
         assert different is not None
         units = (one.spikes(different.node) != two.spikes(different.node))[different.t, 0]
-        near = is_tie(network, inputs, reference, different.node, sample, different.t)
-        if broken is None and not near[units].all():
-            broken = replace(different, sample=sample)
-        ties += int((near & units).sum())
-    scope = f"spikes of {len(shared)} of {len(order)} nodes on {reference.n_samples} samples"
-    found = {"ties": ties, "samples": reference.n_samples}
-    if broken is not None:
-        return {
-            "status": "fail",
-            "reason": f"they differ in {scope}",
-            "first_difference": broken.to_dict(),
-            **found,
-        }
-    reason = f"equal but for {ties} rounding ties in {scope}" if ties else f"equal in {scope}"
-    return {"status": "pass", "reason": reason, **found}
+        near = is_tie(self.network, inputs, reference, different.node, sample, different.t)
+        if self.broken is None and not near[units].all():
+            self.broken = replace(different, sample=self.samples + sample)
+        self.ties += int((near & units).sum())
+        return different.t
+
+    def _values(
+        self, inputs: Inputs, reference: Recording, trained: Recording, what: tuple[str, str], together: NDArray[Any]
+    ) -> None:
+        """Judge values up to the row in which spikes part: two float32 runs are each off by their bound at most."""
+        node, key = what
+        ours, theirs = reference.nodes[node][key], trained.nodes[node][key]
+        if np.array_equal(ours, theirs):
+            return
+        rows = potentials(self.network, inputs, reference, node, slice(None), reference.n_steps)
+        for t, step in enumerate(rows):
+            off = np.abs(ours[t].astype(np.float64) - theirs[t]) > 2 * step.off_v.numpy()
+            off[t >= together] = False
+            if self.broken is None and off.any():
+                sample, *unit = (int(i) for i in np.argwhere(off)[0])
+                a, b = (float(values[(t, sample, *unit)]) for values in (ours, theirs))
+                self.broken = Difference(key, node, self.samples + sample, t, tuple(unit), a, b, int(off[sample].sum()))
+
+    def result(self) -> dict[str, Any]:
+        """Return it JSON-ready: ``status`` (``pass``, ``fail``), ``reason``, ``ties``, perhaps ``first_difference``."""
+        n_nodes = len(self.network.populations)
+        parts = [f"spikes of {len(self.spiking)} of {n_nodes} nodes"] if self.spiking else []
+        parts += [
+            f"{'values' if key == 'value' else key} of {node} within float32 rounding" for node, key in self.valued
+        ]
+        scope = f"{' and '.join(parts)} on {self.samples} samples"
+        found = {"ties": self.ties, "samples": self.samples}
+        if self.broken is not None:
+            different = self.broken.to_dict()
+            return {"status": "fail", "reason": f"they differ in {scope}", "first_difference": different, **found}
+        reason = f"equal but for {self.ties} rounding ties in {scope}" if self.ties else f"equal in {scope}"
+        return {"status": "pass", "reason": reason, **found}
 
 
-def _check_shapes(reference: Recording, trained: Recording, order: tuple[str, ...], shared: tuple[str, ...]) -> None:
+def reference_equals(
+    network: Network, inputs: Inputs, reference: Recording, trained: Recording, read: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Hold the reference against the framework's own recording at once; see :class:`Equality`."""
+    found = Equality(network, read)
+    found.add(inputs, reference, trained)
+    return found.result()
+
+
+def _check_shapes(
+    reference: Recording, trained: Recording, order: tuple[str, ...], shared: list[tuple[str, str]]
+) -> None:
     if not shared:
         raise DeployError(
             f"the trained recording has none of the model's nodes {list(order)}",
             where="--trained",
             fix="Record it with `export`.",
         )
-    for node in shared:
-        ours, theirs = reference.spikes(node).shape, trained.spikes(node).shape
+    for node, key in shared:
+        ours, theirs = reference.nodes[node][key].shape, trained.nodes[node][key].shape
         if ours != theirs:
             raise DeployError(
                 f"the trained recording of {node!r} has shape {theirs}, the reference {ours}",

@@ -1,4 +1,4 @@
-"""Whether a spike that two correct float32 runs disagree on is a rounding tie.
+"""Whether what two correct float32 runs disagree on is rounding: a spike at a tie, or a value within its bound.
 
 A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
 that were recorded;
@@ -9,8 +9,8 @@ off before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,42 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     Returns:
         bool of the population's shape.
     """
+    rule = network.population(node).rule
+    one = slice(sample, sample + 1)
+    for step in potentials(network, inputs, recording, node, one, t + 1 - rule.output_delay):
+        last = step
+    v = last.charged.v.abs() if rule.signed else last.charged.v
+    middle = 0.5 * rule.rounds  # a count that is rounded changes between whole numbers
+    times = (v / last.charged.threshold + middle).round().clamp(min=1, max=rule.max_spikes) - middle
+    off = last.off_v + times * last.off_threshold
+    near: NDArray[np.bool_] = ((v - times * last.charged.threshold).abs() <= off)[0].numpy()
+    return near
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """One row of a population that is replayed.
+
+    charged: v and threshold as they meet. carried: v that is carried on. off_v, off_threshold: by how much float32 may
+    be off. Each is ``[B, *shape]``.
+    """
+
+    charged: Charged
+    carried: Tensor
+    off_v: Tensor
+    off_threshold: Tensor
+
+
+def potentials(
+    network: Network, inputs: Inputs, recording: Recording, node: str, samples: slice, n_rows: int
+) -> Iterator[Step]:
+    """Replay a population in float64 on what was recorded, row by row.
+
+    Args:
+        network, inputs, recording, node: as for :func:`is_tie`.
+        samples: which samples.
+        n_rows: how many rows.
+    """
     import torch
 
     from neurodeploy.backends.reference.neuron import Neuron
@@ -53,22 +89,18 @@ def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sa
     population, projections = network.population(node), network.into(node)
     exact = Neuron(population, torch.device("cpu"), torch.float64)
     chains = {p: chain(p.ops, torch.device("cpu"), torch.float64) for p in projections}
-    sources = {p.source: _stream(network, inputs, recording, p.source, sample) for p in projections}
+    sources = {p.source: _stream(network, inputs, recording, p.source, samples) for p in projections}
     sums = _sizes_of_sums(projections)
     shift = population.rule.output_delay
-    fired = _stream(network, inputs, recording, node, sample)
-    state, bound = exact.init(1), _Bound(exact)
-    for row in range(t + 1 - shift):
+    fired = _stream(network, inputs, recording, node, samples) if population.rule.fires else None
+    state = exact.init(len(range(*samples.indices(recording.n_samples))))
+    bound = _Bound(exact)
+    for row in range(n_rows):
         spikes = {p: sources[p.source](row - p.delay) for p in projections}
         charged = exact.charge(state, [chains[p](spikes[p]) for p in projections])
         bound.charge(state, charged, *sums(spikes))
-        state = exact.carry(state, charged, fired(row + shift))
-    rule, v = population.rule, charged.v.abs() if population.rule.signed else charged.v
-    middle = 0.5 * rule.rounds  # a count that is rounded changes between whole numbers
-    times = (v / charged.threshold + middle).round().clamp(min=1, max=rule.max_spikes) - middle
-    off = bound.v + times * bound.threshold
-    near: NDArray[np.bool_] = ((v - times * charged.threshold).abs() <= off)[0].numpy()
-    return near
+        state = exact.carry(state, charged, state.fired if fired is None else fired(row + shift))
+        yield Step(charged, state.v, bound.v, bound.threshold)
 
 
 class _Bound:
@@ -96,7 +128,7 @@ class _Bound:
             entering = entering + (exact.adapt_gain * before.b).abs()
             error = error + exact.adapt_gain.abs() * self._off_b
         gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
-        own = before.v.abs() + gain_mem * entering + exact.threshold.abs()
+        own = before.v.abs() + gain_mem * entering + (exact.threshold.abs() if exact.rule.fires else 0.0)
         self.v = exact.decay_mem * self.v + gain_mem * error + ROUNDOFF * OWN_ROUNDINGS * own
         if after.b is not None and exact.adapt_decay is not None:
             own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()
@@ -125,10 +157,10 @@ def _sizes_of_sums(
     absolute = {p: chain(_absolute(p.ops), torch.device("cpu"), torch.float64) for p in projections}
 
     def sizes(spikes: dict[Projection, Tensor]) -> tuple[Tensor, Tensor]:
-        each = [(ops(spikes[p]), int((spikes[p] != 0).sum()) + len(p.ops)) for p, ops in absolute.items()]
-        terms = len(each) + max(count for _, count in each)
+        each = [(ops(spikes[p]), (spikes[p] != 0).flatten(1).sum(1) + len(p.ops)) for p, ops in absolute.items()]
         size = sum((size for size, _ in each[1:]), start=each[0][0])
-        return size, terms * size
+        terms = len(each) + torch.stack([count for _, count in each]).amax(0)
+        return size, terms.reshape(-1, *(1,) * (size.ndim - 1)) * size
 
     return sizes
 
@@ -147,14 +179,18 @@ def _absolute(ops: tuple[SynapseOp, ...]) -> tuple[SynapseOp, ...]:
     return tuple(one(op) for op in ops)
 
 
-def _stream(network: Network, inputs: Inputs, recording: Recording, name: str, sample: int) -> Callable[[int], Tensor]:
-    """Return the rows of an input or population as float64 ``[1, *shape]``; zeros before the first."""
+def _stream(
+    network: Network, inputs: Inputs, recording: Recording, name: str, samples: slice
+) -> Callable[[int], Tensor]:
+    """Return the rows of an input or population as float64 ``[B, *shape]``; zeros before the first."""
     import torch
 
     values = inputs[name] if name in inputs else recording.spikes(name)
-    rows = torch.from_numpy(np.ascontiguousarray(values[:, sample]).astype(np.float64))
+    n = len(range(*samples.indices(values.shape[1])))
 
     def row(t: int) -> Tensor:
-        return rows[t : t + 1] if t >= 0 else torch.zeros((1, *network.shapes[name]), dtype=torch.float64)
+        if not 0 <= t < len(values):
+            return torch.zeros((n, *network.shapes[name]), dtype=torch.float64)
+        return torch.from_numpy(np.ascontiguousarray(values[t, samples]).astype(np.float64))
 
     return row

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
@@ -44,9 +45,19 @@ def count_events(program: Program, recording: Recording, input_spikes: dict[str,
         recording: with the emulator's counters.
         input_spikes: spikes of each input in one sample, on average.
     """
-    nodes = recording.meta["counter_nodes"]
     per_sample = {key: values.sum(axis=0).mean(axis=0) for key, values in recording.counters.items()}
-    updates = float(sum(population.size for population in program.populations) * recording.n_steps)
+    return mean_events(program, recording.meta["counter_nodes"], per_sample, recording.n_steps, input_spikes)
+
+
+def mean_events(
+    program: Program,
+    nodes: list[str],
+    per_sample: dict[str, NDArray[np.float64]],
+    n_steps: int,
+    input_spikes: dict[str, float],
+) -> EventCounts:
+    """Return the events of one sample from the emulator's counters, by name float64 (nodes,), of one sample."""
+    updates = float(sum(population.size for population in program.populations) * n_steps)
     fired = {**input_spikes, **dict(zip(nodes, per_sample["spikes"].tolist(), strict=True))}
     messages = sum(fired[projection.source] for projection in program.projections)
     active = float(per_sample["active"].sum())

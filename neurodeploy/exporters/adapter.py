@@ -45,7 +45,7 @@ class Adapter:
     """One framework; a subclass for each says how its neurons are found, called and written.
 
     package: of the framework, also the name of its dialect. label: as people write it. kinds: names of the neuron
-    classes that are exported. states: names of their states in a state dict. layers: classes of synapses of its own.
+    classes that are exported. states: names of their states in a state dict.
     advice: what to take instead of neurons that are not exported, by the beginning of their names.
     forms: how its models may want their input, see :class:`neurodeploy.exporters.convention.Convention`. dt: seconds
     per step unless the neurons know it themselves.
@@ -56,8 +56,7 @@ class Adapter:
     kinds: tuple[str, ...] = ()
     advice: ClassVar[Mapping[str, str]] = {}
     states: tuple[str, ...] = ()
-    layers: tuple[Any, ...] = ()
-    forms: tuple[str, ...] = ("static", "sequence", "batch-first")
+    forms: tuple[str, ...] = ("static", "sequence", "batch-first", "time-last")
     dt = 1e-4
 
     def is_neuron(self, module: Any) -> bool:
@@ -88,10 +87,6 @@ class Adapter:
         """Return the leading axes that a neuron takes; see :class:`Call`."""
         return "B"
 
-    def frame_axes(self, module: Any, lead: str) -> int:
-        """Return how many leading axes a layer counts when it numbers axes from the first."""
-        return len(lead)
-
     def clear(self, module: Any, n_samples: int) -> None:
         """Make a neuron forget its states, and expect a number of samples."""
         raise NotImplementedError
@@ -110,6 +105,10 @@ class Adapter:
         """Return the states that a call left, by name."""
         raise NotImplementedError
 
+    def views(self, module: Any, output: Any) -> dict[str, Any]:
+        """Return what a call gave beside its output and :meth:`left`, by the name of the state that it holds."""
+        return {}
+
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """Return what a call took and gave."""
         raise NotImplementedError
@@ -121,10 +120,6 @@ class Adapter:
             DeployError: it has parameters that do not fit, or that NIR and our metadata cannot say.
         """
         raise NotImplementedError
-
-    def layer_node(self, name: str, module: Any) -> Any | None:
-        """Return the NIR node of synapses of the framework's own, or None if torch's rules hold for them."""
-        return None
 
 
 def class_name(module: Any) -> str:

@@ -48,10 +48,10 @@ def load(name: str) -> Adapter:
 
 
 def adapter_of(model: Any) -> Adapter:
-    """Return the adapter of the framework that a model's neurons come from.
+    """Return the adapter of the framework that a model's neurons come from; that of torch where it has none.
 
     Raises:
-        DeployError: it has no neuron, or neurons of several frameworks.
+        DeployError: it has neurons of several frameworks.
     """
     adapters: dict[str, Adapter] = {}
     paths: dict[str, str] = {}
@@ -62,11 +62,9 @@ def adapter_of(model: Any) -> Adapter:
             if adapter.is_neuron(module):
                 paths.setdefault(package, path or type(module).__name__)
     if not paths:
-        raise DeployError(
-            "it has no neuron of a framework that is known",
-            where="the model",
-            fix=f"Networks of {known(PACKAGES)} are exported.",
-        )
+        from neurodeploy.exporters.plain import Plain
+
+        return Plain()
     if len(paths) > 1:
         each = " and ".join(f"{path} of {package}" for package, path in paths.items())
         raise DeployError(

@@ -20,6 +20,9 @@ from neurodeploy.exporters.adapter import Adapter, Call
 from neurodeploy.exporters.adapters import clear_states, watch
 from neurodeploy.synapses import Shape
 
+FORMS = ("step", "sequence", "batch-first", "time-last", "squeezed", "static")
+"""How a model may want its input; see :class:`Convention`."""
+
 _FAILED = "forward fails"
 _PRIMES = (5, 3, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
@@ -29,7 +32,8 @@ class Convention:
     """How a model is called.
 
     form: ``step``, [B, *shape] once for each time step; ``sequence``, [T, B, *shape]; ``batch-first``,
-        [B, T, *shape]; ``squeezed``, [B * T, *shape]; ``static``, [B, *shape] once, repeated by the model itself.
+        [B, T, *shape]; ``time-last``, [B, *shape, T]; ``squeezed``, [B * T, *shape]; ``static``, [B, *shape] once,
+        repeated by the model itself.
     n_steps: how many steps it always runs, None if the input says.
     evidence: one sentence.
     passes_state: whether it takes the neurons' states as a second argument and returns them beside its output.
@@ -40,8 +44,10 @@ class Convention:
     evidence: str
     passes_state: bool = False
 
-    def calls(self, x: Any) -> Iterator[tuple[Any, str, int | None]]:
-        """Give the tensors to call the model with, for x [T, B, *shape]: each with its leading axes and its step.
+    def calls(self, x: Any) -> Iterator[tuple[Any, tuple[str, ...], int | None]]:
+        """Give the tensors to call the model with, for x [T, B, *shape]: each with its axes and its step.
+
+        Axes are ``T``, ``B``, ``BT`` (both as one) and ``*`` for those of a sample, which stand last unless said.
 
         Raises:
             DeployError: x has another number of steps than the model runs, or changes where the model takes one image.
@@ -60,33 +66,35 @@ class Convention:
             )
         match self.form:
             case "step":
-                yield from ((row.contiguous(), "B", step) for step, row in enumerate(x))
+                yield from ((row.contiguous(), ("B",), step) for step, row in enumerate(x))
             case "sequence":
-                yield x, "TB", None
+                yield x, ("T", "B"), None
             case "batch-first":
-                yield x.transpose(0, 1).contiguous(), "BT", None
+                yield x.transpose(0, 1).contiguous(), ("B", "T"), None
+            case "time-last":
+                yield x.movedim(0, -1).contiguous(), ("B", "*", "T"), None
             case "squeezed":
-                yield x.transpose(0, 1).flatten(0, 1).contiguous(), "b", None
+                yield x.transpose(0, 1).flatten(0, 1).contiguous(), ("BT",), None
             case _:
-                yield x[0].contiguous(), "B", None
+                yield x[0].contiguous(), ("B",), None
 
 
 def outputs_of(
-    model: Any, convention: Convention, x: Any, before: Callable[[Any, str, int | None], None] | None = None
+    model: Any, convention: Convention, x: Any, before: Callable[[Any, tuple[str, ...], int | None], None] | None = None
 ) -> Iterator[Any]:
     """Call a model on x [T, B, *shape] as its convention says; gives what each call returned, states included.
 
     Args:
         model: the module. convention: how it is called. x: input.
-        before: told of each input tensor before the call, with its leading axes and its step.
+        before: told of each input tensor before the call, with its axes and its step.
 
     Raises:
         DeployError: x does not fit the convention, or the model fails.
     """
     state: Any = None
-    for tensor, lead, step in convention.calls(x):
+    for tensor, axes, step in convention.calls(x):
         if before is not None:
-            before(tensor, lead, step)
+            before(tensor, axes, step)
         try:
             output = model(tensor) if state is None else model(tensor, state)
         except DeployError:
@@ -103,7 +111,12 @@ def outputs_of(
 
 
 def detect_convention(
-    model: Any, adapter: Adapter, neurons: dict[str, Any], sample_shape: Shape, data_steps: int | None
+    model: Any,
+    adapter: Adapter,
+    neurons: dict[str, Any],
+    sample_shape: Shape,
+    data_steps: int | None,
+    form: str | None = None,
 ) -> Convention:
     """Find out how a model is called.
 
@@ -113,22 +126,30 @@ def detect_convention(
         neurons: its neurons by path.
         sample_shape: shape of one sample at one step.
         data_steps: steps of the user's data, tried as well because some models run a fixed number; None without data.
+        form: the one to try, where the user says it; see :class:`Convention`.
 
     Raises:
         DeployError: no form works, or more than one.
     """
+    if form is not None and form not in FORMS:
+        raise DeployError(f"no form is called {form!r}", where="--form", fix=f"Forms are {', '.join(FORMS)}.")
+    if not neurons:
+        return Convention("step", None, "it has no neurons, so each step is on its own")
     n_steps, n_samples = _unused_numbers(model, sample_shape, data_steps)
     probing = _Probing(model, adapter, neurons, n_samples, sample_shape)
     found: list[Convention] = []
     tried: list[str] = []
-    for form in adapter.forms:
-        more = (data_steps,) if data_steps and data_steps > 1 and form != "static" else ()
+    asked = {None: adapter.forms, "step": ("static",)}.get(form, (form or "",))
+    for one in asked:
+        if one == "time-last" and found:
+            continue
+        more = (data_steps,) if data_steps and data_steps > 1 and one != "static" else ()
         for length in (n_steps, *more):
-            outcome = probing.outcome(form, length, is_unused=length == n_steps)
+            outcome = probing.outcome(one, length, is_unused=length == n_steps)
             if isinstance(outcome, tuple):
-                found.append(probing.convention(form, length, outcome[0]))
+                found.append(probing.convention(one, length, outcome[0]))
                 break
-            tried.append(f"{_axes(form, length, n_samples, sample_shape)}: {outcome}")
+            tried.append(f"{_axes(one, length, n_samples, sample_shape)}: {outcome}")
             if not outcome.startswith(_FAILED):
                 break
     if len(found) != 1:
@@ -194,7 +215,7 @@ class _Probing:
         used = {name: made for name, made in calls.items() if made}
         if not used:
             return "no neuron was called"
-        return self._misfit(used, form, length, is_unused) or _common_count(used, self.n_samples)
+        return self._misfit(used, form, length, is_unused) or _common_count(used, self.n_samples, form, length)
 
     def _misfit(self, used: dict[str, list[Call]], form: str, length: int, is_unused: bool) -> str | None:
         """Say which neuron was given axes of time and batch that it does not take."""
@@ -228,9 +249,11 @@ def _steps_of(call: Call, n_samples: int) -> int:
     return call.input_shape[call.lead.index("T")] if "T" in call.lead else call.input_shape[0] // n_samples
 
 
-def _common_count(used: dict[str, list[Call]], n_samples: int) -> tuple[int] | str:
-    """Return how many steps every neuron made, or how they differ."""
+def _common_count(used: dict[str, list[Call]], n_samples: int, form: str, length: int) -> tuple[int] | str:
+    """Return how many steps every neuron made, or how they differ; one that has several places makes several."""
     counts = {name: sum(_steps_of(call, n_samples) for call in made) for name, made in used.items()}
+    if form != "static":
+        counts = {name: count if count % length else length for name, count in counts.items()}
     if len(set(counts.values())) > 1:
         return f"neurons were called unequally often: {', '.join(f'{n} {_times(c)}' for n, c in counts.items())}"
     return (next(iter(counts.values())),)
@@ -249,6 +272,8 @@ def _unused_numbers(model: Any, sample_shape: Shape, data_steps: int | None = No
 
 
 def _axes(form: str, n_steps: int, n_samples: int, sample_shape: Shape) -> str:
+    if form == "time-last":
+        return f"{[n_samples, *sample_shape, n_steps]} (samples first, steps last)"
     lead = {"static": [n_samples], "sequence": [n_steps, n_samples], "batch-first": [n_samples, n_steps]}.get(form)
     if lead is None:
         return f"{[n_steps * n_samples, *sample_shape]} (samples and steps on one axis)"
@@ -265,8 +290,10 @@ def _undecided(found: list[Convention], tried: list[str]) -> DeployError:
         what,
         where="the model's forward",
         fix=(
-            "forward takes one tensor: one step [B, *shape], or a sequence [T, B, *shape] or [B, T, *shape] that it "
-            "loops over, or one image [B, *shape] it repeats; other arguments need defaults. Check --sample-shape; "
+            f"Say how it is called with --form {'|'.join(one.form for one in found)}."
+            if found
+            else "forward takes one tensor: one step [B, *shape], or a sequence [T, B, *shape] or [B, T, *shape] that "
+            "it loops over, or one image [B, *shape] it repeats; other arguments need defaults. Check --sample-shape; "
             "if forward loops over a fixed number of steps, give --input with that many."
         ),
     )

@@ -64,6 +64,8 @@ def export(
     dt: float | None = None,
     record: tuple[str, ...] = OBSERVABLES,
     verify: bool = True,
+    form: str | None = None,
+    decide: str | None = None,
 ) -> ExportResult:
     """Export a trained network to NIR, and on request record what the framework itself computes.
 
@@ -83,6 +85,9 @@ def export(
         record: what to record of each neuron: ``spikes`` (``value`` of neurons that do not fire), and the states
             carried to the next step, ``v`` and ``u`` (the synaptic current).
         verify: run the check before writing.
+        form: how the model wants its input, where several ways work; see
+            :class:`neurodeploy.exporters.convention.Convention`.
+        decide: how outputs become a decision, as ``--decide`` takes it; None takes it from the model's own return.
 
     Raises:
         DeployError: the request is wrong, or the model does something that NIR and our metadata cannot say.
@@ -90,16 +95,16 @@ def export(
     _check_request(sample_shape, inputs, record_output, dt, record)
     model, findings = load_model(spec, weights)
     with _located(spec):
-        followed = _follow(model, sample_shape, inputs, dt)
-        versions = {name: importlib.metadata.version(name) for name in (followed.package, "torch")}
-        graph = _graph(followed, versions)
+        followed = _follow(model, sample_shape, inputs, dt, form)
+        versions = {name: importlib.metadata.version(name) for name in dict.fromkeys((followed.package, "torch"))}
+        graph = _graph(followed, versions, decide or followed.built.readout.decision)
         network = read_network(graph)[0]
         checked = _check(network, followed, sample_shape, inputs) if verify else ("check: left out",)
     content = _to_bytes(graph)
     write_bytes(Path(output), content)
     if inputs is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
-        save_recording(_record(network, followed, inputs, meta, record), Path(record_output))
+        save_recording(followed.record(network, inputs, meta, record), Path(record_output))
     framework = f"{followed.package} {versions[followed.package]}"
     said = f"{followed.convention.form}: {followed.convention.evidence}"
     outputs = followed.built.outputs
@@ -109,14 +114,11 @@ def export(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Followed:
-    """A model and all that was found out about it: its framework, neurons, convention, time step and graph.
-
-    adapter: of its framework, or None of a module without neurons.
-    """
+    """A model and all that was found out about it: its framework, neurons by path, convention, time step and graph."""
 
     model: Any
     adapter: Any
-    neurons: dict[str, Any]
+    paths: dict[str, Any]
     convention: Any
     dt: float
     built: Any
@@ -125,46 +127,49 @@ class _Followed:
     @property
     def package(self) -> str:
         """Name of the framework's package."""
-        return "torch" if self.adapter is None else str(self.adapter.package)
+        return str(self.adapter.package)
 
     @property
     def dialect(self) -> str:
         """In which dialect the graph is to be read."""
-        return PLAIN_DIALECT if self.adapter is None else self.package
+        return PLAIN_DIALECT if self.package == "torch" else self.package
+
+    def record(
+        self, network: Network, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
+    ) -> Recording:
+        """Return what the framework itself computes."""
+        from neurodeploy.exporters.record import record_model
+
+        return record_model(
+            self.model, self.adapter, self.convention, self.built, self.paths, network, inputs, meta, record
+        )
 
 
-def _follow_plain(model: Any, sample_shape: tuple[int, ...], dt: float | None) -> _Followed:
-    """Find out what a module without neurons computes."""
-    from neurodeploy.exporters.build_graph import BuiltGraph
-    from neurodeploy.exporters.convention import Convention
-    from neurodeploy.exporters.plain import DEFAULT_DT, plain_graph
-
-    nodes, edges, last = plain_graph(model, sample_shape)
-    finding = f"the module has no neurons: the values of {last!r} are read in each step"
-    built = BuiltGraph(nodes, tuple(edges), (last,), (finding,))
-    convention = Convention("step", None, "it has no neurons, so each step is on its own")
-    return _Followed(model, None, {}, convention, dt or DEFAULT_DT, built, (finding,))
-
-
-def _follow(model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None, dt: float | None) -> _Followed:
+def _follow(
+    model: Any, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None, dt: float | None, form: str | None
+) -> _Followed:
     """Find out what a model computes."""
     from neurodeploy.exporters.adapters import adapter_of, neurons_of, time_step
     from neurodeploy.exporters.build_graph import build_graph
     from neurodeploy.exporters.convention import detect_convention, probe_input
-    from neurodeploy.exporters.plain import is_plain
     from neurodeploy.exporters.trace import trace_model
 
-    if is_plain(model):
-        return _follow_plain(model, sample_shape, dt)
     adapter = adapter_of(model)
-    found = neurons_of(model, adapter)
-    seconds, findings = time_step(adapter, found, dt)
-    convention = detect_convention(model, adapter, found, sample_shape, None if inputs is None else len(inputs))
-    probe = probe_input(model, convention, sample_shape)
-    trace = trace_model(model, adapter, found, convention, probe)
-    built = build_graph(trace, adapter, found, sample_shape, len(probe), seconds)
-    used = {name: module for name, module in found.items() if name in built.nodes}
-    return _Followed(model, adapter, used, convention, seconds, built, (*findings, *built.findings))
+    paths = neurons_of(model, adapter)
+    seconds, findings = time_step(adapter, paths, dt)
+    convention = detect_convention(model, adapter, paths, sample_shape, None if inputs is None else len(inputs), form)
+    trace = trace_model(model, adapter, paths, convention, probe_input(model, convention, sample_shape))
+    is_binary = inputs is not None and bool(np.isin(inputs[:, :_CHECK_SAMPLES], (0, 1)).all())
+    built = build_graph(trace, adapter, sample_shape, seconds, is_binary)
+    unused = [f"{name}: never called, left out" for name in paths if name not in trace.order]
+    used = {name: module for name, module in paths.items() if name in trace.order}
+    return _Followed(
+        model, adapter, used, convention, seconds, built, (*findings, *_plain(adapter), *unused, *built.findings)
+    )
+
+
+def _plain(adapter: Any) -> tuple[str, ...]:
+    return ("the module has no neurons: its values are read in each step",) if adapter.package == "torch" else ()
 
 
 def _provenance(followed: _Followed, versions: dict[str, str], digest: str) -> dict[str, Any]:
@@ -173,7 +178,7 @@ def _provenance(followed: _Followed, versions: dict[str, str], digest: str) -> d
         "framework": followed.package,
         "dialect": followed.dialect,
         "dt": followed.dt,
-        "outputs": list(followed.built.outputs),
+        "outputs": list(followed.built.readout.nodes),
         "versions": {"neurodeploy": __version__, **versions},
         "model_sha256": digest,
     }
@@ -235,7 +240,7 @@ def _check(
         if followed.convention.form == "static":
             x[1:] = x[0]
     data = {next(iter(network.inputs)): np.ascontiguousarray(x, dtype=np.float32)}
-    trained = _record(network, followed, x, {}, ("spikes",))
+    trained = followed.record(network, x, {}, ("spikes",))
     reference = Reference().run(network, data, RunOptions())
     ties, summary = 0, ""
     if any("spikes" in observed for observed in trained.nodes.values()):
@@ -268,7 +273,7 @@ def _unfollowed(what: str, node: str, when: str) -> DeployError:
     )
 
 
-def _graph(followed: _Followed, versions: dict[str, str]) -> Any:
+def _graph(followed: _Followed, versions: dict[str, str], decision: str | None) -> Any:
     import nir
 
     built = followed.built
@@ -278,6 +283,7 @@ def _graph(followed: _Followed, versions: dict[str, str]) -> Any:
         "exporter": f"neurodeploy {__version__}",
         "framework": versions,
         "outputs": list(built.outputs),
+        **({"decision": decision} if decision else {}),
     }
     # NIR's own type check infers wrong shapes for kernels that are not square and for groups; ours are checked against
     # the model.
@@ -290,50 +296,3 @@ def _to_bytes(graph: Any) -> bytes:
     stream = io.BytesIO()
     nir.write(stream, graph)
     return stream.getvalue()
-
-
-def _record(
-    network: Network, followed: _Followed, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
-) -> Recording:
-    """Run the framework itself and return what its neurons did."""
-    import torch
-
-    from neurodeploy.exporters.convention import run_model
-
-    tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
-    if followed.adapter is None:
-        with torch.no_grad():
-            values = followed.model(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2]).numpy()
-        return Recording({followed.built.outputs[0]: {"value": values}}, meta)
-    calls = run_model(followed.model, followed.adapter, followed.neurons, followed.convention, tensor)
-    nodes: dict[str, dict[str, NDArray[Any]]] = {}
-    for name, made in calls.items():
-        rule = network.population(name).rule
-        wanted = [("spikes" if rule.fires else "value", "out"), ("v", "v"), ("u", "i")]
-        nodes[name] = {
-            key: _rows(made, field, tensor.shape[1])
-            for key, field in wanted
-            if (key in record or key == "value") and getattr(made[0], field) is not None
-        }
-        if "spikes" in nodes[name]:
-            nodes[name]["spikes"] = nodes[name]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
-    return Recording(nodes, meta)
-
-
-def _rows(calls: list[Any], field: str, n_samples: int) -> NDArray[Any]:
-    """Return one tensor of each call as one array [T, B, *shape]."""
-    import torch
-
-    tensors = [getattr(call, field).detach() for call in calls]
-    match calls[0].lead:
-        case "B":
-            rows = torch.stack(tensors)
-        case "TB":
-            rows = tensors[0]
-        case "BT":
-            rows = tensors[0].transpose(0, 1)
-        case "t":
-            rows = tensors[0].unflatten(0, (-1, n_samples))
-        case _:
-            rows = tensors[0].unflatten(0, (n_samples, -1)).transpose(0, 1)
-    return np.ascontiguousarray(rows.numpy(), dtype=np.float32)

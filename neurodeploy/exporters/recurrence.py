@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.build_graph import layer_node
-from neurodeploy.exporters.trace import TRANSPARENT, TracedNode
+from neurodeploy.exporters.nir_nodes import module_node
 from neurodeploy.synapses import Shape
+
+_PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""Layers that change nothing in eval mode."""
 
 
 def recurrent_nodes(name: str, module: Any, shape: Shape) -> list[Any]:
@@ -29,7 +31,7 @@ def recurrent_nodes(name: str, module: Any, shape: Shape) -> list[Any]:
                 where=name,
                 fix="Use nn.Linear over one axis (flatten before the neurons), or nn.Conv2d over channels and images.",
             )
-        nodes.append(layer_node(name, TracedNode(layer, shape, shape)))
+        nodes.append(module_node(name, layer, shape))
     return nodes
 
 
@@ -52,4 +54,4 @@ def late_bias(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
 
 def _layers(module: Any) -> list[Any]:
     layers = list(module) if isinstance(module, nn.Sequential) else [module]
-    return [layer for layer in layers if not isinstance(layer, TRANSPARENT)]
+    return [layer for layer in layers if not isinstance(layer, _PASSING)]

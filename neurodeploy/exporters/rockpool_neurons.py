@@ -46,6 +46,7 @@ class Rockpool(Adapter):
     package = "rockpool"
     label = "rockpool"
     kinds = KINDS
+<<<<<<< HEAD
     advice = ADVICE
     states = ("vmem", "isyn", "spikes", "iahp")
     forms = ("static", "sequence", "batch-first")
@@ -54,6 +55,10 @@ class Rockpool(Adapter):
         from rockpool.nn.modules import LinearTorch
 
         self.layers = (LinearTorch,)
+=======
+    states = ("vmem", "isyn", "spikes")
+    forms = ("static", "sequence", "batch-first", "time-last")
+>>>>>>> main
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
@@ -118,6 +123,11 @@ class Rockpool(Adapter):
         """See :class:`Adapter`."""
         return self.given(module, (), {})
 
+    def views(self, module: Any, output: Any) -> dict[str, Any]:
+        """See :class:`Adapter`; a module that was asked to record returns that."""
+        record = output[2] if isinstance(output, tuple) and len(output) > 2 else {}
+        return {key: value for key, value in record.items() if key == "vmem"}
+
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""
         shape = tuple(first_argument(args, kwargs).shape)
@@ -139,15 +149,6 @@ class Rockpool(Adapter):
             weight = module.w_rec.detach().numpy().T
             recurrent = nir.Linear(weight.reshape(shape[0], n, shape[0]).sum(1) if n != 1 else weight.copy())
         return NeuronNodes(node, [], entering, recurrent)
-
-    def layer_node(self, name: str, module: Any) -> Any | None:
-        """See :class:`Adapter`."""
-        if not isinstance(module, self.layers):
-            return None
-        weight = module.weight.detach().numpy().T.copy()
-        if module.bias is None:
-            return nir.Linear(weight)
-        return nir.Affine(weight, by_neuron(name, "bias", module.bias, weight.shape[:1]).astype(np.float32))
 
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:

@@ -1,200 +1,192 @@
-"""Where a tensor comes from: what each torch operation does to the origin of the tensors that it takes."""
+"""Where a tensor comes from: a weighted sum of what nodes send, with the meaning of each of its axes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.synapses import Shape
 
-Source = tuple[str, int | None]
+Axis = str | int
+"""``T`` time steps, ``B`` samples, ``TB`` and ``BT`` the two as one axis, ``1`` an axis of one, a number a feature."""
 
-MERGED = {"TB": "t", "BT": "b"}
-"""Leading axes of steps and samples, and what they are called once they are one axis."""
+SPIKES, V = "", "v"
+"""What is taken from a node: what it sends, or its membrane potential."""
 
 
-@dataclass(frozen=True, slots=True)
+class Tap(NamedTuple):
+    """One reading of a node: its name, :data:`SPIKES` or a state, and the step; None for a constant or all steps."""
+
+    node: str
+    port: str
+    step: int | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Signal:
-    """The origin of one tensor.
+    """The origin of one tensor: ``sum(factor * tap) + offset``.
 
-    sources: nodes whose outputs sum to it, each with its step; None if it is the same at all steps, or holds them all.
-    lead: its leading axes: ``B`` (one step), ``TB`` or ``BT`` (all steps), ``t`` or ``b`` (the same two as one axis).
-    shape: what follows them.
-    is_state: a membrane potential or current, not spikes.
-    broken: the operation that made it into something that no NIR node is, or None.
+    axes: the meaning of each axis. shape: of the features. terms: factors by tap, numbers or arrays that broadcast to
+    ``shape``. offset: alike. rule: how the steps were reduced to one (``sum``, ``mean``, ``max``, ``last``), or None.
+    groups: into how many groups the units were averaged, or None. broken: the operation that made it into something
+    that no node is, or None.
     """
 
-    sources: frozenset[Source]
-    lead: str
+    axes: tuple[Axis, ...]
     shape: Shape
-    is_state: bool = False
+    terms: dict[Tap, Any]
+    offset: Any = 0.0
+    rule: str | None = None
+    groups: int | None = None
     broken: str | None = None
 
     @property
-    def names(self) -> frozenset[str]:
+    def lead(self) -> str | None:
+        """Leading axes if features follow them in order, as one text such as ``TB``, ``t`` (both as one) or ``B``."""
+        n_lead = len(self.axes) - len(self.shape)
+        if self.axes[n_lead:] != tuple(range(len(self.shape))):
+            return None
+        lead = self.axes[:n_lead]
+        return "t" if lead == ("TB",) else "b" if lead == ("BT",) else "".join(map(str, lead))
+
+    @property
+    def steps(self) -> set[int | None]:
+        """The steps at which nodes are read."""
+        return {tap.step for tap in self.terms}
+
+    @property
+    def latest(self) -> int | None:
+        """The last of its steps; None for a constant, or where it holds all."""
+        return max((step for step in self.steps if step is not None), default=None)
+
+    @property
+    def nodes(self) -> set[str]:
         """Names of the nodes that it comes from."""
-        return frozenset(name for name, _ in self.sources)
+        return {tap.node for tap in self.terms}
 
-    def at(self, step: int | None, lead: str) -> Signal:
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is followed, and still has its steps."""
+        return self.broken is None and self.rule is None and self.groups is None
+
+    def at(self, step: int | None, axes: tuple[Axis, ...]) -> Signal:
         """Return the same signal at one step, or at all of them."""
-        return replace(self, sources=frozenset((name, step) for name in self.names), lead=lead)
+        terms = {tap._replace(step=step): factor for tap, factor in self.terms.items()}
+        return replace(self, terms=terms, axes=axes)
+
+    def scaled(self, factor: Any) -> Signal:
+        """Return the signal times a number or an array of its features."""
+        return replace(self, terms={tap: own * factor for tap, own in self.terms.items()}, offset=self.offset * factor)
+
+    def shifted(self, offset: Any) -> Signal:
+        """Return the signal plus a number or an array of its features."""
+        return replace(self, offset=self.offset + offset)
+
+    def plus(self, other: Signal) -> Signal:
+        """Return the sum with a signal of the same axes and shape."""
+        terms = dict(self.terms)
+        for tap, factor in other.terms.items():
+            terms[tap] = terms[tap] + factor if tap in terms else factor
+        return replace(self, terms=terms, offset=self.offset + other.offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Flattening:
-    """A signal whose axes ``start`` to the last were joined; ``shape`` is what it became."""
-
-    start: int
-    shape: Shape
+def equal(one: Any, two: Any) -> bool:
+    """Tell whether two factors or offsets are the same."""
+    return np.shape(one) == np.shape(two) and bool(np.all(one == two))
 
 
-Outcome = Signal | Flattening | None
-"""What an operation makes of a signal; None is anything that NIR has no node for."""
+def features_of(constant: Any, signal: Signal) -> NDArray[np.float64] | float | None:
+    """Return a constant that is broadcast against a signal as an array of features; None if it varies elsewhere."""
+    if not hasattr(constant, "detach"):
+        return float(constant) if isinstance(constant, (int, float)) else None
+    values = constant.detach().double().numpy()
+    if values.size == 1:
+        return float(values.reshape(()))
+    rank = len(signal.axes)
+    if values.ndim > rank or signal.lead is None:
+        return None
+    n_lead = rank - len(signal.shape)
+    values = values.reshape((1,) * (rank - values.ndim) + values.shape)
+    if prod(values.shape[:n_lead]) != 1:
+        return None
+    return np.array(values.reshape(values.shape[n_lead:]))
 
 
-def follow(
-    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], signal_of: Callable[[Any], Signal | None], out: Any
-) -> Outcome:
-    """Return what an operation with a single result makes of the signals that it takes.
+class Regrouped(NamedTuple):
+    """What a reshape did: the new axes (features numbered as before), and the runs of features that were joined."""
+
+    axes: tuple[Axis, ...]
+    joined: tuple[tuple[int, int], ...]
+
+
+def regroup(axes: tuple[Axis, ...], before: Shape, after: Shape, extent: dict[str, int]) -> Regrouped | None:
+    """Return what becomes of a tensor's axes when it is reshaped, None if time, samples or features are mixed.
 
     Args:
-        name: of the operation, without underscores at its ends: ``add`` for ``__add__`` and ``add_``.
-        args: what it was called with.
-        kwargs: what it was called with.
-        signal_of: origin of a tensor, None if it does not come from the input.
-        out: the tensor that it gave.
+        axes: of the tensor. before: its extents. after: those it gets. extent: of ``T`` and ``B``.
     """
-    if name in ("add", "radd", "iadd"):
-        return _added(args, kwargs, signal_of)
-    if name == "stack":
-        return _stacked(args, kwargs, signal_of)
-    signal = signal_of(args[0]) if args else None
-    if signal is None or signal.broken:
+    made: list[Axis] = []
+    joined: list[tuple[int, int]] = []
+    for old, new in _groups(axes, before, after):
+        found = _regroup_one([axes[i] for i in old if axes[i] != "1"], [after[j] for j in new], extent)
+        if found is None:
+            return None
+        made += found.axes
+        joined += found.joined
+    return Regrouped(tuple(made), tuple(joined))
+
+
+def _groups(axes: tuple[Axis, ...], before: Shape, after: Shape) -> Iterable[tuple[list[int], list[int]]]:
+    """Give the smallest runs of axes before and after that hold the same elements; ones go with the run they follow."""
+    i = j = 0
+    while i < len(before) or j < len(after):
+        old: list[int] = []
+        new: list[int] = []
+        sizes = [1, 1]
+        while True:
+            if i < len(before) and (sizes[0] < sizes[1] or not old):
+                sizes[0] *= before[i]
+                old.append(i)
+                i += 1
+            elif j < len(after) and (sizes[1] < sizes[0] or not new):
+                sizes[1] *= after[j]
+                new.append(j)
+                j += 1
+            else:
+                break
+        while i < len(before) and before[i] == 1 and (j == len(after) or after[j] != 1) and old:
+            if axes[i] != "1" and not (isinstance(axes[i], int) and isinstance(axes[old[-1]], int)):
+                break
+            old.append(i)
+            i += 1
+        yield old, new
+
+
+def _regroup_one(old: list[Axis], new: list[int], extent: dict[str, int]) -> Regrouped | None:
+    """Return what one run of axes becomes."""
+    if len(old) == len(new) == 1:
+        return Regrouped((old[0],), ())
+    sizes = [n for n in new if n != 1]
+    features = [axis for axis in old if isinstance(axis, int)]
+    kept: tuple[Axis, ...] | None = None
+    joined: tuple[tuple[int, int], ...] = ()
+    if not old:
+        kept = ()
+    elif len(old) == len(sizes) == 1:
+        kept = (old[0],)
+    elif len(features) == len(old) and len(sizes) == 1 and features == list(range(features[0], features[-1] + 1)):
+        kept, joined = (features[0],), ((features[0], features[-1]),)
+    elif tuple(old) in (("T", "B"), ("B", "T")) and len(sizes) == 1:
+        kept = ("TB",) if old[0] == "T" else ("BT",)
+    elif tuple(old) in (("TB",), ("BT",)) and len(sizes) == 2:
+        wanted = tuple(str(old[0]))
+        kept = wanted if tuple(sizes) == tuple(extent[axis] for axis in wanted) else None
+    if kept is None or len(kept) != len(sizes):
         return None
-    if name in ("contiguous", "clone", "detach", "float", "to", "cpu", "type", "requires_grad"):
-        return signal if out.dtype == torch.float32 else None
-    if name == "dropout":
-        training = kwargs.get("training", args[2] if len(args) > 2 else True)
-        return None if training else signal
-    if name in ("flatten", "unflatten", "view", "reshape", "squeeze"):
-        return _reshaped(signal, tuple(out.shape), tuple(args[0].shape))
-    if name in ("getitem", "select"):
-        return _indexed(signal, args, kwargs) if name == "getitem" else _selected(signal, args, kwargs)
-    if name in ("unsqueeze", "repeat", "expand"):
-        return _repeated(signal, name, args, kwargs, tuple(out.shape))
-    if name in ("transpose", "swapaxes", "permute", "swapdims"):
-        return _turned(signal, name, args, kwargs)
-    return None
-
-
-def _added(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], signal_of: Callable[[Any], Signal | None]
-) -> Signal | None:
-    """Return the sum of two signals of one shape and different origin; a Python 0 adds nothing, as in sum([...])."""
-    terms = [*args, *((kwargs["other"],) if "other" in kwargs else ())]
-    if len(terms) != 2 or kwargs.get("alpha", 1) != 1:
-        return None
-    numbers = [term for term in terms if not isinstance(term, torch.Tensor)]
-    signals = [signal_of(term) for term in terms if isinstance(term, torch.Tensor)]
-    if numbers == [0] and signals[0] is not None and not signals[0].broken:
-        return signals[0]
-    first, second = (*signals, None, None)[:2]
-    if first is None or second is None or first.broken or second.broken or first.is_state or second.is_state:
-        return None
-    if (first.lead, first.shape) != (second.lead, second.shape) or first.names & second.names:
-        return None
-    return replace(first, sources=first.sources | second.sources)
-
-
-def _stacked(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], signal_of: Callable[[Any], Signal | None]
-) -> Signal | None:
-    """Return one signal of all steps, if the parts are one signal at steps 0, 1, 2 and so on."""
-    parts = [signal_of(part) for part in (args[0] if args else kwargs["tensors"])]
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
-    first = parts[0]
-    if dim not in (0, 1) or first is None or first.broken or first.lead != "B":
-        return None
-    constant = all(part == first for part in parts) and all(step is None for _, step in first.sources)
-    if not constant and any(part != first.at(step, "B") for step, part in enumerate(parts)):
-        return None
-    return first.at(None, "TB" if dim == 0 else "BT")
-
-
-def _reshaped(signal: Signal, out: Shape, before: Shape) -> Outcome:
-    """Return the signal as it is, or flattened, if the axes of time and batch stay."""
-    n_lead = len(signal.lead)
-    if out == before:
-        return signal
-    if n_lead == 2 and out == (before[0] * before[1], *before[2:]):
-        return replace(signal, lead=MERGED[signal.lead])
-    split = {merged: lead for lead, merged in MERGED.items()}.get(signal.lead)
-    if split and len(out) == len(before) + 1 and out[0] * out[1] == before[0] and out[2:] == before[1:]:
-        return replace(signal, lead=split)
-    if out[:n_lead] != before[:n_lead]:
-        return None
-    features = out[n_lead:]
-    for start in range(len(signal.shape)):
-        if features == (*signal.shape[:start], prod(signal.shape[start:])):
-            return Flattening(start, features)
-    return None
-
-
-def _indexed(signal: Signal, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Signal | None:
-    """Return one step of a sequence: ``x[t]`` or ``x[:, t]``, also with full slices after it."""
-    index = args[1] if isinstance(args[1], tuple) else (args[1],)
-    while index and (index[-1] is Ellipsis or _is_full(index[-1])):
-        index = index[:-1]
-    if len(index) == 1 and _is_step(index[0]) and signal.lead == "TB":
-        return signal.at(int(index[0]), "B") if int(index[0]) >= 0 else None
-    if len(index) == 2 and _is_full(index[0]) and _is_step(index[1]) and signal.lead == "BT":
-        return signal.at(int(index[1]), "B") if int(index[1]) >= 0 else None
-    return signal if not index else None
-
-
-def _selected(signal: Signal, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Signal | None:
-    values = [*args[1:], *(kwargs[key] for key in ("dim", "index") if key in kwargs)]
-    if len(values) != 2 or signal.lead[int(values[0]) :][:1] != "T" or int(values[1]) < 0:
-        return None
-    return signal.at(int(values[1]), "B")
-
-
-def _repeated(signal: Signal, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Shape) -> Signal | None:
-    """Return a signal that is the same at every step, and was given an axis of steps or repeated along it."""
-    before = tuple(args[0].shape)
-    if any(step is not None for _, step in signal.sources):
-        return None
-    if name == "unsqueeze":
-        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-        return replace(signal, lead={0: "TB", 1: "BT"}[dim]) if signal.lead == "B" and dim in (0, 1) else None
-    if signal.lead == "B" and out[1:] == before:
-        return replace(signal, lead="TB")
-    axis = signal.lead.find("T")
-    if axis < 0 or before[axis] != 1 or (*out[:axis], 1, *out[axis + 1 :]) != before:
-        return None
-    return signal
-
-
-def _turned(signal: Signal, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Signal | None:
-    """Return a sequence with time and batch exchanged."""
-    given = kwargs.get("dims", args[1:])
-    dims = tuple(given[0]) if given and isinstance(given[0], (tuple, list)) else tuple(given)
-    rank = len(signal.lead) + len(signal.shape)
-    swapped = (1, 0) if name != "permute" else (1, 0, *range(2, rank))
-    if name != "permute" and set(dims) == {0, 1}:
-        dims = (1, 0)
-    if len(signal.lead) != 2 or dims != swapped:
-        return None
-    return replace(signal, lead=signal.lead[::-1])
-
-
-def _is_full(index: Any) -> bool:
-    return isinstance(index, slice) and index == slice(None)
-
-
-def _is_step(index: Any) -> bool:
-    return isinstance(index, int) and not isinstance(index, bool)
+    labels = iter(kept)
+    return Regrouped(tuple("1" if n == 1 else next(labels) for n in new), joined)

@@ -44,13 +44,8 @@ class Sinabs(Adapter):
     label = "sinabs"
     kinds = KINDS
     states = ("v_mem", "i_syn", "b", "spike_threshold")
-    forms = ("static", "sequence", "batch-first", "squeezed")
+    forms = ("static", "sequence", "batch-first", "time-last", "squeezed")
     dt = 1.0
-
-    def __init__(self) -> None:
-        from sinabs.layers import SumPool2d
-
-        self.layers = (SumPool2d,)
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
@@ -128,22 +123,6 @@ class Sinabs(Adapter):
         """See :class:`Adapter`."""
         recurrent = recurrent_nodes(name, module.rec_connect, shape) if _is_loop(module) else None
         return NeuronNodes(_neuron_node(name, module, shape, dt), recurrent=recurrent)
-
-    def layer_node(self, name: str, module: Any) -> Any | None:
-        """See :class:`Adapter`."""
-        from sinabs.layers import SumPool2d
-
-        if not isinstance(module, SumPool2d):
-            return None
-        if module.ceil_mode:
-            raise DeployError(
-                "ceil_mode=True",
-                where=name,
-                fix="NIR's pooling drops what does not fill a window: use ceil_mode=False.",
-            )
-        stride = module.kernel_size if module.stride is None else module.stride
-        pairs = (np.array(np.broadcast_to(value, 2)) for value in (module.kernel_size, stride, 0))
-        return nir.SumPool2d(*pairs)
 
 
 def _is_loop(module: Any) -> bool:

@@ -25,9 +25,8 @@ from torch import nn
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.build_graph import layer_node
+from neurodeploy.exporters.nir_nodes import module_node
 from neurodeploy.exporters.parameters import HUGE_STEPS, by_neuron, decay_of, euler_tau, rules_metadata
-from neurodeploy.exporters.trace import TracedNode
 from neurodeploy.synapses import Shape
 
 KINDS = (
@@ -60,11 +59,6 @@ class SpikingJelly(Adapter):
     label = "SpikingJelly"
     kinds = (*KINDS, *CONTAINERS)
     advice = ADVICE
-
-    def __init__(self) -> None:
-        from spikingjelly.activation_based import layer
-
-        self.layers = (layer.Linear, layer.Conv2d, layer.AvgPool2d, layer.Flatten)
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
@@ -108,10 +102,6 @@ class SpikingJelly(Adapter):
     def lead(self, module: Any) -> str:
         """See :class:`Adapter`."""
         return "TB" if module.step_mode == "m" else "B"
-
-    def frame_axes(self, module: Any, lead: str) -> int:
-        """See :class:`Adapter`; in multi-step mode a layer numbers the axes of one step."""
-        return 1 if getattr(module, "step_mode", "s") == "m" and lead == "TB" else len(lead)
 
     def clear(self, module: Any, n_samples: int) -> None:
         """See :class:`Adapter`."""
@@ -220,7 +210,7 @@ def _layers_before_neuron(name: str, module: Any, shape: Shape) -> list[Any]:
             raise DeployError(
                 f"{type(layer).__name__} inside the loop", where=name, fix="Use nn.Linear and one neuron in it."
             )
-    return [layer_node(name, TracedNode(layer, shape, shape)) for layer in layers]
+    return [module_node(name, layer, shape) for layer in layers]
 
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:

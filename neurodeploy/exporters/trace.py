@@ -1,36 +1,29 @@
-"""Which modules feed which: run the model once and follow the tensors from layer to layer.
+"""Which layers feed which: run the model once and follow the tensors from operation to operation.
 
-A tensor's origin is known by its identity. Layers and neurons are seen through hooks; what happens between them through
-torch's function overrides. An operation that no NIR node stands for marks its result; the mark is refused where it
-reaches a layer or a neuron and is only noted where it does not, since what a model computes from its output spikes is
-no part of the network.
+A tensor's origin is known by its identity. Neurons are seen through hooks, all else through torch's function overrides,
+whether a module or a function calls it. An operation that no node stands for marks its result; the mark is refused
+where it reaches a layer or a neuron and is only noted where it does not, since what a model computes from its output
+is no part of the network.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, first_argument
 from neurodeploy.exporters.adapters import clear_states
 from neurodeploy.exporters.convention import Convention, outputs_of
-from neurodeploy.exporters.signals import Flattening, Signal, Source, follow
-from neurodeploy.synapses import Shape
+from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
+from neurodeploy.exporters.follow import Follower
+from neurodeploy.exporters.layers import Neurons
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 
-LAYERS = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten)
-TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-SUPPORTED = (
-    "nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Dropout, nn.Identity; flatten and reshape of all but time and "
-    "batch, a + b, picking a time step, stacking time steps"
-)
-INPUT = "<input>"
 AXES = {
     "B": "one time step",
     "TB": "all time steps at once (steps, samples)",
@@ -40,40 +33,60 @@ AXES = {
 }
 """The leading axes of tensors, in words."""
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class TracedNode:
-    """A module, or a flattening in code, that became part of the network.
-
-    module: None for a flattening in code. entering, leaving: shapes without time and batch. n_lead: how many axes
-    those are. start: first axis that a flattening in code joins.
-    """
-
-    module: Any
-    entering: Shape
-    leaving: Shape = ()
-    n_lead: int = 1
-    start: int = 0
+_POTENTIALS = ("v", "mem", "v_mem", "vmem")
+_LOOKS = ("bool", "item", "int", "index", "float", "tolist", "equal", "allclose", "nonzero", "is_nonzero")
 
 
 @dataclass(slots=True)
 class Trace:
     """What was seen.
 
-    nodes: by module path. edges: (source, target) to the steps between them; INPUT is a source. calls: of each node.
-    whole: nodes that took all steps at once, or the same input at each. returned: signals of what the model returned.
+    draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call.
+    returned: signals of what the model returned, call by call.
+    looks: where the model looked at a value. n_steps: that were traced.
     """
 
-    nodes: dict[str, TracedNode] = field(default_factory=dict)
-    edges: dict[tuple[str, str], set[int]] = field(default_factory=dict)
-    calls: Counter[str] = field(default_factory=Counter)
-    whole: set[str] = field(default_factory=set)
-    returned: list[Signal] = field(default_factory=list)
+    draft: Draft = field(default_factory=Draft)
+    modules: dict[str, Any] = field(default_factory=dict)
+    order: dict[str, list[str]] = field(default_factory=dict)
+    returned: list[list[Signal]] = field(default_factory=list)
+    looks: list[str] = field(default_factory=list)
+    n_steps: int = 0
 
 
-def trace_model(model: Any, adapter: Adapter, neurons: dict[str, Any], convention: Convention, x: Any) -> Trace:
+@dataclass(eq=False, slots=True)
+class Wanted:
+    """Signals whose tensors are to be kept.
+
+    signals: to look for, at whatever step. seen: for each the tensors found, with their axes and step.
+    """
+
+    signals: list[Signal]
+    seen: list[list[tuple[tuple[Any, ...], int | None, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seen = [[] for _ in self.signals]
+
+    def look(self, tensor: Any, signal: Signal) -> None:
+        """Keep a tensor if it is one of those that are wanted."""
+        if not signal.is_plain:
+            return
+        for index, wanted in enumerate(self.signals):
+            given = {(tap.node, tap.port): factor for tap, factor in signal.terms.items()}
+            asked = {(tap.node, tap.port): factor for tap, factor in wanted.terms.items()}
+            same = given.keys() == asked.keys() and all(equal(given[key], asked[key]) for key in given)
+            if same and equal(signal.offset, wanted.offset) and signal.shape == wanted.shape and "1" not in signal.axes:
+                self.seen[index].append((signal.axes, signal.latest, tensor.clone()))
+
+
+def trace_model(
+    model: Any,
+    adapter: Adapter,
+    neurons: dict[str, Any],
+    convention: Convention,
+    x: Any,
+    wanted: Wanted | None = None,
+) -> Trace:
     """Run a model and return the network that its tensors draw.
 
     Args:
@@ -82,41 +95,50 @@ def trace_model(model: Any, adapter: Adapter, neurons: dict[str, Any], conventio
         neurons: its neurons by path.
         convention: how it is called.
         x: input [T, B, *shape].
+        wanted: told of every tensor that is followed, or None.
 
     Raises:
         DeployError: something that is not supported feeds a layer or a neuron, or a neuron's state is changed from
             outside.
     """
     clear_states(adapter, neurons, x.shape[1])
-    tracer = _Tracer(adapter, neurons)
+    tracer = _Tracer(adapter, neurons, x, wanted)
     handles = list(tracer.attach(model))
     try:
         with torch.no_grad(), tracer:
             for output in outputs_of(model, convention, x, tracer.mark_input):
-                for part in _tensors(output):
-                    if (signal := tracer.signal_of(part)) is not None:
-                        tracer.trace.returned.append(signal)
+                kept = output[0] if convention.passes_state else output
+                found = [tracer.signal_of(part) for part in tensors(kept)]
+                tracer.trace.returned.append([signal for signal in found if signal is not None])
     finally:
         for handle in handles:
             handle.remove()
     return tracer.trace
 
 
+@dataclass(eq=False, slots=True)
+class _Left:
+    """The states that a neuron left: the tensors themselves, and what was in them."""
+
+    tensors: dict[str, Any]
+    values: dict[str, Any]
+
+
 class _Tracer(TorchFunctionMode):
     """Follows tensors while it is active."""
 
-    def __init__(self, adapter: Adapter, neurons: dict[str, Any]) -> None:
+    def __init__(self, adapter: Adapter, neurons: dict[str, Any], x: Any, wanted: Wanted | None) -> None:
         super().__init__()
-        self.trace = Trace()
-        self._adapter = adapter
-        self._neurons = neurons
+        self.trace = Trace(n_steps=len(x))
+        self._adapter, self._neurons, self._wanted = adapter, neurons, wanted
+        self._extent = {"T": len(x), "B": x.shape[1]}
         self._signals: dict[int, tuple[Any, Signal]] = {}  # the tensor is kept, so that its id stays its own
-        self._left: dict[str, dict[str, Any]] = {}
-        self._flattenings: dict[tuple[frozenset[str], int], str] = {}
-        self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
-        self._leaving = Signal(frozenset(), "B", ())
+        self._left: dict[str, _Left] = {}
+        self._latest: dict[str, int | None] = {}
+        self._calling: list[tuple[str, Signal]] = []
         self._inside = 0
-        self._path: list[str] = []
+        self._path: list[tuple[str, bool]] = []
+        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place)
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
@@ -125,259 +147,249 @@ class _Tracer(TorchFunctionMode):
     def mark(self, tensor: Any, signal: Signal) -> None:
         """Remember the origin of a tensor."""
         self._signals[id(tensor)] = (tensor, signal)
+        if self._wanted is not None:
+            self._wanted.look(tensor, signal)
 
-    def mark_input(self, tensor: Any, lead: str, step: int | None) -> None:
-        """Remember that a tensor is the model's input."""
-        self.mark(tensor, Signal(frozenset({(INPUT, step)}), lead, tuple(tensor.shape[len(lead) :])))
+    def mark_input(self, tensor: Any, axes: tuple[str, ...], step: int | None) -> None:
+        """Remember that a tensor is the model's input; ``axes`` names those that are no features."""
+        shape = tuple(n for n, axis in zip(tensor.shape, _padded(axes, tensor.dim()), strict=True) if axis is None)
+        numbers = iter(range(len(shape)))
+        labels = tuple(next(numbers) if axis is None else axis for axis in _padded(axes, tensor.dim()))
+        self.mark(tensor, Signal(labels, shape, {Tap(INPUT, SPIKES, step): 1.0}))
 
     def attach(self, model: Any) -> Iterator[Any]:
         """Hook every module of a model; gives the handles."""
         names = {id(module): name for name, module in self._neurons.items()}
         for path, module in model.named_modules():
-            name = names.get(id(module), path or type(module).__name__.lower())
-            if id(module) in names or _keeps_forward(module, (*LAYERS, *self._adapter.layers)):
-                before, after = self._enter_node(name), self._leave_node(name)
-            elif _keeps_forward(module, TRANSPARENT):
-                before, after = self._enter_opaque, self._leave_transparent
-            elif _is_foreign(module):
-                before, after = self._enter_opaque, self._leave_foreign(f"{path}: {type(module).__name__}")
+            if (name := names.get(id(module))) is not None:
+                before, after = self._enter_neuron(name), self._leave_neuron(name)
             else:
-                before, after = self._enter_container(path), self._leave_container
+                is_leaf = next(iter(module.children()), None) is None
+                before, after = self._enter(path, is_leaf), self._leave
             yield module.register_forward_pre_hook(before, with_kwargs=True)
             yield module.register_forward_hook(after, with_kwargs=True)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow what comes out of it."""
+        if not self._inside:
+            self._follower.watch_rest(getattr(func, "__name__", ""), args)
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             self._inside += 1
-            self._follow(func, args, kwargs or {}, out)
-            self._inside -= 1
+            try:
+                self._note(func, args, kwargs or {}, out)
+            finally:
+                self._inside -= 1
         return out
 
-    def _follow(self, func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
-        taken = [s for s in map(self.signal_of, _tensors((args, tuple(kwargs.values())))) if s is not None]
+    def _note(self, func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
+        taken = [s for s in map(self.signal_of, tensors((args, tuple(kwargs.values())))) if s is not None]
         name = getattr(func, "__name__", str(func)).strip("_")
-        if not taken or name.endswith("_like") or name.startswith("new_"):
-            return
-        if name == "setitem":
-            self._collect(args, taken)
-        elif name == "unbind":
-            self._unbind(args, kwargs, out)
-        elif isinstance(out, torch.Tensor):
-            outcome = follow(name, args, kwargs, self.signal_of, out)
-            if isinstance(outcome, Flattening):
-                outcome = self._flatten(taken[0], outcome)
-            self.mark(out, outcome or self._broken(taken, f"{name}()", out))
-        else:
-            for part in _tensors(out):
-                self.mark(part, self._broken(taken, f"{name}()", part))
+        if taken and name in _LOOKS:
+            self.trace.looks.append(self._path[-1][0] if self._path and self._path[-1][0] else "forward")
+        for tensor, signal in self._follower.follow(name, func, args, kwargs, out, taken):
+            self.mark(tensor, signal)
 
-    def _broken(self, taken: list[Signal], what: str, out: Any) -> Signal:
-        """Return the mark for something that no node stands for; the first cause is kept."""
-        cause = next((signal.broken for signal in taken if signal.broken), None)
-        where = f" in {self._path[-1]}" if self._path and self._path[-1] else ""
-        sources: frozenset[Source] = frozenset().union(*(signal.sources for signal in taken))
-        is_state = all(signal.is_state for signal in taken)
-        return Signal(sources, "B", tuple(out.shape[1:]), is_state, cause or f"{what}{where}")
+    def _place(self, operation: str) -> str:
+        """Return how a node that is computed now is called: by its module, or by the function in a larger module."""
+        path, is_leaf = self._path[-1] if self._path else ("", False)
+        if is_leaf and path:
+            return path
+        return f"{path}.{operation}" if path else operation
 
-    def _collect(self, args: Any, taken: list[Signal]) -> None:
-        """Follow ``buffer[t] = signal``, step after step from the first, into a buffer of all steps."""
-        buffer, index, value = args[0], args[1], self.signal_of(args[2])
-        before = self.signal_of(buffer)
-        step = self._filled.get(id(buffer), 0)
-        if value is not None and not value.broken and value.lead == "B" and isinstance(index, int) and index == step:
-            whole = value.at(None, "TB")
-            if value == value.at(step, "B") and before == (whole if step else None):
-                self._filled[id(buffer)] = step + 1
-                self.mark(buffer, whole)
-                return
-        self.mark(buffer, self._broken(taken, "an assignment to part of a tensor", buffer))
-
-    def _unbind(self, args: Any, kwargs: dict[str, Any], out: Any) -> None:
-        signal = self.signal_of(args[0])
-        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
-        for step, part in enumerate(out):
-            if signal is not None and not signal.broken and signal.lead[dim : dim + 1] == "T":
-                self.mark(part, signal.at(step, "B"))
-            elif signal is not None:
-                self.mark(part, self._broken([signal], "unbind()", part))
-
-    def _flatten(self, signal: Signal, made: Flattening) -> Signal:
-        """Return the output of a flattening in code, which becomes a node; the same one at every step."""
-        if signal.is_state:
-            return replace(signal, shape=made.shape)
-        key = (signal.names, made.start)
-        if key not in self._flattenings:
-            count = len(self._flattenings)
-            name = "flatten" if not count else f"flatten_{count}"
-            while name in self.trace.nodes or name in self._neurons:
-                name += "_"
-            self._flattenings[key] = name
-            self.trace.nodes[name] = TracedNode(None, signal.shape, made.shape, start=made.start)
-        name = self._flattenings[key]
-        return replace(self._connect(name, signal), shape=made.shape)
-
-    def _connect(self, name: str, signal: Signal) -> Signal:
-        """Note the edges into a node, and return the node's output; its shape is the input's still."""
-        call = self.trace.calls[name]
-        self.trace.calls[name] += 1
-        is_whole = signal.lead != "B"
-        if name not in self._neurons and signal.sources:
-            is_whole = is_whole or all(step is None for _, step in signal.sources)
-        for source, step in signal.sources:
-            delay = 0 if step is None else call - step
-            self.trace.edges.setdefault((source, name), set()).add(delay)
-        if is_whole:
-            self.trace.whole.add(name)
-            return Signal(frozenset({(name, None)}), signal.lead, signal.shape)
-        return Signal(frozenset({(name, call)}), signal.lead, signal.shape)
-
-    def _enter_node(self, name: str) -> Any:
-        def hook(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            self._inside += 1
-            if self._inside > 1:
-                return
-            signal = self._usable(name, first_argument(args, kwargs))
-            if name in self._neurons:
-                self._check_lead(name, module, signal.lead)
-                self._check_state(name, module, args, kwargs)
-            n_lead = self._adapter.frame_axes(module, signal.lead)
-            self.trace.nodes.setdefault(name, TracedNode(module, signal.shape, n_lead=n_lead))
-            if self.trace.nodes[name].entering != signal.shape:
-                raise DeployError(
-                    f"{name} is given shapes {list(self.trace.nodes[name].entering)} and {list(signal.shape)}",
-                    where=name,
-                    fix="Use a module of its own for each place in the network.",
-                )
-            self._leaving = self._connect(name, signal)
+    def _enter(self, path: str, is_leaf: bool) -> Any:
+        def hook(module: Any, args: Any, kwargs: Any) -> None:
+            self._path.append((path, is_leaf))
 
         return hook
 
-    def _leave_node(self, name: str) -> Any:
+    def _leave(self, module: Any, args: Any, kwargs: Any, out: Any) -> None:
+        self._path.pop()
+
+    def _enter_neuron(self, name: str) -> Any:
+        def hook(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            self._inside += 1
+            if self._inside == 1:
+                signal = self._usable(name, first_argument(args, kwargs))
+                self._check_lead(name, module, signal)
+                node = self._use_neuron(name, module, signal, args, kwargs)
+                self.trace.order.setdefault(name, []).append(node)
+                self._calling.append((node, signal))
+
+        return hook
+
+    def _leave_neuron(self, name: str) -> Any:
         def hook(module: Any, args: Any, kwargs: Any, out: Any) -> None:
             self._inside -= 1
             if self._inside:
                 return
+            node, entering = self._calling.pop()
             result = out[0] if isinstance(out, tuple) else out
-            signal = replace(self._leaving, shape=tuple(result.shape[len(self._leaving.lead) :]))
-            self.trace.nodes[name] = replace(self.trace.nodes[name], leaving=signal.shape)
-            if name in self._neurons:
-                kept = self._adapter.left(module, out)
-                self._left[name] = {state: value.clone() for state, value in kept.items()}
-                for value in kept.values():
-                    self.mark(value, replace(signal, is_state=True))
-            self.mark(result, signal)
+            made = self.trace.draft.nodes[node]
+            step = None if entering.lead != "B" else made.last
+            n_lead = len(entering.axes) - len(entering.shape)
+            made.leaving = tuple(result.shape[n_lead:])
+            axes = (*entering.axes[:n_lead], *range(len(made.leaving)))
+            kept = self._adapter.left(module, out)
+            self._left[node] = _Left(dict(kept), {state: value.clone() for state, value in kept.items()})
+            for state, value in {**kept, **self._adapter.views(module, out)}.items():
+                if state != "spk" and value.dim() == len(axes):
+                    port = V if state in _POTENTIALS else state
+                    self.mark(value, Signal(axes, made.leaving, {Tap(node, port, step): 1.0}))
+            self.mark(result, Signal(axes, made.leaving, {Tap(node, SPIKES, step): 1.0}))
 
         return hook
 
-    def _usable(self, name: str, tensor: Any) -> Signal:
-        """Return the signal that enters a node, or refuse it."""
-        signal = self.signal_of(tensor)
-        call = self.trace.calls[name]
-        if signal is None:
-            if call == 0 and not tensor.any():
-                return Signal(frozenset(), "B", tuple(tensor.shape[1:]))  # a recurrence before its first spike
+    def _use_neuron(self, name: str, module: Any, signal: Signal, args: Any, kwargs: dict[str, Any]) -> str:
+        """Return the node of a call: that whose state is carried on, or a new one."""
+        draft = self.trace.draft
+        node = self._carried_on(name, module, signal, args, kwargs)
+        is_whole = signal.lead != "B"
+        if node is None:
+            step = None if is_whole else 0
+            node = draft.add(name, Neurons(module), [slot_of(signal, step)], signal.shape, (), step)
+            self.trace.modules[node] = module
+            self._latest[node] = signal.latest
+            self._check_future(node, signal, step)
+            return node
+        made = draft.nodes[node]
+        if is_whole:
             raise DeployError(
-                f"{name} is given a tensor that does not come from the input (call {call + 1})",
+                f"{name} is called twice with all time steps",
+                where=name,
+                fix="Give each place in the network neurons of its own.",
+            )
+        step = (made.last or 0) + 1
+        slots = [slot_of(signal, step)]
+        if made.entering != signal.shape:
+            raise DeployError(
+                f"{name} is given shapes {list(made.entering)} and {list(signal.shape)}",
+                where=name,
+                fix="Use a module of its own for each place in the network.",
+            )
+        self._check_future(node, signal, step)
+        if not made.accepts(slots, step):
+            is_again = signal.latest is not None and signal.latest == self._latest.get(node)
+            raise self._unsteady(name, made, slots[0], is_again)
+        made.take(slots, step)
+        self._latest[node] = signal.latest
+        return node
+
+    def _check_future(self, node: str, signal: Signal, step: int | None) -> None:
+        """Refuse neurons that are given a step that is yet to come."""
+        if step is not None and signal.latest is not None and signal.latest > step:
+            raise DeployError(
+                f"{_named(signal)} reaches {node} after {step - signal.latest} steps",
+                where=node,
+                fix="Let step t of the input feed step t of the neurons.",
+            )
+
+    def _unsteady(self, name: str, made: Any, slot: Any, is_again: bool) -> DeployError:
+        if is_again:
+            return DeployError(
+                f"{name} is used twice in a step",
+                where=name,
+                fix="Give each place in the network neurons of its own; these have one state for all.",
+            )
+
+        def said(terms: dict[Source, Any]) -> str:
+            parts = [f"{_called(s.node)}{f' {s.delay} steps before' if s.delay else ''}" for s in sorted(terms)]
+            return " + ".join(parts) or "nothing"
+
+        return DeployError(
+            f"{name} is given {said(slot.terms)} at one step and {said(made.slots[0].terms)} at another",
+            where=name,
+            fix="A network on a chip has the same connections, factors and delays at every step.",
+        )
+
+    def _carried_on(self, name: str, module: Any, signal: Signal, args: Any, kwargs: Any) -> str | None:
+        """Return the node whose state a call starts from, None for one that starts afresh.
+
+        Raises:
+            DeployError: the state is none that a node left, or not fresh where it has to be.
+        """
+        shape = first_argument(args, kwargs).shape
+        given = {state: value for state, value in self._adapter.given(module, args, kwargs).items()}
+        nodes = self.trace.draft.uses.get(name, [])
+        for is_same in (_is_same_object, _is_equal):
+            for node in nodes:
+                left = self._left[node]
+                if left.tensors and all(is_same(given.get(state), left, state) for state in left.tensors):
+                    return node
+        if nodes and not any(self._left[node].tensors for node in nodes):
+            return nodes[-1]
+        changed = next((s for s, v in given.items() if v is not None and v.shape == shape and bool(v.any())), None)
+        if not nodes and changed is not None:
+            raise _foreign_state(f"{changed} of {name} does not start from zero", name)
+        if nodes and (changed is not None or signal.latest not in (None, 0)):
+            state = changed or next(iter(self._left[nodes[-1]].tensors))
+            calls = (self.trace.draft.nodes[nodes[-1]].last or 0) + 2
+            raise _foreign_state(f"{state} of {name} is changed by the model before call {calls}", name)
+        return None
+
+    def _usable(self, name: str, tensor: Any) -> Signal:
+        """Return the signal that enters neurons, or refuse it."""
+        signal = self._follower.signal_or_rest(tensor)
+        if signal is None:
+            raise DeployError(
+                f"{name} is given a tensor that does not come from the input",
                 where=name,
                 fix="Constants cannot be exported; fold them into a bias.",
             )
-        if signal.broken:
-            hint = (
-                "Fold it into the layer before it, then export. "
-                if "BatchNorm" in signal.broken or "batch_norm" in signal.broken
-                else ""
-            )
-            raise DeployError(
-                f"{signal.broken} is not supported, and its result feeds {name}",
-                where=name,
-                fix=f"{hint}Supported are {SUPPORTED}.",
-            )
-        if signal.is_state:
-            raise DeployError(
-                f"a state of {', '.join(sorted(signal.names))} (membrane potential or current) feeds {name}",
-                where=name,
-                fix="Feed spikes forward; neurons on a chip pass on nothing else.",
-            )
+        self._follower.check(signal, name)
         return signal
 
-    def _check_lead(self, name: str, module: Any, lead: str) -> None:
+    def _check_lead(self, name: str, module: Any, signal: Signal) -> None:
         """Refuse a signal whose axes of time and batch are not those that the neuron takes."""
         wanted = self._adapter.lead(module)
-        if lead != wanted:
+        if signal.lead != wanted:
+            given = AXES.get(signal.lead or "", "axes in an order of its own")
             raise DeployError(
-                f"{name} is given {AXES[lead]}, and takes {AXES[wanted]}",
+                f"{name} is given {given}, and takes {AXES[wanted]}",
                 where=name,
                 fix=f"Call neurons as {self._adapter.label} defines them.",
             )
 
-    def _check_state(self, name: str, module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        """Refuse a state that is not the one the neuron left, or not fresh before the first step."""
-        shape = first_argument(args, kwargs).shape
-        given, left = self._adapter.given(module, args, kwargs), self._left.get(name, {})
-        for state in {**given, **left}:
-            value, before = given.get(state), left.get(state)
-            if before is None and (value is None or value.shape != shape or not value.any()):
-                continue
-            if before is not None and value is not None and torch.equal(before, value):
-                continue
-            said = (
-                "does not start from zero"
-                if before is None
-                else f"is changed by the model before call {self.trace.calls[name] + 1}"
-            )
-            raise DeployError(
-                f"{state} of {name} {said}",
-                where=name,
-                fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample.",
-            )
 
-    def _enter_opaque(self, module: Any, args: Any, kwargs: Any) -> None:
-        self._inside += 1
-
-    def _leave_transparent(self, module: Any, args: Any, kwargs: Any, out: Any) -> None:
-        self._inside -= 1
-        signal = self.signal_of(args[0])
-        if signal is not None and not self._inside:
-            self.mark(out, signal)
-
-    def _leave_foreign(self, what: str) -> Any:
-        def hook(module: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
-            self._inside -= 1
-            taken = [s for s in map(self.signal_of, _tensors((args, tuple(kwargs.values())))) if s is not None]
-            if taken and not self._inside:
-                for part in _tensors(out):
-                    cause = self._broken(taken, what, part)
-                    self.mark(part, replace(cause, broken=next((s.broken for s in taken if s.broken), what)))
-
-        return hook
-
-    def _enter_container(self, path: str) -> Any:
-        def hook(module: Any, args: Any, kwargs: Any) -> None:
-            self._path.append(path)
-
-        return hook
-
-    def _leave_container(self, module: Any, args: Any, kwargs: Any, out: Any) -> None:
-        self._path.pop()
+def _foreign_state(what: str, name: str) -> DeployError:
+    return DeployError(
+        what,
+        where=name,
+        fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample.",
+    )
 
 
-def _keeps_forward(module: Any, kinds: tuple[Any, ...]) -> bool:
-    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
+def _is_same_object(given: Any, left: _Left, state: str) -> bool:
+    return given is left.tensors[state] and _is_equal(given, left, state)
 
 
-def _is_foreign(module: Any) -> bool:
-    """Tell whether a module is a building block of torch or snnTorch rather than the user's own arrangement of some."""
-    origin = type(module).__module__
-    return origin.startswith(("torch.", "snntorch.")) and not isinstance(module, _CONTAINERS)
+def _is_equal(given: Any, left: _Left, state: str) -> bool:
+    return given is not None and given.shape == left.values[state].shape and torch.equal(given, left.values[state])
 
 
-def _tensors(value: Any) -> Iterator[Any]:
+def _padded(axes: tuple[str, ...], rank: int) -> tuple[str | None, ...]:
+    """Return axes as one label for each, None for features; ``*`` stands for all features between others."""
+    n_features = rank - len([axis for axis in axes if axis != "*"])
+    if "*" not in axes:
+        axes = (*axes, "*")
+    at = axes.index("*")
+    return (*axes[:at], *((None,) * n_features), *axes[at + 1 :])
+
+
+def _called(node: str) -> str:
+    return "the input" if node == INPUT else node
+
+
+def _named(signal: Signal) -> str:
+    return " and ".join(_called(node) for node in sorted(signal.nodes))
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Give the tensors in nested tuples, lists and dicts."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):
-        yield from _tensors(tuple(value.values()))
+        yield from tensors(tuple(value.values()))
     elif isinstance(value, (tuple, list)):
         for part in value:
-            yield from _tensors(part)
+            yield from tensors(part)

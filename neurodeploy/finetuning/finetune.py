@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from neurodeploy.data import Data
+from neurodeploy.decision import Decision, check_labels, class_count, settle_decision, with_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.finetuning.options import Draw, Epoch, Training
 from neurodeploy.importers.lower import read_network
@@ -57,6 +58,7 @@ def finetune(
     target: str,
     *,
     dialect: str | None = None,
+    decide: Decision | str | None = None,
     plan: Plan | None = None,
     weight_bits: Bits | None = None,
     training: Training | None = None,
@@ -74,6 +76,7 @@ def finetune(
             the same samples in the same order. Part of the samples is held out, for early stopping.
         target: name of the chip.
         dialect: as given to ``--dialect``, or None.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         plan: decisions to keep; what it leaves out is decided from the weights.
         weight_bits: of each weight, ``"ternary"`` or ``"binary"``, where the plan does not say.
         training: options.
@@ -101,14 +104,15 @@ def finetune(
     find_device(how.device)
     if output is not None and not isinstance(model, (str, Path)):
         raise ValueError("only a model that is a file has a tuned file")
-    network = model if isinstance(model, Network) else read_network(model, dialect)[0]
+    network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
+    draw, settled = _checked(data, network)
     began = start(network, target, plan, weight_bits, **options)
     latents = make_latents(began, how.device)
     if not latents.weights:
         raise DeployError(
             "no weights can be trained", where="the model", fix="It needs a weighted node alone between two neurons."
         )
-    trainer = Trainer(began, latents, _checked(data, network), how)
+    trainer = Trainer(began, latents, draw, how, settled)
     epochs = _train(trainer, network, checkpoint, report)
     tuned, trained = latents.tuned(network), tuple(weight.node for weight in latents.weights)
     program, tuned_plan = began.compiled(tuned, latents.program(began.program), trained)
@@ -146,20 +150,21 @@ def _train(
     return tuple(epochs)
 
 
-def _checked(data: Data | Draw, network: Network) -> Draw:
-    """Return a function that gives each epoch's data, the first of which was looked at."""
+def _checked(data: Data | Draw, network: Network) -> tuple[Draw, Decision]:
+    """Return a function that gives each epoch's data, the first of which was looked at, and what decides."""
     draw: Draw = (lambda _: data) if isinstance(data, Data) else data
     first = draw(0)
     if first.labels is None:
         raise DeployError("the data has no labels", where="--data", fix="Store the class of each sample as y.")
     if len(first.labels) < FEWEST:
         raise DeployError(f"{len(first.labels)} samples", where="--data", fix=f"Training takes {FEWEST} or more.")
-    classes = network.population(network.outputs[0]).size
-    low, high = int(first.labels.min()), int(first.labels.max())
-    if low < 0 or high >= classes:
+    settled = settle_decision(network, None, class_count(first.labels))
+    decision = settled.chosen()
+    check_labels(network, settled, first.labels, "--data")
+    if decision.rule == "first":
         raise DeployError(
-            f"labels are {low} to {high}, output {network.outputs[0]!r} has {classes} neurons",
-            where="--data",
-            fix="A label is the index of an output neuron, from 0.",
+            "the earliest spike cannot be trained for, which has no slope",
+            where="--decide first",
+            fix="Train with --decide count, and score with first.",
         )
-    return draw
+    return draw, decision

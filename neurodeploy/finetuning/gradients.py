@@ -68,9 +68,9 @@ class _Sign(torch.autograd.Function):
 
 class _Spikes(torch.autograd.Function):
     @staticmethod
-    def forward(v: Tensor, threshold: Tensor, low: Tensor | None, most: int) -> Tensor:
+    def forward(v: Tensor, threshold: Tensor, low: Tensor | None, most: int, meets: bool) -> Tensor:
         """Return what neurons send; see :func:`spikes`."""
-        sent = (v > threshold).to(torch.float32)
+        sent = (v >= threshold if meets else v > threshold).to(torch.float32)
         if most != 1:
             sent *= torch.div(v, threshold.clamp(min=1), rounding_mode="floor").clamp_(1, most)
         if low is not None:
@@ -80,7 +80,7 @@ class _Spikes(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep what the surrogate is made of."""
-        v, threshold, low, most = inputs
+        v, threshold, low, most, _ = inputs
         ctx.save_for_backward(v, threshold, low)
         ctx.most = most
 
@@ -97,7 +97,7 @@ class _Spikes(torch.autograd.Function):
             slope = slope + _surrogate((v - low) / of_low) / of_low
         grad = grads[0] * slope
         of_threshold = -(grad * nearest) if ctx.needs_input_grad[1] else None
-        return grad, of_threshold, None, None
+        return grad, of_threshold, None, None, None
 
 
 def truncate(x: Tensor) -> Tensor:
@@ -118,14 +118,16 @@ def signed(x: Tensor, size: float) -> Tensor:
     return result
 
 
-def spikes(v: Tensor, threshold: Tensor, low: Tensor | None = None, most: int = 1) -> Tensor:
+def spikes(v: Tensor, threshold: Tensor, low: Tensor | None = None, most: int = 1, meets: bool = False) -> Tensor:
     """Return what neurons send at potentials v: float32 of 0, 1, a count up to ``most``, or -1 below ``low``.
+
+    A neuron that ``meets`` also fires where v equals the threshold.
 
     Backward, a spike is the fast sigmoid ``x / (1 + SLOPE * abs(x))`` of the distance to the threshold, in thresholds.
 
     Source: Zenke and Ganguli 2018, doi:10.1162/neco_a_01086.
     """
-    result: Tensor = _Spikes.apply(v, threshold, low, most)  # type: ignore[no-untyped-call]
+    result: Tensor = _Spikes.apply(v, threshold, low, most, meets)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -67,6 +67,7 @@ class Neurons:
         self.keep_u, self.keep_v = keeps(population.du, 1), keeps(population.dv)
         self.has_current = bool((population.du < 2**DECAY_BITS - 1).any() or population.u_init.any())
         self.threshold = self._tensor(population.threshold_code) * ALIGN
+        self.meets = population.model.spike == ">="
         low, v_min = population.threshold_low_code, population.v_min
         self.low = None if low is None else self._tensor(low) * ALIGN
         self.v_min = None if v_min is None else self._tensor(v_min)
@@ -96,18 +97,25 @@ class Neurons:
         u, v = state.u, state.v
         if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
             u, v = torch.zeros_like(u), torch.zeros_like(v)
+        threshold = self.threshold if self.keep_b is None else self.threshold + state.b
+        owed = fired
+        if model.reset == "subtract-pending":
+            owed = spikes(v.detach(), threshold.detach(), None, self.most, self.meets)
         u = self._current(u, a, is_safe)
         v = truncate(v * self.keep_v) + u + self.bias
-        if model.reset == "subtract-late":
-            v = v - fired * self.threshold
+        if model.reset in ("subtract-late", "subtract-pending"):
+            v = v - owed * self.threshold
         v = v.clamp(1 - STATE_LIMIT, STATE_LIMIT - 1)
         if model.reset == "zero-late":
             v = v.masked_fill(fired != 0, 0.0)
         if model.refractory:
             v = v.masked_fill(state.hold > 0, 0.0)
-        threshold = self.threshold if self.keep_b is None else self.threshold + state.b
-        sent = spikes(v, threshold, self.low, self.most)
-        return Registers(u, self._settled(v, sent.detach(), threshold), sent, *self._slow(state, sent))
+        sent = spikes(v, threshold, self.low, self.most, self.meets)
+        settled = self._settled(v, sent.detach(), threshold)
+        if model.reset == "subtract-pending":
+            settled = (v - (sent.detach() - owed) * self.threshold).clamp(max=STATE_LIMIT - 1)
+            settled = settled if self.v_min is None else torch.maximum(settled, self.v_min)
+        return Registers(u, settled, sent, *self._slow(state, sent))
 
     def _current(self, u: Tensor, a: Tensor, is_safe: bool) -> Tensor:
         """Return the current after decay and input."""

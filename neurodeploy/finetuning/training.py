@@ -17,6 +17,7 @@ from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.data import Data
+from neurodeploy.decision import Decision, find_readout
 from neurodeploy.finetuning.coded import Start
 from neurodeploy.finetuning.integer import IntegerNetwork, model_rows
 from neurodeploy.finetuning.latents import Latents
@@ -68,17 +69,20 @@ class Trainer:
         latents: what is trained; changed in place.
         draw: gives the training data of an epoch; epoch 0 gives the held-out samples.
         how: options.
+        decision: what decides a sample.
     """
 
-    def __init__(self, start: Start, latents: Latents, draw: Draw, how: Training) -> None:
+    def __init__(self, start: Start, latents: Latents, draw: Draw, how: Training, decision: Decision) -> None:
         self.start, self.program, self.latents, self.draw, self.how = start, start.program, latents, draw, how
         self.network = IntegerNetwork(start.program, device=how.device)
         groups = [{"params": [latent], "scale": scale} for latent, scale in latents.step_scales()]
         self.optimiser = torch.optim.Adam(groups, lr=how.rate)
-        self.output = self.program.population(self.program.outputs[0])
+        assert decision.output is not None
+        self.decision, self.read = decision, find_readout(self.program, decision.output)
+        self.output = self.program.population(self.read.node)
         self.gain = GAIN
         first = self._samples(draw(0))
-        if not self.output.model.fires:
+        if self.read.observable != "spikes":
             self.gain = VALUE_GAIN * GAIN / (float(first.answers.std()) or 1.0)
             first = replace(first, answers=first.answers * (self.gain / GAIN))
         order = np.random.default_rng(how.seed).permutation(len(first.labels))
@@ -119,10 +123,10 @@ class Trainer:
         tensors = {name: torch.as_tensor(values.astype(np.float32)) for name, values in inputs.items()}
         traces = self.network.run(tensors, self.latents.codes(), self.latents.registers())
         rows = model_rows(self.program, traces, n_steps)[self.output.name]
-        if self.output.model.fires:
-            return rows.fired.sum(0).double() * (self.gain / n_steps)
+        if self.read.observable == "spikes":
+            return reduced(rows.fired.double(), self.decision) * self.gain
         per_volt = torch.as_tensor(self.start.per_volt[self.output.name] * 2**ALIGN_BITS, device=rows.v.device)
-        return (rows.v / per_volt).sum(0) * (self.gain / n_steps)
+        return reduced(rows.v / per_volt, self.decision) * self.gain
 
     def score(self) -> Score:
         """Return the score on held-out data."""
@@ -180,11 +184,23 @@ class Trainer:
             name: values.astype(np.float32) / np.float32(self.program.input_scale.get(name, 1.0))
             for name, values in inputs.items()
         }
-        options = RunOptions(record=("spikes",), nodes=(output.name,), device=self.how.device)
-        observed = Reference().run(self.start.network, floats, options).nodes[output.name]
-        rows = observed["spikes" if output.model.fires else "value"]
-        total = rows.reshape(*rows.shape[:2], -1).sum(0, dtype=np.float64)
-        return Samples(inputs, labels_of(data), total * (self.gain / len(rows)))
+        read = (output.name,) if self.read.observable == "v" else ()
+        options = RunOptions(record=("spikes",), nodes=(output.name,), device=self.how.device, membranes=read)
+        rows = Reference().run(self.start.network, floats, options).nodes[output.name][self.read.observable]
+        flat = torch.from_numpy(rows.reshape(*rows.shape[:2], -1).astype(np.float64))
+        return Samples(inputs, labels_of(data), reduced(flat, self.decision).numpy() * self.gain)
+
+
+def reduced(rows: Tensor, decision: Decision) -> Tensor:
+    """Return what rows ``[T, B, n]`` say of each class, ``[B, classes]``, by the rule; sums as means over time."""
+    if decision.groups is not None:
+        rows = rows.reshape(*rows.shape[:2], decision.groups, -1).sum(3)
+    match decision.rule:
+        case "max":
+            return rows.amax(0)
+        case "last":
+            return rows[-1]
+    return rows.mean(0)
 
 
 def labels_of(data: Data) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
 from neurodeploy.importers.hdf5 import MAX_UNITS
@@ -18,7 +19,7 @@ from neurodeploy.importers.operations import operation, without_bias
 from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Scale, Shape, SynapseOp
+from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp
 
 MAX_IN_A_ROW = 200
 """Linear nodes between two neurons; a way through them is followed node by node."""
@@ -50,8 +51,8 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
 
     Every chain of linear nodes between two neurons becomes one projection; where several edges meet in front of a
     linear node, each becomes a projection of its own, and the bias stays with the first. Linear nodes in front of an
-    Output are read as they are, by a population that does not fire. In a loop, the edges that close it (found from the
-    inputs on) take one step.
+    Output are read as they are, by a population that does not fire. In a loop without a Delay node, the edges that
+    close it (found from the inputs on) take one step.
 
     Raises:
         DeployError: a node does not fit what feeds it, nothing is read, or neurons differ in their time step.
@@ -84,10 +85,10 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         )
         populations[name], shapes[name] = population, shape
         for way in ways:
-            takes_step = (way.source, name) in late
+            takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
-    return Network(
+    network = Network(
         inputs,
         tuple(populations.values()),
         tuple(projections),
@@ -97,6 +98,24 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         graph.sha256,
         dialect.evidence,
     )
+    return _with_decision(network, graph)
+
+
+def _with_decision(network: Network, graph: NirGraph) -> Network:
+    """Return the network with what the file says of its answer: what it returns, and how that decides."""
+    said, text = graph.metadata.get("outputs"), graph.metadata.get("decision")
+    if said is not None and not (isinstance(said, list) and said and all(isinstance(name, str) for name in said)):
+        raise DeployError(
+            f"the metadata's outputs are {said!r}", where=graph.where, fix="They are names of nodes, NAME or NAME.v."
+        )
+    for name in said or ():
+        find_readout(network, name, graph.where)
+    network = replace(network, readouts=tuple(said or ()))
+    if text is None:
+        return network
+    decision = parse_decision(text, graph.where)
+    check_decision(decision, network, graph.where)
+    return replace(network, decision=decision)
 
 
 def readout(name: str, shape: Shape) -> Population:
@@ -132,20 +151,41 @@ def ordered(graph: NirGraph, heads: list[str]) -> tuple[tuple[str, ...], set[tup
                 stack.pop()
                 state[name] = "done"
                 finished.append(name)
-    return tuple(reversed(finished)), late
+    within = {name: {n for n in before[name] if n in fed and (n, name) not in late} for name in heads}
+    through_delays = {name: _before(graph, name, heads, across=True) & set(heads) for name in heads}
+    return _after_sources(finished[::-1], within, through_delays), late
 
 
-def _before(graph: NirGraph, name: str, heads: list[str]) -> set[str]:
-    """Return all nodes from which ``name`` is reached without a head in between."""
+def _after_sources(names: list[str], needed: dict[str, set[str]], wished: dict[str, set[str]]) -> tuple[str, ...]:
+    """Return names so that each comes after those it needs, and where that is possible after those wished for."""
+    placed: list[str] = []
+    done: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        ready = [name for name in waiting if needed[name] <= done]
+        chosen = next((name for name in ready if wished[name] <= {*done, name}), ready[0])
+        waiting.remove(chosen)
+        placed.append(chosen)
+        done.add(chosen)
+    return tuple(placed)
+
+
+def _before(graph: NirGraph, name: str, heads: list[str], across: bool = False) -> set[str]:
+    """Return all nodes from which ``name`` is reached without a head in between, or a delay unless ``across``."""
     seen: set[str] = set()
     frontier = [name]
     while frontier:
         for source in graph.sources(frontier.pop()):
             if source not in seen:
                 seen.add(source)
-                if source not in heads:
+                if source not in heads and (across or not _waits(graph.nodes[source])):
                     frontier.append(source)
     return seen
+
+
+def _waits(node: NirNode) -> bool:
+    """Tell whether nothing passes a node within a step."""
+    return node.kind == "Delay" and bool((np.asarray(node.params["delay"]) > 0).all())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -185,6 +225,12 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
     op = operation(node, place, name)
+    if isinstance(op, MaxPool2d) and len(before) > 1:
+        raise DeployError(
+            "the largest of a sum is taken",
+            where=place,
+            fix="Pool each part before they are added, or use an average pool.",
+        )
     return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import NirNode
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
 def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
@@ -32,6 +32,8 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
                 return _conv1d(params, name)
             case "SumPool2d" | "AvgPool2d":
                 kernel, stride, padding = (_pair(params[key]) for key in ("kernel_size", "stride", "padding"))
+                if node.metadata.get("pool") == "max":
+                    return MaxPool2d(kernel, stride, padding)
                 return Pool2d(kernel, stride, padding, mean=node.kind == "AvgPool2d")
             case "Flatten":
                 return Flatten(int(params["start_dim"]), int(params["end_dim"]))

@@ -96,7 +96,7 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         lost = [key for key in _lost(name, node.kind) if key not in known_keys and "dialect" not in graph.metadata]
         rules, taken, open_keys = _fill(rules, lost, name, is_guess)
         assumed.update(dict.fromkeys(taken))
-        if node.kind not in FIRING:
+        if node.kind not in FIRING or node.kind == "Threshold":
             rules = replace(rules, reset="none")
         open_keys += [key for key in ("reset", "dt") if getattr(rules, key) is None and key not in open_keys]
         asked.update({key: node_name for key in open_keys})
@@ -141,6 +141,8 @@ def _name(graph: NirGraph, said: _Said) -> tuple[str, dict[str, Any], list[str],
 
 def _lost(name: str, kind: str) -> tuple[str, ...]:
     """Return what the framework's exporter drops of a node of this type."""
+    if kind == "Threshold":
+        return ()
     if kind not in FIRING:
         return ("norm_input",) if name == "sinabs" else ()
     return tuple(key for key in LOST[name] if key != "norm_input" or kind != "IF")

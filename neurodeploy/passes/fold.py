@@ -12,7 +12,7 @@ from scipy import sparse
 
 from neurodeploy.network import Projection
 from neurodeploy.passes.matrices import as_float64, chain_matrix, pool_as_convolution, ungrouped, with_data
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 SPARSE_BELOW = 0.25
 """Share of all pairs of neurons with a synapse, below which a chain that was written out is kept sparse."""
@@ -45,6 +45,11 @@ class Folded:
         values: Floats = self.weight.data if self.is_sparse else self.weight
         return values
 
+    def with_stored(self, values: Floats) -> Folded:
+        """Return the same synapses with other weights at the same places."""
+        weight = with_data(self.weight, values) if self.is_sparse else values
+        return Folded(weight, self.bias, self.conv)
+
     def scaled(self, gain: NDArray[np.float32], source_shape: Shape, of_input: float = 1.0) -> Folded:
         """Return the same synapses with each target neuron's inputs times its gain, and weights times ``of_input``."""
         bias: Floats = self.bias * gain.astype(np.float64)
@@ -53,7 +58,7 @@ class Folded:
             return Folded(self.weight, bias, self.conv)
         if self.conv is None:
             return Folded(_times(self.weight, factor.ravel()), bias)
-        channels = factor.reshape(factor.shape[0], -1)
+        channels = factor.reshape(self.conv.weight.shape[0], -1)
         if (channels == channels[:, :1]).all():
             return Folded(self.weight * channels[:, 0].reshape(-1, 1, 1, 1), bias, self.conv)
         matrix = _smaller(chain_matrix((self.conv,), source_shape, "a convolution with a gain for each neuron"))
@@ -97,6 +102,16 @@ def fold(projection: Projection, source_shape: Shape) -> Folded:
     if conv is not None:
         return Folded(conv.weight.astype(np.float64), bias, conv)
     return Folded(_smaller(chain_matrix(ops, source_shape, projection.name)), bias)
+
+
+def applied(folded: Folded, rows: Floats, shape: Shape) -> Floats:
+    """Return what arrives at the neurons for inputs ``[N, *shape]``, float64 (N, n_out), without the bias."""
+    if folded.conv is None:
+        flat = rows.reshape(len(rows), -1)
+        return np.asarray((folded.weight @ flat.T).T, np.float64)
+    c = folded.conv
+    conv = Conv2d(folded.weight, None, c.stride, c.padding, c.dilation, c.groups)
+    return apply(conv, rows.reshape(len(rows), *shape)).reshape(len(rows), -1)
 
 
 def _smaller(matrix: sparse.csc_array) -> Any:
@@ -173,6 +188,8 @@ def apply(op: SynapseOp, x: Floats) -> Floats:
             return x.reshape(len(x), *op.output_shape(x.shape[1:]))
         case Scale():
             return x * op.scale.astype(np.float64)
+        case MaxPool2d():
+            raise TypeError("the largest of a window is not linear")
 
 
 def _convolve(x: Floats, weight: Floats, op: Conv2d) -> Floats:

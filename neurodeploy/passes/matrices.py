@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neurodeploy.errors import DeployError
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 MAX_STORED = 2**27
 """Synapses that a chain may become when it has to be written out; 1.5 GiB as float64 with their indices."""
@@ -71,7 +71,7 @@ def _stored_count(op: SynapseOp, shape: Shape) -> int:
             return op.weight.size * prod(op.output_shape(shape)[1:])
         case Pool2d():
             return prod(op.kernel) * prod(op.output_shape(shape))
-        case Scale() | Flatten():
+        case Scale() | Flatten() | MaxPool2d():
             return prod(shape)
 
 
@@ -93,6 +93,8 @@ def _matrix(op: SynapseOp, shape: Shape) -> sparse.csc_array:
             found = sparse.diags_array(np.broadcast_to(op.scale, shape).astype(np.float64).ravel())
         case Flatten():
             found = sparse.eye_array(prod(shape))
+        case MaxPool2d():
+            raise TypeError("the largest of a window is not linear")
     return sparse.csc_array(found)
 
 

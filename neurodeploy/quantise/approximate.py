@@ -23,8 +23,8 @@ def approximate(network: Network, target: Target) -> tuple[Network, tuple[Approx
     """Return a network whose neurons the target has, and what was changed.
 
     Only populations that the target cannot compute are touched, and only in their rule: reset by subtraction becomes
-    reset to zero, a reset in the next step one in the same step, counts become single spikes, and ``>=`` becomes ``>``.
-    Weights, thresholds and decays stay.
+    reset to zero, a reset in the next step one in the same step, and counts become single spikes. Weights, thresholds
+    and decays stay.
 
     Raises:
         DeployError: a population needs more than that.
@@ -52,10 +52,9 @@ def _has(population: Population, target: Target, sends: bool) -> bool:
 def _nearest(population: Population, target: Target, sends: bool) -> Population:
     """Return the population with as few of the changes as make the target take it."""
     rule = population.rule
-    spike = replace(rule, spike=str(target.neuron.spike.value))
-    same_step = replace(spike, reset_delay=False, reset_pending=False, reset_drops_input=False)
+    same_step = replace(rule, reset_delay=False, reset_pending=False, reset_drops_input=False)
     to_zero = replace(same_step, reset="value", reset_before_decay=False)
-    for nearer in (spike, same_step, to_zero, replace(to_zero, max_spikes=1)):
+    for nearer in (same_step, to_zero, replace(to_zero, max_spikes=1)):
         changed = replace(population, rule=nearer)
         if _has(changed, target, sends):
             return changed
@@ -67,7 +66,6 @@ def _changes(before: NeuronRule, after: NeuronRule) -> list[str]:
     """Return what differs between two rules, in words."""
     counts = f"counts of {'any number of' if before.max_spikes is None else before.max_spikes} spikes"
     differs = {
-        f"fires at v {after.spike} instead of {before.spike} threshold": before.spike != after.spike,
         "reset by subtraction becomes reset to zero": before.reset == "subtract" != after.reset,
         "no reset becomes reset to zero": before.reset == "none" != after.reset,
         "reset in the next step becomes reset in the same step": before.reset_delay and not after.reset_delay,

@@ -59,6 +59,22 @@ def initial_codes(
     return InitialCodes(start_u, start_v, v - goal[1])
 
 
+def cleared_codes(bias: Ints, threshold_code: Ints | None) -> InitialCodes:
+    """Return the registers of neurons that are cleared before each step.
+
+    They start as their model does, unless their bias alone makes them fire before the first input.
+
+    Args:
+        bias: effective bias in register units, int64 (n,).
+        threshold_code: int64 (n,), or None for neurons that do not fire.
+    """
+    nothing = np.zeros_like(bias)
+    if threshold_code is None:
+        return InitialCodes(nothing, nothing, nothing)
+    ceiling = threshold_code << ALIGN_BITS
+    return InitialCodes(nothing, nothing, np.where(bias > ceiling, bias - ceiling, 0))
+
+
 def _undo(state: Ints, code: Ints) -> Ints:
     """Return the smallest register (in size) that decays to ``state``, kept within the register's range."""
     keep = 2**DECAY_BITS - code

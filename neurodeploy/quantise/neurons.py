@@ -33,6 +33,7 @@ class ChipNeuron:
     v_init, u_init: V, the state before the model's row 0.
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
+    conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
 
@@ -47,6 +48,7 @@ class ChipNeuron:
     v_min: Floats | None = None
     adapt_keep: Floats | None = None
     adapt_rise: Floats | None = None
+    conditions: tuple[str, ...] = (">",)
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
@@ -103,6 +105,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         u_init,
         model,
         *_extras(population, level),
+        tuple(target.neuron.spike.value),
     )
 
 

@@ -72,11 +72,19 @@ class ProjectionPlan(_Part):
     learned: str | None = None
 
 
+class InputPlan(_Part):
+    """How a graded input is sent: ``rint(x * scale)`` in messages of so many bits, with the sign."""
+
+    message_bits: Annotated[int, Field(ge=2)] | None = None
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
 class Plan(_Part):
-    """Decisions by name of population, and by name of projection as :func:`projection_names` gives it."""
+    """Decisions by name of input and population, and of projection as :func:`projection_names` gives it."""
 
     version: Literal[1] = 1
     target: str | None = None
+    inputs: dict[str, InputPlan] = Field(default_factory=dict)
     populations: dict[str, PopulationPlan] = Field(default_factory=dict)
     projections: dict[str, ProjectionPlan] = Field(default_factory=dict)
     _file: str = PrivateAttr("the plan")
@@ -103,6 +111,8 @@ def projection_names(network: Network) -> tuple[str, ...]:
 def to_yaml(plan: Plan) -> str:
     """Return the plan as text; the same plan gives the same text."""
     content = plan.model_dump(exclude_none=True)
+    if not content["inputs"]:
+        del content["inputs"]
     return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=110)
 
 
@@ -143,7 +153,7 @@ def load_plan(path: Path | str) -> Plan:
             "the plan has values that it cannot have: " + "; ".join(dict.fromkeys(faults)),
             where=str(path),
             fix=f"Keys of a population: {known(PopulationPlan.model_fields)}; of a projection:"
-            f" {known(ProjectionPlan.model_fields)}.",
+            f" {known(ProjectionPlan.model_fields)}; of an input: {known(InputPlan.model_fields)}.",
         ) from error
     plan._file, plan._tree = str(path), tree
     return plan
@@ -161,6 +171,7 @@ def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int
     sizes = {population.name: population for population in network.populations}
     names = projection_names(network)
     for key, given, known_names in (
+        ("inputs", plan.inputs, list(network.inputs)),
         ("populations", plan.populations, list(sizes)),
         ("projections", plan.projections, list(names)),
     ):
@@ -170,12 +181,23 @@ def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int
     for name, own in plan.populations.items():
         if name in sizes:
             faults += _population_faults(plan, name, own, sizes[name], formats)
+    for name, sent in plan.inputs.items():
+        faults += _input_faults(plan, name, sent, formats)
     for name, projection in plan.projections.items():
         faults += _projection_faults(plan, name, projection, formats)
     if faults:
         raise DeployError(
             "the plan does not fit: " + "; ".join(faults), where="--plan", fix="Change these lines, or remove them."
         )
+
+
+def _input_faults(plan: Plan, name: str, own: InputPlan, formats: dict[str, int]) -> list[str]:
+    most = formats["message_bits_max"]
+    if (own.message_bits or 0) <= most:
+        return []
+    return [
+        f"{plan.place('inputs', name, 'message_bits')}: {own.message_bits} message bits, the target has 0 to {most}"
+    ]
 
 
 def _projection_faults(plan: Plan, name: str, own: ProjectionPlan, formats: dict[str, int]) -> list[str]:

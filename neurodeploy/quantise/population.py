@@ -16,6 +16,7 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
 from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
 from neurodeploy.network import Population
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
+from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid, is_kept
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.overflow import overflow_warnings
 from neurodeploy.quantise.plan import (
@@ -29,7 +30,7 @@ from neurodeploy.quantise.plan import (
 )
 from neurodeploy.quantise.registers import code_population
 from neurodeploy.quantise.rounding import RATIOS, learned_codes, ratio_by_error
-from neurodeploy.quantise.scale import Synapses, base_scale, unit_exponent
+from neurodeploy.quantise.scale import Synapses, base_scale, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.weights import (
     WeightRange,
     dequantise_weights,
@@ -80,13 +81,18 @@ class Choices:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Coded:
-    """A population's codes, those of its synapses, what can go wrong, and the decisions, complete."""
+    """A population's codes, those of its synapses, what can go wrong, and the decisions, complete.
+
+    grids: for each projection what its weights' grid is called, where they were trained quantised and are kept, else
+        None.
+    """
 
     population: CodedPopulation
     projections: tuple[CodedProjection, ...]
     warnings: tuple[str, ...]
     plan: PopulationPlan
     projection_plans: tuple[ProjectionPlan, ...]
+    grids: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +105,17 @@ class _Scale:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Weights:
-    """A projection on its way to codes: range, bits as the plan has them, and the scale at which all weights fit."""
+    """A projection on its way to codes: range, bits as the plan has them, and the scale at which all weights fit.
+
+    grid: of weights that were trained quantised; that scale then keeps them.
+    """
 
     synapses: Synapses
     plan: ProjectionPlan
     bits: int | str
     codes: WeightRange
     filling: float
+    grid: Grid | None = None
 
     @property
     def weight(self) -> Floats:
@@ -164,13 +174,16 @@ def quantise_population(
         decided = _plan(coded, weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         coded, warnings = code_population(population, corrected, weights_per_volt, latency, formats, decided)
-    payloads = tuple(s.payload for s in synapses)
+    kept = [_kept(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)]
+    lost = [f"{w.synapses.projection.name}: {lost}" for w, (_, lost) in zip(weights, kept, strict=True) if lost]
+    payloads = tuple((int(s.payload[0]), int(s.payload[1])) for s in synapses)
     return Coded(
         coded,
         projections,
-        (*warnings, *overflow_warnings(coded, projections, payloads)),
+        (*warnings, *lost, *overflow_warnings(coded, projections, payloads)),
         decided,
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
+        tuple(title for title, _ in kept),
     )
 
 
@@ -182,17 +195,25 @@ def _stretched(
     A neuron whose weights, thresholds, biases and states are all multiplied by one number fires as before.
     """
     given = choices.plan.channel_gain
-    if given is None and not (choices.per_channel and neuron.model.fires):
-        return neuron, synapses, None
     n_channels = population.shape[0] if population.shape else 1
-    if given is None:
+    grids = [find_grid(s.folded.stored) for s in synapses]
+    grid_gains = channel_gains([s.folded for s in synapses], n_channels) if not any(grids) else None
+    graded = any(s.message_bits for s in synapses)  # the room that gains would take is the messages'
+    may_gain = choices.per_channel and neuron.model.fires and not graded and not any(grids)
+    if given is None and grid_gains is None and not may_gain:
+        return neuron, synapses, None
+    if given is None and grid_gains is not None:
+        gain = grid_gains
+    elif given is None:
         largest = np.zeros(n_channels)
         for s in synapses:
-            largest = np.maximum(largest, s.folded.largest().reshape(n_channels, -1).max(axis=1))
-        with np.errstate(divide="ignore"):
-            gain = np.clip(largest.max() / largest, 1.0, GAIN_MAX)
+            of_rows = s.folded.largest()
+            of_all = np.repeat(of_rows, population.size // max(len(of_rows), 1))
+            largest = np.maximum(largest, of_all.reshape(n_channels, -1).max(axis=1, initial=0.0))
+        top = largest.max(initial=0.0)
+        gain = np.clip(np.divide(top, largest, out=np.ones_like(largest), where=largest > 0), 1.0, GAIN_MAX)
         room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30)
-        gain = np.minimum(gain, max(1.0, room / max(float(largest.max()), 1e-30))).round(6)
+        gain = np.minimum(gain, max(1.0, room / max(float(top), 1e-30))).round(6)
     else:
         gain = np.asarray(given, np.float64)
     of_neurons = spread(gain, population.shape)
@@ -204,12 +225,13 @@ def _stretched(
 
 def _ranges(synapses: tuple[Synapses, ...], choices: Choices) -> list[_Weights]:
     plans = choices.projections or tuple(ProjectionPlan() for _ in synapses)
-    found = []
-    for s, plan in zip(synapses, plans, strict=True):
-        bits = plan.bits or choices.bits
-        codes = weight_range(s.folded.stored, bits, s.projection.name)
-        found.append(_Weights(s, plan, bits, codes, filling_scale(s.folded.stored, codes)))
-    return found
+    bits = [plan.bits or choices.bits for plan in plans]
+    ranges = [weight_range(s.folded.stored, b, s.projection.name) for s, b in zip(synapses, bits, strict=True)]
+    grids = aligned([find_grid(s.folded.stored) for s in synapses], ranges)
+    return [
+        _Weights(s, plan, b, codes, filling_scale(s.folded.stored, codes) if grid is None else grid.filling, grid)
+        for s, plan, b, codes, grid in zip(synapses, plans, bits, ranges, grids, strict=True)
+    ]
 
 
 def _width(weights: _Weights) -> int:
@@ -250,8 +272,16 @@ def _scales(
     def finest(ratio: float) -> _Scale:
         most = max(graded, default=0.0) * ratio
         exponent = unit_exponent(base * ratio, neuron, synapses, most, formats, population.name)
-        return _Scale(base * ratio * 2.0**exponent, ratio)
+        per_volt = base * ratio * 2.0**exponent
+        if any(s.measured is not None for s in synapses):
+            per_volt = base * ratio * 2.0 ** max(exponent, 0)
+            per_volt = min(per_volt, most_codes_per_volt(neuron, synapses, formats, population.name))
+            if any(w.grid is not None for w in weights):
+                per_volt = base * ratio * 2.0 ** np.floor(np.log2(per_volt / (base * ratio)) + 1e-6)
+        return _Scale(per_volt, ratio)
 
+    if any(w.grid is not None for w in weights):
+        return [finest(1.0)]
     if method == "rate" and choices.drive is not None:
         return [finest(ratio) for ratio in RATIOS[::4]]
     return [finest(_ratio(weights, base, finest(1.0), formats, method, moments))]
@@ -346,6 +376,16 @@ def _fitting_threshold(
     # Factors nearest to 1 first, so that a tie changes nothing.
     order = sorted(THRESHOLD_FACTORS, key=lambda factor: abs(factor - 1.0))
     return min((scaled(factor) for factor in order), key=lambda one: drive.rate_error(one, projections))
+
+
+def _kept(w: _Weights, p: CodedProjection, weights_per_volt: float) -> tuple[str | None, str]:
+    """Return what the weights' grid is called if codes keep it, and what to say if they do not."""
+    grid = w.grid or find_grid(w.weight)
+    if grid is None:
+        return None, ""
+    if is_kept(w.weight, dequantise_weights(p.weight, weights_per_volt / 2.0**p.exponent)):
+        return grid.title, ""
+    return None, f"weights lie on a {grid.title}, which {w.bits} bits at this scale do not keep"
 
 
 def _plan(coded: CodedPopulation, weights_per_volt: float, method: str, gains: list[float] | None) -> PopulationPlan:

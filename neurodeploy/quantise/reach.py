@@ -122,9 +122,11 @@ def reach(
     never = np.zeros(population.size, bool)
     upper, lower = _sides(population, low, high, arithmetic)
     quiet = -_fallen(population, lower, never, threshold), _risen(population, upper)[1]
-    fires = quiet[1] > threshold
+    fires = quiet[1] >= threshold if population.model.spike == ">=" else quiet[1] > threshold
     if population.threshold_low_code is not None:
         fires = fires | (quiet[0] < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
+    if population.model.reset == "subtract-pending":
+        fires = fires | (population.v_init >= threshold)
     model, zero = population.model, np.where(fires, 0, -FAR)
     rising = replace(upper, lift_v=np.maximum(upper.lift_v, zero if _zeroes_negatives(population) else -FAR))
     falling = replace(lower, lift_v=np.maximum(lower.lift_v, zero))
@@ -231,7 +233,7 @@ def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints)
     lost = population.dv.astype(np.int64)
     step = u + side.bias
     after = np.full(population.size, -FAR)
-    if population.model.reset == "subtract-late":
+    if population.model.reset in ("subtract-late", "subtract-pending"):
         # v was at least what is taken, so a step lowers it to no less than what decay had taken of that; unless v
         # was set to 0 between the spike and its subtraction.
         drained = taken if population.model.reset_interval else -(-taken * lost // (1 << DECAY_BITS))
@@ -258,6 +260,8 @@ def _held(population: CodedPopulation, side: _Side, u_high: Ints, threshold: Int
     onward: Ints = np.maximum(np.maximum(decay(most, lost) + step, started), 0)
     if model.reset in ("zero", "zero-late"):
         return onward
+    if model.reset in ("none", "subtract-pending"):
+        return np.full_like(threshold, FAR)
     taken = threshold * _most(population)
     if model.reset == "subtract":
         stays = (onward - taken <= most) & (side.v <= most) | (model.max_spikes is None)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
-from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.initial import initial_codes
+from neurodeploy.quantise.initial import cleared_codes, initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, spread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+MISSED_CONDITION = (
+    f"fires at v > threshold where the model does at v >= threshold: the chip has no 1/{2**ALIGN_BITS} of a threshold"
+    " unit less, so they differ only where v meets the threshold exactly"
+)
 
 
 def code_population(
@@ -43,8 +50,17 @@ def code_population(
         mantissa, exponent = _bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
     extras = _extra_codes(neuron, unit, formats)
     goal = np.rint(neuron.u_init * unit).astype(np.int64), np.rint(neuron.v_init * unit).astype(np.int64)
-    initial = initial_codes(du, dv, threshold, mantissa << exponent, goal, latency, extras.get("v_min"))
-    warnings = []
+    model, threshold, warnings = _condition(
+        neuron,
+        threshold,
+        "threshold" in planned,
+        is_on_grid(neuron.model, du, dv, (mantissa << exponent, *goal), extras),
+    )
+    if model.reset_interval:
+        initial = cleared_codes(mantissa << exponent, threshold if model.fires else None)
+    else:
+        initial = initial_codes(du, dv, threshold, mantissa << exponent, goal, latency, extras.get("v_min"))
+    warnings = [f"{population.name}: {warning}" for warning in warnings]
     if (threshold == 1).any():
         warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
     if (neuron.keep_syn >= 1.0).any():
@@ -66,10 +82,40 @@ def code_population(
         v_init=initial.v,
         latency=latency,
         unit=unit,
-        model=neuron.model,
+        model=model,
         **codes,
     )
     return coded, warnings
+
+
+def is_on_grid(model: NeuronModel, du: Ints, dv: Ints, values: tuple[Ints, ...], extras: dict[str, Ints]) -> bool:
+    """Tell whether v is a whole number of threshold units at every spike test, and a spike does not subtract any.
+
+    Then ``v >= c`` is ``v > c - 1`` in threshold codes, too. Synapses deliver whole numbers of them; so it holds where
+    bias and initial values are such, and nothing decays but to nothing.
+    """
+    resets = model.reset in ("zero", "zero-late", "none") and model.max_spikes == 1
+    keeps_all = bool((dv == 0).all()) or model.reset_interval == 1
+    whole = not any((value & (2**ALIGN_BITS - 1)).any() for value in values)
+    return resets and keeps_all and whole and not extras and bool((du == 2**DECAY_BITS - 1).all())
+
+
+def _condition(
+    neuron: ChipNeuron, threshold: Ints, is_planned: bool, on_grid: bool
+) -> tuple[NeuronModel, Ints, list[str]]:
+    """Return the neuron and its threshold codes, ``v >= threshold`` said in what the chip has, and what that misses.
+
+    A planned threshold on the grid is one that says so already.
+    """
+    model = neuron.model
+    if not model.fires or model.spike == ">":
+        return model, threshold, []
+    strict = replace(model, spike=">")
+    if on_grid:
+        return strict, threshold if is_planned else np.maximum(threshold - 1, 0), []
+    if ">=" in neuron.conditions:
+        return model, threshold, []
+    return strict, threshold, [MISSED_CONDITION]
 
 
 def _check_scale(

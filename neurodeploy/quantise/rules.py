@@ -14,6 +14,8 @@ _RESET_WORDS = {
     "subtract": "reset by subtraction",
     "subtract-late": "reset by subtraction in the next step",
     "zero-late": "reset that drops the next step's input",
+    "none": "potential that no spike resets",
+    "subtract-pending": "second reset in the next step where v is still above the threshold",
 }
 
 
@@ -37,15 +39,6 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
         )
     for what, fix in _inexact(population, sends).items():
         raise DeployError(f"{name!r} {what}, which no target computes exactly", where=place, fix=fix)
-    if population.rule.fires and population.rule.spike != target.neuron.spike.value:
-        raise DeployError(
-            f"{name!r} fires at v {population.rule.spike} threshold, {target.title} at v"
-            f" {target.neuron.spike.value} threshold",
-            where=place,
-            fix="If no potential ever meets its threshold exactly, say --dialect"
-            f" ...,spike={target.neuron.spike.value}; or say --approximate with --calibrate DATA, which measures what"
-            " that changes.",
-        )
     model = _model(population)
     if missing := _missing(population, model, target):
         able = [t for t in target_names() if not _missing(population, model, load_target(t))]
@@ -86,6 +79,7 @@ def features(model: NeuronModel, has_floor: bool, adapts: bool) -> list[str]:
     """Return in words what a neuron has beyond the plain one."""
     counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
     found = {
+        "spike where v meets the threshold (v >= threshold)": model.fires and model.spike == ">=",
         _RESET_WORDS[model.reset]: model.reset != "zero",
         f"count of {counted} a step": model.max_spikes != 1,
         f"refractory period of {model.refractory} steps": model.refractory > 0,
@@ -100,23 +94,47 @@ def _model(population: Population) -> NeuronModel:
     """Return the neuron of a rule that has one.
 
     A late reset to a value that keeps the next step's input, and a late subtraction before the decay, act on the same
-    stored v as those of the spike's own step; only the v that is recorded in that step differs.
+    stored v as those of the spike's own step; only the v that is recorded in that step differs. Where a step keeps
+    nothing of v and i, the registers are cleared before it, and no reset in the spike's own step matters.
     """
     rule = population.rule
+    interval = int(is_stateless(population))
     if not rule.fires:
-        return NeuronModel(fires=False)
+        return NeuronModel(fires=False, reset_interval=interval)
     if rule.reset == "subtract":
         reset = "subtract-late" if rule.reset_delay and not rule.reset_before_decay else "subtract"
+        if _is_pending(population):
+            reset = "subtract-pending"
+    elif rule.reset == "none":
+        reset = "none"
     else:
         reset = "zero-late" if rule.reset_delay and rule.reset_drops_input else "zero"
-    return NeuronModel(reset, rule.max_spikes, population.refractory)
+    if interval and reset in ("subtract", "none"):
+        reset = "zero"
+    return NeuronModel(reset, rule.max_spikes, population.refractory, interval, spike=rule.spike)
+
+
+def is_stateless(population: Population) -> bool:
+    """Tell whether a step keeps nothing of the membrane potential and of the current."""
+    decays = [population.decay_mem] if population.decay_syn is None else [population.decay_mem, population.decay_syn]
+    return population.size > 0 and not any(np.any(decay) for decay in decays)
+
+
+def _is_pending(population: Population) -> bool:
+    """Tell whether what v holds after a subtraction is subtracted again in the next step.
+
+    Where each step sends as many spikes as v holds thresholds, nothing is left to subtract.
+    """
+    rule = population.rule
+    again = rule.reset_pending and not rule.reset_delay and rule.fires and rule.reset == "subtract"
+    return again and (rule.max_spikes is not None or population.adapt_decay is not None)
 
 
 def _inexact(population: Population, sends: bool) -> dict[str, str]:
     """Return what no integer neuron computes exactly, each with what to do.
 
-    A reset that is pending (snnTorch's ``reset_delay=False``) does nothing where no v stays above the threshold: after
-    a reset to a value, and where each step sends as many spikes as v holds thresholds.
+    A reset that is pending (snnTorch's ``reset_delay=False``) does nothing where no v stays above the threshold, so not
+    after a reset to a value either.
     """
     rule = population.rule
     fires, adapts = rule.fires, population.adapt_decay is not None and rule.fires
@@ -125,7 +143,6 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
     floor = population.v_min
     level = np.zeros(1) if subtracts or not fires else population.v_reset
     unbounded_decay = [d for d in (population.decay_mem, population.decay_syn, population.adapt_decay) if d is not None]
-    again = rule.reset_pending and not rule.reset_delay and (rule.max_spikes is not None or adapts)
     retrain = "Train without it."
     found = {
         "has decays outside 0 to 1": (
@@ -133,14 +150,13 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
             retrain,
         ),
         "sends its spikes a step late": (rule.output_delay != 0, retrain),
-        "fires without a reset": (fires and rule.reset == "none", "Train with a reset to zero or by subtraction."),
         "sends its potential to other neurons": (
             not fires and sends,
             "Only a node that is read can keep its potential; put a spiking node between.",
         ),
         "sends a potential that has a lower bound": (not fires and floor is not None, "Say --dialect ...,min_v_mem=."),
-        "is reset again in the next step where v is still above the threshold": (
-            subtracts and again,
+        "adapts and is reset again in the next step where v is still above the threshold": (
+            adapts and _is_pending(population),
             "Train with the reset in the next step (snnTorch: reset_delay=True).",
         ),
         "starts above its threshold": (

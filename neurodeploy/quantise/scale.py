@@ -32,20 +32,33 @@ class Synapses:
 
     folded: its float weights, times the population's gain. delay: hardware steps. source_shape: of what sends.
     payload: the least and the most that one spike of the source can carry. message_bits: 0 where it carries nothing.
+    measured: the most that one step's input lowers and raises any neuron on data, V, with room; None without data.
     """
 
     projection: Projection
     folded: Folded
     delay: int
     source_shape: Shape
-    payload: tuple[int, int] = (0, 1)
+    payload: tuple[float, float] = (0, 1)
     message_bits: int = 0
+    measured: tuple[float, float] | None = None
 
     def swing(self) -> tuple[float, float]:
-        """Return the most that one step's input can lower and raise any neuron, V."""
+        """Return the most that one step's input can lower and raise any neuron, V; no more than it does on data."""
         low, high = self.folded.row_sums()
         least, most = self.payload
-        return float((most * low + least * high).min(initial=0.0)), float((most * high + least * low).max(initial=0.0))
+        down = float((most * low + least * high).min(initial=0.0))
+        up = float((most * high + least * low).max(initial=0.0))
+        return (down, up) if self.measured is None else (max(down, self.measured[0]), min(up, self.measured[1]))
+
+
+def most_codes_per_volt(
+    neuron: ChipNeuron, synapses: tuple[Synapses, ...], formats: dict[str, int], name: str
+) -> float:
+    """Return the most codes per volt at which threshold and bias are held and neither u nor a rising v overflows."""
+    rising, _ = _reach(neuron, synapses)
+    held = 2.0 ** _held(1.0, neuron, formats, name)
+    return float(min(held, (STATE_LIMIT - 2**ALIGN_BITS) / (max(rising, 1e-300) * 2**ALIGN_BITS)))
 
 
 def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:
@@ -127,7 +140,8 @@ def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, f
     falling = down / lost_mem
     if neuron.v_min is not None:
         falling = min(falling, down + float(np.abs(neuron.v_min).max()))
-    climbs = not neuron.model.fires or (neuron.model.reset != "zero" and neuron.model.max_spikes is not None)
+    climbs = not neuron.model.fires or neuron.model.reset == "none"
+    climbs = climbs or (neuron.model.reset != "zero" and neuron.model.max_spikes is not None)
     climbing = (high / lost_syn + bias) / lost_mem if climbs else 0.0
     return rising, max(rising, falling, climbing)
 

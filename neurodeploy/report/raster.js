@@ -141,7 +141,7 @@
       const decision = sample.decisions[i];
       if (decision === null) return add(name + ": no decision recorded");
       const right = sample.label === null ? null : decision[0] === sample.label;
-      const spoken = decision[1] === 0 ? "no output spike" : decision[1] + (decision[1] === 1 ? " spike" : " spikes");
+      const spoken = !data.counts ? "score " + decision[1] : decision[1] === 0 ? "no output spike" : decision[1] + (decision[1] === 1 ? " spike" : " spikes");
       const verdict = right === null ? "" : right ? " ✓" : " ✗";
       add(name + " decides " + decision[0] + verdict + " (" + spoken + ")", right === null ? "" : right ? "right" : "wrong");
     });

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.comparison.compare import Comparison
 from neurodeploy.recording import Recording
-from neurodeploy.scoring import decide
+from neurodeploy.scoring import is_recorded, scores
 
 Flat = dict[str, NDArray[Any]]
 """Spikes of one node and sample by backend, ``[T, n]``."""
@@ -52,12 +52,12 @@ def raster_data(comparison: Comparison, limits: RasterLimits | None = None) -> d
         for p in comparison.network.populations
         if any(_has(r, p.name, p.shape) for r in recordings.values())
     ]
-    differs = _differing_samples(comparison, nodes)
-    decisions = {name: _decisions(recording) for name, recording in recordings.items()}
+    differs, place = comparison.differs, {sample: i for i, sample in enumerate(comparison.shown)}
+    decisions = {name: _decisions(comparison, name) for name in recordings}
     samples: list[dict[str, Any]] = []
     room = limits.total
-    for sample in choose_samples(differs, _named_samples(comparison.result), limits.samples):
-        rasters = [_raster(recordings, name, shape, sample, limits) for name, shape in nodes]
+    for sample in choose_samples(differs, _named_samples(comparison.result), limits.samples, comparison.shown):
+        rasters = [_raster(recordings, name, shape, place[sample], limits) for name, shape in nodes]
         room -= sum(len(codes) for raster in rasters for codes in raster["spikes"] if codes is not None)
         if samples and room < 0:
             break
@@ -77,21 +77,26 @@ def raster_data(comparison: Comparison, limits: RasterLimits | None = None) -> d
         "steps": comparison.result["steps"],
         "recorded": len(differs),
         "differing": int(differs.sum()),
+        "counts": getattr(comparison.answers.settled.decision, "rule", None) == "count",
         "samples": samples,
     }
 
 
-def choose_samples(differs: NDArray[np.bool_], named: list[int], most: int) -> list[int]:
+def choose_samples(
+    differs: NDArray[np.bool_], named: list[int], most: int, kept: tuple[int, ...] | None = None
+) -> list[int]:
     """Return the samples to show: those named in the report, others that differ, others that agree, each a spread.
 
     Args:
         differs: bool (B,).
         named: samples that the report's sentences point at.
         most: at most so many.
+        kept: the samples of which there are recordings; None for all.
     """
-    chosen = list(dict.fromkeys(named))[:most]
+    there = set(range(len(differs)) if kept is None else kept)
+    chosen = [sample for sample in dict.fromkeys(named) if sample in there][:most]
     for group in (np.flatnonzero(differs), np.flatnonzero(~differs)):
-        left = [int(sample) for sample in group if sample not in chosen]
+        left = [int(sample) for sample in group if sample in there and sample not in chosen]
         room = min(most - len(chosen), len(left))
         chosen += [left[i] for i in np.linspace(0, len(left) - 1, room).astype(int)] if room else []
     return sorted(chosen, key=lambda sample: (not differs[sample], sample))
@@ -106,7 +111,7 @@ def comparable_nodes(a: Recording, b: Recording, order: list[str]) -> list[str]:
 def _start(comparison: Comparison) -> dict[str, Any]:
     """Return the first difference as a choice of sample, node and backends; nothing if backends agree."""
     for a, b in combinations(comparison.recordings, 2):
-        if (different := comparison.result["first_difference"][f"{a}-{b}"]) is not None:
+        if (different := comparison.result["first_difference"].get(f"{a}-{b}")) is not None:
             return {"sample": different["sample"], "node": different["node"], "a": a, "b": b}
     return {}
 
@@ -115,37 +120,26 @@ def _has(recording: Recording, node: str, shape: tuple[int, ...]) -> bool:
     return "spikes" in recording.nodes.get(node, {}) and recording.spikes(node).shape[2:] == shape
 
 
-def _differing_samples(comparison: Comparison, nodes: list[tuple[str, tuple[int, ...]]]) -> NDArray[np.bool_]:
-    """Tell for each sample whether any two backends that ran it differ in any node."""
-    recordings = tuple(comparison.recordings.values())
-    differs = np.zeros(max(recording.n_samples for recording in recordings), bool)
-    for a, b in combinations(recordings, 2):
-        n = min(a.n_samples, b.n_samples)
-        for node in comparable_nodes(a, b, [name for name, _ in nodes]):
-            one, two = a.spikes(node)[:, :n], b.spikes(node)[:, :n]
-            differs[:n] |= (one != two).any(axis=(0, *range(2, one.ndim)))
-    return differs
-
-
 def _named_samples(result: dict[str, Any]) -> list[int]:
     """Return the samples of all first differences that the report tells of."""
     found = [*result["first_difference"].values(), *(e.get("first_difference") for e in result["equalities"].values())]
     return [difference["sample"] for difference in found if difference is not None]
 
 
-def _decisions(recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return each sample's class and how many spikes spoke for it, or None where the output was not recorded."""
-    if not recording.outputs or "spikes" not in recording.nodes.get(recording.outputs[0], {}):
+def _decisions(comparison: Comparison, name: str) -> tuple[NDArray[np.int64], dict[int, float]] | None:
+    """Return each sample's class, and the score of those that are shown, or None where a backend decides nothing."""
+    decision, answers = comparison.answers.settled.decision, comparison.answers.of(name)
+    if decision is None or answers is None or not is_recorded(comparison.recordings[name], decision):
         return None
-    counts = recording.spikes(recording.outputs[0]).sum(axis=0, dtype=np.int64)
-    return decide(recording), counts.reshape(len(counts), -1).max(axis=1)
+    best = scores(comparison.recordings[name], decision).max(axis=1)
+    return answers, dict(zip(comparison.shown, best.tolist(), strict=False))
 
 
-def _decision(decisions: tuple[NDArray[np.int64], NDArray[np.int64]] | None, sample: int) -> list[int] | None:
-    """Return a sample's class and spikes for it, or None where the backend did not run it."""
+def _decision(decisions: tuple[NDArray[np.int64], dict[int, float]] | None, sample: int) -> list[Any] | None:
+    """Return a sample's class and score, or None where the backend did not run it."""
     if decisions is None or sample >= len(decisions[0]):
         return None
-    return [int(decisions[0][sample]), int(decisions[1][sample])]
+    return [int(decisions[0][sample]), round(decisions[1].get(sample, 0.0), 6)]
 
 
 def _raster(

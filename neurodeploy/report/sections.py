@@ -12,7 +12,6 @@ import numpy as np
 from neurodeploy.comparison.compare import Comparison
 from neurodeploy.report.formats import counted, number, percent, points, share
 from neurodeploy.report.rasters import comparable_nodes
-from neurodeploy.scoring import decide
 from neurodeploy.target import load_target
 
 STATUS_WORDS = {"pass": "Pass", "fail": "Fail", "not-run": "Not run"}
@@ -139,6 +138,49 @@ def accuracy_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
+def decision(comparison: Comparison) -> dict[str, Any]:
+    """Return what decides a sample, or the question, with the accuracy that each answer to it would give."""
+    said, settled = comparison.result["decision"], comparison.answers.settled
+    ties = ", ".join(f"{name} {percent(value)}" for name, value in said["ties"].items())
+    candidates = [
+        {"rule": rule, "found": ", ".join(f"{name} {percent(value)}" for name, value in found.items())}
+        for rule, found in comparison.result["accuracy_candidates"].items()
+    ]
+    sentence = settled.sentence
+    return {
+        "sentence": sentence[0].upper() + sentence[1:],
+        "is_open": said["question"] is not None,
+        "ties": ties,
+        "candidates": candidates,
+    }
+
+
+def regression_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return how far each backend's numbers are from the targets."""
+    return [_errors(name, found) for name, found in comparison.result["regression"].items()]
+
+
+def value_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return how far values that are read are from those of the base, by node and backend."""
+    return [
+        {"node": node, **_errors(name, found)}
+        for name, nodes in comparison.result["values"].items()
+        for node, found in nodes.items()
+    ]
+
+
+def _errors(name: str, found: dict[str, Any]) -> dict[str, str]:
+    correlation = found["correlation"]
+    return {
+        "backend": name,
+        "numbers": number(found["numbers"]),
+        "squared": f"{found['mean_squared_error']:.4g}",
+        "absolute": f"{found['mean_absolute_error']:.4g}",
+        "spread": f"{found['spread']:.4g}",
+        "correlation": "not defined" if correlation is None else f"{correlation:.6f}",
+    }
+
+
 def agreement_table(comparison: Comparison) -> dict[str, Any]:
     """Return the share of spikes in common with the base, by node and backend."""
     agreement, base = comparison.result["agreement"], comparison.result["agreement_with"]
@@ -162,10 +204,10 @@ def first_differences(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a sentence for each pair of backends, with the raster that shows it."""
     found = []
     for a, b in combinations(comparison.recordings, 2):
-        different = comparison.result["first_difference"][f"{a}-{b}"]
+        different = comparison.result["first_difference"].get(f"{a}-{b}")
         one, two = comparison.recordings[a], comparison.recordings[b]
-        shared = comparable_nodes(one, two, comparison.result["nodes"])
-        scope = f"{counted(len(shared), 'node')} and {counted(min(one.n_samples, two.n_samples), 'sample')}"
+        shared, samples = comparable_nodes(one, two, comparison.result["nodes"]), comparison.result["samples"]
+        scope = f"{counted(len(shared), 'node')} and {counted(min(samples[a], samples[b]), 'sample')}"
         if different is None:
             text = (
                 f"{a} and {b} have equal spikes in all of {scope}."
@@ -258,7 +300,7 @@ def provenance(comparison: Comparison) -> dict[str, Any]:
     facts = [(key.replace("_", " "), _text(value)) for key, value in sorted(said.items()) if key not in special]
     program = {**said["program"], "arithmetic": comparison.program.arithmetic}
     meta = {name: recording.meta for name, recording in comparison.recordings.items()}
-    hidden = ("backend", "versions", "counter_nodes", "latency", "raw_time")
+    hidden = ("backend", "versions", "counter_nodes", "latency", "raw_time", "units")
     backends = [
         {
             "name": name,
@@ -288,11 +330,11 @@ def _test(mcnemar: dict[str, Any] | None) -> str | None:
 
 def _against_reference(comparison: Comparison, name: str) -> dict[str, str | None]:
     """Return loss in points and changed decisions against the reference, on the samples that both ran."""
-    recordings, labels = comparison.recordings, comparison.data.labels
-    if name == "reference" or "reference" not in comparison.result["accuracy_detail"] or labels is None:
+    labels, own, reference = comparison.data.labels, comparison.answers.of(name), comparison.answers.of("reference")
+    if name == "reference" or reference is None or own is None or labels is None:
         return {"loss": None, "changed": None}
-    n = min(recordings[name].n_samples, recordings["reference"].n_samples)
-    own, reference = decide(recordings[name])[:n], decide(recordings["reference"])[:n]
+    n = min(len(own), len(reference))
+    own, reference = own[:n], reference[:n]
     loss = 100.0 * (np.count_nonzero(reference == labels[:n]) - np.count_nonzero(own == labels[:n])) / n
     return {"loss": points(float(loss)), "changed": f"{np.count_nonzero(own != reference):,} of {n:,}"}
 

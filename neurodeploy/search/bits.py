@@ -10,6 +10,7 @@ from neurodeploy.backends.base import check_inputs
 from neurodeploy.calibrate import run_reference
 from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
 from neurodeploy.data import Data, load_data
+from neurodeploy.decision import Decision, check_labels, with_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import check_outputs
 from neurodeploy.importers.lower import read_network
@@ -86,6 +87,7 @@ def run_search(
     *,
     budget: str,
     dialect: str | None = None,
+    decide: Decision | str | None = None,
     plan: Plan | Path | str | None = None,
     search: SearchOptions | None = None,
     page: Path | None = None,
@@ -99,6 +101,7 @@ def run_search(
         data: calibration data, with labels if accuracy is to be kept; never the data that is scored.
         budget: as :func:`parse_budget` reads it.
         dialect: as given to ``--dialect``, or None.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         plan: decisions, or a file of them; projections whose bits it states are left alone.
         search: how.
         page: HTML file for the Pareto front, or None.
@@ -111,7 +114,7 @@ def run_search(
     parsed, search = parse_budget(budget), search or SearchOptions()
     read = [one if isinstance(one, (str, Path)) else None for one in (model, plan, data)]
     check_outputs((search.state, page), [None if one is None else Path(one) for one in read])
-    network = model if isinstance(model, Network) else read_network(model, dialect)[0]
+    network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
     if isinstance(plan, (str, Path)):
         plan = load_plan(plan)
     if isinstance(data, (str, Path)):
@@ -119,7 +122,9 @@ def run_search(
     subject = Subject(network, load_target(target), CompileOptions(**options), plan or Plan(), data)
     found = search_bits(subject, parsed, search)
     # Once more from the model itself, so that the program says where it comes from.
-    compiled = compile_with_plan(model, target, dialect=dialect, plan=found.plan, calibrate=data, **options)
+    compiled = compile_with_plan(
+        model, target, dialect=dialect, decide=decide, plan=found.plan, calibrate=data, **options
+    )
     result = replace(found, compiled=compiled)
     if page is not None:
         from neurodeploy.report.pareto import write_pareto_page
@@ -198,14 +203,8 @@ def _check(subject: Subject, budget: Budget) -> None:
             where=data.source,
             fix="Give data with labels, or a budget in agreement, such as --budget agreement=0.98.",
         )
-    size = network.population(network.outputs[0]).size
-    if not 0 <= data.labels.min() <= data.labels.max() < size:
-        raise DeployError(
-            f"labels run from {data.labels.min()} to {data.labels.max()}, output {network.outputs[0]!r} has {size}"
-            " neurons",
-            where=data.source,
-            fix="Labels count from 0, one for each output neuron.",
-        )
+    subject.settled.chosen()
+    check_labels(network, subject.settled, data.labels, data.source)
 
 
 def _result(measure: Measurer, budget: Budget) -> SearchResult:
@@ -218,7 +217,7 @@ def _result(measure: Measurer, budget: Budget) -> SearchResult:
         subject,
         budget,
         measure.profile,
-        count_correct(measure.reference, subject.data.labels),
+        count_correct(measure.reference, subject.data.labels, subject.settled.decision),
         trials,
         {widths: one for widths, one in measure.trials.items() if isinstance(one, str)},
         best,

@@ -14,6 +14,7 @@ from neurodeploy.calibrate import Calibration
 from neurodeploy.compiler import Compiled, CompileOptions, compile_network
 from neurodeploy.cost.energy import count_events, profile_energy
 from neurodeploy.data import Data
+from neurodeploy.decision import Decision, Settled, class_count, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import to_json
 from neurodeploy.network import Network
@@ -39,6 +40,11 @@ class Subject:
     options: CompileOptions
     plan: Plan
     data: Data
+
+    @property
+    def settled(self) -> Settled:
+        """What decides a sample, or the question."""
+        return settle_decision(self.network, None, class_count(self.data.labels))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,6 +82,7 @@ class Subject:
             "options": hashlib.sha256(to_json(asdict(self.options)).encode()).hexdigest(),
             "plan": self.plan.digest(),
             "data": data.hexdigest(),
+            "decision": str(self.settled.decision),
         }
 
 
@@ -123,13 +130,15 @@ class Measurer:
             raise
         except DeployError as error:
             return error.what
-        recording = Emulator().run(program, inputs, RunOptions())
+        options = RunOptions(membranes=membranes(self.subject.network))
+        recording = Emulator().run(program, inputs, options)
         energy = None
         if self.profile is not None:
             sent = {name: float(values.sum() / values.shape[1]) for name, values in inputs.items()}
             energy = profile_energy(self.profile, count_events(program, recording, sent))
-        correct = count_correct(recording, labels)
-        best = count_correct(self.reference, labels)
+        decision = self.subject.settled.decision
+        correct = count_correct(recording, labels, decision)
+        best = count_correct(self.reference, labels, decision)
         n = recording.n_samples
         everything = tuple(self.reference.nodes)
         return Trial(
@@ -144,9 +153,9 @@ class Measurer:
         )
 
 
-def count_correct(recording: Recording, labels: Any) -> int | None:
-    """Return how many samples are decided rightly, or None without labels."""
-    return None if labels is None else int((decide(recording) == labels).sum())
+def count_correct(recording: Recording, labels: Any, decision: Decision | None) -> int | None:
+    """Return how many samples are decided rightly, or None without labels or where nobody chose what decides."""
+    return None if labels is None or decision is None else int((decide(recording, decision) == labels).sum())
 
 
 def shared_spikes(a: Recording, b: Recording, nodes: tuple[str, ...]) -> float | None:

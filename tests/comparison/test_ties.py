@@ -10,8 +10,10 @@ import pytest
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.comparison.ties import is_tie
 from neurodeploy.importers.lower import read_network
+from neurodeploy.recording import Recording
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
 
@@ -54,3 +56,30 @@ def test_only_a_potential_within_rounding_of_the_threshold_is_a_tie(
     near = is_tie(probed, {"input": x}, recording, "n", 0, t)  # type: ignore[arg-type]
     assert bool(near[0]) == expected
     assert not near[1]
+
+
+@pytest.mark.parametrize(("off", "status"), [(0.0, "pass"), (1e-6, "pass"), (1e-2, "fail")])
+@pytest.mark.parametrize("fires", [False, True])
+def test_values_are_equal_within_what_float32_may_be_off(
+    tmp_path: Path, rng: np.random.Generator, off: float, status: str, fires: bool
+) -> None:
+    ones = np.ones(3)
+    li = nir.LI(tau=ones * 1e-3, r=10 * ones, v_leak=0 * ones)
+    nodes = {
+        "input": nir.Input({"input": np.array([30])}),
+        "fc": nir.Linear(rng.normal(0, 0.3, (3, 30)).astype(np.float32)),
+        "n": lif((3,)) if fires else li,
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    network = read_network(save_nir(tmp_path / "m.nir", nodes, chain_edges(*nodes), {"reset": "subtract"}))[0]
+    inputs = {"input": (rng.random((12, 4, 30)) < 0.4).astype(np.uint8)}
+    reference = Reference().run(network, inputs, RunOptions(membranes=("n",) if fires else ()))
+    key = "v" if fires else "value"
+    moved = reference.nodes["n"][key].copy()
+    moved[7, 2, 1] += np.float32(off)
+    trained = Recording({"n": {**reference.nodes["n"], key: moved}}, {})
+    found = reference_equals(network, inputs, reference, trained, read=("n",) if fires else ())
+    assert found["status"] == status
+    if status == "fail":
+        where = found["first_difference"]
+        assert (where["what"], where["sample"], where["t"], where["unit"]) == (key, 2, 7, [1])

@@ -13,12 +13,23 @@ import numpy as np
 from neurodeploy.arithmetic import STATE_LIMIT
 from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.emulator.twin import Traces
-from neurodeploy.codes import RESETS, THRESHOLD_MAX, WEIGHT_RANGES, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.codes import (
+    CONDITIONS,
+    RESETS,
+    THRESHOLD_MAX,
+    WEIGHT_RANGES,
+    CodedPopulation,
+    CodedProjection,
+    NeuronModel,
+)
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
 
-KINDS = ("LIF", "LIFReset", "TernaryLIF", "integrator", *RESETS[1:], "counts", "refractory", "v_min", "adaptive", "mix")
+KINDS = (
+    "LIF", "LIFReset", "TernaryLIF", "integrator", "meets", *RESETS[1:], "counts", "refractory", "v_min", "adaptive",
+    "mix",
+)  # fmt: skip
 """Neurons that are drawn, each as often; ``mix`` draws each of their properties anew."""
 
 MOST_TO_CONV = 20
@@ -55,7 +66,7 @@ def draw(seed: int, n_programs: int) -> tuple[Program, Inputs]:
 
 
 def random_program(rng: np.random.Generator) -> Program:
-    """Return a program of 1 to 4 populations, of 1 to 12 neurons (or a small image), with loops and skips."""
+    """Return a program of 1 to 4 populations, of 1 to 12 neurons in any layout (or an image), with loops and skips."""
     inputs, bits = {}, {}
     for index in range(1 + (rng.random() < 0.2)):
         inputs[f"in{index}"] = random_shape(rng)
@@ -74,7 +85,7 @@ def random_program(rng: np.random.Generator) -> Program:
             sources.append(as_source(population))
     for _ in range(rng.integers(0, 4)):
         source, target = sources[rng.integers(len(sources))], populations[rng.integers(len(populations))]
-        projections.append(random_matrix(rng, source, target.name, target.size))
+        projections.append(random_join(rng, source, target))
     order = rng.permutation(len(projections))
     return Program(
         "loihi2",
@@ -143,6 +154,11 @@ def census(program: Program) -> Counter[str]:
     found: Counter[str] = Counter(p.process for p in program.populations)
     found["neurons"] = sum(p.size for p in program.populations)
     found.update(p.kind for p in program.projections)
+    found.update(f"{len(p.shape)} axes" for p in program.populations)
+    shapes = program.shapes
+    found["reshaped"] = sum(
+        p.is_conv and p.output_shape(shapes[p.source]) != shapes[p.target] for p in program.projections
+    )
     found["delayed"] = sum(p.delay > 1 for p in program.projections)
     found["graded"] = sum(p.message_bits > 0 for p in program.projections)
     return found
@@ -155,10 +171,22 @@ def as_source(population: CodedPopulation) -> Source:
 
 
 def random_shape(rng: np.random.Generator) -> Shape:
-    """Return a line of 1 to 12, or a small image."""
+    """Return 1 to 12 neurons in any layout, or a small image."""
     if rng.random() < 0.5:
-        return (int(rng.integers(1, 13)),)
+        return layout(rng, int(rng.integers(1, 13)))
     return (int(rng.choice([1, 2, 4])), int(rng.integers(2, 5)), int(rng.integers(2, 5)))
+
+
+def layout(rng: np.random.Generator, size: int) -> Shape:
+    """Return a shape of so many neurons: of 1 to 4 axes, or of none if it is one neuron."""
+    if size == 1 and rng.random() < 0.5:
+        return ()
+    n_axes = int(rng.choice([1, 2, 3, 4], p=[0.45, 0.15, 0.25, 0.15]))
+    shape = []
+    for _ in range(n_axes - 1):
+        shape.append(int(rng.choice([n for n in range(1, size + 1) if size % n == 0])))
+        size //= shape[-1]
+    return tuple(int(n) for n in rng.permutation([*shape, size]))
 
 
 def random_feed(rng: np.random.Generator, source: Source, target: str) -> tuple[CodedProjection, Shape]:
@@ -166,11 +194,24 @@ def random_feed(rng: np.random.Generator, source: Source, target: str) -> tuple[
     if len(source.shape) == 3 and source.to_conv and rng.random() < 0.7:
         conv = random_conv(rng, source, target)
         try:
-            return conv, conv.output_shape(source.shape)
+            shape = conv.output_shape(source.shape)
+            return conv, shape if rng.random() < 0.5 else layout(rng, prod(shape))
         except ValueError:
             pass
-    size = int(rng.integers(1, 13))
-    return random_matrix(rng, source, target, size), (size,)
+    size = int(rng.choice([1, rng.integers(1, 13)], p=[0.1, 0.9]))
+    return random_matrix(rng, source, target, size), layout(rng, size)
+
+
+def random_join(rng: np.random.Generator, source: Source, target: CodedPopulation) -> CodedProjection:
+    """Return one more projection into a population: a convolution where one turns up that fits, else a matrix."""
+    for _ in range(20 if len(source.shape) == 3 and source.to_conv else 0):
+        conv = random_conv(rng, source, target.name)
+        try:
+            if prod(conv.output_shape(source.shape)) == target.size:
+                return conv
+        except ValueError:
+            pass
+    return random_matrix(rng, source, target.name, target.size)
 
 
 def random_conv(rng: np.random.Generator, source: Source, target: str) -> CodedProjection:
@@ -260,16 +301,19 @@ def random_model(rng: np.random.Generator, kind: str) -> NeuronModel:
     """Return a neuron model of the kind."""
     interval = int(rng.choice([1, 2, 5, 17]))
     resets = {"reset_interval": interval, "reset_offset": int(rng.integers(0, 20))}
+    spike = str(rng.choice(CONDITIONS))
     counts = None if rng.random() < 0.4 else int(rng.integers(2, 25))
     match kind:
         case "LIFReset":
             return NeuronModel(**resets)
         case "integrator":
             return NeuronModel(fires=False)
-        case "subtract" | "subtract-late" | "zero-late":
-            return NeuronModel(reset=kind)
+        case "subtract" | "subtract-late" | "zero-late" | "none" | "subtract-pending":
+            return NeuronModel(reset=kind, spike=spike)
+        case "meets":
+            return NeuronModel(spike=">=")
         case "counts":
-            return NeuronModel(reset=str(rng.choice(["subtract", "subtract-late"])), max_spikes=counts)
+            return NeuronModel(reset=str(rng.choice(["subtract", "subtract-late"])), max_spikes=counts, spike=spike)
         case "refractory":
             return NeuronModel(refractory=int(rng.integers(1, 8)))
         case "mix":
@@ -278,6 +322,7 @@ def random_model(rng: np.random.Generator, kind: str) -> NeuronModel:
                 max_spikes=counts if rng.random() < 0.5 else 1,
                 refractory=int(rng.choice([0, 1, 3])),
                 fires=bool(rng.random() < 0.9),
+                spike=spike,
                 **(resets if rng.random() < 0.5 else {}),
             )
         case _:

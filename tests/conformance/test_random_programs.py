@@ -12,12 +12,13 @@ from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
+from neurodeploy.codes import RESETS
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from tests.conformance.programs import census, differences, draw
 
 OPTIONS = RunOptions(record=("spikes", "u", "v"), arithmetic="lava", raw_time=True)
-FIRST_SEED, N_PROGRAMS = 0, 40
+FIRST_SEED, N_PROGRAMS = 0, 48
 BATCH = 50
 
 
@@ -70,16 +71,19 @@ def test_samples_between_differ_from_the_first(proof: Proof) -> None:
 
 def test_programs_are_of_all_kinds(proof: Proof) -> None:
     kinds = census(proof.program)
-    for kind in ("LIF", "LIFReset", "TernaryLIF", "custom", "dense", "sparse", "conv", "delayed", "graded"):
+    synapses = ("dense", "sparse", "conv", "reshaped", "delayed", "graded")
+    for kind in ("LIF", "LIFReset", "TernaryLIF", "custom", *synapses, "1 axes", "2 axes", "3 axes", "4 axes"):
         assert kinds[kind] > 4, kinds
+    assert kinds["0 axes"]
     models = [p.model for p in proof.program.populations]
-    assert {m.reset for m in models} == {"zero", "subtract", "subtract-late", "zero-late"}
+    assert {m.reset for m in models} == set(RESETS)
     assert max(p.delay for p in proof.program.projections) > 50
     for claim in (
         [m.max_spikes is None for m in models],
         [m.max_spikes not in (None, 1) for m in models],
         [m.refractory > 0 for m in models],
         [not m.fires for m in models],
+        [m.spike == ">=" for m in models],
         [p.v_min is not None for p in proof.program.populations],
         [p.adapt_step is not None for p in proof.program.populations],
         [p.source == p.target for p in proof.program.projections],

@@ -1,4 +1,4 @@
-"""Torch modules without neurons, through nirtorch."""
+"""Torch modules without neurons."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_layers_are_read_as_the_module_computes_them(tmp_path: Path, rng: np.ran
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ("nn.Linear(4, 4), nn.ReLU()", "nirtorch cannot trace it as plain layers"),
-        ("nn.Linear(5, 4)", "the module cannot take"),
+        ("nn.Linear(4, 4), nn.ReLU()", r"relu\(\) in 1 is not supported"),
+        ("nn.Linear(5, 4)", "forward fails on an input of shape"),
     ],
 )
 def test_what_cannot_be_said_is_refused(tmp_path: Path, layers: str, message: str) -> None:

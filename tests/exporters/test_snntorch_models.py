@@ -245,7 +245,7 @@ build = Net
 """
     result, _, _ = exported(make_model(body), tmp_path, (2, 3))
     assert (int(result.graph.nodes["flatten"].start_dim), int(result.graph.nodes["flatten"].end_dim)) == (0, 1)
-    assert any(line.startswith("readout: mean()") for line in result.findings)
+    assert any("how lif decides: spikes are counted" in line for line in result.findings)
 
 
 def test_two_heads_are_two_outputs(make_model: Callable[..., str], tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_metadata_names_dialect_and_versions(make_model: Callable[..., str], tmp
     assert written["dialect"] == "snntorch"
     assert written["dt"] == 1e-3
     assert set(written["framework"]) == {"snntorch", "torch"}
-    assert written["outputs"] == ["lif2"]
+    assert written["outputs"] == ["lif2", "lif2.v"]
 
 
 def test_recording_holds_states_and_provenance(make_model: Callable[..., str], tmp_path: Path) -> None:

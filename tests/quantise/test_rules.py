@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions, spike_inputs
 from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
@@ -20,7 +21,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
 from neurodeploy.quantise.overflow import custom_neurons
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Linear
+from neurodeploy.synapses import Conv2d, Flatten, Linear
 
 ZERO = NeuronRule()
 SUBTRACT = NeuronRule(reset="subtract")
@@ -96,6 +97,15 @@ RULES: dict[str, tuple[NeuronRule, dict[str, Any], str]] = {
     "adaptive, subtract": (SUBTRACT, {"adapt_decay": 0.75, "adapt_gain": 64.0}, "subtract"),
     "adaptive, late": (LATE, {"adapt_decay": 0.5, "adapt_gain": 128.0}, "subtract-late"),
     "adaptive, counts": (replace(SUBTRACT, max_spikes=None), {"adapt_decay": 0.5, "adapt_gain": 64.0}, "subtract"),
+    "none": (replace(ZERO, reset="none"), {}, "none"),
+    "subtract, pending": (replace(SUBTRACT, reset_pending=True), {}, "subtract-pending"),
+    "up to two, pending": (replace(SUBTRACT, max_spikes=2, reset_pending=True), {}, "subtract-pending"),
+}  # fmt: skip
+RULES |= {
+    f"{name}, >=": (replace(RULES[name][0], spike=">="), *RULES[name][1:])
+    for name in ("zero", "another value", "late value that drops input", "subtract", "late subtract", "bias",
+                 "counts, subtract", "counts, zero", "refractory, subtract", "floor", "adaptive, subtract", "none",
+                 "subtract, pending")
 }  # fmt: skip
 
 
@@ -164,6 +174,75 @@ def test_every_mix_of_rules_is_exact_or_refused(
         np.testing.assert_array_equal(compiled[1][node]["spikes"], compiled[0][node]["spikes"])
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("per_neuron", [False, True])
+def test_a_flattened_convolution_fires_as_its_model(per_neuron: bool, per_channel: bool) -> None:
+    rng = np.random.default_rng(3)
+    conv = Conv2d(rng.integers(-32, 64, (3, 2, 2, 2)).astype(np.float32))
+    conv = replace(conv, weight=np.concatenate([conv.weight[:2], np.full((1, 2, 2, 2), 127, np.float32)]))
+    gain = np.float32(2.0) ** rng.integers(-1, 2, 27) if per_neuron else np.float32(1.0)
+    population = Population("a", (27,), SUBTRACT, np.float32(1.0), np.float32(256), gain_mem=gain)
+    network = Network(
+        {"in": (2, 4, 4)}, (population,), (Projection("in", "a", (conv, Flatten())),), ("a",), 1e-3, "nir"
+    )
+    x = (rng.random((30, 3, 2, 4, 4)) < 0.3).astype(np.uint8)
+    program = compile(network, "loihi2", per_channel=per_channel)
+    assert program.projections[0].is_conv is not per_neuron
+    reference = Reference().run(network, {"in": x.astype(np.float32)}, RunOptions()).spikes("a")
+    differing = np.mean(Emulator().run(program, {"in": x}, RunOptions()).spikes("a") != reference)
+    assert differing < 0.03 if per_channel or per_neuron else differing == 0
+
+
+def meeting(rule: NeuronRule, decay: float = 1.0, **parameters: Any) -> Network:
+    """Return :func:`two_layers` with weights and thresholds of which all are multiples of one, so that v meets them."""
+    network = two_layers(rule, decay, **parameters)
+    rng = np.random.default_rng(8)
+
+    def even(projection: Projection) -> Projection:
+        weight = 127 * rng.choice([-1, 0, 1], network_weight(projection).shape, p=[0.2, 0.3, 0.5])
+        return replace(projection, ops=(Linear(weight.astype(np.float32)),))
+
+    populations = tuple(replace(p, threshold=np.float32(254), rule=rule) for p in network.populations)
+    return replace(network, populations=populations, projections=tuple(map(even, network.projections)))
+
+
+def network_weight(projection: Projection) -> np.ndarray:
+    (op,) = projection.ops
+    assert isinstance(op, Linear)
+    return op.weight
+
+
+MEETING = {name: RULES[name] for name in RULES if name.endswith(">=") and name not in ("bias, >=", "another value, >=")}
+
+
+@pytest.mark.parametrize("name", MEETING)
+def test_neurons_fire_where_v_meets_the_threshold(name: str) -> None:
+    rule, parameters, _ = MEETING[name]
+    strict = Reference().run(meeting(replace(rule, spike=">"), **parameters), {"in": random_input()}, RunOptions())
+    reference, integers, _ = run_both(meeting(rule, **parameters), random_input())
+    assert (reference["a"]["spikes"] != strict.spikes("a")).any()
+    for node in ("a", "b"):
+        np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"], err_msg=node)
+
+
+def test_where_v_is_whole_a_met_threshold_is_a_code_less_on_any_chip() -> None:
+    network = meeting(replace(ZERO, spike=">="))
+    for target in ("loihi1", "loihi2"):
+        program = compile(network, target)
+        assert [p.process for p in program.populations] == ["LIF", "LIF"]
+        assert (program.populations[0].threshold_code == 2031).all()
+
+
+def test_a_leak_lets_loihi2_meet_its_threshold_and_loihi1_miss_a_64th() -> None:
+    network = meeting(replace(ZERO, spike=">="), decay=0.5)
+    reference, integers, program = run_both(network, random_input())
+    np.testing.assert_array_equal(integers["a"]["spikes"], reference["a"]["spikes"])
+    assert program.population("a").model.spike == ">="
+    one = compile(network, "loihi1")
+    assert one.population("a").process == "LIF"
+    assert any(warning.startswith("a: fires at v > threshold where the model") for warning in one.warnings)
+
+
 def test_integrators_give_their_potential_exactly() -> None:
     reference, integers, program = run_both(readout(bias=2.0, v_init=5.0), random_input())
     assert program.population("a").model.fires is False
@@ -201,6 +280,8 @@ def test_custom_neurons_are_named_in_the_warnings() -> None:
     ("rule", "parameters", "message"),
     [
         (SUBTRACT, {}, "needs a reset by subtraction, which Intel Loihi does not have"),
+        (replace(ZERO, reset="none"), {}, "needs a potential that no spike resets, which"),
+        (replace(SUBTRACT, reset_pending=True), {}, "needs a second reset in the next step where v is still above"),
         (LATE, {}, "needs a reset by subtraction in the next step, which"),
         (replace(ZERO, reset_delay=True, reset_drops_input=True), {}, "a reset that drops the next step's input"),
         (replace(ZERO, max_spikes=None), {}, "needs a count of any number of spikes a step, which"),
@@ -231,11 +312,13 @@ def test_integrators_run_on_both_chips() -> None:
 @pytest.mark.parametrize(
     ("rule", "parameters", "message"),
     [
-        (replace(ZERO, spike=">="), {}, "'a' fires at v >= threshold, Intel Loihi 2 at v > threshold"),
         (replace(ZERO, output_delay=1), {}, "'a' sends its spikes a step late, which no target computes exactly"),
-        (replace(ZERO, reset="none"), {}, "'a' fires without a reset"),
         (NeuronRule(fires=False), {}, "'a' sends its potential to other neurons"),
-        (replace(SUBTRACT, reset_pending=True), {}, "'a' is reset again in the next step"),
+        (
+            replace(SUBTRACT, reset_pending=True),
+            {"adapt_decay": 0.5},
+            "'a' adapts and is reset again in the next step",
+        ),
         (replace(ZERO, max_spikes=None), {"v_reset": 20.0}, "'a' counts spikes from a reset other than 0"),
         (SUBTRACT, {"refractory": 1, "v_reset": 20.0}, "'a' subtracts its threshold and is held at another value"),
         (

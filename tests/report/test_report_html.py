@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from copy import deepcopy
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -170,7 +171,10 @@ def test_first_difference_is_told_as_it_was_found(on_loihi1: Comparison, page: P
 def test_recordings_without_a_common_node_are_not_called_equal(on_loihi1: Comparison) -> None:
     other = Recording({"lif2": on_loihi1.recordings["emulator"].nodes["lif2"]}, on_loihi1.recordings["emulator"].meta)
     alone = Recording({"lif1": on_loihi1.recordings["reference"].nodes["lif1"]}, on_loihi1.recordings["reference"].meta)
-    comparison = replace(changed(on_loihi1, first_difference={"a-b": None}), recordings={"a": alone, "b": other})
+    comparison = replace(
+        changed(on_loihi1, first_difference={"a-b": None}, samples={"a": 15, "b": 15}),
+        recordings={"a": alone, "b": other},
+    )
     assert sections.first_differences(comparison) == [
         {"text": "a and b recorded no node in common.", "equal": False, "show": None}
     ]
@@ -180,8 +184,12 @@ def test_accuracy_loss_is_taken_on_the_samples_that_both_ran(on_loihi1: Comparis
     reference = on_loihi1.recordings["reference"]
     detail = {**on_loihi1.result["accuracy_detail"]}
     detail["lava"] = {"correct": 1, "samples": 3, "interval_95": [0.1, 0.8]}
+    answers = deepcopy(on_loihi1.answers)
+    answers.add({"lava": reference.first(3)}, on_loihi1.data.part(0, 3))
     comparison = replace(
-        changed(on_loihi1, accuracy_detail=detail), recordings={**on_loihi1.recordings, "lava": reference.first(3)}
+        changed(on_loihi1, accuracy_detail=detail),
+        recordings={**on_loihi1.recordings, "lava": reference.first(3)},
+        answers=answers,
     )
     row = sections.accuracy_rows(comparison)[-1]
     assert (row["backend"], row["loss"], row["changed"]) == ("lava", "0.00", "0 of 3")

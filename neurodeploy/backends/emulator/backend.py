@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import Arithmetic, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, observables, spike_inputs
+from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, observables, register_units, spike_inputs
 from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.codes import CodedPopulation
@@ -76,6 +76,7 @@ class Emulator:
             "raw_time": options.raw_time,
             "outputs": list(subject.outputs),
             "counter_nodes": populations,
+            "units": register_units(subject),
             "custom_neurons": [p.name for p in subject.populations if p.process == "custom"],
             "model_sha256": subject.provenance.get("model_sha256", ""),
         }
@@ -174,7 +175,7 @@ def _outputs(
     wanted = {
         "spikes": sends,
         "sent": sends and any(population.is_graded for population in populations),
-        "v": "v" in options.record or has_value,
+        "v": any("v" in options.observed(name) for name in names) or has_value,
         "u": "u" in options.record,
     }
     return {
@@ -188,7 +189,7 @@ def _observed(
 ) -> dict[str, NDArray[Any]]:
     """Return what was recorded of a node, ``[rows, B, *shape]``."""
     found = {}
-    for key in observables(options.record, population.model.fires):
+    for key in observables(options.observed(population.name), population.model.fires):
         source = "sent" if key == "spikes" and population.is_graded else "v" if key == "value" else key
         values = outputs[source][:, :, columns]
         found[key] = values.reshape(*values.shape[:2], *population.shape)

@@ -28,8 +28,10 @@ from neurodeploy.backends.emulator.tables import (
     KIND,
     LEVEL,
     MAX_SPIKES,
+    MEETS,
     N_OUT,
     OFFSET,
+    PLACES_AT,
     REFRACTORY,
     RESET,
     SENDS_GRADED,
@@ -37,6 +39,7 @@ from neurodeploy.backends.emulator.tables import (
     SOURCE,
     SUBTRACT,
     SUBTRACT_LATE,
+    SUBTRACT_PENDING,
     TERNARY,
     WEIGHT_AT,
     ZERO,
@@ -255,13 +258,13 @@ def update_custom(  # type: ignore[no-untyped-def]
         count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT)
         u[k] = _wrap(current, wraps_once)
         potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias)
-        if reset == SUBTRACT_LATE:
-            potential = np.int32(potential - before * threshold)
+        owed = _owed(model, before, v[k], threshold + raised)
+        potential = np.int32(potential - owed * threshold)
         potential_kept = min(max(potential, -_TOP), _TOP)
         count[V_CLIPS] += potential_kept != potential
         if hold > 0 or (reset == ZERO_LATE and before != 0):
             potential_kept = np.int32(0)
-        sent = _count(potential_kept, threshold + raised, model[MAX_SPIKES])
+        sent = _count(potential_kept, threshold + raised, model[MAX_SPIKES], model[MEETS])
         if model[TERNARY] and potential_kept < extra[0, k]:
             sent = np.int32(sent - 1)
         if sent != 0:
@@ -269,6 +272,8 @@ def update_custom(  # type: ignore[no-untyped-def]
                 potential_kept = np.int32(0)
             elif reset == SUBTRACT:
                 potential_kept = np.int32(potential_kept - sent * (threshold + raised))
+        if reset == SUBTRACT_PENDING:
+            potential_kept = min(np.int32(potential_kept - (sent - owed) * threshold), _TOP)
         if model[FLOOR]:
             potential_kept = max(potential_kept, extra[1, k])
         v[k] = potential_kept
@@ -282,9 +287,19 @@ def update_custom(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _count(potential, threshold, most):  # type: ignore[no-untyped-def]
+def _owed(model, before, potential, threshold):  # type: ignore[no-untyped-def]
+    """Return how many thresholds are subtracted before the spike test; ``before`` is what was sent last."""
+    if model[RESET] == SUBTRACT_LATE:
+        return before
+    if model[RESET] == SUBTRACT_PENDING:
+        return _count(potential, threshold, model[MAX_SPIKES], model[MEETS])
+    return np.int32(0)
+
+
+@inlined
+def _count(potential, threshold, most, meets):  # type: ignore[no-untyped-def]
     """Return how often a potential holds the threshold, at most ``most`` times."""
-    if potential <= threshold:
+    if potential < threshold or (potential == threshold and not meets):
         return np.int32(0)
     if most == 1:
         return np.int32(1)
@@ -326,8 +341,8 @@ def run_sample(  # type: ignore[no-untyped-def]
     counters: int64 (n_rows, samples, populations, counters).
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
-    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, threshold, bias, keep_u, keep_v,
-     u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
+    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, places, threshold, bias, keep_u,
+     keep_v, u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
     n = offset[-1]
     block = max(1, min(BLOCK, BLOCK_CELLS // max(n, 1), n_rows))
     n_slots = block + max_delay
@@ -338,7 +353,7 @@ def run_sample(  # type: ignore[no-untyped-def]
     widest = (offset[1:] - offset[:-1]).max()
     total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
     network = (n_inputs, offset, sizes, projections, into, models)
-    synapses = (weight8, weight16, indptr, indices)
+    synapses = (weight8, weight16, indptr, indices, places)
     neurons = (threshold, bias, keep_u, keep_v, extra)
     state = (u_init.copy(), v_init.copy(), memory, active, n_active, payload)
     scratch = (total, part, np.zeros(widest, np.int16), fired, np.zeros(widest, np.int32))
@@ -360,7 +375,7 @@ def _run_group(  # type: ignore[no-untyped-def]
 ):
     """Take populations from step ``begin`` to ``end``, each for ``stride`` steps before the next one has its turn."""
     n_inputs, offset, sizes, projections, into, models = network
-    weight8, weight16, indptr, indices = synapses
+    weight8, weight16, indptr, indices, places = synapses
     threshold, bias, keep_u, keep_v, extra = neurons
     u, v, memory, active, n_active, payload = state
     total, part, small, fired, sent = scratch
@@ -385,7 +400,7 @@ def _run_group(  # type: ignore[no-untyped-def]
                     values = payload[slot, min(offset[source], payload.shape[1]) :]
                     count[ARRIVALS] += n_active[slot, source]
                     count[SYNOPS] += _deliver(
-                        weight8, weight16, indptr, indices, row, active[slot, offset[source] :], values,
+                        weight8, weight16, indptr, indices, places, row, active[slot, offset[source] :], values,
                         n_active[slot, source], small[:n], own_total, part[:n],
                     )  # fmt: skip
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
@@ -449,15 +464,17 @@ def _record(values, column, out):  # type: ignore[no-untyped-def]
 
 @inlined
 def _deliver(  # type: ignore[no-untyped-def]
-    weight8, weight16, indptr, indices, row, sent, payload, n_sent, small, total, part
+    weight8, weight16, indptr, indices, places, row, sent, payload, n_sent, small, total, part
 ):
     """Add what one projection delivers to ``total``; return how many weights that were.
 
-    Only a negative exponent, in Lava's arithmetic, needs a sum of its own, which is shifted before it is added.
+    Two need a sum of their own: a negative exponent, in Lava's arithmetic, which shifts the sum, and a convolution that
+    sums in another order than its target's.
     """
-    kind, exponent = row[KIND], row[EXPONENT]
-    into = part if exponent < 0 else total
-    if exponent < 0:
+    kind, exponent, first = row[KIND], row[EXPONENT], row[PLACES_AT]
+    apart = exponent < 0 or first >= 0
+    into = part if apart else total
+    if apart:
         for j in range(len(part)):
             part[j] = 0
     if kind == DENSE8 and row[GRADED] == 0:
@@ -471,7 +488,18 @@ def _deliver(  # type: ignore[no-untyped-def]
     else:
         starts, targets = indptr[row[GEOMETRY] :], indices[row[GEOMETRY + 1] :]
         delivered = deliver_sparse(sent, payload, n_sent, weight16[row[WEIGHT_AT] :], row, starts, targets, into)
-    if exponent < 0:
-        for j in range(len(total)):
-            total[j] += part[j] >> np.int32(-exponent)
+    if apart:
+        end = first + row[N_OUT] if first >= 0 else first
+        _add_sums(part, np.int32(max(-exponent, 0)), places[first:end], total)
     return delivered
+
+
+@inlined
+def _add_sums(sums, down, places, total):  # type: ignore[no-untyped-def]
+    """Add sums, shifted, to ``total``: at their places, or in its own order where there are none."""
+    if len(places) > 0:
+        for j in range(len(places)):
+            total[np.uint32(places[j])] += sums[j] >> down
+    else:
+        for j in range(len(total)):
+            total[j] += sums[j] >> down

@@ -1,13 +1,14 @@
 """A program laid out for the kernel: flat integer tables instead of objects.
 
 Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side
-in memory; ``order`` brings results back. Every node is padded to whole vectors with neurons that never fire, so that
+in memory; ``order`` brings results back. A convolution into a population of another shape sums in its own order, and
+``places`` says where each sum belongs. Every node is padded to whole vectors with neurons that never fire, so that
 no loop has a remainder.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -27,8 +28,8 @@ LANES = 64
 """Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
 
 # Columns of the projection table.
-SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT = range(10)
-GEOMETRY = 10
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT = range(11)
+GEOMETRY = 11
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
 N_COLUMNS = GEOMETRY + 15
@@ -37,12 +38,13 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 """Kinds: dense in 8 bits or 16, convolution, sparse."""
 
 # Columns of the model table.
-IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U = (
-    range(12)
-)
-N_PROPERTIES = 12
+(
+    IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U,
+    MEETS,
+) = range(13)  # fmt: skip
+N_PROPERTIES = 13
 
-ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE = range(len(RESETS))
+ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
 
 Ints = NDArray[np.int64]
@@ -56,7 +58,10 @@ class Tables(NamedTuple):
     into: int64 (populations + 1,), first projection into each population.
     weight8, weight16: int8 and int16, all weights of a kind one after the other, source-major.
     indptr, indices: int64 and int32, of all sparse projections, one after the other; each counts from its own start.
-    threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account.
+    places: int32, of all convolutions that sum in another order than their target's, one after the other: where in the
+        target each sum belongs.
+    threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account. The threshold of
+        plain neurons that fire also where they meet it is one less: in whole numbers ``v >= c`` is ``v > c - 1``.
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
     models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
     threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
@@ -74,6 +79,7 @@ class Tables(NamedTuple):
     weight16: NDArray[np.int16]
     indptr: Ints
     indices: NDArray[np.int32]
+    places: NDArray[np.int32]
     threshold: NDArray[np.int32]
     bias: NDArray[np.int32]
     keep_u: NDArray[np.int16]
@@ -132,6 +138,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
         weight16=_joined(synapses.weight16, np.int16),
         indptr=_joined(synapses.indptr, np.int64),
         indices=_joined(synapses.indices, np.int32),
+        places=_joined(synapses.places, np.int32),
         models=_joined([models], np.int64),
         extra=_extra(program, offset, order),
         max_delay=max((p.delay for p in ranked), default=1),
@@ -176,7 +183,7 @@ def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> d
     found["threshold"][:] = STATE_LIMIT
     for index, p in enumerate(program.populations, start=len(program.inputs)):
         place = _place(int(offset[index]), p.size, order[p.name])
-        found["threshold"][place] = p.threshold_code << ALIGN_BITS
+        found["threshold"][place] = (p.threshold_code << ALIGN_BITS) - (p.model.spike == ">=" and not _is_custom(p))
         found["bias"][place] = p.bias_mantissa << p.bias_exponent
         found["keep_u"][place] = full - 1 - p.du
         found["keep_v"][place] = full - p.dv
@@ -206,7 +213,7 @@ def _place(first: int, size: int, order: Ints | None) -> Any:
 
 def _is_custom(population: CodedPopulation) -> bool:
     """Tell whether the kernel for all neurons is needed; it is slower than the one for Loihi's own."""
-    return population.process not in ("LIF", "LIFReset")
+    return replace(population, model=replace(population.model, spike=">")).process not in ("LIF", "LIFReset")
 
 
 def _model(population: CodedPopulation) -> list[int]:
@@ -215,7 +222,7 @@ def _model(population: CodedPopulation) -> list[int]:
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
         model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
-        bool((population.du < 2**DECAY_BITS - 1).any()),
+        bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
     ]  # fmt: skip
 
 
@@ -235,6 +242,7 @@ class _Synapses:
         self.weight16: list[NDArray[Any]] = []
         self.indptr: list[NDArray[Any]] = []
         self.indices: list[NDArray[Any]] = []
+        self.places: list[NDArray[Any]] = []
 
     def add(self, p: CodedProjection) -> list[int]:
         """Return a projection's row."""
@@ -242,9 +250,10 @@ class _Synapses:
         if exponent < 0 and not self.arithmetic.shifts_sum:
             weight, exponent = weight >> -exponent, 0
         source, target = self.names.index(p.source), self.names.index(p.target)
-        last, shift, level = [0] * (N_COLUMNS - GEOMETRY), 0, 0
+        last, shift, level, places_at = [0] * (N_COLUMNS - GEOMETRY), 0, 0, -1
         if p.is_conv:
             kind, flat, last = CONV, _conv_source_major(p, weight), self._geometry(p)
+            places_at = self._add_places(p)
         elif p.is_sparse:
             kind, last[:2] = SPARSE, (sum(map(len, self.indptr)), sum(map(len, self.indices)))
             flat, indptr, indices = self._sparse(p, weight)
@@ -260,7 +269,7 @@ class _Synapses:
         at = sum(map(len, store))
         store.append(flat)
         head = [source, target, kind, at, shift, level, exponent, p.delay, int(p.message_bits > 0)]
-        return [*head, prod(self.shapes[p.target]), *last]
+        return [*head, prod(self.shapes[p.target]), places_at, *last]
 
     def _dense(self, p: CodedProjection, weight: NDArray[Any], nothing: int, dtype: Any) -> NDArray[Any]:
         """Return weights by source, each row as long as the padded target; padding weighs ``nothing``."""
@@ -284,6 +293,17 @@ class _Synapses:
         indptr = np.concatenate([[0], np.cumsum(counts)])
         at = np.repeat(p.indptr[:-1][by_place] - indptr[:-1], counts) + np.arange(len(weight))
         return weight[at], indptr, indices[at]
+
+    def _add_places(self, p: CodedProjection) -> int:
+        """Return where the places of a convolution's sums begin, or -1 where they lie as the target's neurons do."""
+        of_sums, of_target = _order(p.output_shape(self.shapes[p.source])), self.order[p.target]
+        assert of_sums is not None
+        if of_target is not None and np.array_equal(of_sums, of_target):
+            return -1
+        places = np.empty(len(of_sums), np.int64)
+        places[of_sums] = np.arange(len(of_sums)) if of_target is None else of_target
+        self.places.append(places)
+        return sum(map(len, self.places[:-1]))
 
     def _geometry(self, p: CodedProjection) -> list[int]:
         """Return a convolution's columns.

@@ -114,14 +114,16 @@ def neuron(
     wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
     u = wrap(current, arithmetic)
     potential = to_int32(decay(v, population.dv.astype(np.int64)) + u + bias)
-    if model.reset == "subtract-late":
-        potential = to_int32(potential - state.fired * threshold)
+    owed = _owed(population, state, v, threshold + state.b)
+    potential = to_int32(potential - owed * threshold)
     v = np.clip(potential, floor, STATE_LIMIT - 1)
     clips = v != potential
     if model.reset == "zero-late":
         v = np.where(state.fired, 0, v)
     v = np.where(state.hold > 0, 0, v)
     sent, v_after = _fire(population, v, threshold + state.b)
+    if model.reset == "subtract-pending":
+        v_after = np.minimum(v - (sent - owed) * threshold, STATE_LIMIT - 1)
     hold = np.where(sent != 0, model.refractory, np.maximum(state.hold - 1, 0))
     b = state.b
     if population.adapt_decay is not None and population.adapt_step is not None:
@@ -133,13 +135,29 @@ def neuron(
     return State(u, v_after, sent, hold, b), {key: value.sum(axis=1) for key, value in counts.items()}
 
 
+def _owed(population: CodedPopulation, state: State, v: Ints, threshold: Ints) -> Ints:
+    """Return how many thresholds are subtracted before the spike test."""
+    match population.model.reset:
+        case "subtract-late":
+            return state.fired
+        case "subtract-pending":
+            return _held(population, v, threshold)
+    return np.zeros_like(v)
+
+
+def _held(population: CodedPopulation, v: Ints, threshold: Ints) -> Ints:
+    """Return how often v holds the threshold, as often as one step can send."""
+    model = population.model
+    held = (v >= threshold if model.spike == ">=" else v > threshold).astype(np.int64)
+    if model.max_spikes != 1:
+        held = held * np.clip(v // np.maximum(threshold, 1), 1, model.max_spikes or STATE_LIMIT)
+    return held
+
+
 def _fire(population: CodedPopulation, v: Ints, threshold: Ints) -> tuple[Ints, Ints]:
     """Return what is sent, and v after a reset in this step."""
     model = population.model
-    sent = (v > threshold).astype(np.int64)
-    if model.max_spikes != 1:
-        most = model.max_spikes or STATE_LIMIT
-        sent = sent * np.clip(v // np.maximum(threshold, 1), 1, most)
+    sent = _held(population, v, threshold)
     if population.threshold_low_code is not None:
         sent = sent - (v < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
     if model.reset == "zero":

@@ -20,7 +20,15 @@ from typing import IO, Any
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import LAVA, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, refuse_faults, spike_inputs
+from neurodeploy.backends.base import (
+    Inputs,
+    RunOptions,
+    expect,
+    model_rows,
+    refuse_faults,
+    register_units,
+    spike_inputs,
+)
 from neurodeploy.backends.base import observables as observed
 from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
 from neurodeploy.codes import CodedPopulation, CodedProjection
@@ -84,7 +92,7 @@ class Lava:
         recorded = {
             node: {
                 key: model_rows(arrays[f"{node}/{key}"], program.latency[node], n_steps, options.raw_time)
-                for key in observables(program.population(node), options.record)
+                for key in observables(program.population(node), options.observed(node))
             }
             for node in nodes
         }
@@ -241,7 +249,9 @@ def _write_request(folder: Path, job: Job) -> None:
     nodes = {
         population.name: {
             "process": population.process,
-            "observables": observables(population, job.options.record if population.name in job.nodes else ()),
+            "observables": observables(
+                population, job.options.observed(population.name) if population.name in job.nodes else ()
+            ),
         }
         for population in job.program.populations
     }
@@ -351,6 +361,7 @@ def _meta(program: Program, versions: dict[str, str], options: RunOptions) -> di
         "target": program.target,
         "arithmetic": LAVA.name,
         "latency": program.latency,
+        "units": register_units(program),
         "outputs": list(program.outputs),
         "model_sha256": program.provenance.get("model_sha256", ""),
         "dialect": program.dialect,

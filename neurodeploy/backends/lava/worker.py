@@ -51,7 +51,7 @@ from lava.proc.sparse.process import DelaySparse, Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csc_matrix
 
-FORMAT, VERSION = "neurodeploy-program", 2
+FORMAT, VERSION = "neurodeploy-program", 3
 STATE_MAX = 2**23 - 1
 CHANNEL_SLOTS = 4
 """Messages that a channel holds. Lava's 64 would fill a small ``/dev/shm``; all processes walk in step, so few do."""
@@ -159,8 +159,13 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
     def scale_bias(self):
         """Let a late subtraction enter v with the bias, after the decay and before v is clipped."""
         super().scale_bias()
+        self.scale_threshold()
+        self._owed = np.zeros(self.v.shape, np.int64)
         if self._model["reset"] == "subtract-late":
-            self.effective_bias = (self.effective_bias - self._fired * self.effective_vth).astype(np.int32)
+            self._owed = self._fired
+        elif self._model["reset"] == "subtract-pending":
+            self._owed = self.held()
+        self.effective_bias = (self.effective_bias - self._owed * self.effective_vth).astype(np.int32)
 
     def scale_threshold(self):
         """Shift the threshold as Lava's LIF does."""
@@ -174,14 +179,19 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
             self.v[self._fired != 0] = 0
         self.v[self._hold > 0] = 0
 
+    def held(self):
+        """Return how often v holds the threshold, as often as one step can send."""
+        v, threshold = self.v.astype(np.int64), self.effective_vth + self._b
+        held = (v >= threshold if self._model["spike"] == ">=" else v > threshold).astype(np.int64)
+        if self._model["max_spikes"] != 1:
+            held *= np.clip(v // np.maximum(threshold, 1), 1, self._model["max_spikes"] or STATE_MAX)
+        return held
+
     def spiking_activation(self):
         """Return what is sent: 0 or 1, a count, or -1 too."""
-        v, threshold = self.v.astype(np.int64), self.effective_vth + self._b
-        sent = (v > threshold).astype(np.int64)
-        if self._model["max_spikes"] != 1:
-            sent *= np.clip(v // np.maximum(threshold, 1), 1, self._model["max_spikes"] or STATE_MAX)
+        sent = self.held()
         if "threshold_low_code" in self._codes:
-            sent -= v < self._codes["threshold_low_code"] << self.vth_shift
+            sent -= self.v < self._codes["threshold_low_code"] << self.vth_shift
         return sent
 
     def reset_voltage(self, spike_vector):
@@ -191,6 +201,8 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
             self.v[sent != 0] = 0
         elif self._model["reset"] == "subtract":
             self.v[:] = self.v - sent * (self.effective_vth + self._b)
+        elif self._model["reset"] == "subtract-pending":
+            self.v[:] = np.minimum(self.v - (sent - self._owed) * self.effective_vth, STATE_MAX)
         self._hold = np.where(sent != 0, self._model["refractory"], np.maximum(self._hold - 1, 0))
         if "adapt_step" in self._codes:
             kept = np.abs(self._b) * (self.decay_unity - self._codes["adapt_decay"]) >> self.decay_shift

@@ -109,13 +109,13 @@ class _Run:
         """Return what was recorded, by node and observable."""
         import torch
 
-        nodes = {name: self._arrays(self.network.population(name), options.record) for name in names}
+        nodes = {name: self._arrays(self.network.population(name), options.observed(name)) for name in names}
         for start in range(0, self.n_steps, self.block):
             size = min(self.block, self.n_steps - start)
             for name, values in inputs.items():
                 rows = torch.from_numpy(np.ascontiguousarray(values[start : start + size])).to(self.device)
                 self.rows[name][self.history[name] : self.history[name] + size] = rows
-            states = {name: _States(name in nodes, options.record) for name in self.neurons}
+            states = {name: _States(name in nodes, options.observed(name)) for name in self.neurons}
             for component in self.components:
                 self._advance(component, size, states)
             for name, arrays in nodes.items():

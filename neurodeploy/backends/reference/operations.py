@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Sparse, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse, SynapseOp
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +51,8 @@ def _function(op: SynapseOp, device: torch.device, dtype: torch.dtype) -> Operat
         case Pool2d():
             divisor = None if op.mean else 1
             return lambda x: functional.avg_pool2d(x, op.kernel, op.stride, op.padding, divisor_override=divisor)
+        case MaxPool2d():
+            return lambda x: functional.max_pool2d(x, op.kernel, op.stride, op.padding)
         case Flatten():
             start = op.start + 1 if op.start >= 0 else op.start
             end = op.end + 1 if op.end >= 0 else op.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.codes import CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
+from tests.conformance.programs import layout
 
 STATE = st.integers(-(2**23) + 1, 2**23 - 1)
 
@@ -50,7 +52,8 @@ def neurons(
     kind = draw(st.sampled_from(["plain", "ternary", "custom"]))
     if kind != "custom":
         low = {"threshold_low_code": codes(st.integers(-300, 0))} if kind == "ternary" else {}
-        return {"model": NeuronModel(**interval, fires=draw(st.booleans())), **low}
+        spike = draw(st.sampled_from(CONDITIONS))
+        return {"model": NeuronModel(**interval, fires=draw(st.booleans()), spike=spike), **low}
     extra: dict[str, Any] = {}
     if draw(st.booleans()):
         extra["v_min"] = codes(st.integers(-20000, 0))
@@ -61,6 +64,7 @@ def neurons(
         max_spikes=draw(st.sampled_from([1, 1, 3, None])),
         refractory=draw(st.integers(0, 3)),
         fires=draw(st.sampled_from([True, True, False])),
+        spike=draw(st.sampled_from(CONDITIONS)),
         **interval,
     )
     if model.max_spikes != 1:
@@ -116,7 +120,9 @@ def convolutions(
 def programs(draw: st.DrawFn) -> Program:
     bits = draw(st.sampled_from([0, 0, 8]))
     conv, shape_in, shape_out = draw(convolutions("in", "a", {"message_bits": bits}))
-    a, b = draw(populations("a", shape_out)), draw(populations("b", (3,)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape_out = shape_out if draw(st.booleans()) else layout(rng, prod(shape_out))
+    a, b = draw(populations("a", shape_out)), draw(populations("b", layout(rng, 3)))
     joins = [conv]
     if a.model.fires:
         joins.append(draw(projections("a", "b", a.size, 3, payload(a))))

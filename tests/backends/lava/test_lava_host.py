@@ -60,6 +60,7 @@ def test_recording_says_where_it_comes_from(recording: Recording) -> None:
         "target": "loihi2",
         "arithmetic": "lava",
         "latency": {"first": 1, "last": 2},
+        "units": {"first": {"unit": "V", "scale": 1.0}, "last": {"unit": "V", "scale": 1.0}},
         "outputs": ["last"],
         "model_sha256": "",
         "dialect": "nir",

@@ -1,0 +1,489 @@
+"""What each torch operation does to the origin of the tensors that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurodeploy.errors import DeployError
+from neurodeploy.exporters.draft import Draft
+from neurodeploy.exporters.hints import hint_for
+from neurodeploy.exporters.layers import (
+    ARGUMENTS,
+    Joined,
+    Operation,
+    UnsupportedError,
+    layer_step,
+    mean_over,
+    named_arguments,
+)
+from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup
+from neurodeploy.synapses import Flatten
+
+SAME = (
+    "contiguous", "clone", "detach", "float", "double", "to", "cpu", "type", "type_as", "requires_grad", "dropout1d",
+    "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout", "data", "softmax", "log_softmax",
+)  # fmt: skip
+"""Operations that change no value in eval mode, or not which class is largest."""
+
+_RESHAPES = ("flatten", "unflatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as")
+_JOINS = ("cat", "concat", "concatenate", "stack")
+_SUMS = ("add", "radd", "iadd", "sub", "rsub", "isub", "subtract")
+_PRODUCTS = ("mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "divide", "neg", "idiv")
+_REPEATS = ("repeat", "expand", "expand_as", "tile")
+_TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
+_REDUCTIONS = ("sum", "mean", "amax", "max")
+_SLICE = slice(None)
+
+Found = Iterator[tuple[Any, Signal]]
+
+
+class Follower:
+    """Gives the signals of what an operation returns.
+
+    Args:
+        draft: where nodes are added.
+        extent: of ``T`` and ``B``.
+        signal_of: origin of a tensor, None if it does not come from the input.
+        place: name for a node of an operation that is computed now.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        extent: dict[str, int],
+        signal_of: Callable[[Any], Signal | None],
+        place: Callable[[str], str],
+    ) -> None:
+        self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
+        self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
+        self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
+
+    def follow(
+        self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, taken: list[Signal]
+    ) -> Found:
+        """Give each tensor that an operation returned, with its signal; nothing where none was taken.
+
+        Args:
+            name: of the operation, without underscores at its ends: ``add`` for ``__add__`` and ``add_``.
+            func: the function. args, kwargs: what it was called with. out: what it gave.
+            taken: signals of the tensors among its arguments.
+        """
+        if (not taken and name not in ARGUMENTS) or name.endswith("_like") or name.startswith("new_"):
+            return
+        if name == "get":
+            name = str(getattr(getattr(func, "__self__", None), "__name__", "get"))
+        if name == "setitem":
+            yield args[0], self._collected(args, taken)
+        elif name == "unbind":
+            yield from self._unbound(args, kwargs, out)
+        elif isinstance(out, torch.Tensor):
+            found = self._single(name, args, kwargs, out, taken)
+            if taken or not found.broken:
+                yield out, found
+        elif isinstance(out, (tuple, list)):
+            yield from self._several(name, args, kwargs, out, taken)
+
+    def _several(self, name: str, args: Any, kwargs: dict[str, Any], out: Any, taken: list[Signal]) -> Found:
+        """Give the parts of a result: the largest values and where they are, or parts that nothing stands for."""
+        if name == "max":
+            yield out[0], self._single("amax", args, kwargs, out[0], taken)
+            return
+        for part in out:
+            if isinstance(part, torch.Tensor):
+                yield part, self.broken(taken, name, part)
+
+    def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
+        """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
+        changes = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+        self._rest = {id(args[0])} if changes and args and self._is_zero(args[0]) else set()
+
+    def _is_zero(self, tensor: Any) -> bool:
+        if not isinstance(tensor, torch.Tensor) or self.signal_of(tensor) is not None:
+            return False
+        return id(tensor) in self._rest or not bool(tensor.any())
+
+    def signal_or_rest(self, tensor: Any) -> Signal | None:
+        """Return the origin of a tensor; zeros that come from nowhere are what there was before the first step."""
+        signal = self.signal_of(tensor)
+        if signal is not None or not isinstance(tensor, torch.Tensor) or tensor.dim() < 2:
+            return signal
+        if tensor.shape[0] != self._extent["B"] or not tensor.is_floating_point() or bool(tensor.any()):
+            return None
+        return Signal(("B", *range(tensor.dim() - 1)), tuple(tensor.shape[1:]), {})
+
+    def check(self, signal: Signal, name: str) -> None:
+        """Refuse a signal that cannot enter a node."""
+        if signal.broken:
+            raise DeployError(
+                f"{signal.broken} is not supported, and its result feeds {name}",
+                where=name,
+                fix=hint_for(signal.broken),
+            )
+        if signal.rule or signal.groups:
+            what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
+            raise DeployError(f"{what} feeds {name}", where=name, fix="Feed each step's spikes forward.")
+        if states := sorted({f"{tap.port} of {tap.node}" for tap in signal.terms if tap.port != SPIKES}):
+            raise DeployError(
+                f"a state of {states[0].partition(' of ')[2]} (membrane potential or current) feeds {name}",
+                where=name,
+                fix="Feed spikes forward; neurons on a chip pass on nothing else.",
+            )
+
+    def broken(self, taken: list[Signal], name: str, out: Any, why: str = "") -> Signal:
+        """Return the mark for something that no node stands for; the first cause is kept, but for chance."""
+        cause = next((signal.broken for signal in taken if signal.broken), None)
+        place = self._place(name)
+        where = f" in {place.removesuffix(name).rstrip('.')}" if place != name else ""
+        if cause is None or name in ("bernoulli", "poisson", "rand"):
+            cause = why or f"{name}(){where}"
+        terms = {tap: 1.0 for signal in taken for tap in signal.terms}
+        return Signal(("B", *range(out.dim() - 1)), tuple(out.shape[1:]), terms, broken=cause)
+
+    def _single(self, name: str, args: Any, kwargs: dict[str, Any], out: Any, taken: list[Signal]) -> Signal:
+        """Return the signal of an operation's one result."""
+        try:
+            found = None if any(s.broken for s in taken) else self._known(name, args, kwargs, out)
+        except UnsupportedError as problem:
+            what, _, _ = str(problem).partition(";")
+            return self.broken(taken, name, out, f"{what.strip()} in {self._place(name)}")
+        return self.broken(taken, name, out) if found is None else found
+
+    def _known(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return the signal of an operation that a node, or an edge, stands for; None for any other."""
+        if name in ARGUMENTS:
+            return self._layer(name, args, kwargs, out)
+        if name in _JOINS:
+            return self._joined(name, args, kwargs)
+        if name in _SUMS:
+            return self._sum(name, args, kwargs, out)
+        if name in _PRODUCTS:
+            return self._product(name, args, kwargs, out)
+        signal = self.signal_of(args[0]) if args else None
+        return None if signal is None else self._changed(name, signal, args, kwargs, out)
+
+    def _changed(self, name: str, signal: Signal, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return what an operation on one signal, that makes no node of its own kind, makes of it."""
+        before, after = tuple(args[0].shape), tuple(out.shape)
+        if name in SAME:
+            trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
+            return signal if out.is_floating_point() and not trains else None
+        if name in _RESHAPES:
+            return self._reshaped(signal, before, after)
+        if name in _REPEATS:
+            return self._repeated(signal, before, after)
+        if name in _REDUCTIONS:
+            return self._reduced(name, signal, args, kwargs, out)
+        if name in _TURNS:
+            return _turned(signal, name, args, kwargs)
+        if name == "batch_norm":
+            return _normalised(signal, args, kwargs)
+        return _picked(name, signal, args, kwargs, before)
+
+    def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return what leaves a linear layer, which becomes a node."""
+        given = named_arguments(name, args, kwargs)
+        signal = self.signal_or_rest(given["input"])
+        if signal is None or any(self.signal_of(given.get(key)) for key in ("weight", "bias", "other")):
+            return None
+        if name == "avg_pool1d" and (voted := _voted(signal, given)) is not None:
+            return voted
+        if signal.lead is None or (name not in ("linear", "matmul") and len(signal.axes) != len(signal.shape) + 1):
+            raise UnsupportedError(f"{name}() over an axis that is none of the features")
+        step = layer_step(name, given, signal.shape)
+        return self._through(name, step.ops, signal).scaled(step.factor)
+
+    def _through(self, name: str, ops: tuple[Operation, ...], signal: Signal) -> Signal:
+        """Return what leaves operations one after the other, each of which becomes a node."""
+        n_lead = len(signal.axes) - len(signal.shape)
+        for op in ops:
+            place = self._place("flatten" if isinstance(op, Flatten) else name)
+            self.check(signal, place)
+            leaving = op.output_shape(signal.shape)  # type: ignore[union-attr]
+            node, step = self._draft.use(place, op, [signal], leaving)
+            axes = (*signal.axes[:n_lead], *range(len(leaving)))
+            signal = Signal(axes, leaving, {Tap(node, SPIKES, step): 1.0})
+        return signal
+
+    def _sum(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return the sum, or difference, of two signals or of a signal and a constant."""
+        terms = [*args, *((kwargs["other"],) if "other" in kwargs else ())]
+        alpha = kwargs.get("alpha", 1)
+        if len(terms) != 2 or not isinstance(alpha, (int, float)):
+            return None
+        signs = {"sub": (1, -1), "isub": (1, -1), "subtract": (1, -1), "rsub": (-1, 1)}.get(name, (1, 1))
+        factors = (signs[0], signs[1] * alpha)
+        signals = [self.signal_of(term) for term in terms]
+        parts = [s.scaled(f) for s, f in zip(signals, factors, strict=True) if s is not None]
+        if len(parts) == 1:
+            index = signals.index(None)
+            constant = 0.0 if self._is_zero(terms[index]) else features_of(terms[index], parts[0])
+            if constant is None or tuple(out.shape) != tuple(terms[1 - index].shape):
+                return None
+            return parts[0].shifted(np.multiply(constant, factors[index])) if np.any(constant) else parts[0]
+        one, two = parts
+        if (one.axes, one.shape) != (two.axes, two.shape) or (one.rule, one.groups) != (two.rule, two.groups):
+            return None
+        return one.plus(two)
+
+    def _product(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return a signal times, or divided by, a constant."""
+        if name == "neg":
+            signal = self.signal_of(args[0])
+            return None if signal is None else signal.scaled(-1.0)
+        terms = [*args, *((kwargs["other"],) if "other" in kwargs else ())]
+        if len(terms) != 2 or kwargs.get("rounding_mode") is not None:
+            return None
+        divides = "div" in name
+        signal, other = self.signal_of(terms[0]), terms[1]
+        if signal is None:
+            if divides:
+                return None
+            signal, other = self.signal_of(terms[1]), terms[0]
+        if signal is None or self.signal_of(other) is not None or tuple(out.shape) != _shape_of(terms, other):
+            return None
+        constant = features_of(other, signal)
+        if constant is None or not np.isfinite(constant).all() or (divides and not np.all(constant)):
+            return None
+        return signal.scaled(np.divide(1.0, constant) if divides else constant)
+
+    def _joined(self, name: str, args: Any, kwargs: dict[str, Any]) -> Signal | None:
+        """Return signals stacked along time, or behind each other along the first axis of features."""
+        parts = list(args[0] if args else kwargs["tensors"])
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+        rank = parts[0].dim() + (name == "stack")
+        dim %= rank
+        signals = [self.signal_or_rest(part) for part in parts]
+        if any(s is None or s.broken or s.groups or s.rule for s in signals):
+            return None
+        whole = [s for s in signals if s is not None]
+        first = next((s for s in whole if s.terms), whole[0])
+        if name == "stack":
+            return self._stacked(whole, first, (*first.axes[:dim], "T", *first.axes[dim:]))
+        axis = first.axes[dim]
+        if axis in ("1", "T") and len(whole) == self._extent["T"]:
+            return self._stacked(whole, first, (*first.axes[:dim], "T", *first.axes[dim + 1 :]))
+        if axis != 0 or first.lead is None:
+            return None
+        return self._side_by_side(whole, first, [tuple(part.shape) for part in parts])
+
+    def _side_by_side(self, signals: list[Signal], first: Signal, shapes: list[tuple[int, ...]]) -> Signal | None:
+        """Return signals behind each other along their first axis of features, which is a node."""
+        n_lead = len(first.axes) - len(first.shape)
+        features = [shape[n_lead:] for shape in shapes]
+        if any(s.axes != first.axes for s in signals):
+            return None
+        for signal in signals:
+            self.check(signal, self._place("cat"))
+        leaving = (sum(shape[0] for shape in features), *features[0][1:])
+        op = Joined(tuple(shape[0] for shape in features))
+        node, step = self._draft.use(self._place("cat"), op, signals, leaving)
+        return Signal(first.axes, leaving, {Tap(node, SPIKES, step): 1.0})
+
+    def _stacked(self, parts: list[Signal], first: Signal, axes: tuple[Axis, ...]) -> Signal | None:
+        """Return one signal of all steps, if the parts are one signal at steps 0, 1, 2 and so on."""
+        if len(parts) != self._extent["T"]:
+            raise UnsupportedError(f"a stack of {len(parts)} of {self._extent['T']} steps; return every step")
+        constant = all(step is None for step in first.steps)
+        for step, part in enumerate(parts):
+            wanted = first.at(None if constant else step, first.axes)
+            same = part.terms.keys() == wanted.terms.keys() and equal(part.offset, wanted.offset)
+            if not same or not all(equal(part.terms[tap], wanted.terms[tap]) for tap in part.terms):
+                return None
+        return first.at(None, axes)
+
+    def _reshaped(self, signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -> Signal | None:
+        """Return the signal with other axes; joined features become a node."""
+        found = regroup(signal.axes, before, after, self._extent)
+        if found is None:
+            return None
+        result = replace(signal, axes=found.axes)
+        for first, last in reversed(found.joined):
+            result = self._flattened(result, first, last)
+        return result
+
+    def _flattened(self, signal: Signal, first: int, last: int) -> Signal:
+        """Return a signal whose features ``first`` to ``last`` are one; its axes have that already."""
+        op = Flatten(first, last)
+        shape = op.output_shape(signal.shape)
+        gone = last - first
+        axes = tuple(axis - gone if isinstance(axis, int) and axis > last else axis for axis in signal.axes)
+        if not signal.is_plain or any(tap.port != SPIKES for tap in signal.terms):
+            terms = {tap: _flat(factor, signal.shape, shape) for tap, factor in signal.terms.items()}
+            return replace(
+                signal, axes=axes, shape=shape, terms=terms, offset=_flat(signal.offset, signal.shape, shape)
+            )
+        node, step = self._draft.use(self._place("flatten"), op, [signal], shape)
+        return Signal(axes, shape, {Tap(node, SPIKES, step): 1.0})
+
+    def _repeated(self, signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -> Signal | None:
+        """Return a signal that is the same at every step, repeated along an axis of steps."""
+        if before == after:
+            return signal
+        axes: tuple[Axis, ...] = ("1",) * (len(after) - len(before)) + signal.axes
+        padded = (1,) * (len(after) - len(before)) + before
+        changed = [index for index, (one, two) in enumerate(zip(padded, after, strict=True)) if one != two]
+        if any(step is not None for step in signal.steps) or len(changed) != 1:
+            return None
+        (index,) = changed
+        if axes[index] != "1" or after[index] != self._extent["T"]:
+            return None
+        return replace(signal, axes=(*axes[:index], "T", *axes[index + 1 :]))
+
+    def _reduced(self, name: str, signal: Signal, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return a signal whose steps, or whose space, became one value."""
+        given = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        if given is None or isinstance(given, torch.Tensor):
+            return None
+        rank = len(signal.axes)
+        dims = sorted(int(d) % rank for d in (given if isinstance(given, (tuple, list)) else (given,)))
+        axes = [signal.axes[dim] for dim in dims]
+        keeps = out.dim() == rank
+        if axes == ["T"] and signal.rule is None:
+            left = tuple("1" if i in dims else axis for i, axis in enumerate(signal.axes) if keeps or i not in dims)
+            return replace(signal, axes=left, rule=name.removeprefix("a"))
+        features = tuple(axis for axis in axes if isinstance(axis, int))
+        if len(features) != len(axes) or signal.lead is None or name not in ("mean", "sum"):
+            return None
+        ops = mean_over(signal.shape, features, keeps)
+        if ops is None:
+            return None
+        return self._through("mean", ops, signal).scaled(1.0 if name == "mean" else prod(signal.shape[1:]))
+
+    def _collected(self, args: Any, taken: list[Signal]) -> Signal:
+        """Follow ``buffer[t] = signal``, step after step from the first, into a buffer of all steps."""
+        buffer, index, value = args[0], args[1], self.signal_of(args[2])
+        before, step = self.signal_of(buffer), self._filled.get(id(buffer), 0)
+        index = index if isinstance(index, tuple) else (index,)
+        while index and (index[-1] is Ellipsis or index[-1] == _SLICE):
+            index = index[:-1]
+        n_before = len(index) - 1
+        if (
+            value is not None
+            and not value.broken
+            and index
+            and index[-1] == step
+            and all(i == _SLICE for i in index[:-1])
+        ):
+            whole = value.at(None, (*value.axes[:n_before], "T", *value.axes[n_before:]))
+            follows = before is None if not step else before is not None and before.terms.keys() == whole.terms.keys()
+            if follows and value.steps == {step}:
+                self._filled[id(buffer)] = step + 1
+                return whole
+        return self.broken(taken, "setitem", buffer, "an assignment to part of a tensor")
+
+    def _unbound(self, args: Any, kwargs: dict[str, Any], out: Any) -> Found:
+        signal = self.signal_of(args[0])
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+        for step, part in enumerate(out):
+            if signal is None:
+                return
+            made = None if signal.broken else _indexed(signal, (_SLICE,) * dim + (step,), tuple(args[0].shape))
+            yield part, made or self.broken([signal], "unbind", part)
+
+
+def _shape_of(terms: list[Any], other: Any) -> tuple[int, ...]:
+    """Return the shape of the term that is not ``other``."""
+    return tuple(next(term for term in terms if term is not other).shape)
+
+
+def _flat(factor: Any, shape: tuple[int, ...], after: tuple[int, ...]) -> Any:
+    return factor if np.ndim(factor) == 0 else np.broadcast_to(factor, shape).reshape(after)
+
+
+def _picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:
+    """Return one step of a sequence, by an index or by ``select``."""
+    if name == "getitem":
+        return _indexed(signal, args[1], shape)
+    if name != "select":
+        return None
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0) % len(signal.axes)
+    return _indexed(signal, (_SLICE,) * dim + (kwargs.get("index", args[2] if len(args) > 2 else None),), shape)
+
+
+def _indexed(signal: Signal, index: Any, shape: tuple[int, ...]) -> Signal | None:
+    """Return one step of a sequence, such as ``x[t]`` or ``x[:, t]``, also with full slices after it."""
+    index = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in [item for item in index if not isinstance(item, torch.Tensor)]:
+        at = next(i for i, item in enumerate(index) if item is Ellipsis)
+        missing = len(shape) - sum(item is not None for item in index) + 1
+        index = (*index[:at], *((_SLICE,) * missing), *index[at + 1 :])
+    axes: list[Axis] = []
+    rest, rule, chosen = list(signal.axes), signal.rule, False
+    step: int | None = None
+    for item in index:
+        if item is None:
+            axes.append("1")
+            continue
+        axis = rest.pop(0)
+        extent = shape[len(signal.axes) - len(rest) - 1]
+        if isinstance(item, slice) and item.indices(extent) == (0, extent, 1):
+            axes.append(axis)
+        elif axis == "1" and isinstance(item, int):
+            continue
+        elif axis == "T" and isinstance(item, int) and not isinstance(item, bool) and not chosen:
+            if item < 0 and item != -1:
+                return None
+            rule, step, chosen = ("last", None, True) if item == -1 else (rule, item, True)
+        else:
+            return None
+    found = replace(signal, axes=(*axes, *rest), rule=rule)
+    return found if step is None or not chosen else found.at(step, found.axes)
+
+
+def _turned(signal: Signal, name: str, args: Any, kwargs: dict[str, Any]) -> Signal | None:
+    """Return a signal with its axes in another order."""
+    rank = len(signal.axes)
+    given = kwargs.get("dims", args[1:])
+    dims = list(given[0]) if given and isinstance(given[0], (tuple, list)) else list(given)
+    order = list(range(rank))
+    if name in ("T", "mT"):
+        order = order[::-1] if name == "T" else [*order[:-2], order[-1], order[-2]]
+    elif name == "permute":
+        order = [int(dim) % rank for dim in dims]
+    else:
+        dims = dims or [kwargs.get("dim0", kwargs.get("source")), kwargs.get("dim1", kwargs.get("destination"))]
+        if len(dims) != 2 or not all(isinstance(dim, int) for dim in dims):
+            return None
+        one, two = (dim % rank for dim in dims)
+        if name == "movedim":
+            order.insert(two, order.pop(one))
+        else:
+            order[one], order[two] = order[two], order[one]
+    return replace(signal, axes=tuple(signal.axes[i] for i in order))
+
+
+def _normalised(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
+    """Return a signal after batch normalisation by running statistics, over the axis behind the samples."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    is_frame = signal.lead in ("B", "t", "b") or (signal.lead is not None and len(signal.lead) == 1)
+    if given.get("training") or given["running_mean"] is None or not is_frame or not signal.shape:
+        return None
+    mean, variance = (given[key].detach().double().numpy() for key in ("running_mean", "running_var"))
+    factor = 1.0 / np.sqrt(variance + given.get("eps", 1e-5))
+    if given.get("weight") is not None:
+        factor = factor * given["weight"].detach().double().numpy()
+    offset = -mean * factor
+    if given.get("bias") is not None:
+        offset = offset + given["bias"].detach().double().numpy()
+    shape = (-1, *(1,) * (len(signal.shape) - 1))
+    return signal.scaled(factor.reshape(shape)).shifted(offset.reshape(shape))
+
+
+def _voted(signal: Signal, given: dict[str, Any]) -> Signal | None:
+    """Return units averaged in groups of neighbours, as SpikingJelly's VotingLayer does it, or None."""
+    if signal.axes[-2:] != ("1", 0) or len(signal.shape) != 1:
+        return None
+    kernel = given["kernel_size"]
+    size = int(kernel[0]) if isinstance(kernel, (tuple, list)) else int(kernel)
+    stride = given.get("stride") or size
+    stride = int(stride[0]) if isinstance(stride, (tuple, list)) else int(stride)
+    if stride != size or signal.shape[0] % size or given.get("padding") not in (None, 0, (0,)):
+        return None
+    return replace(signal, groups=signal.shape[0] // size)

@@ -1,0 +1,274 @@
+"""Which linear operation a torch function computes: its arguments as synapses, with the weights that it was given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Scale, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum:
+    """The largest value of each window over one axis or two.
+
+    kernel, stride, padding: extents by axis; what lies in the padding is never the largest.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters."""
+        return self.sum_of(shape[0]).output_shape(shape)
+
+    def sum_of(self, channels: int) -> Conv1d | Pool2d:
+        """Return the sum over the same windows."""
+        if len(self.kernel) == 1:
+            return window_sum(channels, self.kernel[0], self.stride[0], self.padding[0])
+        return Pool2d(pair(self.kernel), pair(self.stride), pair(self.padding))
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The features of several signals behind each other along the first axis.
+
+    sizes: extent of each part along that axis.
+    """
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Neurons:
+    """Neurons of the framework. module: that computes them."""
+
+    module: Any
+
+
+Operation = Linear | Conv1d | Conv2d | Pool2d | Flatten | Scale | Maximum | Joined | Neurons
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """What a torch function does: operations one after the other, and a factor on what leaves."""
+
+    ops: tuple[Operation, ...]
+    factor: float = 1.0
+
+
+class UnsupportedError(Exception):
+    """The function has an option that no operation has; the message names it and says what to use."""
+
+
+ARGUMENTS = {
+    "linear": ("input", "weight", "bias"),
+    "matmul": ("input", "other"),
+    "mm": ("input", "other"),
+    "addmm": ("bias", "input", "other"),
+    "conv1d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "avg_pool1d": ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "avg_pool2d": ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    "lp_pool1d": ("input", "norm_type", "kernel_size", "stride", "ceil_mode"),
+    "lp_pool2d": ("input", "norm_type", "kernel_size", "stride", "ceil_mode"),
+    "max_pool1d": ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
+    "max_pool2d": ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
+    "adaptive_avg_pool1d": ("input", "output_size"),
+    "adaptive_avg_pool2d": ("input", "output_size"),
+    "adaptive_max_pool1d": ("input", "output_size"),
+    "adaptive_max_pool2d": ("input", "output_size"),
+}
+"""The functions that are followed as layers, and their arguments in order."""
+
+
+def named_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return what a function was called with, by name."""
+    return {**dict(zip(ARGUMENTS[name], args, strict=False)), **kwargs}
+
+
+def layer_step(name: str, given: dict[str, Any], shape: Shape) -> Step:
+    """Return the operations that a torch function applies to a signal of ``shape``.
+
+    Args:
+        name: of the function. given: its arguments by name. shape: of the features that enter.
+
+    Raises:
+        UnsupportedError: it has an option that no operation has.
+    """
+    if name in ("linear", "matmul", "mm", "addmm"):
+        return Step((_linear(name, given),))
+    if name == "conv1d":
+        return Step((_conv1d(given),))
+    if name == "conv2d":
+        return Step((_conv2d(given),))
+    if len(shape) != (2 if name.endswith("1d") else 3):
+        raise UnsupportedError(f"{name}() over features of shape {list(shape)}; it takes channels and one axis or two")
+    return _pool1d(name, given, shape) if name.endswith("1d") else _pool2d(name, given, shape)
+
+
+def _array(tensor: Any) -> NDArray[np.float32] | None:
+    return None if tensor is None else np.array(tensor.detach().float().numpy())
+
+
+def _linear(name: str, given: dict[str, Any]) -> Linear:
+    if name == "linear":
+        return Linear(np.asarray(_array(given["weight"])), _array(given.get("bias")))
+    other = given["other"]
+    if other.dim() != 2:
+        raise UnsupportedError(f"{name}() with a tensor of {other.dim()} axes; weights have two")
+    bias = given.get("bias")
+    bias = None if bias is None else np.broadcast_to(np.asarray(_array(bias)), (other.shape[1],))
+    return Linear(np.asarray(_array(other)).T, bias)
+
+
+def _conv1d(given: dict[str, Any]) -> Conv1d:
+    weight = np.asarray(_array(given["weight"]))
+    stride, dilation = _single(given.get("stride", 1)), _single(given.get("dilation", 1))
+    padding, weight = _padding(given.get("padding", 0), weight, (dilation,))
+    return Conv1d(weight, _array(given.get("bias")), stride, padding[0], dilation, int(given.get("groups", 1)))
+
+
+def _conv2d(given: dict[str, Any]) -> Conv2d:
+    weight = np.asarray(_array(given["weight"]))
+    stride, dilation = pair(given.get("stride", 1)), pair(given.get("dilation", 1))
+    padding, weight = _padding(given.get("padding", 0), weight, dilation)
+    bias, groups = _array(given.get("bias")), int(given.get("groups", 1))
+    return Conv2d(weight, bias, stride, (padding[0], padding[1]), dilation, groups)
+
+
+def _padding(
+    padding: Any, weight: NDArray[np.float32], dilation: tuple[int, ...]
+) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+    """Return padding in numbers; ``same`` with an even kernel gets zeros before it, so that sides are equal."""
+    n_axes = len(dilation)
+    if padding == "valid":
+        return (0,) * n_axes, weight
+    if padding != "same":
+        return (tuple(pair(padding)) if n_axes == 2 else (_single(padding),)), weight
+    found = []
+    for axis, gap in enumerate(dilation):
+        total = gap * (weight.shape[2 + axis] - 1)
+        if total % 2 and gap > 1:
+            raise UnsupportedError(
+                "padding='same' with an even kernel and dilation pads one side more; give it in numbers"
+            )
+        if total % 2:
+            widths = [(0, 0)] * weight.ndim
+            widths[2 + axis] = (1, 0)
+            weight, total = np.pad(weight, widths), total + 1
+        found.append(total // 2)
+    return tuple(found), weight
+
+
+def _pool1d(name: str, given: dict[str, Any], shape: Shape) -> Step:
+    """Return a pool over one axis: a sum is a convolution of each channel on its own."""
+    if name.startswith("adaptive"):
+        kernel = stride = _adaptive_kernel(name, given["output_size"], shape)
+        padding: tuple[int, ...] = (0,)
+    else:
+        kernel, stride, padding = _window(given, shape)
+    if "max" in name:
+        _check_maximum(name, given)
+        return Step((Maximum(kernel, stride, padding),))
+    _check_mean(given, padding)
+    weight = 1.0 if _is_sum(name, given) else 1 / kernel[0]
+    return Step((window_sum(shape[0], kernel[0], stride[0], padding[0], weight),))
+
+
+def _pool2d(name: str, given: dict[str, Any], shape: Shape) -> Step:
+    """Return a pool over two axes."""
+    if name.startswith("adaptive"):
+        kernel = stride = _adaptive_kernel(name, given["output_size"], shape)
+        padding: tuple[int, ...] = (0, 0)
+    else:
+        kernel, stride, padding = _window(given, shape)
+    if "max" in name:
+        _check_maximum(name, given)
+        return Step((Maximum(kernel, stride, padding),))
+    _check_mean(given, padding)
+    pairs = (pair(kernel), pair(stride), pair(padding))
+    if divisor := given.get("divisor_override"):
+        return Step((Pool2d(*pairs),), 1 / divisor)
+    return Step((Pool2d(*pairs, mean=not _is_sum(name, given)),))
+
+
+def _window(given: dict[str, Any], shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return kernel, stride and padding by axis."""
+    n_axes = len(shape) - 1
+    kernel = _each(given["kernel_size"], n_axes)
+    stride, padding = _each(given.get("stride") or kernel, n_axes), _each(given.get("padding", 0), n_axes)
+    rests = [(n + 2 * p - k) % s for n, k, s, p in zip(shape[1:], kernel, stride, padding, strict=True)]
+    if given.get("ceil_mode") and any(rests):
+        raise UnsupportedError("ceil_mode=True where the last window is not full; use ceil_mode=False")
+    return kernel, stride, padding
+
+
+def _check_maximum(name: str, given: dict[str, Any]) -> None:
+    dilation = given.get("dilation", 1)
+    if set(dilation if isinstance(dilation, (tuple, list)) else (dilation,)) != {1}:
+        raise UnsupportedError(f"{name}() with dilation; use one without")
+
+
+def _check_mean(given: dict[str, Any], padding: tuple[int, ...]) -> None:
+    if any(padding) and given.get("count_include_pad") is False:
+        raise UnsupportedError("count_include_pad=False with padding; NIR's pooling counts the padding")
+
+
+def _is_sum(name: str, given: dict[str, Any]) -> bool:
+    """Tell whether a pool sums: one of the first norm, of what is not below zero or linear in any case."""
+    if not name.startswith("lp_"):
+        return False
+    if given["norm_type"] != 1:
+        raise UnsupportedError(f"{name}() with norm_type other than 1; only the sum is linear")
+    return True
+
+
+def window_sum(channels: int, kernel: int, stride: int, padding: int = 0, weight: float = 1.0) -> Conv1d:
+    """Return the weighted sum over windows of each channel."""
+    return Conv1d(np.full((channels, 1, kernel), weight, np.float32), None, stride, padding, 1, channels)
+
+
+def _adaptive_kernel(name: str, size: Any, shape: Shape) -> tuple[int, ...]:
+    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,) * (len(shape) - 1)
+    wanted = [own if n is None else int(n) for n, own in zip(sizes, shape[1:], strict=True)]
+    if any(own % n for n, own in zip(wanted, shape[1:], strict=True)):
+        raise UnsupportedError(
+            f"{name}() from {list(shape[1:])} to {wanted} takes windows of unequal size; choose sizes that divide"
+        )
+    return tuple(own // n for n, own in zip(wanted, shape[1:], strict=True))
+
+
+def mean_over(shape: Shape, axes: tuple[int, ...], keeps: bool) -> tuple[Operation, ...] | None:
+    """Return operations that average features over all axes but the channels, None for other axes.
+
+    keeps: whether the averaged axes stay, with one value each.
+    """
+    if axes != tuple(range(1, len(shape))):
+        return None
+    flat = () if keeps else (Flatten(0, -1),)
+    if len(shape) == 3:
+        return (Pool2d((shape[1], shape[2]), (shape[1], shape[2]), mean=True), *flat)
+    if len(shape) == 2:
+        return (window_sum(shape[0], shape[1], shape[1], weight=1 / shape[1]), *flat)
+    return None
+
+
+def pair(value: Any) -> Pair:
+    """Return one or two numbers as two."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return int(values[0]), int(values[-1])
+
+
+def _single(value: Any) -> int:
+    return int(value[0]) if isinstance(value, (tuple, list)) else int(value)
+
+
+def _each(value: Any, n_axes: int) -> tuple[int, ...]:
+    """Return one number or one for each axis as one for each."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return tuple(int(n) for n in (values if len(values) == n_axes else values * n_axes))

@@ -1,0 +1,176 @@
+"""What a model returns: which nodes are read, and by which rule its own return decides."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.errors import DeployError
+from neurodeploy.exporters.draft import INPUT, Draft, slot_of
+from neurodeploy.exporters.hints import hint_for
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
+from neurodeploy.exporters.trace import Trace
+from neurodeploy.synapses import Scale
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reading:
+    """One thing that the model returns.
+
+    node: in the draft. port: what is read of it, its output or ``v``. rule: how its steps became one, or None.
+    groups: into how many groups of neighbouring units, or None. signal: of one step, as the trace knows it.
+    """
+
+    node: str
+    port: str
+    rule: str | None
+    groups: int | None
+    signal: Signal
+
+    @property
+    def name(self) -> str:
+        """How metadata calls it: ``NODE`` or ``NODE.v``."""
+        return f"{self.node}.{self.port}" if self.port else self.node
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Readout:
+    """What is read of a model. readings: in the order in which they are returned. findings: lines to print."""
+
+    readings: tuple[Reading, ...]
+    findings: tuple[str, ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that are read, each once."""
+        return tuple(dict.fromkeys(reading.node for reading in self.readings))
+
+    @property
+    def decision(self) -> str | None:
+        """The rule that the model's own return follows, as ``--decide`` takes it; None if it says none."""
+        if len(self.readings) != 1:
+            return None
+        (reading,) = self.readings
+        if reading.rule is None:
+            return None
+        groups = "" if reading.groups is None else f",groups={reading.groups}"
+        return f"{reading.rule}{groups},output={reading.name}"
+
+
+def find_readout(trace: Trace) -> Readout:
+    """Return what a traced model returns; nodes are added to the draft where it returns more than one node's output.
+
+    Raises:
+        DeployError: it has no neurons, and returns what is no layer's output.
+    """
+    draft, findings = trace.draft, []
+    found: dict[tuple[str, str], Reading] = {}
+    for signal in trace.returned[0] if trace.returned else []:
+        if signal.broken and not trace.modules:
+            raise DeployError(
+                f"{signal.broken} is not supported, and the module has no neurons",
+                where="what the model returns",
+                fix=hint_for(signal.broken),
+            )
+        if signal.broken:
+            findings.append(f"readout: {signal.broken} is applied to the output and is no part of the network")
+            signals = [_bare(Tap(n, SPIKES, None), draft) for n in sorted(signal.nodes - {INPUT})]
+        else:
+            signals = [signal]
+        for one in signals:
+            reading = _reading(one, trace)
+            if reading is not None:
+                found.setdefault((reading.node, reading.port), reading)
+    readings = list(found.values())
+    last = [reading for reading in readings if not feeds_other(draft, reading.node)]
+    readings = last or readings
+    if not readings:
+        ends = [name for name, node in draft.nodes.items() if node.is_neuron and not feeds_other(draft, name)]
+        readings = [Reading(name, SPIKES, None, None, _bare(Tap(name, SPIKES, None), draft)) for name in sorted(ends)]
+        findings.append("readout: the model returns nothing that is followed; the last neurons are read")
+    findings += [f"readout: {_said(reading)}" for reading in readings if reading.rule]
+    return Readout(tuple(readings), tuple(dict.fromkeys(findings)))
+
+
+def feeds_other(draft: Draft, name: str) -> bool:
+    """Tell whether what a node sends reaches neurons other than itself."""
+    seen, frontier = {name}, [name]
+    while frontier:
+        current = frontier.pop()
+        for node in draft.nodes.values():
+            if node.name not in seen and any(s.node == current for slot in node.slots for s in slot.terms):
+                if node.is_neuron:
+                    return True
+                seen.add(node.name)
+                frontier.append(node.name)
+    return False
+
+
+def _bare(tap: Tap, draft: Draft) -> Signal:
+    shape = draft.nodes[tap.node].leaving
+    return Signal(("B", *range(len(shape))), shape, {tap: 1.0})
+
+
+def _reading(signal: Signal, trace: Trace) -> Reading | None:
+    """Return what a returned signal reads; None for states other than v, and for the input."""
+    signal = _accumulated(signal, trace.n_steps)
+    ports = {tap.port for tap in signal.terms}
+    if not signal.terms or INPUT in signal.nodes or ports - {SPIKES, V} or len(ports) > 1:
+        return None
+    (port,) = ports
+    rule = signal.rule
+    one_step = replace(signal, rule=None, groups=None)
+    is_scalar = np.ndim(signal.offset) == 0 and all(np.ndim(f) == 0 and f > 0 for f in signal.terms.values())
+    if len(signal.terms) == 1 and (port == V or (is_scalar and (rule or _is_unit(signal)))):
+        (tap,) = signal.terms
+        node = tap.node
+        if not (is_scalar and port == V) and not (rule or _is_unit(signal)):
+            return None
+        plain = replace(one_step, terms={tap: 1.0}, offset=0.0)
+        fires = port == SPIKES and trace.draft.nodes[node].is_neuron
+        return Reading(node, port, "count" if rule in ("sum", "mean") and fires else rule, signal.groups, plain)
+    if port == V:
+        return None
+    latest = signal.latest
+    step = latest if latest is not None else None
+    slot = slot_of(one_step, step)
+    node = trace.draft.add("output_values", Scale(np.ones(1, np.float32)), [slot], signal.shape, signal.shape, None)
+    return Reading(node, SPIKES, rule, signal.groups, one_step)
+
+
+def _is_unit(signal: Signal) -> bool:
+    return equal(signal.offset, 0.0) and all(equal(factor, 1.0) for factor in signal.terms.values())
+
+
+def _accumulated(signal: Signal, n_steps: int) -> Signal:
+    """Return a signal that was added up step by step as one step of it and the rule that this follows."""
+    by_tap: dict[tuple[str, str], dict[int | None, Any]] = defaultdict(dict)
+    for tap, factor in signal.terms.items():
+        by_tap[tap.node, tap.port][tap.step] = factor
+    if signal.rule or n_steps < 2 or any(set(steps) != set(range(n_steps)) for steps in by_tap.values()):
+        return signal
+    terms = {}
+    for (node, port), steps in by_tap.items():
+        first = steps[0]
+        if any(not equal(factor, first) for factor in steps.values()):
+            return signal
+        terms[Tap(node, port, None)] = first
+    (factor, *_) = terms.values()
+    is_mean = np.ndim(factor) == 0 and abs(float(factor) * n_steps - 1) < 1e-6
+    terms = {tap: own * n_steps for tap, own in terms.items()} if is_mean else terms
+    return replace(signal, terms=terms, rule="mean" if is_mean else "sum")
+
+
+def _said(reading: Reading) -> str:
+    what = {
+        "count": "spikes are counted",
+        "sum": "its values are added up over time",
+        "mean": "its values are averaged over time",
+        "max": "its largest value over time decides",
+        "last": "its last step decides",
+    }.get(reading.rule or "", f"{reading.rule} over time")
+    groups = f", in {reading.groups} groups of units" if reading.groups else ""
+    return f"the model's own return says how {reading.name} decides: {what}{groups}"

@@ -1,0 +1,170 @@
+"""Run a model in its own framework and record what its neurons, and the values that are read, do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neurodeploy.exporters.adapter import Adapter
+from neurodeploy.exporters.build_graph import BuiltGraph
+from neurodeploy.exporters.convention import Convention, run_model
+from neurodeploy.exporters.trace import Wanted, trace_model
+from neurodeploy.network import Network
+from neurodeploy.recording import Recording
+
+BLOCK_SAMPLES = 32
+"""Samples that a framework runs at a time; it keeps the tensors of all their steps."""
+
+Rows = dict[str, dict[str, NDArray[Any]]]
+
+
+def record_blocks(
+    model: Any,
+    adapter: Adapter,
+    convention: Convention,
+    built: BuiltGraph,
+    paths: dict[str, Any],
+    network: Network,
+    inputs: NDArray[Any],
+    record: tuple[str, ...],
+) -> Iterator[Rows]:
+    """Give, for blocks of samples, what the framework computes: observables by node, ``[T, block, *shape]``.
+
+    Args:
+        model: the module. adapter: of its framework. convention: how it is called.
+        built: the graph that was made of it. paths: its neuron modules by path.
+        network: the graph as it was read back.
+        inputs: [T, B, *shape].
+        record: which of ``spikes``, ``v`` and ``u``; ``value`` of nodes that do not fire always.
+    """
+    for start in range(0, inputs.shape[1], BLOCK_SAMPLES):
+        x = torch.from_numpy(np.array(inputs[:, start : start + BLOCK_SAMPLES], dtype=np.float32))
+        rows = _neurons(model, adapter, convention, built, paths, network, x, record) if paths else {}
+        rows |= _values(model, adapter, convention, built, paths, x)
+        yield rows
+
+
+def record_model(
+    model: Any,
+    adapter: Adapter,
+    convention: Convention,
+    built: BuiltGraph,
+    paths: dict[str, Any],
+    network: Network,
+    inputs: NDArray[Any],
+    meta: dict[str, Any],
+    record: tuple[str, ...],
+) -> Recording:
+    """Return the framework's own recording on ``inputs`` [T, B, *shape]; see :func:`record_blocks`."""
+    nodes: Rows = {}
+    start = 0
+    for rows in record_blocks(model, adapter, convention, built, paths, network, inputs, record):
+        for node, observed in rows.items():
+            for key, values in observed.items():
+                whole = nodes.setdefault(node, {})
+                if key not in whole:
+                    whole[key] = np.empty((len(values), inputs.shape[1], *values.shape[2:]), values.dtype)
+                whole[key][:, start : start + values.shape[1]] = values
+        start += BLOCK_SAMPLES
+    return Recording(nodes, meta)
+
+
+def _neurons(
+    model: Any,
+    adapter: Adapter,
+    convention: Convention,
+    built: BuiltGraph,
+    paths: dict[str, Any],
+    network: Network,
+    x: Any,
+    record: tuple[str, ...],
+) -> Rows:
+    """Return what the neurons do."""
+    found: Rows = {}
+    read = {(reading.node, reading.port) for reading in built.readout.readings}
+    for path, calls in run_model(model, adapter, paths, convention, x).items():
+        for node, made in _by_node(path, calls, built):
+            rule = network.population(node).rule
+            wanted = [("spikes" if rule.fires else "value", "out"), ("v", "v"), ("u", "i")]
+            found[node] = {
+                key: _rows(made, field, x.shape[1])
+                for key, field in wanted
+                if (key in record or key == "value" or (node, key) in read) and getattr(made[0], field) is not None
+            }
+            if "spikes" in found[node]:
+                found[node]["spikes"] = found[node]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
+    return found
+
+
+def _by_node(path: str, calls: list[Any], built: BuiltGraph) -> Iterator[tuple[str, list[Any]]]:
+    """Give a module's calls by the node that each belongs to."""
+    order = built.order.get(path, [])
+    for node in dict.fromkeys(order):
+        if node in built.neurons:
+            pattern = _extended(order, len(calls))
+            yield node, [call for call, owner in zip(calls, pattern, strict=True) if owner == node]
+
+
+def _extended(order: list[str], count: int) -> list[str]:
+    """Return which node each of ``count`` calls belongs to, from their order in a run of fewer steps."""
+    nodes = list(dict.fromkeys(order))
+    if len(nodes) == 1:
+        return nodes * count
+    if order[: len(nodes)] == nodes:  # in turn, step after step
+        return [nodes[index % len(nodes)] for index in range(count)]
+    return [nodes[index * len(nodes) // count] for index in range(count)]
+
+
+def _values(
+    model: Any, adapter: Adapter, convention: Convention, built: BuiltGraph, paths: dict[str, Any], x: Any
+) -> Rows:
+    """Return the values that are read of nodes without neurons, seen where the model computes them."""
+    readings = [reading for reading in built.readout.readings if not reading.port and reading.node not in built.neurons]
+    if not readings:
+        return {}
+    wanted = Wanted([reading.signal for reading in readings])
+    trace_model(model, adapter, paths, convention, x, wanted)
+    rows = {}
+    for reading, seen in zip(readings, wanted.seen, strict=True):
+        rows[reading.node] = {"value": _assembled(seen, len(x))}
+    return rows
+
+
+def _assembled(seen: list[tuple[tuple[Any, ...], int | None, Any]], n_steps: int) -> NDArray[np.float32]:
+    """Return tensors of single steps, or of all, as one array [T, B, *shape]."""
+    whole = next(((axes, value) for axes, step, value in seen if step is None), None)
+    if whole is None:
+        by_step = {step: value for _, step, value in seen}
+        rows = torch.stack([by_step[step] for step in range(n_steps)])
+    else:
+        axes, rows = whole
+        if axes[0] == "B" and axes[1:2] != ("T",):
+            rows = rows.unsqueeze(0).expand(n_steps, *rows.shape)
+        elif axes[0] == "BT":
+            rows = rows.unflatten(0, (-1, n_steps)).transpose(0, 1)
+        elif axes[0] == "TB":
+            rows = rows.unflatten(0, (n_steps, -1))
+        elif axes[:2] == ("B", "T"):
+            rows = rows.transpose(0, 1)
+    return np.ascontiguousarray(rows.numpy(), dtype=np.float32)
+
+
+def _rows(calls: list[Any], field: str, n_samples: int) -> NDArray[Any]:
+    """Return one tensor of each call as one array [T, B, *shape]."""
+    tensors = [getattr(call, field).detach() for call in calls]
+    match calls[0].lead:
+        case "B":
+            rows = torch.stack(tensors)
+        case "TB":
+            rows = tensors[0]
+        case "BT":
+            rows = tensors[0].transpose(0, 1)
+        case "t":
+            rows = tensors[0].unflatten(0, (-1, n_samples))
+        case _:
+            rows = tensors[0].unflatten(0, (n_samples, -1)).transpose(0, 1)
+    return np.ascontiguousarray(rows.numpy(), dtype=np.float32)

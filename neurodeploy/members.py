@@ -1,0 +1,214 @@
+"""Arrays of an ``.npz`` file that are read in parts, and one that is written in parts, so that none is held whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+import zipfile
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError
+from neurodeploy.files import check_members, existing_file, npz_entry, write_atomically
+
+HELD_BYTES = 2**26
+"""An array of at most so many bytes, or of one axis, is read at once and held."""
+
+_COPIED = 2**20
+_LOCAL_HEADER = 30
+"""Bytes of a zip entry's own header before its name. Source: PKWARE APPNOTE 6.3.10, section 4.3.7."""
+
+
+class _Kept:
+    """A file that stays open for reading as long as somebody holds this, wherever it was opened."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.descriptor = os.dup(stream.fileno())
+        weakref.finalize(self, os.close, self.descriptor)
+
+
+class Stored:
+    """An array in a file, from which parts are read.
+
+    shape, dtype: of the array, which lies in C order.
+    """
+
+    def __init__(self, stream: IO[bytes], offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._file, self._offset = _Kept(stream), offset
+        if os.fstat(self._file.descriptor).st_size < offset + prod(shape) * dtype.itemsize:
+            raise ValueError("it is truncated")
+        self.shape, self.dtype, self.ndim = shape, dtype, len(shape)
+
+    def part(self, first: int, last: int, axis: int) -> NDArray[Any]:
+        """Return entries ``first`` to ``last - 1`` along axis 0 or 1."""
+        n, (outer, rest) = last - first, (self.shape[:axis], self.shape[axis + 1 :])
+        found = np.empty((*outer, n, *rest), self.dtype)
+        each = prod(rest) * self.dtype.itemsize
+        for i, rows in enumerate(found.reshape(prod(outer), -1)):
+            place = self._offset + (i * self.shape[axis] + first) * each
+            _read_into(self._file.descriptor, rows.data.cast("B") if rows.size else memoryview(b""), place)
+        return found
+
+
+Array = Stored | NDArray[Any]
+"""An array that is held, or one from which parts are read."""
+
+
+def part_of(array: Array, first: int, last: int, axis: int) -> NDArray[Any]:
+    """Return entries ``first`` to ``last - 1`` along axis 0 or 1."""
+    if isinstance(array, Stored):
+        return array.part(first, last, axis)
+    return array[first:last] if axis == 0 else array[:, first:last]
+
+
+def open_npz(path: Path, what: str) -> dict[str, Array]:
+    """Return the arrays of an ``.npz`` file; large ones are left where they are, or in a temporary file of their own.
+
+    Args:
+        path: the file.
+        what: what it is meant to be, for the message.
+
+    Raises:
+        DeployError: there is no such file, or it is not a whole ``.npz`` of plain arrays.
+    """
+    path = existing_file(path, what)
+    try:
+        with open(path, "rb") as stream, zipfile.ZipFile(_zip(stream)) as archive:
+            check_members(archive.namelist(), what, path)
+            return {info.filename.removesuffix(".npy"): _member(archive, info, stream) for info in archive.infolist()}
+    except DeployError:
+        raise
+    except Exception as error:  # whatever a broken archive raises, it is no readable file
+        raise DeployError(
+            f"this is not {what}: it is no readable .npz file ({error})",
+            where=str(path),
+            fix="It may be truncated or of another kind; make it again.",
+        ) from error
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stream: IO[bytes]) -> Array:
+    with archive.open(info) as member:
+        shape, in_fortran_order, dtype = _header(member)
+        if info.file_size <= HELD_BYTES or len(shape) < 2:
+            with archive.open(info) as again:
+                return np.lib.format.read_array(again, allow_pickle=False)
+        if in_fortran_order or dtype.hasobject:
+            raise ValueError("an array that large is read in C order only")
+        start = member.tell()
+        if info.compress_type == zipfile.ZIP_STORED:
+            return Stored(stream, _data_offset(stream, info) + start, shape, dtype)
+        with tempfile.TemporaryFile() as unpacked:
+            while chunk := member.read(_COPIED):
+                unpacked.write(chunk)
+            unpacked.flush()
+            return Stored(unpacked, 0, shape, dtype)
+
+
+def _zip(stream: IO[bytes]) -> IO[bytes]:
+    """Return a stream as it was; ValueError if it is one array rather than an archive of them."""
+    if stream.read(6) == b"\x93NUMPY":
+        raise ValueError("it holds one array, not a set of named ones")
+    stream.seek(0)
+    return stream
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(member)
+    return found
+
+
+def _data_offset(stream: IO[bytes], info: zipfile.ZipInfo) -> int:
+    header = os.pread(stream.fileno(), _LOCAL_HEADER, info.header_offset)
+    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return info.header_offset + _LOCAL_HEADER + lengths
+
+
+def _read_into(descriptor: int, target: memoryview, offset: int) -> None:
+    while len(target):
+        n = os.preadv(descriptor, [target], offset)
+        if n <= 0:
+            raise OSError("the file ends before the array does")
+        target, offset = target[n:], offset + n
+
+
+class NpzWriter:
+    """Writes an ``.npz`` of arrays ``[T, B, ...]`` that come in blocks of samples.
+
+    It is, byte for byte, what :func:`neurodeploy.files.write_npz` writes of the whole arrays. Blocks wait in temporary
+    files until :meth:`close` joins them.
+    """
+
+    def __init__(self) -> None:
+        self._spools: dict[str, Any] = {}
+        self._sizes: list[int] = []
+        self._kinds: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+
+    def add(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Add a block of samples.
+
+        Raises:
+            ValueError: it has other arrays than those before, or of other types or shapes.
+        """
+        kinds = {name: ((len(values), *values.shape[2:]), values.dtype) for name, values in arrays.items()}
+        if self._sizes and kinds != self._kinds:
+            raise ValueError(f"blocks differ: {self._kinds} and {kinds}")
+        self._kinds = kinds
+        self._sizes.append(next((values.shape[1] for values in arrays.values()), 0))
+        for name, values in arrays.items():
+            if name not in self._spools:
+                self._spools[name] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+            if values.size:
+                self._spools[name].write(np.ascontiguousarray(values).data.cast("B"))
+
+    def close(self, path: Path, whole: dict[str, NDArray[Any]]) -> None:
+        """Write the file, with arrays that are given whole beside those in blocks.
+
+        Raises:
+            DeployError: the file cannot be written.
+        """
+
+        def write(stream: IO[bytes]) -> None:
+            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name in sorted([*whole, *self._kinds]):
+                    with archive.open(npz_entry(name), "w", force_zip64=True) as member:
+                        if name in whole:
+                            np.lib.format.write_array(member, np.asanyarray(whole[name]), allow_pickle=False)
+                        else:
+                            self._join(name, member)
+
+        try:
+            write_atomically(path, write)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Drop what was written so far."""
+        for spool in self._spools.values():
+            spool.close()
+        self._spools.clear()
+
+    def _join(self, name: str, member: IO[bytes]) -> None:
+        (n_rows, *rest), dtype = self._kinds[name]
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+        shape = (n_rows, sum(self._sizes), *rest)
+        np.lib.format.write_array_header_1_0(member, {**header, "shape": shape})
+        spool = self._spools[name]
+        spool.flush()
+        for chunk in _rows(spool.fileno(), self._sizes, n_rows, prod(rest) * dtype.itemsize):
+            member.write(chunk)
+
+
+def _rows(descriptor: int, sizes: list[int], n_rows: int, each: int) -> Iterator[bytes]:
+    """Yield the rows of all blocks, row by row, of samples of ``each`` bytes."""
+    starts = np.cumsum([0, *(size * n_rows * each for size in sizes)]).tolist()
+    for row in range(n_rows):
+        for start, size in zip(starts, sizes, strict=False):
+            yield os.pread(descriptor, size * each, start + row * size * each)

@@ -1,0 +1,107 @@
+"""Real-valued input: message bits and scale chosen on calibration data, and what that costs said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurodeploy.backends.base import spike_inputs
+from neurodeploy.comparison.compare import _energy
+from neurodeploy.compiler import compile, compile_with_plan
+from neurodeploy.data import Data
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Network
+from neurodeploy.quantise.messages import expected_range
+from neurodeploy.quantise.plan import load_plan, save_plan
+from neurodeploy.running import run
+from neurodeploy.scoring import agreement
+from tests.quantise.test_rules import ZERO, two_layers
+
+
+def network(threshold: float = 300.0) -> Network:
+    """Return two layers with the first one's threshold in volts that its inputs reach."""
+    found = two_layers(ZERO, decay=0.9)
+    first = replace(found.populations[0], threshold=np.float32(threshold))
+    return replace(found, populations=(first, *found.populations[1:]))
+
+
+def data(values: np.ndarray) -> Data:
+    return Data({"in": values.astype(np.float32)}, None, "test")
+
+
+def normal(seed: int, scale: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, scale, (30, 20, 8))
+
+
+def test_bits_and_scale_are_chosen_for_real_values_of_both_signs() -> None:
+    program = compile(network(), "loihi2", calibrate=data(normal(1)), rounding="learned")
+    x = {"in": normal(2).astype(np.float32)}
+    reference, chip = run(network(), x), run(program, x, backend="emulator")
+    assert program.message_bits["in"] in (8, 16, 24)
+    assert spike_inputs(program, x)["in"].min() < 0
+    for node in ("a", "b"):
+        assert reference.spikes(node).any()
+        assert agreement(chip.spikes(node), reference.spikes(node)) > 0.95
+    measured = program.provenance["graded_inputs"]["in"]["populations"]["a"]
+    assert 0 < measured["loss"] < 0.02
+    assert any("input 'in' is graded" in warning and "root mean square" in warning for warning in program.warnings)
+
+
+def test_values_on_a_grid_are_sent_exactly() -> None:
+    values = np.random.default_rng(3).integers(0, 17, (30, 20, 8)) / 16
+    values[:, :2, 0] = 1.0
+    program = compile(network(30.0), "loihi2", calibrate=data(values))
+    assert program.input_scale["in"] == 16
+    assert "all calibration data is whole" in " ".join(program.warnings)
+
+
+def test_small_and_large_values_are_scaled_alike() -> None:
+    losses = []
+    for size in (1e-3, 1e3):
+        program = compile(network(300.0 * size), "loihi2", calibrate=data(normal(1, size)))
+        losses.append(program.provenance["graded_inputs"]["in"]["populations"]["a"]["loss"])
+    assert max(losses) < 0.03
+
+
+def test_the_plan_gives_the_same_program_without_data(tmp_path: Path) -> None:
+    first = compile_with_plan(network(), "loihi2", calibrate=data(normal(1)), rounding="learned")
+    save_plan(first.plan, tmp_path / "plan.yaml")
+    again = compile(network(), "loihi2", plan=load_plan(tmp_path / "plan.yaml"))
+    assert (again.message_bits, again.input_scale) == (first.program.message_bits, first.program.input_scale)
+    for one, other in zip(first.program.projections, again.projections, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+
+
+def test_spikes_stay_spikes() -> None:
+    program = compile(network(), "loihi2", calibrate=data(normal(1) > 0.5))
+    assert program.message_bits == {}
+
+
+def test_a_chip_that_takes_spikes_only_says_what_would_do() -> None:
+    with pytest.raises(DeployError, match="Intel Loihi takes spikes only") as refusal:
+        compile(network(), "loihi1", calibrate=data(normal(1)))
+    assert "--target loihi2" in str(refusal.value)
+
+
+def test_a_program_for_spikes_names_calibration() -> None:
+    with pytest.raises(DeployError, match="--calibrate DATA"):
+        run(compile(network(), "loihi2"), {"in": normal(2).astype(np.float32)}, backend="emulator")
+
+
+def test_ends_that_samples_share_are_the_datas_own() -> None:
+    image = np.random.default_rng(0).random((4, 10, 8))
+    assert expected_range(image)[1] == 2 * image.max()
+    image[:, :3, 1] = 1.0
+    assert expected_range(image) == (0.0, 1.0)
+
+
+def test_energy_counts_messages_and_not_their_values() -> None:
+    program = compile(network(), "loihi2", calibrate=data(normal(1)))
+    x = normal(2).astype(np.float32)
+    sent = np.count_nonzero(spike_inputs(program, {"in": x})["in"]) / x.shape[1]
+    recording = run(program, {"in": x}, backend="emulator")
+    events = _energy(program, data(x), {"emulator": recording}, "loihi2")["events"]  # type: ignore[index]
+    assert events["messages"] >= sent
