@@ -46,19 +46,9 @@ class Rockpool(Adapter):
     package = "rockpool"
     label = "rockpool"
     kinds = KINDS
-<<<<<<< HEAD
     advice = ADVICE
     states = ("vmem", "isyn", "spikes", "iahp")
-    forms = ("static", "sequence", "batch-first")
-
-    def __init__(self) -> None:
-        from rockpool.nn.modules import LinearTorch
-
-        self.layers = (LinearTorch,)
-=======
-    states = ("vmem", "isyn", "spikes")
     forms = ("static", "sequence", "batch-first", "time-last")
->>>>>>> main
 
     def is_neuron(self, module: Any) -> bool:
         """See :class:`Adapter`."""
