@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT
 from neurodeploy.arrays import frozen_array
-from neurodeploy.synapses import Conv2d, Pair, Shape
+from neurodeploy.synapses import Conv2d, Pair, Shape, as_map
 
 SIGN_MODES = ("mixed", "excitatory", "inhibitory")
 RESETS = ("zero", "subtract", "subtract-late", "zero-late", "none", "subtract-pending")
@@ -134,6 +134,7 @@ class CodedPopulation:
     v_min: register units below which v is not let fall, after the reset.
     adapt_decay, adapt_step: an adaptive threshold, raised by the register ``b``, which keeps ``(4096 - adapt_decay) /
         4096`` of itself in a step and, after the spike test, grows by ``adapt_step`` for each spike.
+    helps: what a population that the model does not have is there for; empty for the model's own.
     """
 
     name: str
@@ -152,6 +153,7 @@ class CodedPopulation:
     v_min: NDArray[Any] | None = None
     adapt_decay: NDArray[Any] | None = None
     adapt_step: NDArray[Any] | None = None
+    helps: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", whole_shape(self.name, self.shape))
@@ -289,7 +291,7 @@ class CodedProjection:
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
         if self.is_conv:
-            return self.conv().output_shape(shape)
+            return self.conv().output_shape(as_map(shape))
         if self.indptr is not None:
             n_out, n_in = self.n_out or 0, len(self.indptr) - 1
         else:

@@ -37,10 +37,11 @@ class Population:
     v_min: V, below which v is not let fall, or None.
     decay_second, gain_second: of a second synaptic current that receives the same input, and that v sees added to the
         first; None where there is one at most.
-    adapt_decay, adapt_gain: an adaptive threshold, None for a fixed one. In order ``test-decay-add``, ``b' =
+    adapt_decay, adapt_gain: an adaptation, None for neurons without one. In order ``test-decay-add``, ``b' =
         adapt_decay * b + adapt_rate * s`` after each step, which raises the next step's threshold to ``threshold +
-        adapt_gain * b``. In order ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested
-        as ``b' = b + adapt_rate * (threshold - b)``, and then rises by ``adapt_gain * s``.
+        adapt_gain * b``, or, where the rule ``adapts`` v, takes ``adapt_gain * b`` from what enters v. In order
+        ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested as ``b' = b + adapt_rate *
+        (threshold - b)``, and then rises by ``adapt_gain * s``.
     adapt_rate: None for 1 - adapt_decay; said where that is small, and float32 holds it to more digits by itself.
     refractory: steps after a spike in which v is held at ``v_reset`` and input is lost.
     """

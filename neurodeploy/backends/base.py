@@ -61,14 +61,14 @@ class RunOptions:
         """Return which observables of a population are recorded."""
         return (*self.record, "v") if name in self.membranes and "v" not in self.record else self.record
 
-    def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of ``names`` are recorded, in their order.
+    def recorded(self, names: tuple[str, ...], usual: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Return which of ``names`` are recorded, in their order; ``usual`` ones, or all, where none is asked for.
 
         Raises:
             DeployError: a node is asked for that does not exist.
         """
         if self.nodes is None:
-            return names
+            return names if usual is None else usual
         for node in self.nodes:
             if node not in names:
                 raise DeployError(

@@ -267,8 +267,10 @@ def _check_inputs(
 
 def _check_steps(model: Any) -> int:
     """Return more steps than any constant in a model's own code and attributes suggests, within reason."""
+    from torch import nn
+
     found = {_CHECK_STEPS}
-    for module in model.modules():
+    for module in nn.Module.modules(model):  # rockpool's own give names
         if type(module).__module__.partition(".")[0] in _FOREIGN:
             continue
         code = getattr(type(module).forward, "__code__", None)

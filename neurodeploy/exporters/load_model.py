@@ -191,7 +191,7 @@ def _check_lists(model: Any, where: str) -> None:
     """Refuse modules that hold others in plain lists or dicts, where torch does not see them."""
     import torch
 
-    for path, module in model.named_modules():
+    for path, module in torch.nn.Module.named_modules(model):
         for name, value in vars(module).items():
             parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
             if not name.startswith("_") and any(isinstance(part, torch.nn.Module) for part in parts):

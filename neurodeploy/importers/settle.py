@@ -12,7 +12,7 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.detect import Candidate, detect, fingerprint
 from neurodeploy.importers.dialects import ASSUMED, BY_NEURON, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
 from neurodeploy.importers.nir_graph import NirGraph
-from neurodeploy.rule import ADAPT_ORDERS, ORDERS
+from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
 CHOICES = {
     "decay": ("euler", "exp"),
@@ -21,6 +21,7 @@ CHOICES = {
     "spike": (">", ">="),
     "reset": ("subtract", "value", "none", "zero"),
     "order": ORDERS,
+    "adapts": ADAPTATIONS,
     "adapt_order": ADAPT_ORDERS,
 }
 TRUTHS = (

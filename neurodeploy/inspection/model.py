@@ -182,7 +182,7 @@ def _nodes(
     for name in order_of(graph):
         settings = None if settled is None else settled.settings.get(name)
         entry = _node(name, graph.nodes[name], shapes.get(name))
-        said = {} if settings is None else {k: v for k, v in asdict(settings).items() if v is not None}
+        said = {} if settings is None else {k: _shown(v) for k, v in asdict(settings).items() if v is not None}
         entry["settings"] = said or None
         is_neuron = network is not None and name in populations
         entry["dynamics"] = _dynamics(populations[name], network.dt) if network is not None and is_neuron else None
@@ -211,6 +211,14 @@ def _dynamics(population: Population, dt: float) -> dict[str, Any]:
     if population.decay_syn is not None:
         factors += ["decay_syn", "gain_syn"]
     return {"dt": dt, **{key: _range(np.asarray(getattr(population, key))) for key in factors}}
+
+
+def _shown(setting: Any) -> Any:
+    """Return a setting, as a text with its lowest and highest value where neurons have one each."""
+    if not isinstance(setting, tuple):
+        return setting
+    ends = _range(np.asarray(setting))
+    return f"{ends['low']:g} to {ends['high']:g}"
 
 
 def _range(values: Any) -> dict[str, float | str]:

@@ -19,7 +19,17 @@ from tests.conftest import chain_edges, cuba, lif, save_nir
 
 @pytest.mark.parametrize("neuron", [lif, cuba])
 @pytest.mark.parametrize(
-    "rules", [{"reset": "zero"}, {"reset": "subtract"}, {"reset": "subtract", "reset_delay": False}]
+    "rules",
+    [
+        {"reset": "zero"},
+        {"reset": "subtract"},
+        {"reset": "subtract", "reset_delay": False},
+        {"reset": "zero", "adapt_decay": 0.9, "adapt_gain": [0.2, 0.3]},
+        {"reset": "zero", "adapt_decay": 0.9, "adapt_gain": 0.2, "adapts": "v"},
+        {"reset": "zero", "adapt_decay": 0.99, "adapt_rate": 0.01, "adapt_order": "decay-test-add"},
+        {"reset": "zero", "order": "use-decay-add", "reset_currents": True, "i_init": 0.1},
+        {"reset": "subtract", "signed": True},
+    ],
 )
 @pytest.mark.parametrize(("off", "expected"), [(0.0, True), (1e-6, True), (2e-3, False), (-2e-3, False)])
 def test_only_a_potential_within_rounding_of_the_threshold_is_a_tie(

@@ -18,6 +18,7 @@ from neurodeploy.backends.emulator.tables import (
     DENSE8,
     DENSE16,
     EXPONENT,
+    FAN_OUT_AT,
     FIRES,
     FLOOR,
     GEOMETRY,
@@ -37,6 +38,7 @@ from neurodeploy.backends.emulator.tables import (
     SENDS_GRADED,
     SHIFT,
     SOURCE,
+    SPARSE,
     SUBTRACT,
     SUBTRACT_LATE,
     SUBTRACT_PENDING,
@@ -46,7 +48,7 @@ from neurodeploy.backends.emulator.tables import (
     ZERO_LATE,
 )
 
-SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
+SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS, SYNOPS_DENSE = range(7)
 """Counters in the order of ``twin.COUNTERS``."""
 
 MOST_ROWS = 248
@@ -341,8 +343,8 @@ def run_sample(  # type: ignore[no-untyped-def]
     counters: int64 (n_rows, samples, populations, counters).
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
-    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, places, threshold, bias, keep_u,
-     keep_v, u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
+    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, places, fan_out, threshold, bias,
+     keep_u, keep_v, u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
     n = offset[-1]
     block = max(1, min(BLOCK, BLOCK_CELLS // max(n, 1), n_rows))
     n_slots = block + max_delay
@@ -352,7 +354,7 @@ def run_sample(  # type: ignore[no-untyped-def]
     payload = np.zeros((n_slots, n if graded else 0), np.int32)
     widest = (offset[1:] - offset[:-1]).max()
     total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
-    network = (n_inputs, offset, sizes, projections, into, models)
+    network = (n_inputs, offset, sizes, projections, into, models, fan_out)
     synapses = (weight8, weight16, indptr, indices, places)
     neurons = (threshold, bias, keep_u, keep_v, extra)
     state = (u_init.copy(), v_init.copy(), memory, active, n_active, payload)
@@ -374,7 +376,7 @@ def _run_group(  # type: ignore[no-untyped-def]
     members, begin, end, stride, network, synapses, neurons, state, scratch, outputs
 ):
     """Take populations from step ``begin`` to ``end``, each for ``stride`` steps before the next one has its turn."""
-    n_inputs, offset, sizes, projections, into, models = network
+    n_inputs, offset, sizes, projections, into, models, fan_out = network
     weight8, weight16, indptr, indices, places = synapses
     threshold, bias, keep_u, keep_v, extra = neurons
     u, v, memory, active, n_active, payload = state
@@ -399,10 +401,12 @@ def _run_group(  # type: ignore[no-untyped-def]
                     slot, source = (t - row[DELAY]) % n_slots, row[SOURCE]
                     values = payload[slot, min(offset[source], payload.shape[1]) :]
                     count[ARRIVALS] += n_active[slot, source]
-                    count[SYNOPS] += _deliver(
+                    delivered = _deliver(
                         weight8, weight16, indptr, indices, places, row, active[slot, offset[source] :], values,
                         n_active[slot, source], small[:n], own_total, part[:n],
                     )  # fmt: skip
+                    n_sent = n_active[slot, source] if counting else 0
+                    _count_synops(fan_out, row, active[slot, offset[source] :], n_sent, delivered, count)
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
                 own_u[:] = 0
                 own_v[:] = 0
@@ -446,6 +450,17 @@ def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
         out[k] = values[places[k]]
         size += abs(out[k])
     return size
+
+
+@inlined
+def _count_synops(fan_out, row, sent, n_sent, delivered, count):  # type: ignore[no-untyped-def]
+    """Count what spikes delivered, and what a dense store would; weights of 0 are no synaptic operations."""
+    count[SYNOPS_DENSE] += n_sent * row[N_OUT] if row[KIND] == SPARSE else delivered
+    if row[FAN_OUT_AT] >= 0:
+        delivered = 0
+        for k in range(n_sent):
+            delivered += fan_out[row[FAN_OUT_AT] + sent[k]]
+    count[SYNOPS] += delivered
 
 
 @inlined

@@ -1,9 +1,9 @@
 """A program laid out for the kernel: flat integer tables instead of objects.
 
-Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side
-in memory; ``order`` brings results back. A convolution into a population of another shape sums in its own order, and
-``places`` says where each sum belongs. Every node is padded to whole vectors with neurons that never fire, so that
-no loop has a remainder.
+Neurons with three axes, or channels of one row, are kept as (H, W, C), so that what one spike reaches through a
+convolution lies side by side in memory; ``order`` brings results back. A convolution into a population of another shape
+sums in its own order, and ``places`` says where each sum belongs. Every node is padded to whole vectors with neurons
+that never fire, so that no loop has a remainder.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
 from neurodeploy.backends.base import refuse_faults
+from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
-from neurodeploy.synapses import Shape
+from neurodeploy.synapses import Shape, as_map
 
 LANES = 64
 """Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
 
 # Columns of the projection table.
-SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT = range(11)
-GEOMETRY = 11
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT, FAN_OUT_AT = range(12)
+GEOMETRY = 12
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
 N_COLUMNS = GEOMETRY + 15
@@ -60,6 +61,7 @@ class Tables(NamedTuple):
     indptr, indices: int64 and int32, of all sparse projections, one after the other; each counts from its own start.
     places: int32, of all convolutions that sum in another order than their target's, one after the other: where in the
         target each sum belongs.
+    fan_out: int32, of all projections that store weights of 0, one after the other: how many others each source has.
     threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account. The threshold of
         plain neurons that fire also where they meet it is one less: in whole numbers ``v >= c`` is ``v > c - 1``.
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
@@ -80,6 +82,7 @@ class Tables(NamedTuple):
     indptr: Ints
     indices: NDArray[np.int32]
     places: NDArray[np.int32]
+    fan_out: NDArray[np.int32]
     threshold: NDArray[np.int32]
     bias: NDArray[np.int32]
     keep_u: NDArray[np.int16]
@@ -139,6 +142,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
         indptr=_joined(synapses.indptr, np.int64),
         indices=_joined(synapses.indices, np.int32),
         places=_joined(synapses.places, np.int32),
+        fan_out=_joined(synapses.fan_out, np.int32),
         models=_joined([models], np.int64),
         extra=_extra(program, offset, order),
         max_delay=max((p.delay for p in ranked), default=1),
@@ -169,6 +173,7 @@ def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 
 def _order(shape: Shape) -> Ints | None:
+    shape = as_map(shape)
     if len(shape) != 3:
         return None
     channels_last = np.arange(prod(shape)).reshape(shape[1], shape[2], shape[0])
@@ -243,6 +248,7 @@ class _Synapses:
         self.indptr: list[NDArray[Any]] = []
         self.indices: list[NDArray[Any]] = []
         self.places: list[NDArray[Any]] = []
+        self.fan_out: list[NDArray[Any]] = []
 
     def add(self, p: CodedProjection) -> list[int]:
         """Return a projection's row."""
@@ -269,7 +275,7 @@ class _Synapses:
         at = sum(map(len, store))
         store.append(flat)
         head = [source, target, kind, at, shift, level, exponent, p.delay, int(p.message_bits > 0)]
-        return [*head, prod(self.shapes[p.target]), places_at, *last]
+        return [*head, prod(self.shapes[p.target]), places_at, self._add_fan_out(p), *last]
 
     def _dense(self, p: CodedProjection, weight: NDArray[Any], nothing: int, dtype: Any) -> NDArray[Any]:
         """Return weights by source, each row as long as the padded target; padding weighs ``nothing``."""
@@ -305,6 +311,18 @@ class _Synapses:
         self.places.append(places)
         return sum(map(len, self.places[:-1]))
 
+    def _add_fan_out(self, p: CodedProjection) -> int:
+        """Return where the sources' counts of weights other than 0 begin, or -1 where all are."""
+        if p.weight.all():
+            return -1
+        counts, source = fan_outs(p, self.shapes[p.source]), self.order[p.source]
+        placed = counts
+        if source is not None:
+            placed = np.empty_like(counts)
+            placed[source] = counts
+        self.fan_out.append(placed)
+        return sum(map(len, self.fan_out[:-1]))
+
     def _geometry(self, p: CodedProjection) -> list[int]:
         """Return a convolution's columns.
 
@@ -312,7 +330,7 @@ class _Synapses:
         """
         assert p.stride and p.padding is not None and p.dilation and p.groups
         n_out, per_group, height, width = p.weight.shape
-        shape_in = self.shapes[p.source]
+        shape_in = as_map(self.shapes[p.source])
         _, h_out, w_out = p.output_shape(shape_in)
         extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
         return [*extents, height, width, *p.stride, *p.padding, *p.dilation]

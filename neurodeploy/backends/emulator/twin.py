@@ -15,13 +15,15 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmet
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.program import Program
+from neurodeploy.synapses import as_map
 
 Ints = NDArray[np.int64]
 
-COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals")
-"""Events counted for each population and step: spikes fired, weights delivered (stored zeros too), neurons with any
+COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals", "synops_dense")
+"""Events counted for each population and step: spikes fired, weights other than 0 delivered, neurons with any
 state, input or bias to work on (a u of which no neuron keeps anything is none), currents that left their register and
-were wrapped, potentials that were clipped, and spikes that arrived, once for each projection."""
+were wrapped, potentials that were clipped, spikes that arrived, once for each projection, and what a
+dense store would deliver: for each spike a weight to every neuron, or to all that a kernel covers, those of 0 too."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -188,7 +190,8 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
                     continue
                 arriving = fired[projection.source][t - projection.delay].reshape(n_samples, *shapes[projection.source])
                 a += synapses(projection, arriving, arithmetic)
-                counters["synops"][t, :, index] += delivered(projection, arriving)
+                counters["synops"][t, :, index] += delivered(projection, arriving, projection.weight != 0)
+                counters["synops_dense"][t, :, index] += _delivered_densely(projection, arriving, population.size)
                 counters["arrivals"][t, :, index] += (arriving != 0).reshape(n_samples, -1).sum(axis=1)
             state, counts = neuron(population, states[name], to_int32(a), t, arithmetic)
             states[name] = state
@@ -198,11 +201,16 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
     return Traces({name: fired[name] for name in states}, v_trace, u_trace, counters)
 
 
-def delivered(projection: CodedProjection, spikes: Ints) -> Ints:
-    """Return how many weights spikes ``[B, *source shape]`` deliver, stored zeros counted; int64 ``[B]``."""
-    ones = np.ones(projection.weight.shape, np.int64)
-    counts: Ints = _weighted(projection, ones, (spikes != 0).astype(np.int64)).sum(axis=1)
+def delivered(projection: CodedProjection, spikes: Ints, which: NDArray[np.bool_]) -> Ints:
+    """Return how many of the weights in question spikes ``[B, *source shape]`` deliver; int64 ``[B]``."""
+    counts: Ints = _weighted(projection, which.astype(np.int64), (spikes != 0).astype(np.int64)).sum(axis=1)
     return counts
+
+
+def _delivered_densely(projection: CodedProjection, spikes: Ints, n_out: int) -> Ints:
+    if not projection.is_sparse:
+        return delivered(projection, spikes, np.ones(projection.weight.shape, np.bool_))
+    return np.asarray((spikes != 0).reshape(len(spikes), -1).sum(axis=1) * n_out, np.int64)
 
 
 def _weighted(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:
@@ -221,7 +229,7 @@ def _weighted(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:
 
 def _correlate(projection: CodedProjection, weight: Ints, spikes: Ints) -> Ints:
     """Return the cross-correlation of spikes ``[B, C, H, W]`` with weights, flattened to ``[B, n]``."""
-    conv = projection.conv()
+    conv, spikes = projection.conv(), spikes.reshape(len(spikes), *as_map(spikes.shape[1:]))
     out_shape = conv.output_shape(spikes.shape[1:])
     out = np.zeros((len(spikes), *out_shape), np.int64)
     padded = np.pad(spikes, ((0, 0), (0, 0), *((p, p) for p in conv.padding)))

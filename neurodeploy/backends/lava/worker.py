@@ -408,6 +408,7 @@ class Net:
     def _add_conv(self, entry, weight, name, sender, receiver):
         """Add a Conv between ports of (rows, columns, channels), and a true one, so that kernels are turned round."""
         channels, *extent = self.shapes[entry["source"]]
+        extent = [1, *extent][-2:]
         conv = Conv(
             weight=np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)) << entry["exponent"],
             input_shape=(*extent, channels),

@@ -123,6 +123,9 @@ class Neuron:
                 second, e = self._current(e, currents, self.decay_second, self.gain_second)
                 seen = seen + second
             currents = [seen]
+        if state.b is not None and self.rule.adapts == "v":
+            total = sum(currents[1:], start=currents[0]) if currents else 0
+            currents = [total - self.adapt_gain * state.b]
         v = self._potential(state.v, currents, owed)
         if state.hold is not None:
             v = self._to_reset(v, state.hold)
@@ -168,7 +171,7 @@ class Neuron:
 
     def _threshold(self, b: Tensor | None) -> Tensor:
         """Return the threshold at which an adaptation of b leaves it."""
-        if b is None:
+        if b is None or self.rule.adapts == "v":
             return self.threshold
         return b if self.rule.adapt_order == "decay-test-add" else self.threshold + self.adapt_gain * b
 
