@@ -39,9 +39,9 @@ class Population:
         first; None where there is one at most.
     adapt_decay, adapt_gain: an adaptation, None for neurons without one. In order ``test-decay-add``, ``b' =
         adapt_decay * b + adapt_rate * s`` after each step, which raises the next step's threshold to ``threshold +
-        adapt_gain * b``, or, where the rule ``adapts`` v, takes ``adapt_gain * b`` from what enters v. In order
-        ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested as ``b' = b + adapt_rate *
-        (threshold - b)``, and then rises by ``adapt_gain * s``.
+        adapt_gain * b``. In order ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested
+        as ``b' = b + adapt_rate * (threshold - b)``, and then rises by ``adapt_gain * s``. Where the rule ``adapts`` v,
+        ``b' = adapt_decay * (b + adapt_gain * s)`` after each step, which is taken from what enters v in the next.
     adapt_rate: None for 1 - adapt_decay; said where that is small, and float32 holds it to more digits by itself.
     refractory: steps after a spike in which v is held at ``v_reset`` and input is lost.
     """
