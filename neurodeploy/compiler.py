@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from neurodeploy import contract as contracts
+from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.contract import Contract
@@ -19,6 +20,7 @@ from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, relay_warnings, with_relays
+from neurodeploy.passes.maxima import STAIRS, rectify, takes_maxima, widest, with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation, approximate
@@ -49,7 +51,7 @@ from neurodeploy.quantise.plan import (
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
 from neurodeploy.quantise.registers import MISSED_CONDITION
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
-from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
+from neurodeploy.synapses import Conv1d, Conv2d, MaxPool2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
 from neurodeploy.version import __version__
 
@@ -171,11 +173,13 @@ def compile_network(
     check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
+    digest = network.digest()
+    network, calibration, steps, rung = _without_maxima(network, target, calibration)
     latency, delays = schedule(network)
     messages = _messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
-    digest = network.digest()
-    network, rung = _approximated(network, target, options, calibration)
+    network, approximated = _approximated(network, target, options, calibration)
+    rung = rung | approximated
     names = dict(zip(network.projections, projection_names(network), strict=True))
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)
@@ -189,7 +193,7 @@ def compile_network(
             options.scale,
             options.rounding,
             options.correct,
-            options.per_channel and population.name not in read,
+            options.per_channel and population.name not in (*read, *steps),
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
             None
@@ -197,6 +201,13 @@ def compile_network(
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        if population.name in steps:
+            coded[-1] = _helping(coded[-1])
+            realised = float(coded[-1].population.threshold_code[0] << ALIGN_BITS) / coded[-1].population.unit
+            new = with_realised_steps(network.projections, population.name, steps[population.name], realised)
+            delays |= {new[old]: delays[old] for old in new}
+            names |= {new[old]: names[old] for old in new}
+            network = replace(network, projections=tuple(new.get(p, p) for p in network.projections))
         if calibration is not None:
             _measure_inputs(graded, messages, synapses, coded[-1], calibration)
     rung = rung or _strict(network, coded, calibration)
@@ -238,6 +249,44 @@ def compile_network(
     program = with_relays(program, formats["delay_max"])
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _without_maxima(
+    network: Network, target: Target, calibration: Calibration | None
+) -> tuple[Network, Calibration | None, dict[str, float], dict[str, Any]]:
+    """Return the network with rectifiers in place of maxima of values, and what that changes on calibration data.
+
+    Raises:
+        DeployError: the target's neurons cannot rectify.
+    """
+    if not takes_maxima(network):
+        return network, calibration, {}, {}
+    if target.neuron.spikes_per_step_max.value < STAIRS:
+        able = [name for name in target_names() if load_target(name).neuron.spikes_per_step_max.value >= STAIRS]
+        raise DeployError(
+            f"the network pools maxima of currents, and {target.title} has no neurons that send values",
+            where="MaxPool2d",
+            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in its"
+            " place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+        )
+    rows = None
+    if calibration is not None:
+        spikes = {n: o["spikes"] for n, o in calibration.recording.nodes.items() if "spikes" in o}
+        rows = {**calibration.inputs, **spikes}
+    made = rectify(network, widest(network, rows))
+    if calibration is None:
+        return made.network, None, made.steps, {}
+    after = run_reference(made.network, Data(calibration.inputs, calibration.labels, "calibration"))
+    targets = {p.target for p in network.projections if any(isinstance(op, MaxPool2d) for op in p.ops)}
+    changes = tuple(Approximation(name, (f"takes maxima with rectifiers of {STAIRS} steps",)) for name in targets)
+    settled = settle_decision(network, None, class_count(calibration.labels))
+    measured = measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+    return made.network, after, made.steps, {"approximations": measured}
+
+
+def _helping(coded: Coded) -> Coded:
+    """Return rectifiers as a population that the model does not have."""
+    return replace(coded, population=replace(coded.population, helps="takes the largest of currents"))
 
 
 def _approximated(

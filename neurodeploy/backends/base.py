@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.data import without_batch
 from neurodeploy.errors import DeployError, known
 from neurodeploy.network import Network
 from neurodeploy.program import Program
@@ -105,7 +106,8 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
             raise DeployError(
                 f"input {name!r} has shape {values.shape}, the model takes [T, B, *{list(shape)}]",
                 where="--input",
-                fix="Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
+                fix=without_batch(values.shape[2:], shape, "MODEL.nir")
+                or "Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
             )
         extents.add(values.shape[:2])
     if len(extents) > 1:

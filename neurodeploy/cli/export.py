@@ -23,6 +23,13 @@ from neurodeploy.errors import DeployError
 )
 @click.option("--input", "input_path", type=PATH, help="Data [T, B, ...] to record the framework on.")
 @click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
+@click.option(
+    "--record",
+    default="spikes",
+    show_default=True,
+    help="What to keep of it, with commas: spikes, v, u; what the network returns is kept in any case.",
+)
+@click.option("--record-nodes", metavar="NODE,...", help="Keep these nodes only.  [default: all]")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
 @click.option("--dt", type=float, help="Seconds that one step stands for.  [default: the framework's own]")
 @click.option(
@@ -40,6 +47,8 @@ def export(
     sample_shape: str,
     input_path: Path | None,
     record_output: Path | None,
+    record: str,
+    record_nodes: str | None,
     batch_first: bool,
     dt: float | None,
     form: str | None,
@@ -60,7 +69,7 @@ def export(
     With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
     them to `neurodeploy compare --trained` to prove that nothing changed.
     """
-    from neurodeploy.cli.common import read_data
+    from neurodeploy.cli.common import open_data
     from neurodeploy.exporters.export import export as export_model
     from neurodeploy.files import check_outputs
 
@@ -79,7 +88,7 @@ def export(
     check_outputs((output, record_output), (weights, input_path))
     inputs = None
     if input_path is not None:
-        inputs = read_data(input_path, {"input": shape}, None, batch_first, 0).x["input"]
+        inputs = open_data(input_path, {"input": shape}, None, batch_first, 0)
     result = export_model(
         spec,
         weights=weights,
@@ -87,6 +96,8 @@ def export(
         output=output,
         inputs=inputs,
         record_output=record_output,
+        record=tuple(key.strip() for key in record.split(",")),
+        record_nodes=tuple(record_nodes.split(",")) if record_nodes else None,
         dt=dt,
         verify=not no_verify,
         form=form,

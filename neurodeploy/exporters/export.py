@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
+from neurodeploy.data import Data, Samples, blocks
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.network import Network
-from neurodeploy.recording import Recording, save_recording
+from neurodeploy.recording import Recording, Writer
+from neurodeploy.running import recorded_bytes
 from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
@@ -61,10 +63,11 @@ def export(
     weights: Path | None,
     sample_shape: tuple[int, ...],
     output: Path,
-    inputs: NDArray[Any] | None = None,
+    inputs: NDArray[Any] | Samples | None = None,
     record_output: Path | None = None,
     dt: float | None = None,
     record: tuple[str, ...] = OBSERVABLES,
+    record_nodes: tuple[str, ...] | None = None,
     verify: bool = True,
     form: str | None = None,
     decide: str | None = None,
@@ -80,12 +83,13 @@ def export(
         weights: the module's state dict, as ``torch.save`` wrote it; None keeps the factory's.
         sample_shape: of one sample at one step, such as (1, 8, 8).
         output: the NIR file to write.
-        inputs: data [T, B, *sample_shape].
-        record_output: the recording to write of the framework's own run on ``inputs``.
+        inputs: data [T, B, *sample_shape], or a file of it that is read in parts.
+        record_output: the recording to write of the framework's own run on ``inputs``, a block of samples at a time.
         dt: seconds per step, written into the file. norse and rockpool neurons have one of their own, which is kept;
             None is 1e-4 for snnTorch and SpikingJelly, and 1 for sinabs, which counts in steps.
         record: what to record of each neuron: ``spikes`` (``value`` of neurons that do not fire), and the states
             carried to the next step, ``v`` and ``u`` (the synaptic current).
+        record_nodes: the nodes to record, or None for all.
         verify: run the check before writing.
         form: how the model wants its input, where several ways work; see
             :class:`neurodeploy.exporters.convention.Convention`.
@@ -94,19 +98,24 @@ def export(
     Raises:
         DeployError: the request is wrong, or the model does something that NIR and our metadata cannot say.
     """
-    _check_request(sample_shape, inputs, record_output, dt, record)
+    data = Data({"input": inputs}, None, "in memory") if isinstance(inputs, np.ndarray) else inputs
+    head = None if data is None else data.part(0, min(_CHECK_SAMPLES, data.n_samples)).x["input"]
+    _check_request(sample_shape, head, record_output, dt, record)
     model, findings = load_model(spec, weights)
     with _located(spec):
-        followed = _follow(model, sample_shape, inputs, dt, form)
+        followed = _follow(model, sample_shape, head, dt, form)
         versions = {name: importlib.metadata.version(name) for name in dict.fromkeys((followed.package, "torch"))}
         graph = _graph(followed, versions, decide or followed.built.readout.decision)
         network = read_network(graph)[0]
-        checked = _check(network, followed, sample_shape, inputs) if verify else ("check: left out",)
+        checked = _check(network, followed, sample_shape, head) if verify else ("check: left out",)
     content = _to_bytes(graph)
     write_bytes(Path(output), content)
-    if inputs is not None and record_output is not None:
+    if data is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
-        save_recording(followed.record(network, inputs, meta, record), Path(record_output))
+        options = RunOptions(record=record, nodes=record_nodes)
+        with Writer(Path(record_output)) as writer:
+            for _, part in blocks(data, recorded_bytes(network, data, options)):
+                writer.add(followed.record(network, part.x["input"], meta, record).of_nodes(record_nodes))
     framework = f"{followed.package} {versions[followed.package]}"
     said = f"{followed.convention.form}: {followed.convention.evidence}"
     outputs = followed.built.outputs

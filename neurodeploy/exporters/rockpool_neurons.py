@@ -165,7 +165,7 @@ def _adaptation(name: str, module: Any, shape: Shape) -> dict[str, Any]:
     """Return the rules of a current of a neuron's own spikes."""
     kept = compact(_decay(name, "tau_ahp", module.gamma, shape))
     lowered = -by_neuron(name, "w_ahp", module.w_ahp, shape)
-    return {"adapts": "v", "adapt_decay": kept, "adapt_rate": kept, "adapt_gain": compact(lowered)}
+    return {"adapts": "v", "adapt_decay": kept, "adapt_gain": compact(lowered)}
 
 
 def _is_read(module: Any) -> bool:
