@@ -230,7 +230,7 @@ def test_where_v_is_whole_a_met_threshold_is_a_code_less_on_any_chip() -> None:
     for target in ("loihi1", "loihi2"):
         program = compile(network, target)
         assert [p.process for p in program.populations] == ["LIF", "LIF"]
-        assert (program.populations[0].threshold_code == 2031).all()
+        assert (program.populations[0].threshold_code == 1023).all()
 
 
 def test_a_leak_lets_loihi2_meet_its_threshold_and_loihi1_miss_a_64th() -> None:
