@@ -122,8 +122,12 @@ def _emulate_alone(
 ) -> NDArray[Any]:
     """Run one population on the emulator, each projection from an input of its own.
 
-    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before.
+    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before. Projections
+    beyond the spikes are those of a source that is always on.
     """
+    extent = next((values.shape[:2] for values in spikes), (1, 1))
+    always = np.ones((*extent, 1), np.uint8)
+    spikes = (*spikes, *(always for _ in projections[len(spikes) :]))
     from neurodeploy.backends.emulator.backend import Emulator
 
     names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)

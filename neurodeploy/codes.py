@@ -134,6 +134,7 @@ class CodedPopulation:
     v_min: register units below which v is not let fall, after the reset.
     adapt_decay, adapt_step: an adaptive threshold, raised by the register ``b``, which keeps ``(4096 - adapt_decay) /
         4096`` of itself in a step and, after the spike test, grows by ``adapt_step`` for each spike.
+    helps: what a population that the model does not have is there for; empty for the model's own.
     """
 
     name: str
@@ -152,6 +153,7 @@ class CodedPopulation:
     v_min: NDArray[Any] | None = None
     adapt_decay: NDArray[Any] | None = None
     adapt_step: NDArray[Any] | None = None
+    helps: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", whole_shape(self.name, self.shape))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 SPIKE_CONDITIONS = (">", ">=")
 RESETS = ("subtract", "value", "none")
 ORDERS = ("decay-add", "add-decay", "add-use-decay", "use-decay-add")
+ADAPTATIONS = ("threshold", "v")
 ADAPT_ORDERS = ("test-decay-add", "decay-test-add")
 
 
@@ -33,9 +34,11 @@ class NeuronRule:
     order: of the synaptic current: ``decay-add`` as above; ``add-decay``, i' = decay_syn * (i + gain_syn * x);
         ``add-use-decay``, where v sees i + gain_syn * x, which then decays; or ``use-decay-add``, where v sees the
         current of the step before, so that input acts a step later.
-    adapt_order: of an adaptive threshold: ``test-decay-add``, its b decays and takes this step's spikes after they
+    adapts: what spikes leave behind: a higher ``threshold``, or a current that lowers ``v``.
+    adapt_order: of such an adaptation: ``test-decay-add``, its b decays and takes this step's spikes after they
         were tested; or ``decay-test-add``, it decays before the test, see :class:`neurodeploy.network.Population`.
     reset_currents: a reset also sets the synaptic currents to 0.
+    sums_input: what several projections bring is summed before it is added to anything; this is a matter of rounding.
     output_delay: steps from the step in which v' meets the threshold to the one whose row has the spike.
     fires: False for integrators, whose output is v' itself.
     """
@@ -50,18 +53,23 @@ class NeuronRule:
     rounds: bool = False
     signed: bool = False
     order: str = "decay-add"
+    adapts: str = "threshold"
     adapt_order: str = "test-decay-add"
     reset_currents: bool = False
+    sums_input: bool = False
     output_delay: int = 0
     fires: bool = True
 
     def __post_init__(self) -> None:
-        choices = {"spike": SPIKE_CONDITIONS, "reset": RESETS, "order": ORDERS, "adapt_order": ADAPT_ORDERS}
+        choices = {"spike": SPIKE_CONDITIONS, "reset": RESETS, "order": ORDERS}
+        choices |= {"adapts": ADAPTATIONS, "adapt_order": ADAPT_ORDERS}
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise ValueError(f"NeuronRule.{key} must be one of {known}, got {getattr(self, key)!r}")
         if self.max_spikes is not None and self.max_spikes < 1:
             raise ValueError(f"NeuronRule.max_spikes must be 1 or more, or None, got {self.max_spikes}")
+        if self.adapts == "v" and self.adapt_order != "test-decay-add":
+            raise ValueError(f"NeuronRule.adapt_order must be test-decay-add where v adapts, got {self.adapt_order!r}")
         if self.output_delay not in (0, 1):
             raise ValueError(f"NeuronRule.output_delay must be 0 or 1, got {self.output_delay}")
 

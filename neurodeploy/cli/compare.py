@@ -97,7 +97,7 @@ def compare(
         )
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
-    data = open_data(input_path, network.inputs, encode, batch_first, seed)
+    data = open_data(input_path, network.inputs, encode, batch_first, seed, model)
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(

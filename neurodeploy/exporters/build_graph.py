@@ -29,7 +29,8 @@ Edge = tuple[str, str]
 class BuiltGraph:
     """Nodes and edges of a NIR graph, what is read, and what is to be said about it.
 
-    neurons: modules by node. order: nodes of each neuron module, call by call. readout: what the model returns; its readings carry the final nodes' names.
+    neurons: modules by node. order: nodes of each neuron module, call by call.
+    readout: what the model returns; its readings carry the final nodes' names.
     """
 
     nodes: dict[str, Any]
@@ -159,7 +160,7 @@ class _Builder:
             if type(made).__name__ not in ("IF", "LIF", "CubaLIF", "Threshold"):
                 return False
             rules = json.loads((made.metadata or {}).get(METADATA_KEY, "{}")).get("rules", {})
-            return rules.get("max_spikes", 1) == 1
+            return bool(rules.get("max_spikes", 1) == 1)
         passes = isinstance(node.op, (Flatten, Maximum)) and len(node.slots[0].terms) == 1
         return passes and all(self._sends_spikes(source.node) for source in node.slots[0].terms)
 

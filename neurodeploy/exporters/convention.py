@@ -290,10 +290,10 @@ def _undecided(found: list[Convention], tried: list[str]) -> DeployError:
         what,
         where="the model's forward",
         fix=(
-            f"Say how it is called with --form {'|'.join(found_form.form for found_form in found)}."
+            f"Say how it is called with --form {'|'.join(one.form for one in found)}."
             if found
-            else "forward takes one tensor: one step [B, *shape], or a sequence [T, B, *shape] or [B, T, *shape] that it "
-            "loops over, or one image [B, *shape] it repeats; other arguments need defaults. Check --sample-shape; "
+            else "forward takes one tensor: one step [B, *shape], or a sequence [T, B, *shape] or [B, T, *shape] that "
+            "it loops over, or one image [B, *shape] it repeats; other arguments need defaults. Check --sample-shape; "
             "if forward loops over a fixed number of steps, give --input with that many."
         ),
     )

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.draft import INPUT, Draft
+from neurodeploy.exporters.draft import Draft
 from neurodeploy.exporters.hints import hint_for
 from neurodeploy.exporters.layers import (
     ARGUMENTS,
     Joined,
     Operation,
-    Unsupported,
+    UnsupportedError,
     layer_step,
     mean_over,
     named_arguments,
@@ -32,6 +32,12 @@ SAME = (
 """Operations that change no value in eval mode, or not which class is largest."""
 
 _RESHAPES = ("flatten", "unflatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as")
+_JOINS = ("cat", "concat", "concatenate", "stack")
+_SUMS = ("add", "radd", "iadd", "sub", "rsub", "isub", "subtract")
+_PRODUCTS = ("mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "divide", "neg", "idiv")
+_REPEATS = ("repeat", "expand", "expand_as", "tile")
+_TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
+_REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
 
 Found = Iterator[tuple[Any, Signal]]
@@ -80,12 +86,17 @@ class Follower:
             found = self._single(name, args, kwargs, out, taken)
             if taken or not found.broken:
                 yield out, found
-        elif name in ("max", "min") and isinstance(out, tuple):
-            yield out[0], self._single("amax" if name == "max" else name, args, kwargs, out[0], taken)
         elif isinstance(out, (tuple, list)):
-            for part in out:
-                if isinstance(part, torch.Tensor):
-                    yield part, self.broken(taken, name, part)
+            yield from self._several(name, args, kwargs, out, taken)
+
+    def _several(self, name: str, args: Any, kwargs: dict[str, Any], out: Any, taken: list[Signal]) -> Found:
+        """Give the parts of a result: the largest values and where they are, or parts that nothing stands for."""
+        if name == "max":
+            yield out[0], self._single("amax", args, kwargs, out[0], taken)
+            return
+        for part in out:
+            if isinstance(part, torch.Tensor):
+                yield part, self.broken(taken, name, part)
 
     def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
         """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
@@ -100,10 +111,11 @@ class Follower:
     def signal_or_rest(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor; zeros that come from nowhere are what there was before the first step."""
         signal = self.signal_of(tensor)
-        if signal is None and isinstance(tensor, torch.Tensor) and tensor.dim() > 1:
-            if tensor.shape[0] == self._extent["B"] and tensor.is_floating_point() and not bool(tensor.any()):
-                return Signal(("B", *range(tensor.dim() - 1)), tuple(tensor.shape[1:]), {})
-        return signal
+        if signal is not None or not isinstance(tensor, torch.Tensor) or tensor.dim() < 2:
+            return signal
+        if tensor.shape[0] != self._extent["B"] or not tensor.is_floating_point() or bool(tensor.any()):
+            return None
+        return Signal(("B", *range(tensor.dim() - 1)), tuple(tensor.shape[1:]), {})
 
     def check(self, signal: Signal, name: str) -> None:
         """Refuse a signal that cannot enter a node."""
@@ -137,46 +149,41 @@ class Follower:
         """Return the signal of an operation's one result."""
         try:
             found = None if any(s.broken for s in taken) else self._known(name, args, kwargs, out)
-        except Unsupported as problem:
+        except UnsupportedError as problem:
             what, _, _ = str(problem).partition(";")
             return self.broken(taken, name, out, f"{what.strip()} in {self._place(name)}")
         return self.broken(taken, name, out) if found is None else found
 
     def _known(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return the signal of an operation that a node, or an edge, stands for; None for any other."""
         if name in ARGUMENTS:
             return self._layer(name, args, kwargs, out)
-        if name in ("cat", "concat", "concatenate", "stack"):
+        if name in _JOINS:
             return self._joined(name, args, kwargs)
-        if name in ("add", "radd", "iadd", "sub", "rsub", "isub", "subtract"):
+        if name in _SUMS:
             return self._sum(name, args, kwargs, out)
-        if name in ("mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "divide", "neg", "idiv"):
+        if name in _PRODUCTS:
             return self._product(name, args, kwargs, out)
         signal = self.signal_of(args[0]) if args else None
-        if signal is None:
-            return None
+        return None if signal is None else self._changed(name, signal, args, kwargs, out)
+
+    def _changed(self, name: str, signal: Signal, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
+        """Return what an operation on one signal, that makes no node of its own kind, makes of it."""
+        before, after = tuple(args[0].shape), tuple(out.shape)
         if name in SAME:
-            if "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True):
-                return None
-            return signal if out.is_floating_point() else None
+            trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
+            return signal if out.is_floating_point() and not trains else None
         if name in _RESHAPES:
-            return self._reshaped(signal, tuple(args[0].shape), tuple(out.shape))
-        if name == "getitem":
-            return _indexed(signal, args[1], tuple(args[0].shape))
-        if name in ("select", "narrow"):
-            dim = kwargs.get("dim", args[1] if len(args) > 1 else 0) % len(signal.axes)
-            step = kwargs.get("index", args[2] if len(args) > 2 else None)
-            return _indexed(signal, (_SLICE,) * dim + (step,), tuple(args[0].shape)) if name == "select" else None
-        if name in ("repeat", "expand", "expand_as", "tile"):
-            return self._repeated(signal, tuple(args[0].shape), tuple(out.shape))
-        if name in ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT"):
-            return _turned(signal, name, args, kwargs)
-        if name in ("sum", "mean", "amax", "max"):
+            return self._reshaped(signal, before, after)
+        if name in _REPEATS:
+            return self._repeated(signal, before, after)
+        if name in _REDUCTIONS:
             return self._reduced(name, signal, args, kwargs, out)
+        if name in _TURNS:
+            return _turned(signal, name, args, kwargs)
         if name == "batch_norm":
             return _normalised(signal, args, kwargs)
-        if name == "prelu" or name == "pad":
-            return None
-        return None
+        return _picked(name, signal, args, kwargs, before)
 
     def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return what leaves a linear layer, which becomes a node."""
@@ -187,7 +194,7 @@ class Follower:
         if name == "avg_pool1d" and (voted := _voted(signal, given)) is not None:
             return voted
         if signal.lead is None or (name not in ("linear", "matmul") and len(signal.axes) != len(signal.shape) + 1):
-            raise Unsupported(f"{name}() over an axis that is none of the features")
+            raise UnsupportedError(f"{name}() over an axis that is none of the features")
         step = layer_step(name, given, signal.shape)
         return self._through(name, step.ops, signal).scaled(step.factor)
 
@@ -281,7 +288,7 @@ class Follower:
     def _stacked(self, parts: list[Signal], first: Signal, axes: tuple[Axis, ...]) -> Signal | None:
         """Return one signal of all steps, if the parts are one signal at steps 0, 1, 2 and so on."""
         if len(parts) != self._extent["T"]:
-            raise Unsupported(f"a stack of {len(parts)} of {self._extent['T']} steps; return every step")
+            raise UnsupportedError(f"a stack of {len(parts)} of {self._extent['T']} steps; return every step")
         constant = all(step is None for step in first.steps)
         for step, part in enumerate(parts):
             wanted = first.at(None if constant else step, first.axes)
@@ -389,6 +396,16 @@ def _flat(factor: Any, shape: tuple[int, ...], after: tuple[int, ...]) -> Any:
     return factor if np.ndim(factor) == 0 else np.broadcast_to(factor, shape).reshape(after)
 
 
+def _picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:
+    """Return one step of a sequence, by an index or by ``select``."""
+    if name == "getitem":
+        return _indexed(signal, args[1], shape)
+    if name != "select":
+        return None
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0) % len(signal.axes)
+    return _indexed(signal, (_SLICE,) * dim + (kwargs.get("index", args[2] if len(args) > 2 else None),), shape)
+
+
 def _indexed(signal: Signal, index: Any, shape: tuple[int, ...]) -> Signal | None:
     """Return one step of a sequence, such as ``x[t]`` or ``x[:, t]``, also with full slices after it."""
     index = index if isinstance(index, tuple) else (index,)
@@ -396,7 +413,8 @@ def _indexed(signal: Signal, index: Any, shape: tuple[int, ...]) -> Signal | Non
         at = next(i for i, item in enumerate(index) if item is Ellipsis)
         missing = len(shape) - sum(item is not None for item in index) + 1
         index = (*index[:at], *((_SLICE,) * missing), *index[at + 1 :])
-    axes, rest, rule, chosen = [], list(signal.axes), signal.rule, False
+    axes: list[Axis] = []
+    rest, rule, chosen = list(signal.axes), signal.rule, False
     step: int | None = None
     for item in index:
         if item is None:
@@ -469,6 +487,3 @@ def _voted(signal: Signal, given: dict[str, Any]) -> Signal | None:
     if stride != size or signal.shape[0] % size or given.get("padding") not in (None, 0, (0,)):
         return None
     return replace(signal, groups=signal.shape[0] // size)
-
-
-__all__ = ["INPUT", "Follower"]

@@ -13,7 +13,7 @@ _GATE = "No neuron on a chip multiplies two signals; add them, or use a threshol
 _POOL = "NIR has Scale and AvgPool2d: write the module with a factor that does not change, or torch's pools."
 
 HINTS = {
-    "relu": "Use spiking neurons in place of ReLU: `neurodeploy convert` does that for trained networks without spikes.",
+    "relu": "Use spiking neurons in its place: `neurodeploy convert` does that for trained networks without spikes.",
     "bernoulli": _RANDOM,
     "rand": _RANDOM,
     "poisson": _RANDOM,

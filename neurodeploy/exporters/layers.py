@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Shape
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Scale, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Neurons:
     module: Any
 
 
-Operation = Linear | Conv1d | Conv2d | Pool2d | Flatten | Maximum | Joined | Neurons
+Operation = Linear | Conv1d | Conv2d | Pool2d | Flatten | Scale | Maximum | Joined | Neurons
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,7 +61,7 @@ class Step:
     factor: float = 1.0
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The function has an option that no operation has; the message names it and says what to use."""
 
 
@@ -98,7 +98,7 @@ def layer_step(name: str, given: dict[str, Any], shape: Shape) -> Step:
         name: of the function. given: its arguments by name. shape: of the features that enter.
 
     Raises:
-        Unsupported: it has an option that no operation has.
+        UnsupportedError: it has an option that no operation has.
     """
     if name in ("linear", "matmul", "mm", "addmm"):
         return Step((_linear(name, given),))
@@ -107,7 +107,7 @@ def layer_step(name: str, given: dict[str, Any], shape: Shape) -> Step:
     if name == "conv2d":
         return Step((_conv2d(given),))
     if len(shape) != (2 if name.endswith("1d") else 3):
-        raise Unsupported(f"{name}() over features of shape {list(shape)}; it takes channels and one axis or two")
+        raise UnsupportedError(f"{name}() over features of shape {list(shape)}; it takes channels and one axis or two")
     return _pool1d(name, given, shape) if name.endswith("1d") else _pool2d(name, given, shape)
 
 
@@ -117,10 +117,10 @@ def _array(tensor: Any) -> NDArray[np.float32] | None:
 
 def _linear(name: str, given: dict[str, Any]) -> Linear:
     if name == "linear":
-        return Linear(_array(given["weight"]), _array(given.get("bias")))
+        return Linear(np.asarray(_array(given["weight"])), _array(given.get("bias")))
     other = given["other"]
     if other.dim() != 2:
-        raise Unsupported(f"{name}() with a tensor of {other.dim()} axes; weights have two")
+        raise UnsupportedError(f"{name}() with a tensor of {other.dim()} axes; weights have two")
     bias = given.get("bias")
     bias = None if bias is None else np.broadcast_to(np.asarray(_array(bias)), (other.shape[1],))
     return Linear(np.asarray(_array(other)).T, bias)
@@ -144,7 +144,7 @@ def _conv2d(given: dict[str, Any]) -> Conv2d:
 def _padding(
     padding: Any, weight: NDArray[np.float32], dilation: tuple[int, ...]
 ) -> tuple[tuple[int, ...], NDArray[np.float32]]:
-    """Return padding in numbers; ``same`` with an even kernel gets a row of zeros before it, so that sides are equal."""
+    """Return padding in numbers; ``same`` with an even kernel gets zeros before it, so that sides are equal."""
     n_axes = len(dilation)
     if padding == "valid":
         return (0,) * n_axes, weight
@@ -154,7 +154,9 @@ def _padding(
     for axis, gap in enumerate(dilation):
         total = gap * (weight.shape[2 + axis] - 1)
         if total % 2 and gap > 1:
-            raise Unsupported("padding='same' with an even kernel and dilation pads one side more; give it in numbers")
+            raise UnsupportedError(
+                "padding='same' with an even kernel and dilation pads one side more; give it in numbers"
+            )
         if total % 2:
             widths = [(0, 0)] * weight.ndim
             widths[2 + axis] = (1, 0)
@@ -202,19 +204,19 @@ def _window(given: dict[str, Any], shape: Shape) -> tuple[tuple[int, ...], tuple
     stride, padding = _each(given.get("stride") or kernel, n_axes), _each(given.get("padding", 0), n_axes)
     rests = [(n + 2 * p - k) % s for n, k, s, p in zip(shape[1:], kernel, stride, padding, strict=True)]
     if given.get("ceil_mode") and any(rests):
-        raise Unsupported("ceil_mode=True where the last window is not full; use ceil_mode=False")
+        raise UnsupportedError("ceil_mode=True where the last window is not full; use ceil_mode=False")
     return kernel, stride, padding
 
 
 def _check_maximum(name: str, given: dict[str, Any]) -> None:
     dilation = given.get("dilation", 1)
     if set(dilation if isinstance(dilation, (tuple, list)) else (dilation,)) != {1}:
-        raise Unsupported(f"{name}() with dilation; use one without")
+        raise UnsupportedError(f"{name}() with dilation; use one without")
 
 
 def _check_mean(given: dict[str, Any], padding: tuple[int, ...]) -> None:
     if any(padding) and given.get("count_include_pad") is False:
-        raise Unsupported("count_include_pad=False with padding; NIR's pooling counts the padding")
+        raise UnsupportedError("count_include_pad=False with padding; NIR's pooling counts the padding")
 
 
 def _is_sum(name: str, given: dict[str, Any]) -> bool:
@@ -222,7 +224,7 @@ def _is_sum(name: str, given: dict[str, Any]) -> bool:
     if not name.startswith("lp_"):
         return False
     if given["norm_type"] != 1:
-        raise Unsupported(f"{name}() with norm_type other than 1; only the sum is linear")
+        raise UnsupportedError(f"{name}() with norm_type other than 1; only the sum is linear")
     return True
 
 
@@ -235,7 +237,7 @@ def _adaptive_kernel(name: str, size: Any, shape: Shape) -> tuple[int, ...]:
     sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,) * (len(shape) - 1)
     wanted = [own if n is None else int(n) for n, own in zip(sizes, shape[1:], strict=True)]
     if any(own % n for n, own in zip(wanted, shape[1:], strict=True)):
-        raise Unsupported(
+        raise UnsupportedError(
             f"{name}() from {list(shape[1:])} to {wanted} takes windows of unequal size; choose sizes that divide"
         )
     return tuple(own // n for n, own in zip(wanted, shape[1:], strict=True))

@@ -166,8 +166,11 @@ def _accumulated(signal: Signal, n_steps: int) -> Signal:
 
 def _said(reading: Reading) -> str:
     what = {
-        "count": "spikes are counted", "sum": "its values are added up over time", "mean": "its values are averaged over time",
-        "max": "its largest value over time decides", "last": "its last step decides",
-    }.get(reading.rule or "", f"{reading.rule} over time")  # fmt: skip
+        "count": "spikes are counted",
+        "sum": "its values are added up over time",
+        "mean": "its values are averaged over time",
+        "max": "its largest value over time decides",
+        "last": "its last step decides",
+    }.get(reading.rule or "", f"{reading.rule} over time")
     groups = f", in {reading.groups} groups of units" if reading.groups else ""
     return f"the model's own return says how {reading.name} decides: {what}{groups}"

@@ -1,13 +1,18 @@
 """What a rockpool module computes, as NIR nodes, with the time step that it was built with.
 
-Source: rockpool 3.1.0, ``rockpool/nn/modules/torch/{lif_torch,lif_neuron_torch,exp_syn_torch,linear_torch}.py``. One
-step, with x the input, a = exp(-dt / tau_mem) and b = exp(-dt / tau_syn)::
+Source: rockpool 3.1.0, ``rockpool/nn/modules/torch/{lif_torch,lif_bitshift_torch,ahp_lif_torch,lif_neuron_torch,
+exp_syn_torch,linear_torch}.py``. One step, with x the input, a = exp(-dt / tau_mem) and b = exp(-dt / tau_syn)::
 
     LIFTorch        i = b * (i + x + W_rec^T s);  v = a * v + i + bias
+    LIFBitshiftTorch  as LIFTorch, with a and b of 1 - 2^-k
+    aLIFTorch       as LIFTorch;  c = exp(-dt / tau_ahp) * (c + w_ahp * s), added to v
     LIFNeuronTorch  v = a * v + x + bias
     n = floor(v / threshold) where v >= threshold, no more than max_spikes_per_dt;  v = v - n * threshold
     ExpSynTorch     v = b * (v + x), which is its output
     LinearTorch     y = x W + bias, with W (n_in, n_out)
+
+Inputs of a neuron with several synapses are summed where these have one time constant. The last neurons of SynNet with
+output="vmem" have a threshold that nothing reaches: they are integrators, read by v.
 """
 
 from __future__ import annotations
@@ -18,12 +23,20 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
-from neurodeploy.exporters.parameters import by_neuron, decay_of, exp_tau, rules_metadata
+from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, exp_tau, rules_metadata
 from neurodeploy.synapses import Shape
 
-KINDS = ("LIFTorch", "LIFNeuronTorch", "ExpSynTorch")
+KINDS = ("LIFTorch", "LIFBitshiftTorch", "aLIFTorch", "LIFNeuronTorch", "ExpSynTorch")
+ADVICE = {
+    "LIFSlayer": "it runs on CUDA only; the nearest is LIFTorch",
+    "LIFExodus": "it runs on CUDA only; the nearest is LIFTorch",
+    "LIFMembraneExodus": "it runs on CUDA only; the nearest is ExpSynTorch",
+    "RateTorch": "its activation is no spike; the nearest is LIFTorch",
+    "UpDownTorch": "it encodes values; give its spikes as input data",
+    "LowPass": "the nearest is ExpSynTorch",
+}
+"""What to take instead of neurons that are not exported, by the beginning of their names."""
 _NEURONS = ("LIF", "ExpSyn", "Rate", "UpDown", "AHP", "LowPass", "aLIF")
 
 
@@ -33,7 +46,8 @@ class Rockpool(Adapter):
     package = "rockpool"
     label = "rockpool"
     kinds = KINDS
-    states = ("vmem", "isyn", "spikes")
+    advice = ADVICE
+    states = ("vmem", "isyn", "spikes", "iahp")
     forms = ("static", "sequence", "batch-first", "time-last")
 
     def is_neuron(self, module: Any) -> bool:
@@ -44,8 +58,11 @@ class Rockpool(Adapter):
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
         from rockpool.nn import modules
+        from rockpool.nn.modules.torch import ahp_lif_torch, lif_bitshift_torch
 
-        return next((kind for kind in KINDS if type(module) is getattr(modules, kind)), None)
+        sources = (modules, ahp_lif_torch, lif_bitshift_torch)
+        is_known = any(type(module) is getattr(source, kind, None) for source in sources for kind in KINDS)
+        return type(module).__name__ if is_known else None
 
     def problems(self, module: Any) -> list[str]:
         """See :class:`Adapter`."""
@@ -54,8 +71,8 @@ class Rockpool(Adapter):
         problems = []
         if float(module.noise_std) != 0:
             problems.append("has noise_std other than 0")
-        if getattr(module, "n_synapses", 1) != 1:
-            problems.append(f"has {module.n_synapses} synapses per neuron, and one is supported")
+        if getattr(module, "n_synapses", 1) != 1 and _beta_of_all(module) is None:
+            problems.append(f"has {module.n_synapses} synapses per neuron with different time constants")
         if hasattr(module, "spike_generation_fn"):
             one, half = torch.tensor(1.0), torch.tensor(0.5)
             probe = torch.tensor([-1.5, -1e-6, 0.99999, 1.0, 2.5])
@@ -90,7 +107,7 @@ class Rockpool(Adapter):
 
     def given(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """See :class:`Adapter`."""
-        return {key: getattr(module, key) for key in ("vmem", "isyn", "spikes") if hasattr(module, key)}
+        return {key: getattr(module, key) for key in self.states if hasattr(module, key)}
 
     def left(self, module: Any, output: Any) -> dict[str, Any]:
         """See :class:`Adapter`."""
@@ -107,37 +124,60 @@ class Rockpool(Adapter):
         if self.kind_of(module) == "ExpSynTorch":
             return Call("BT", shape, output, output)
         record = module._record_dict
-        i = record["isyn"][..., 0] if "isyn" in record else None
-        return Call("BT", shape, output, record.get("vmem"), i)
+        i = record["isyn"].sum(-1) if "isyn" in record else None
+        return Call("BT", shape, record["vmem"] if _is_read(module) else output, record.get("vmem"), i)
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
-        kind = self.kind_of(module)
-        if kind == "ExpSynTorch":
+        if self.kind_of(module) == "ExpSynTorch":
             return NeuronNodes(_synapse_node(name, module, shape, dt))
-        tau = exp_tau(_decay(name, "tau_mem", _alpha(module), shape), dt)
-        lost = -np.expm1(-dt / tau)
-        bias = by_neuron(name, "bias", module.bias, shape)
-        rules: dict[str, Any] = {"reset": "subtract", "spike": ">=", "max_spikes": int(float(module.max_spikes_per_dt))}
-        if (bias == bias.flat[0]).all():
-            rules["bias"] = float(bias.flat[0])
-        elif (lost < 2.0**-24).any():
-            raise DeployError(
-                "biases differ and tau_mem is infinite", where=name, fix="Give all neurons the same bias."
-            )
-        common = {
-            "r": 1.0 / np.maximum(lost, 2.0**-40),
-            "v_leak": bias / np.maximum(lost, 2.0**-40),
-            "v_threshold": by_neuron(name, "threshold", module.threshold, shape),
-            "v_reset": np.zeros(shape),
-            "metadata": rules_metadata(rules),
-        }
-        if kind == "LIFNeuronTorch":
-            return NeuronNodes(nir.LIF(tau=tau, **common))
-        tau_syn = exp_tau(_decay(name, "tau_syn", _beta(module), shape), dt)
-        node = nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, w_in=1.0 / np.expm1(dt / tau_syn), **common)
-        recurrent = nir.Linear(module.w_rec.detach().numpy().T.copy()) if module._has_rec else None
-        return NeuronNodes(node, [], recurrent=recurrent)
+        node = _neuron_node(name, module, shape, dt)
+        entering = recurrent = None
+        if (n := getattr(module, "n_synapses", 1)) != 1:
+            entering = nir.Linear(_summing(shape, n))
+        if getattr(module, "_has_rec", False):
+            weight = module.w_rec.detach().numpy().T
+            recurrent = nir.Linear(weight.reshape(shape[0], n, shape[0]).sum(1) if n != 1 else weight.copy())
+        return NeuronNodes(node, [], entering, recurrent)
+
+
+def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
+    """Return the NIR node of neurons that have a membrane."""
+    tau = exp_tau(_decay(name, "tau_mem", _alpha(module), shape), dt)
+    lost = -np.expm1(-dt / tau)
+    bias = by_neuron(name, "bias", module.bias, shape)
+    rules: dict[str, Any] = {"bias": compact(bias)}
+    common = {"r": 1.0 / np.maximum(lost, 2.0**-40), "v_leak": bias / np.maximum(lost, 2.0**-40)}
+    fires = not _is_read(module)
+    if fires:
+        rules |= {"reset": "subtract", "spike": ">=", "max_spikes": int(float(module.max_spikes_per_dt))}
+        common |= {"v_threshold": by_neuron(name, "threshold", module.threshold, shape), "v_reset": np.zeros(shape)}
+    if type(module).__name__ == "aLIFTorch":
+        rules |= _adaptation(name, module, shape)
+    if type(module).__name__ == "LIFNeuronTorch":
+        return (nir.LIF if fires else nir.LI)(tau=tau, **common, metadata=rules_metadata(rules))
+    tau_syn = exp_tau(_decay(name, "tau_syn", _beta(module), shape), dt)
+    rates = {"tau_syn": tau_syn, "tau_mem": tau, "w_in": 1.0 / np.expm1(dt / tau_syn)}
+    return (nir.CubaLIF if fires else nir.CubaLI)(**rates, **common, metadata=rules_metadata(rules))
+
+
+def _adaptation(name: str, module: Any, shape: Shape) -> dict[str, Any]:
+    """Return the rules of a current of a neuron's own spikes."""
+    kept = compact(_decay(name, "tau_ahp", module.gamma, shape))
+    lowered = -by_neuron(name, "w_ahp", module.w_ahp, shape)
+    return {"adapts": "v", "adapt_decay": kept, "adapt_gain": compact(lowered)}
+
+
+def _is_read(module: Any) -> bool:
+    """Tell whether nothing reaches a neuron's threshold, as in the last layer of SynNet with output="vmem"."""
+    from rockpool.nn.networks.synnet import THRESHOLD_OUT
+
+    return hasattr(module, "threshold") and bool((module.threshold >= THRESHOLD_OUT).all())
+
+
+def _summing(shape: Shape, n_synapses: int) -> NDArray[np.float32]:
+    """Return the weights that add up the inputs of each neuron's synapses, which follow each other."""
+    return np.repeat(np.eye(shape[0], dtype=np.float32), n_synapses, axis=1)
 
 
 def _synapse_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
@@ -161,8 +201,16 @@ def _alpha(module: Any) -> Any:
 
 
 def _beta(module: Any) -> Any:
+    beta = _beta_of_all(module)
+    return module.beta if beta is None else beta
+
+
+def _beta_of_all(module: Any) -> Any:
+    """Return the factor that all synapses of a neuron keep in a step; None if they differ."""
     beta = module.beta
-    return beta[..., 0] if beta.ndim == 2 else beta
+    if beta.ndim < 2:
+        return beta
+    return beta[..., 0] if bool((beta == beta[..., :1]).all()) else None
 
 
 def _decay(name: str, key: str, factor: Any, shape: Shape) -> NDArray[np.float32]:

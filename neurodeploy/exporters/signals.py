@@ -51,7 +51,8 @@ class Signal:
         n_lead = len(self.axes) - len(self.shape)
         if self.axes[n_lead:] != tuple(range(len(self.shape))):
             return None
-        return {("TB",): "t", ("BT",): "b"}.get(self.axes[:n_lead], "".join(map(str, self.axes[:n_lead])))
+        lead = self.axes[:n_lead]
+        return "t" if lead == ("TB",) else "b" if lead == ("BT",) else "".join(map(str, lead))
 
     @property
     def steps(self) -> set[int | None]:

@@ -140,7 +140,8 @@ def _add_terms(draft: Draft, node: DraftNode, made: list[str]) -> None:
     is_empty = not node.slots[0].terms
     if is_empty:
         first = draft.nodes[made[0]]
-        first.op = replace(first.op, bias=getattr(node.op, "bias", None))  # type: ignore[type-var, call-arg]
+        assert isinstance(first.op, (Linear, Conv1d, Conv2d))
+        first.op = replace(first.op, bias=getattr(node.op, "bias", None))
     for after in consumers(draft, node.name):
         for slot in after.slots:
             for source, factor in [(s, f) for s, f in slot.terms.items() if s.node == node.name]:
@@ -191,9 +192,6 @@ def _embedded(draft: Draft, name: str, part: _Part, shape: Shape) -> str:
     made = draft.add(name, op, [part.slot], part.shape, shape, None)
     draft.nodes[made].steps = set(draft.nodes[name].steps)
     return made
-
-
-# Factors and offsets ---------------------------------------------------------------------------------------------------
 
 
 def _fold(draft: Draft, node: DraftNode, kept: set[str]) -> None:
@@ -324,6 +322,7 @@ def _fed(op: Linear | Conv1d | Conv2d, shape: Shape, factor: Any, offset: Any) -
     """Return a layer that computes from ``x`` what it computed from ``factor * x + offset``; None if none does."""
     bias = np.zeros(op.weight.shape[0]) if op.bias is None else op.bias.astype(np.float64)
     weight = op.weight.astype(np.float64)
+    made: Linear | Conv1d | Conv2d
     if isinstance(op, Linear):
         if len(shape) > 1 and (np.ndim(factor) or np.ndim(offset)):
             return None

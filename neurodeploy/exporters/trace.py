@@ -41,7 +41,8 @@ _LOOKS = ("bool", "item", "int", "index", "float", "tolist", "equal", "allclose"
 class Trace:
     """What was seen.
 
-    draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call. returned: signals of what the model returned, call by call.
+    draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call.
+    returned: signals of what the model returned, call by call.
     looks: where the model looked at a value. n_steps: that were traced.
     """
 

@@ -32,9 +32,9 @@ class Settings:
     max_spikes: in one step, 0 for no limit.
     v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
     min_v_mem: V, below which v cannot fall, or None.
-    refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptive threshold. decay_second, gain_second: of a
-        second synaptic current. i_init: what the first starts with. adapt_order, reset_currents, rounds, signed: see
-        :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
+    refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptation. decay_second, gain_second: of a second
+        synaptic current. i_init: what the first starts with. adapts, adapt_order, reset_currents, rounds, signed,
+        sums_input: see :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
         :class:`neurodeploy.network.Population`.
 
     Keys in :data:`BY_NEURON` may hold a value for each neuron, as nested tuples that broadcast to the neurons' shape.
@@ -63,6 +63,7 @@ class Settings:
     bias: ByNeuron | None = None
     min_v_mem: ByNeuron | None = None
     refractory: int = 0
+    adapts: str = "threshold"
     adapt_order: str = "test-decay-add"
     adapt_decay: ByNeuron | None = None
     adapt_gain: ByNeuron = 1.0
@@ -71,6 +72,7 @@ class Settings:
     gain_second: ByNeuron = 1.0
     i_init: ByNeuron = 0.0
     reset_currents: bool = False
+    sums_input: bool = False
 
 
 DIALECTS = {

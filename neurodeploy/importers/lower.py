@@ -352,8 +352,10 @@ def _rule(kind: str, settings: Settings) -> NeuronRule:
         rounds=settings.rounds,
         signed=settings.signed,
         order=settings.order,
+        adapts=settings.adapts,
         adapt_order=settings.adapt_order,
         reset_currents=settings.reset_currents,
+        sums_input=settings.sums_input,
         output_delay=settings.output_delay if fires and not is_threshold else 0,
         fires=fires,
     )

@@ -12,7 +12,7 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.detect import Candidate, detect, fingerprint
 from neurodeploy.importers.dialects import ASSUMED, BY_NEURON, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
 from neurodeploy.importers.nir_graph import NirGraph
-from neurodeploy.rule import ADAPT_ORDERS, ORDERS
+from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
 CHOICES = {
     "decay": ("euler", "exp"),
@@ -21,11 +21,12 @@ CHOICES = {
     "spike": (">", ">="),
     "reset": ("subtract", "value", "none", "zero"),
     "order": ORDERS,
+    "adapts": ADAPTATIONS,
     "adapt_order": ADAPT_ORDERS,
 }
 TRUTHS = (
     "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "reset_currents", "norm_input",
-    "starts_at_leak", "rounds", "signed",
+    "starts_at_leak", "rounds", "signed", "sums_input",
 )  # fmt: skip
 COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
 MAY_BE_NONE = ("min_v_mem",)

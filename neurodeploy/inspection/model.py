@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.backends.base import Inputs
+from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import detect
 from neurodeploy.importers.dialects import DIALECTS, LOST
@@ -51,7 +52,8 @@ class Inspection:
         ``drops``, by the keys of ``--dialect``.
     lost: what the exporter of the dialect drops, each ``key``, ``means`` and ``state`` (``said``, ``assumed`` or
         ``asked``).
-    findings: the gravest first.
+    findings: the gravest first. decision: how a sample is decided, or what has to be asked; None where the network is
+        refused.
     """
 
     where: str
@@ -64,6 +66,7 @@ class Inspection:
     exporters: list[dict[str, Any]]
     lost: list[dict[str, str]]
     findings: tuple[Finding, ...]
+    decision: str | None = None
 
     @property
     def is_clean(self) -> bool:
@@ -113,6 +116,7 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         [{"name": c.name, "evidence": c.evidence, "drops": list(LOST[c.name])} for c in detect(graph)],
         _lost(graph, reading, dialect, question),
         tuple(sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))),
+        None if network is None else settle_decision(network).sentence,
     )
 
 
@@ -178,7 +182,7 @@ def _nodes(
     for name in order_of(graph):
         settings = None if settled is None else settled.settings.get(name)
         entry = _node(name, graph.nodes[name], shapes.get(name))
-        said = {} if settings is None else {k: v for k, v in asdict(settings).items() if v is not None}
+        said = {} if settings is None else {k: _shown(v) for k, v in asdict(settings).items() if v is not None}
         entry["settings"] = said or None
         is_neuron = network is not None and name in populations
         entry["dynamics"] = _dynamics(populations[name], network.dt) if network is not None and is_neuron else None
@@ -207,6 +211,14 @@ def _dynamics(population: Population, dt: float) -> dict[str, Any]:
     if population.decay_syn is not None:
         factors += ["decay_syn", "gain_syn"]
     return {"dt": dt, **{key: _range(np.asarray(getattr(population, key))) for key in factors}}
+
+
+def _shown(setting: Any) -> Any:
+    """Return a setting, as a text with its lowest and highest value where neurons have one each."""
+    if not isinstance(setting, tuple):
+        return setting
+    ends = _range(np.asarray(setting))
+    return f"{ends['low']:g} to {ends['high']:g}"
 
 
 def _range(values: Any) -> dict[str, float | str]:

@@ -64,6 +64,7 @@ def _float_only(population: Population) -> list[str]:
         "clears its synaptic currents when it is reset": rule.fires and rule.reset != "none" and rule.reset_currents,
         "rounds its spikes to the nearest count": rule.fires and rule.rounds,
         "sends negative spikes": rule.fires and rule.signed,
+        "lowers v after a spike by a current of its own": adapts and rule.adapts == "v",
         "adapts its threshold before the spike test": adapts and rule.adapt_order != "test-decay-add",
         "adapts its threshold at a rate of its own": adapts and population.adapt_rate is not None,
     }

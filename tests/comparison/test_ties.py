@@ -19,7 +19,17 @@ from tests.conftest import chain_edges, cuba, lif, save_nir
 
 @pytest.mark.parametrize("neuron", [lif, cuba])
 @pytest.mark.parametrize(
-    "rules", [{"reset": "zero"}, {"reset": "subtract"}, {"reset": "subtract", "reset_delay": False}]
+    "rules",
+    [
+        {"reset": "zero"},
+        {"reset": "subtract"},
+        {"reset": "subtract", "reset_delay": False},
+        {"reset": "zero", "adapt_decay": 0.9, "adapt_gain": [0.2, 0.3]},
+        {"reset": "zero", "adapt_decay": 0.9, "adapt_gain": 0.2, "adapts": "v"},
+        {"reset": "zero", "adapt_decay": 0.99, "adapt_rate": 0.01, "adapt_order": "decay-test-add"},
+        {"reset": "zero", "order": "use-decay-add", "reset_currents": True, "i_init": 0.1},
+        {"reset": "subtract", "signed": True},
+    ],
 )
 @pytest.mark.parametrize(("off", "expected"), [(0.0, True), (1e-6, True), (2e-3, False), (-2e-3, False)])
 def test_only_a_potential_within_rounding_of_the_threshold_is_a_tie(
@@ -49,16 +59,18 @@ def test_only_a_potential_within_rounding_of_the_threshold_is_a_tie(
 
 
 @pytest.mark.parametrize(("off", "status"), [(0.0, "pass"), (1e-6, "pass"), (1e-2, "fail")])
-@pytest.mark.parametrize("fires", [False, True])
+@pytest.mark.parametrize("threshold", [None, 1.0, 1e9])
 def test_values_are_equal_within_what_float32_may_be_off(
-    tmp_path: Path, rng: np.random.Generator, off: float, status: str, fires: bool
+    tmp_path: Path, rng: np.random.Generator, off: float, status: str, threshold: float | None
 ) -> None:
+    """Of an integrator, or the potential of neurons that fire, or would if they could."""
+    fires = threshold is not None
     ones = np.ones(3)
     li = nir.LI(tau=ones * 1e-3, r=10 * ones, v_leak=0 * ones)
     nodes = {
         "input": nir.Input({"input": np.array([30])}),
         "fc": nir.Linear(rng.normal(0, 0.3, (3, 30)).astype(np.float32)),
-        "n": lif((3,)) if fires else li,
+        "n": lif((3,), threshold=threshold) if threshold is not None else li,
         "output": nir.Output({"output": np.array([3])}),
     }
     network = read_network(save_nir(tmp_path / "m.nir", nodes, chain_edges(*nodes), {"reset": "subtract"}))[0]

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The many ways in which networks are written: each is exported and fires as the framework does."""
 
 from __future__ import annotations
@@ -300,7 +301,7 @@ class Wrapped(nn.Module):
 
 build = Wrapped
 """
-    with pytest.raises(DeployError, match="more than one way(?s:.*)--form"):
+    with pytest.raises(DeployError, match=r"more than one way(?s:.*)--form"):
         export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     for form in ("step", "sequence"):
         result = export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", form=form)

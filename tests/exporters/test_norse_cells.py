@@ -13,6 +13,7 @@ import pytest
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
+from neurodeploy.inspection.model import inspect
 
 pytest.importorskip("norse", reason="norse is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # norse's own
@@ -145,3 +146,9 @@ def test_other_cells_are_refused_with_the_nearest(
     spec = make_model(f"build = lambda: snn.SequentialState(nn.Linear(6, 5), {neuron})", imports=IMPORTS)
     with pytest.raises(DeployError, match=match):
         export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+
+
+def test_settings_of_each_neuron_are_shown_as_a_range(reproduced: Callable[..., Any]) -> None:
+    result = reproduced(MODELS["adaptive, each neuron its own"][0], IMPORTS)
+    (node,) = [entry for entry in inspect(result.path).nodes if entry["name"] == "1"]
+    assert node["settings"]["adapt_gain"] == "0.1 to 1"

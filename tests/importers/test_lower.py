@@ -358,6 +358,80 @@ def test_a_refractory_neuron_is_held_at_its_reset(rng: np.random.Generator) -> N
     assert got.spikes("a").any()
 
 
+def test_two_currents_add_up_and_a_reset_clears_both(rng: np.random.Generator) -> None:
+    rules = metadata(decay_second=[0.5, 0.7], gain_second=-1.0, reset="zero", reset_currents=True)
+    ones, x = np.ones(2), currents(rng, 2)
+    rates = {"tau_mem": 1e-3 * ones, "tau_syn": 1e-2 * ones, "w_in": 10 * ones, "r": ones, "v_leak": 0 * ones}
+    nodes = {**ports(2, 2), "a": nir.CubaLIF(**rates, v_threshold=0.6 * ones, metadata=rules)}
+    got = played(network_of(nodes, chain_edges("input", "a", "output")), input=x)
+    i, e = np.zeros((2, BATCH, 2))
+    for t in range(STEPS):
+        i, e = 0.9 * i + x[t], np.array([0.5, 0.7]) * e - x[t]
+        spiked = i + e > 0.6
+        i[spiked] = e[spiked] = 0
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+    assert got.spikes("a").any()
+
+
+def test_a_threshold_may_decay_before_its_test(rng: np.random.Generator) -> None:
+    rules = metadata(adapt_order="decay-test-add", adapt_decay=0.9, adapt_rate=0.1, adapt_gain=[0.5, 1.5])
+    x = currents(rng, 2)
+    got = played(network_of({**ports(2, 2), "a": euler(metadata=rules)}, chain_edges("input", "a", "output")), input=x)
+    v, b = np.zeros((BATCH, 2)), np.ones((BATCH, 2))
+    for t in range(STEPS):
+        v, b = 0.8 * v + x[t], b + 0.1 * (1 - b)
+        spiked = v > b
+        v[spiked] = 0
+        b = b + spiked * np.array([0.5, 1.5])
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"adapt_decay": 0.9, "adapt_gain": 4.0},
+        {"adapt_decay": 0.9, "adapt_rate": 0.4, "adapt_gain": 0.5},
+        {"adapt_decay": 0.9, "adapt_rate": 0.1, "adapt_gain": 0.5, "adapt_order": "decay-test-add"},
+        {"adapt_decay": 0.9, "adapt_gain": 0.5, "adapts": "v"},
+    ],
+)
+def test_every_adaptation_has_one_form(rules: dict[str, Any], rng: np.random.Generator) -> None:
+    x = currents(rng, 2)
+    nodes = {**ports(2, 2), "a": euler(metadata=metadata(**rules))}
+    network = network_of(nodes, chain_edges("input", "a", "output"))
+    got, population = played(network, input=x), network.population("a")
+    assert population.adaptation is not None
+    keep, rise = population.adaptation
+    v, a = np.zeros((BATCH, 2)), np.zeros((BATCH, 2))
+    for t in range(STEPS):
+        lowers = population.rule.adapts == "v"
+        v = 0.8 * v + x[t] - a * lowers
+        spiked = v > 1 + a * (not lowers)
+        v[spiked] = 0
+        a = keep * a + rise * spiked
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+    assert spiked.any() or got.spikes("a").any()
+
+
+def test_counts_may_be_rounded_and_have_both_signs(rng: np.random.Generator) -> None:
+    rules = metadata(reset="subtract", rounds=True, signed=True, max_spikes=3)
+    x = 2 * currents(rng, 2) - 1
+    got = played(network_of({**ports(2, 2), "a": euler(metadata=rules)}, chain_edges("input", "a", "output")), input=x)
+    v = np.zeros((BATCH, 2))
+    for t in range(STEPS):
+        v = 0.8 * v + x[t]
+        n = np.clip(np.rint(v), -3, 3)
+        v = v - n
+        np.testing.assert_array_equal(got.spikes("a")[t], n)
+    assert (got.spikes("a") < 0).any()
+
+
+def test_settings_of_each_neuron_must_fit_their_number(tmp_path: Path) -> None:
+    nodes = {**ports(2, 2), "a": euler(metadata=metadata(v_init=[0.1, 0.2, 0.3]))}
+    with pytest.raises(DeployError, match=r"the metadata of 'a' has v_init of shape \(3,\), the neurons have \(2,\)"):
+        network_of(nodes, chain_edges("input", "a", "output"))
+
+
 def test_extensions_come_back_from_a_file(tmp_path: Path) -> None:
     node = euler(metadata=metadata(adapt_decay=0.9, adapt_gain=4.0, refractory=3))
     nodes = {**ports(2, 2), "a": node}

@@ -339,6 +339,31 @@ def test_what_no_integer_neuron_computes_exactly_is_refused(
         compile(two_layers(rule, **parameters), "loihi2")
 
 
+@pytest.mark.parametrize(
+    ("rule", "parameters", "message"),
+    [
+        (replace(ZERO, order="use-decay-add"), {"decay_syn": np.float32(0.5)}, "takes its input into v a step late"),
+        (ZERO, {"decay_syn": np.float32(0.5), "decay_second": 0.2}, "has two synaptic currents"),
+        (ZERO, {"decay_syn": np.float32(0.5), "i_init": 1.0}, "starts with a synaptic current"),
+        (replace(ZERO, reset_currents=True), {}, "clears its synaptic currents"),
+        (replace(SUBTRACT, rounds=True), {}, "rounds its spikes"),
+        (replace(SUBTRACT, signed=True), {}, "sends negative spikes"),
+        (replace(ZERO, adapts="v"), {"adapt_decay": 0.5}, "lowers v after a spike"),
+        (
+            replace(ZERO, adapt_order="decay-test-add"),
+            {"adapt_decay": 0.5},
+            "adapts its threshold before the spike test",
+        ),
+        (ZERO, {"adapt_decay": 0.5, "adapt_rate": 0.1}, "adapts its threshold at a rate of its own"),
+    ],
+)
+def test_what_only_the_reference_knows_is_refused_by_name(
+    rule: NeuronRule, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeployError, match=f"'a' {message}"):
+        compile(two_layers(rule, **parameters), "loihi2")
+
+
 def test_a_potential_with_a_floor_is_refused() -> None:
     with pytest.raises(DeployError, match="'a' sends a potential that has a lower bound"):
         compile(readout(v_min=-1.0), "loihi2")
