@@ -284,6 +284,20 @@ def test_integrators_give_their_potential_exactly() -> None:
     np.testing.assert_array_equal(integers["a"]["value"], reference["a"]["value"])
 
 
+@pytest.mark.parametrize(("decay", "threshold"), [(1.0, 1e30), (1.0, 1e8), (0.5, 1e5), (0.5, 3000.0)])
+def test_neurons_whose_threshold_is_out_of_reach_integrate(decay: float, threshold: float) -> None:
+    network = two_layers(SUBTRACT, decay, bias=2.0)
+    alone = replace(network.populations[0], threshold=np.float32(threshold))
+    network = replace(network, populations=(alone,), projections=network.projections[:1], outputs=("a",))
+    reference, integers, program = run_both(network, random_input())
+    assert program.provenance["never_fire"] == ["a"]
+    assert program.population("a").process == "LIF"
+    assert any(warning.startswith("a: no input brings v to its threshold") for warning in program.warnings)
+    assert not integers["a"]["spikes"].any()
+    largest = np.abs(reference["a"]["v"]).max()
+    assert np.abs(integers["a"]["v"] - reference["a"]["v"]).max() <= 0.002 * largest
+
+
 @pytest.mark.parametrize("decay", [0.9, 0.99])
 def test_leaky_integrators_are_close_to_their_model(decay: float) -> None:
     reference, integers, _ = run_both(readout(decay, decay_syn=np.float32(0.8)), random_input())
