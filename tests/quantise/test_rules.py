@@ -19,9 +19,11 @@ from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.overflow import custom_neurons
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, Flatten, Linear
+from neurodeploy.target import load_target
 
 ZERO = NeuronRule()
 SUBTRACT = NeuronRule(reset="subtract")
@@ -404,3 +406,28 @@ def test_what_only_the_reference_knows_is_refused_by_name(
 def test_a_potential_with_a_floor_is_refused() -> None:
     with pytest.raises(DeployError, match="'a' sends a potential that has a lower bound"):
         compile(readout(v_min=-1.0), "loihi2")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule", "said"),
+    [
+        ({"v_min": -1.0}, ZERO, ("no lower bound of its potential",)),
+        ({"adapt_decay": 0.5}, ZERO, ("no adaptation",)),
+        (
+            {"v_min": -1.0},
+            replace(SUBTRACT, spike=">=", max_spikes=None),
+            (
+                "reset by subtraction becomes reset to zero",
+                "counts of any number of spikes become single spikes",
+                "no lower bound of its potential",
+            ),
+        ),
+        ({}, replace(ZERO, reset="none"), ("no reset becomes reset to zero",)),
+    ],
+)
+def test_loihi1_approximates_by_the_least_that_it_takes(
+    parameters: dict[str, Any], rule: NeuronRule, said: tuple[str, ...]
+) -> None:
+    nearest, changes = approximate(two_layers(rule, **parameters), load_target("loihi1"))
+    assert [(change.node, change.changes) for change in changes] == [("a", said)]
+    assert compile(nearest, "loihi1").population("a").process == "LIF"
