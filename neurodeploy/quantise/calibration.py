@@ -43,9 +43,9 @@ class Drive:
     emulate: Callable[[CodedPopulation, tuple[CodedProjection, ...]], NDArray[Any]]
 
     def rate_error(self, population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> float:
-        """Return the mean squared difference of the neurons' spikes a step from the float model's."""
+        """Return the mean squared difference of the neurons' spikes a step in each sample from the float model's."""
         sent = self.emulate(population, projections)
-        difference = sent.mean(axis=(0, 1), dtype=np.float64) - self.fired.mean(axis=(0, 1), dtype=np.float64)
+        difference = sent.mean(axis=0, dtype=np.float64) - self.fired.mean(axis=0, dtype=np.float64)
         return float((difference**2).mean())
 
 
