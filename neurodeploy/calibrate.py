@@ -13,6 +13,7 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
 from neurodeploy.decision import Decision, membranes
 from neurodeploy.network import Network, Projection
+from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.calibration import MAX_EMULATED, Drive, few
@@ -54,10 +55,10 @@ class Calibration:
                 values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
-        if projection.delay == 0:
+        if (after := acts_after(projection, self.network)) == 0:
             return values
         late = np.zeros_like(values)
-        late[projection.delay :] = values[: -projection.delay]
+        late[after:] = values[:-after]
         return late
 
 
@@ -128,6 +129,9 @@ def _emulate_alone(
     extent = next((values.shape[:2] for values in spikes), (1, 1))
     always = np.ones((*extent, 1), np.uint8)
     spikes = (*spikes, *(always for _ in projections[len(spikes) :]))
+    if population.latency == 0:
+        # Nothing acts in row 0, and a connection takes a step.
+        spikes = tuple(np.concatenate([values[1:], np.zeros_like(values[:1])]) for values in spikes)
     from neurodeploy.backends.emulator.backend import Emulator
 
     names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)

@@ -73,7 +73,7 @@ class RunOptions:
         for node in self.nodes:
             if node not in names:
                 raise DeployError(
-                    f"there is no spiking node {node!r}", where="--record-nodes", fix=f"Nodes are {known(names)}."
+                    f"there is no node {node!r}", where="--record-nodes", fix=f"Nodes are {known(names)}."
                 )
         return tuple(name for name in names if name in self.nodes)
 

@@ -43,10 +43,15 @@ class Drive:
     emulate: Callable[[CodedPopulation, tuple[CodedProjection, ...]], NDArray[Any]]
 
     def rate_error(self, population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> float:
-        """Return the mean squared difference of the neurons' spikes a step in each sample from the float model's."""
+        """Return how far the neurons' rates are from the float model's, mean squared spikes a step.
+
+        Spikes that come at other steps count as the noise that they are in a rate over so many steps: a threshold that
+        mends a rate and moves most spikes mends nothing.
+        """
         sent = self.emulate(population, projections)
-        difference = sent.mean(axis=0, dtype=np.float64) - self.fired.mean(axis=0, dtype=np.float64)
-        return float((difference**2).mean())
+        difference = sent.mean(axis=(0, 1), dtype=np.float64) - self.fired.mean(axis=(0, 1), dtype=np.float64)
+        moved = float(((sent.astype(np.float32) - self.fired) ** 2).mean())
+        return float((difference**2).mean()) + moved / len(sent)
 
 
 def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> Floats:
