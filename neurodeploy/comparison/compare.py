@@ -298,7 +298,8 @@ class _Runner:
     @property
     def bytes_a_sample(self) -> int:
         """What one sample takes while it runs."""
-        return recorded_bytes(self.network, self.data, RunOptions(membranes=self.read))
+        options = RunOptions(membranes=self.read)
+        return max(recorded_bytes(subject, self.data, options) for subject in (self.network, self.program))
 
     def run_block(self, name: str, part: Data, first: int) -> Recording:
         """Return a backend's recording of a block of samples."""
