@@ -9,16 +9,20 @@ from typing import Any, get_args
 import numpy as np
 
 from neurodeploy import contract as contracts
+from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
 from neurodeploy.decision import Decision, class_count, membranes, settle_decision, with_decision
 from neurodeploy.errors import DeployError, known
+from neurodeploy.host import entering, split
+from neurodeploy.host import sentence as host_sentence
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, relay_warnings, with_relays
+from neurodeploy.passes.maxima import STAIRS, rectify, takes_maxima, widest, with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation, approximate
@@ -49,7 +53,7 @@ from neurodeploy.quantise.plan import (
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
 from neurodeploy.quantise.registers import MISSED_CONDITION
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
-from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
+from neurodeploy.synapses import Conv1d, Conv2d, MaxPool2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
 from neurodeploy.version import __version__
 
@@ -72,6 +76,8 @@ class CompileOptions:
         calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
     allow_silent: compile a network of which a population never fires.
+    host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
+        data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.
     approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
         changes.
     """
@@ -86,6 +92,7 @@ class CompileOptions:
     allow_oversize: bool = False
     allow_silent: bool = False
     approximate: bool = False
+    host: int | str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -152,11 +159,40 @@ def compile_with_plan(
         calibrate = load_data(Path(calibrate), network.inputs)
     settings = CompileOptions(**options)
     check_options(settings, chip, calibrate is not None)
-    calibration = None if calibrate is None else run_reference(network, calibrate)
-    compiled = compile_network(network, chip, settings, provenance, plan or Plan(), calibration)
+    host, on_chip, calibrate = _split(network, settings, calibrate)
+    calibration = None if calibrate is None else run_reference(on_chip, calibrate)
+    compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+    if host is not None:
+        compiled = _with_host(compiled, host, network.digest())
     inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
     contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
     return replace(compiled, contract=contract)
+
+
+def _split(
+    network: Network, options: CompileOptions, calibrate: Data | None
+) -> tuple[Network | None, Network, Data | None]:
+    """Return what the host runs, or None, what the chip does, and the calibration data as it enters the chip."""
+    if options.host is None:
+        return None, network, calibrate
+    if options.host == "auto" and calibrate is not None and not any(map(is_graded, calibrate.x.values())):
+        return None, network, calibrate
+    host, on_chip = split(network, options.host)
+    if calibrate is not None:
+        calibrate = replace(calibrate, x=entering(host, on_chip.inputs, calibrate.x))
+    return host, on_chip, calibrate
+
+
+def _with_host(compiled: Compiled, host: Network, digest: str) -> Compiled:
+    """Return a program of the whole network: that of the chip, and what the host runs before it."""
+    program = compiled.program
+    provenance = {
+        **program.provenance,
+        "network_sha256": digest,
+        "host": [population.name for population in host.populations],
+    }
+    warnings = (host_sentence(host), *program.warnings)
+    return replace(compiled, program=replace(program, host=host, provenance=provenance, warnings=warnings))
 
 
 def compile_network(
@@ -171,11 +207,13 @@ def compile_network(
     check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
+    digest = network.digest()
+    network, calibration, steps, rung = _without_maxima(network, target, calibration)
     latency, delays = schedule(network)
     messages = _messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
-    digest = network.digest()
-    network, rung = _approximated(network, target, options, calibration)
+    network, approximated = _approximated(network, target, options, calibration)
+    rung = rung | approximated
     names = dict(zip(network.projections, projection_names(network), strict=True))
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)
@@ -189,7 +227,7 @@ def compile_network(
             options.scale,
             options.rounding,
             options.correct,
-            options.per_channel and population.name not in read,
+            options.per_channel and population.name not in (*read, *steps),
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
             None
@@ -197,6 +235,13 @@ def compile_network(
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        if population.name in steps:
+            coded[-1] = _helping(coded[-1])
+            realised = float(coded[-1].population.threshold_code[0] << ALIGN_BITS) / coded[-1].population.unit
+            new = with_realised_steps(network.projections, population.name, steps[population.name], realised)
+            delays |= {new[old]: delays[old] for old in new}
+            names |= {new[old]: names[old] for old in new}
+            network = replace(network, projections=tuple(new.get(p, p) for p in network.projections))
         if calibration is not None:
             _measure_inputs(graded, messages, synapses, coded[-1], calibration)
     rung = rung or _strict(network, coded, calibration)
@@ -238,6 +283,44 @@ def compile_network(
     program = with_relays(program, formats["delay_max"])
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _without_maxima(
+    network: Network, target: Target, calibration: Calibration | None
+) -> tuple[Network, Calibration | None, dict[str, float], dict[str, Any]]:
+    """Return the network with rectifiers in place of maxima of values, and what that changes on calibration data.
+
+    Raises:
+        DeployError: the target's neurons cannot rectify.
+    """
+    if not takes_maxima(network):
+        return network, calibration, {}, {}
+    if target.neuron.spikes_per_step_max.value < STAIRS:
+        able = [name for name in target_names() if load_target(name).neuron.spikes_per_step_max.value >= STAIRS]
+        raise DeployError(
+            f"the network pools maxima of currents, and {target.title} has no neurons that send values",
+            where="MaxPool2d",
+            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in its"
+            " place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+        )
+    rows = None
+    if calibration is not None:
+        spikes = {n: o["spikes"] for n, o in calibration.recording.nodes.items() if "spikes" in o}
+        rows = {**calibration.inputs, **spikes}
+    made = rectify(network, widest(network, rows))
+    if calibration is None:
+        return made.network, None, made.steps, {}
+    after = run_reference(made.network, Data(calibration.inputs, calibration.labels, "calibration"))
+    targets = {p.target for p in network.projections if any(isinstance(op, MaxPool2d) for op in p.ops)}
+    changes = tuple(Approximation(name, (f"takes maxima with rectifiers of {STAIRS} steps",)) for name in targets)
+    settled = settle_decision(network, None, class_count(calibration.labels))
+    measured = measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+    return made.network, after, made.steps, {"approximations": measured}
+
+
+def _helping(coded: Coded) -> Coded:
+    """Return rectifiers as a population that the model does not have."""
+    return replace(coded, population=replace(coded.population, helps="takes the largest of currents"))
 
 
 def _approximated(
@@ -371,8 +454,8 @@ def _spikes_only(name: str, target: Target) -> DeployError:
     return DeployError(
         f"input {name!r} holds values other than 0 and 1, and {target.title} takes spikes only",
         where="--calibrate",
-        fix=f"Use --target {' or '.join(able)}, which takes graded input, or encode the input as spikes (--encode rate"
-        " or latency).",
+        fix="Let the host run the layers up to the first spikes (--host auto), encode the input as spikes (--encode"
+        f" rate or latency), or use --target {' or '.join(able)}, which takes graded input.",
     )
 
 

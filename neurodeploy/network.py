@@ -39,9 +39,10 @@ class Population:
         first; None where there is one at most.
     adapt_decay, adapt_gain: an adaptation, None for neurons without one. In order ``test-decay-add``, ``b' =
         adapt_decay * b + adapt_rate * s`` after each step, which raises the next step's threshold to ``threshold +
-        adapt_gain * b``, or, where the rule ``adapts`` v, takes ``adapt_gain * b`` from what enters v. In order
-        ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested as ``b' = b + adapt_rate *
-        (threshold - b)``, and then rises by ``adapt_gain * s``.
+        adapt_gain * b``. In order ``decay-test-add``, b is the threshold itself: it starts at ``threshold``, is tested
+        as ``b' = b + adapt_rate * (threshold - b)``, and then rises by ``adapt_gain * s``. Where the rule ``adapts`` v,
+        ``b' = adapt_decay * (b + adapt_gain * s)`` after each step, which is taken from what enters v in the next.
+        :attr:`adaptation` has all three in one form.
     adapt_rate: None for 1 - adapt_decay; said where that is small, and float32 holds it to more digits by itself.
     refractory: steps after a spike in which v is held at ``v_reset`` and input is lost.
     """
@@ -83,6 +84,22 @@ class Population:
     def size(self) -> int:
         """How many neurons there are."""
         return prod(self.shape)
+
+    @property
+    def adaptation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """What spikes leave behind, as ``a' = keep * a + rise * s`` after each step: (keep, rise), or None.
+
+        It raises the next step's threshold by a, or takes a from what enters v if the rule ``adapts`` that.
+        """
+        if self.adapt_decay is None:
+            return None
+        keep, gain = (np.asarray(value, np.float64) for value in (self.adapt_decay, self.adapt_gain))
+        if self.rule.adapts == "v":
+            return keep, keep * gain
+        rate = 1.0 - keep if self.adapt_rate is None else np.asarray(self.adapt_rate, np.float64)
+        if self.rule.adapt_order == "decay-test-add":
+            return 1.0 - rate, (1.0 - rate) * gain
+        return keep, rate * gain
 
 
 @dataclass(frozen=True, eq=False, slots=True)

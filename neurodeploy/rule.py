@@ -38,6 +38,7 @@ class NeuronRule:
     adapt_order: of such an adaptation: ``test-decay-add``, its b decays and takes this step's spikes after they
         were tested; or ``decay-test-add``, it decays before the test, see :class:`neurodeploy.network.Population`.
     reset_currents: a reset also sets the synaptic currents to 0.
+    sums_input: what several projections bring is summed before it is added to anything; this is a matter of rounding.
     output_delay: steps from the step in which v' meets the threshold to the one whose row has the spike.
     fires: False for integrators, whose output is v' itself.
     """
@@ -55,6 +56,7 @@ class NeuronRule:
     adapts: str = "threshold"
     adapt_order: str = "test-decay-add"
     reset_currents: bool = False
+    sums_input: bool = False
     output_delay: int = 0
     fires: bool = True
 

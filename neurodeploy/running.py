@@ -14,6 +14,7 @@ from neurodeploy.data import Data, Samples, blocks
 from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import existing_file
+from neurodeploy.host import data_inputs
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network
 from neurodeploy.program import Program, is_program, load_program
@@ -112,8 +113,9 @@ def recorded_bytes(subject: Network | Program, data: Samples, options: RunOption
     states = {key for name in names for key in options.observed(name) if key != "spikes"}
     states |= {"v" for name in names if not subject.fires(name)}
     is_graded = any(subject.is_graded(name) for name in names)
-    n_inputs = sum(prod(shape) for shape in subject.inputs.values())
-    return data.n_steps * (n_units * (1 + 4 * is_graded + 4 * len(states)) + 4 * n_inputs + COUNTER_BYTES * len(sizes))
+    n_inputs = sum(prod(shape) for shape in {**subject.inputs, **data_inputs(subject)}.values())
+    each = n_units * (1 + 4 * is_graded + 4 * len(states))
+    return data.n_steps * (each + 4 * n_inputs + COUNTER_BYTES * len(sizes))
 
 
 def _of_all(

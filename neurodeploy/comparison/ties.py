@@ -125,8 +125,7 @@ class _Bound:
                 self._off[k] = decay * self._off[k] + ROUNDOFF * (OWN_ROUNDINGS * reached + gain * summed)
                 entering, error = entering + reached, error + self._off[k]
         if before.b is not None and exact.rule.adapts == "v":
-            entering = entering + (exact.adapt_gain * before.b).abs()
-            error = error + exact.adapt_gain.abs() * self._off_b
+            entering, error = entering + before.b.abs(), error + self._off_b
         gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
         own = before.v.abs() + gain_mem * entering + (0.0 if exact.bias is None else exact.bias.abs())
         # A reset subtracts no more than v had reached, so that a threshold out of reach adds nothing.
@@ -187,7 +186,10 @@ def _stream(
     """Return the rows of an input or population as float64 ``[B, *shape]``; zeros before the first."""
     import torch
 
-    values = inputs[name] if name in inputs else recording.spikes(name)
+    if name in inputs:
+        values = inputs[name]
+    else:  # what it sent: its spikes, or its potential if it does not fire
+        values = recording.nodes[name]["spikes" if network.population(name).rule.fires else "value"]
     n = len(range(*samples.indices(values.shape[1])))
 
     def row(t: int) -> Tensor:

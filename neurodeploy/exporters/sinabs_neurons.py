@@ -149,6 +149,7 @@ def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
     }
     if module.spike_fn is None:
         return nir.LI(tau=tau, **common, metadata=rules_metadata(rules))
+    rules |= {"sums_input": True} if _is_loop(module) else {}
     rules |= {"reset": _reset(module), "spike": ">=", "max_spikes": _max_spikes(module)}
     rules |= _adaptation(name, module, shape) | _start(name, module, shape, decay, norm)
     common |= {"v_threshold": _threshold(name, module, shape), "v_reset": np.zeros(shape)}

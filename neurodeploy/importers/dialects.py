@@ -33,8 +33,8 @@ class Settings:
     v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
     min_v_mem: V, below which v cannot fall, or None.
     refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptation. decay_second, gain_second: of a second
-        synaptic current. i_init: what the first starts with. adapts, adapt_order, reset_currents, rounds, signed: see
-        :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
+        synaptic current. i_init: what the first starts with. adapts, adapt_order, reset_currents, rounds, signed,
+        sums_input: see :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
         :class:`neurodeploy.network.Population`.
 
     Keys in :data:`BY_NEURON` may hold a value for each neuron, as nested tuples that broadcast to the neurons' shape.
@@ -72,6 +72,7 @@ class Settings:
     gain_second: ByNeuron = 1.0
     i_init: ByNeuron = 0.0
     reset_currents: bool = False
+    sums_input: bool = False
 
 
 DIALECTS = {

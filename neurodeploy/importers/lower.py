@@ -355,6 +355,7 @@ def _rule(kind: str, settings: Settings) -> NeuronRule:
         adapts=settings.adapts,
         adapt_order=settings.adapt_order,
         reset_currents=settings.reset_currents,
+        sums_input=settings.sums_input,
         output_delay=settings.output_delay if fires and not is_threshold else 0,
         fires=fires,
     )

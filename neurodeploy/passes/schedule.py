@@ -23,13 +23,13 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
     Raises:
         DeployError: a loop would need a connection faster than one step.
     """
-    latency = dict.fromkeys(network.shapes, 0)
+    latency, after = dict.fromkeys(network.shapes, 0), {p: acts_after(p, network) for p in network.projections}
     for _ in range(len(latency) + 1):
-        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - p.delay]
+        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - after[p]]
         if not late:
             break
         for projection in late:
-            earliest = latency[projection.source] + CONNECTION_STEPS - projection.delay
+            earliest = latency[projection.source] + CONNECTION_STEPS - after[projection]
             latency[projection.target] = max(latency[projection.target], earliest)
     else:
         raise DeployError(
@@ -37,4 +37,10 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
             where=late[0].name,
             fix="Give the loop's recurrent edge one step for each of its connections.",
         )
-    return latency, {p: latency[p.target] - latency[p.source] + p.delay for p in network.projections}
+    return latency, {p: latency[p.target] - latency[p.source] + after[p] for p in network.projections}
+
+
+def acts_after(projection: Projection, network: Network) -> int:
+    """Return the steps from a spike to its effect on v; one more where v sees the current of the step before."""
+    rule = network.population(projection.target).rule
+    return projection.delay + (rule.order == "use-decay-add")

@@ -40,7 +40,10 @@ def trained(hidden: int = 5) -> dict[str, Any]:
     [
         (lambda s: s, "weights: w.pt"),
         (lambda s: {"epoch": 3, "state_dict": s}, "'state_dict' of the checkpoint"),
-        (lambda s: {"model_state_dict": s, "optimizer_state_dict": {"lr": 1e-3}}, "'model_state_dict' of the checkpoint"),
+        (
+            lambda s: {"model_state_dict": s, "optimizer_state_dict": {"lr": 1e-3}},
+            "'model_state_dict' of the checkpoint",
+        ),
         (lambda s: {f"module.{k}": v for k, v in s.items()}, "'module.' in front"),
         (lambda s: {f"_orig_mod.{k}": v for k, v in s.items()}, "'_orig_mod.' in front"),
         (

@@ -386,6 +386,33 @@ def test_a_threshold_may_decay_before_its_test(rng: np.random.Generator) -> None
         np.testing.assert_array_equal(got.spikes("a")[t], spiked)
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"adapt_decay": 0.9, "adapt_gain": 4.0},
+        {"adapt_decay": 0.9, "adapt_rate": 0.4, "adapt_gain": 0.5},
+        {"adapt_decay": 0.9, "adapt_rate": 0.1, "adapt_gain": 0.5, "adapt_order": "decay-test-add"},
+        {"adapt_decay": 0.9, "adapt_gain": 0.5, "adapts": "v"},
+    ],
+)
+def test_every_adaptation_has_one_form(rules: dict[str, Any], rng: np.random.Generator) -> None:
+    x = currents(rng, 2)
+    nodes = {**ports(2, 2), "a": euler(metadata=metadata(**rules))}
+    network = network_of(nodes, chain_edges("input", "a", "output"))
+    got, population = played(network, input=x), network.population("a")
+    assert population.adaptation is not None
+    keep, rise = population.adaptation
+    v, a = np.zeros((BATCH, 2)), np.zeros((BATCH, 2))
+    for t in range(STEPS):
+        lowers = population.rule.adapts == "v"
+        v = 0.8 * v + x[t] - a * lowers
+        spiked = v > 1 + a * (not lowers)
+        v[spiked] = 0
+        a = keep * a + rise * spiked
+        np.testing.assert_array_equal(got.spikes("a")[t], spiked)
+    assert spiked.any() or got.spikes("a").any()
+
+
 def test_counts_may_be_rounded_and_have_both_signs(rng: np.random.Generator) -> None:
     rules = metadata(reset="subtract", rounds=True, signed=True, max_spikes=3)
     x = 2 * currents(rng, 2) - 1

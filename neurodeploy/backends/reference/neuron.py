@@ -117,6 +117,8 @@ class Neuron:
         """Return the population once it has taken its input; a late reset acts on what it had before."""
         owed = self.owed(state)
         i, e = state.i, state.e
+        if self.rule.sums_input and len(currents) > 1:
+            currents = [sum(currents[1:], start=currents[0])]
         if i is not None:
             seen, i = self._current(i, currents, self.decay_syn, self.gain_syn)
             if e is not None:
@@ -125,7 +127,7 @@ class Neuron:
             currents = [seen]
         if state.b is not None and self.rule.adapts == "v":
             total = sum(currents[1:], start=currents[0]) if currents else 0
-            currents = [total - self.adapt_gain * state.b]
+            currents = [total - state.b]
         v = self._potential(state.v, currents, owed)
         if state.hold is not None:
             v = self._to_reset(v, state.hold)
@@ -229,6 +231,9 @@ class Neuron:
     def _adapted(self, b: Tensor | None, fired: Tensor) -> Tensor | None:
         if b is None or self.adapt_decay is None:
             return None
+        if self.rule.adapts == "v":
+            current: Tensor = self.adapt_decay * (b + self.adapt_gain * fired)
+            return current
         if self.rule.adapt_order == "decay-test-add":
             return b + fired * self.adapt_gain
         after: Tensor = self.adapt_decay * b + self.adapt_rate * fired
