@@ -13,6 +13,7 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
 from neurodeploy.decision import Decision, membranes
 from neurodeploy.network import Network, Projection
+from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.calibration import Drive
@@ -51,10 +52,10 @@ class Calibration:
                 values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
-        if projection.delay == 0:
+        if (after := acts_after(projection, self.network)) == 0:
             return values
         late = np.zeros_like(values)
-        late[projection.delay :] = values[: -projection.delay]
+        late[after:] = values[:-after]
         return late
 
 
@@ -119,8 +120,15 @@ def _emulate_alone(
 ) -> NDArray[Any]:
     """Run one population on the emulator, each projection from an input of its own.
 
-    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before.
+    Its rows come at its own latency, for which its initial codes are made: a deep layer's bias acts before. Projections
+    beyond the spikes are those of a source that is always on.
     """
+    extent = next((values.shape[:2] for values in spikes), (1, 1))
+    always = np.ones((*extent, 1), np.uint8)
+    spikes = (*spikes, *(always for _ in projections[len(spikes) :]))
+    if population.latency == 0:
+        # Nothing acts in row 0, and a connection takes a step.
+        spikes = tuple(np.concatenate([values[1:], np.zeros_like(values[:1])]) for values in spikes)
     from neurodeploy.backends.emulator.backend import Emulator
 
     names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)

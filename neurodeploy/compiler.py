@@ -9,7 +9,9 @@ from typing import Any, get_args
 import numpy as np
 
 from neurodeploy import contract as contracts
+from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
+from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
 from neurodeploy.decision import Decision, class_count, membranes, settle_decision, with_decision
@@ -17,6 +19,8 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
+from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, relay_warnings, with_relays
+from neurodeploy.passes.maxima import STAIRS, rectify, takes_maxima, widest, with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation, approximate
@@ -47,7 +51,7 @@ from neurodeploy.quantise.plan import (
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
 from neurodeploy.quantise.registers import MISSED_CONDITION
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
-from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
+from neurodeploy.synapses import Conv1d, Conv2d, MaxPool2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
 from neurodeploy.version import __version__
 
@@ -169,11 +173,13 @@ def compile_network(
     check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
-    latency, delays = schedule(network, formats["delay_max"])
+    digest = network.digest()
+    network, calibration, steps, rung = _without_maxima(network, target, calibration)
+    latency, delays = schedule(network)
     messages = _messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
-    digest = network.digest()
-    network, rung = _approximated(network, target, options, calibration)
+    network, approximated = _approximated(network, target, options, calibration)
+    rung = rung | approximated
     names = dict(zip(network.projections, projection_names(network), strict=True))
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)
@@ -187,7 +193,7 @@ def compile_network(
             options.scale,
             options.rounding,
             options.correct,
-            options.per_channel and population.name not in read,
+            options.per_channel and population.name not in (*read, *steps),
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
             None
@@ -195,6 +201,13 @@ def compile_network(
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        if population.name in steps:
+            coded[-1] = _helping(coded[-1])
+            realised = float(coded[-1].population.threshold_code[0] << ALIGN_BITS) / coded[-1].population.unit
+            new = with_realised_steps(network.projections, population.name, steps[population.name], realised)
+            delays |= {new[old]: delays[old] for old in new}
+            names |= {new[old]: names[old] for old in new}
+            network = replace(network, projections=tuple(new.get(p, p) for p in network.projections))
         if calibration is not None:
             _measure_inputs(graded, messages, synapses, coded[-1], calibration)
     rung = rung or _strict(network, coded, calibration)
@@ -208,13 +221,14 @@ def compile_network(
             for p, own in zip(network.into(c.population.name), c.projection_plans, strict=True)
         },
     )
+    sources, late = _late_bias(network, coded)
     stretched = [name for name, own in complete.populations.items() if own.channel_gain is not None]
     program = Program(
         target=target.name,
         arithmetic=target.arithmetic,
         inputs=network.inputs,
-        populations=tuple(c.population for c in coded),
-        projections=tuple(p for c in coded for p in c.projections),
+        populations=(*(c.population for c in coded), *sources),
+        projections=(*(p for c in coded for p in c.projections), *late),
         outputs=network.outputs,
         dt=network.dt,
         dialect=network.dialect,
@@ -232,8 +246,47 @@ def compile_network(
         decision=network.decision,
         readouts=network.readouts,
     )
+    program = with_relays(program, formats["delay_max"])
     warnings = _warnings(program, coded, _beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _without_maxima(
+    network: Network, target: Target, calibration: Calibration | None
+) -> tuple[Network, Calibration | None, dict[str, float], dict[str, Any]]:
+    """Return the network with rectifiers in place of maxima of values, and what that changes on calibration data.
+
+    Raises:
+        DeployError: the target's neurons cannot rectify.
+    """
+    if not takes_maxima(network):
+        return network, calibration, {}, {}
+    if target.neuron.spikes_per_step_max.value < STAIRS:
+        able = [name for name in target_names() if load_target(name).neuron.spikes_per_step_max.value >= STAIRS]
+        raise DeployError(
+            f"the network pools maxima of currents, and {target.title} has no neurons that send values",
+            where="MaxPool2d",
+            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in its"
+            " place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+        )
+    rows = None
+    if calibration is not None:
+        spikes = {n: o["spikes"] for n, o in calibration.recording.nodes.items() if "spikes" in o}
+        rows = {**calibration.inputs, **spikes}
+    made = rectify(network, widest(network, rows))
+    if calibration is None:
+        return made.network, None, made.steps, {}
+    after = run_reference(made.network, Data(calibration.inputs, calibration.labels, "calibration"))
+    targets = {p.target for p in network.projections if any(isinstance(op, MaxPool2d) for op in p.ops)}
+    changes = tuple(Approximation(name, (f"takes maxima with rectifiers of {STAIRS} steps",)) for name in targets)
+    settled = settle_decision(network, None, class_count(calibration.labels))
+    measured = measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+    return made.network, after, made.steps, {"approximations": measured}
+
+
+def _helping(coded: Coded) -> Coded:
+    """Return rectifiers as a population that the model does not have."""
+    return replace(coded, population=replace(coded.population, helps="takes the largest of currents"))
 
 
 def _approximated(
@@ -249,10 +302,27 @@ def _approximated(
     nearest, changes = approximate(network, target)
     if not changes:
         return network, {}
+    return nearest, {"approximations": _measured(network, nearest, changes, calibration)}
+
+
+def _measured(
+    network: Network, nearest: Network, changes: tuple[Approximation, ...], calibration: Calibration
+) -> dict[str, Any]:
+    """Return what changes of neurons do to a network on calibration data."""
     after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
     settled = settle_decision(network, None, class_count(calibration.labels))
-    measured = measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
-    return nearest, {"approximations": measured}
+    return measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+
+
+def _late_bias(network: Network, coded: list[Coded]) -> tuple[tuple[CodedPopulation, ...], tuple[CodedProjection, ...]]:
+    """Return the source of bias and its synapses, where a population needs them."""
+    late = [c.late for c in coded if c.late is not None]
+    if not late:
+        return (), ()
+    name = BIAS_SOURCE
+    while name in network.shapes:
+        name += " (always on)"
+    return (bias_source(name),), tuple(replace(p, source=name) for p in late)
 
 
 def _strict(network: Network, coded: list[Coded], calibration: Calibration | None) -> dict[str, Any]:
@@ -264,9 +334,8 @@ def _strict(network: Network, coded: list[Coded], calibration: Calibration | Non
         replace(p, rule=replace(p.rule, spike=">")) if p.name in missed else p for p in network.populations
     )
     changes = tuple(Approximation(name, ("fires at v > instead of v >= threshold",)) for name in missed)
-    data = Data(calibration.inputs, calibration.labels, "calibration")
-    after = run_reference(replace(network, populations=populations), data)
-    return {"approximations": measure(calibration.recording, after.recording, calibration.labels, changes)}
+    nearest = replace(network, populations=populations)
+    return {"approximations": _measured(network, nearest, changes, calibration)}
 
 
 def _messages_of_inputs(
@@ -494,7 +563,7 @@ def _warnings(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[
                 f"{population.name}: can send any number of spikes a step; what follows reckons with {COUNTED_ON}, and"
                 " wraps and clips are counted in each run"
             )
-    found += [warning for c in coded for warning in c.warnings]
+    found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
     return (*found, *arithmetic_differences(program))
 
 
@@ -506,7 +575,8 @@ def _beyond(network: Network, program: Program, target: Target, options: Compile
     """
     limits = target.limits
     neurons = sum(population.size for population in program.populations)
-    synapse_bytes = sum(p.weight.size * p.weight_bits / 8 for p in program.projections)
+    # A weight of 0 is no synapse.
+    synapse_bytes = sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections)
     used = {
         "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
         "bytes of synapses": (int(synapse_bytes), limits.cores.value * limits.synapse_bytes_per_core.value),
@@ -533,12 +603,12 @@ def _written_out(network: Network, program: Program) -> list[str]:
     """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
     found = []
     for p, coded in zip(
-        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=True
+        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=False
     ):
         if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
             chain = ", ".join(type(op).__name__ for op in p.ops)
             found.append(
-                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; a strided convolution"
-                " alone, or one with a pool without padding behind it, would stay a convolution."
+                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; convolutions and pools"
+                " in a row stay one convolution where what lies between them is not padded, or divides."
             )
     return found

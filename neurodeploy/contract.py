@@ -195,8 +195,9 @@ def _silences(
     inputs: Inputs | None,
 ) -> dict[str, Silence]:
     """Return the populations that are proved silent or seen to be; those behind them only name what they wait for."""
-    proved = {p.name for p in program.populations if p.size and p.model.fires and not bounds[p.name].can_fire}
-    quiet = {p.name for p in program.populations if p.model.fires and p.name in seen and not seen[p.name].spikes}
+    own = [population for population in program.populations if population.model.fires and not population.helps]
+    proved = {p.name for p in own if p.size and not bounds[p.name].can_fire}
+    quiet = {p.name for p in own if p.name in seen and not seen[p.name].spikes}
     found = {}
     for population in program.populations:
         name = population.name

@@ -95,6 +95,13 @@ def blocks(data: Samples, bytes_a_sample: int) -> Iterator[tuple[int, Data]]:
         yield first, data.part(first, min(first + size, data.n_samples))
 
 
+def _content(values: NDArray[Any]) -> bytes:
+    """Return a sample's content, the same whatever type holds it; spikes are 0 and 1 in all of them."""
+    fires = values != 0
+    whole = b"" if (values[fires] == 1).all() else np.ascontiguousarray(values, np.float64).tobytes()
+    return np.packbits(fires).tobytes() + whole
+
+
 def target_part(
     targets: NDArray[np.float64] | None, n_steps: int, n_samples: int, first: int, last: int
 ) -> NDArray[np.float64] | None:
@@ -110,13 +117,12 @@ def has_rows(targets: NDArray[np.float64], n_steps: int, n_samples: int) -> bool
 
 
 def shared_samples(one: Samples, other: Samples) -> int:
-    """Return how many samples of ``other`` are in ``one``, too, over the same steps, by where they are not 0."""
+    """Return how many samples of ``other`` are in ``one``, too, over the same steps."""
 
     def prints(data: Samples) -> Iterator[bytes]:
         for _, part in blocks(data, data.n_steps * sum(values[0, 0].nbytes for values in data.part(0, 1).x.values())):
             for i in range(part.n_samples):
-                bits = [np.packbits(values[:, i] != 0).tobytes() for _, values in sorted(part.x.items())]
-                yield sha256(b"".join(bits)).digest()
+                yield sha256(b"".join(_content(values[:, i]) for _, values in sorted(part.x.items()))).digest()
 
     known = set(prints(one))
     return sum(found in known for found in prints(other))
@@ -203,6 +209,8 @@ def load_data(
 class DataFile:
     """Input data for a model in a file, from which samples are read in parts; see :func:`load_data`.
 
+    Args are those of :func:`load_data`, and ``model``: the file that messages name.
+
     labels, targets, source, n_steps, n_samples: as :class:`Data` has them.
     """
 
@@ -214,10 +222,12 @@ class DataFile:
         encode: Encoding | None = None,
         batch_first: bool = False,
         seed: int = 0,
+        model: Path | str = "MODEL.nir",
     ) -> None:
         arrays = open_npz(path, "input data")
         y = arrays.pop("y", arrays.pop("labels", None))
         self._path, self._inputs, self._encode, self._seed = path, inputs, encode, seed
+        self._model = model
         self._sample_axis = 0 if encode is not None or batch_first else 1
         self._events = _Events(arrays, inputs, path) if "unit" in arrays else None
         self._x = {} if self._events is not None else _named_arrays(arrays, inputs, path)
@@ -270,12 +280,12 @@ class DataFile:
         if values.dtype.kind not in "biuf":
             raise DeployError(f"input {name!r} holds {values.dtype}", where=str(self._path), fix="Store numbers.")
         if self._encode is not None:
-            _check_static(values.shape, name, shape, self._path)
+            _check_static(values.shape, name, shape, self._path, self._model)
             return self._encode.steps, values.shape[0]
         if self._sample_axis == 0 and values.ndim >= 2:
-            _check_fits((values.shape[1], values.shape[0], *values.shape[2:]), name, shape, self._path)
+            _check_fits((values.shape[1], values.shape[0], *values.shape[2:]), name, shape, self._path, self._model)
             return values.shape[1], values.shape[0]
-        _check_fits(values.shape, name, shape, self._path)
+        _check_fits(values.shape, name, shape, self._path, self._model)
         return values.shape[0], values.shape[1]
 
     def _find_largest(self, values: Array) -> float:
@@ -360,7 +370,7 @@ class _Events:
                 raise DeployError(
                     f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}."
                 )
-        _check_fits(shape, name, of_input, path)
+        _check_fits(shape, name, of_input, path, "MODEL.nir")
         order = np.argsort(sample, kind="stable")
         self.shape, self._path = shape, path
         self._t, self._unit, self._sample = t[order], unit[order], sample[order]
@@ -386,31 +396,33 @@ def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _check_static(found: Shape, name: str, shape: Shape, path: Path) -> None:
+def _check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
     if found[1:] != shape:
         raise DeployError(
             f"input {name!r} has shape {found}, and --encode takes static [B, *{list(shape)}]",
             where=str(path),
-            fix=_without_batch(found[1:], shape) or "Leave --encode out for data with a time axis, or reshape it.",
+            fix=without_batch(found[1:], shape, model)
+            or "Leave --encode out for data with a time axis, or reshape it.",
         )
 
 
-def _check_fits(found: Shape, name: str, shape: Shape, path: Path) -> None:
+def _check_fits(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
     if len(found) < 2 or found[2:] != shape or 0 in found:
         raise DeployError(
             f"input {name!r} has shape {found}, the model takes [T, B, *{list(shape)}]",
             where=str(path),
-            fix=_without_batch(found[2:], shape)
+            fix=without_batch(found[2:], shape, model)
             or "Reshape the data; --batch-first is for [B, T, ...], --encode for static [B, ...].",
         )
 
 
-def _without_batch(of_data: Shape, of_model: Shape) -> str:
+def without_batch(of_data: Shape, of_model: Shape, model: Path | str) -> str:
     """Return what mends a model's file whose Input has the batch's axis, or nothing if that is not what is wrong."""
-    if len(of_model) > 1 and of_model[0] == 1 and of_model[1:] == of_data:
+    extra = len(of_model) - len(of_data)
+    if of_data and extra in (1, 2) and of_model[extra:] == of_data:
         return (
-            f"The model's Input has an axis of 1 for the batch, which the file should not say:"
-            f" neurodeploy inspect MODEL.nir --fix -o FIXED.nir makes it {list(of_data)}."
+            "The Input of the model's file has an axis for the batch, which no step's input has; take it out:"
+            f" neurodeploy inspect {model} --fix -o FIXED.nir makes it {list(of_data)}."
         )
     return ""
 

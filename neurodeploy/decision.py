@@ -197,8 +197,7 @@ def with_decision(network: Network, said: Decision | str | None) -> Network:
     if said is None:
         return network
     decision = parse_decision(said) if isinstance(said, str) else said
-    check_decision(decision, network)
-    return replace(network, decision=decision)
+    return replace(network, decision=settle_decision(network, decision).decision or decision)
 
 
 def membranes(subject: Network | Program, *decisions: Decision | None) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def observed(program: Program, inputs: Inputs, reference: Recording | None = Non
         part = {name: values[:, first : first + at_once] for name, values in inputs.items()}
         recording = emulate(program, part, ("spikes", "u", "v"))
         for index, population in enumerate(program.populations):
-            if population.size:
+            if population.size and not population.helps:
                 one = _later(_observe(program, index, part, recording), first)
                 name = population.name
                 found[name] = one if name not in found else _joined(found[name], one)
@@ -160,7 +160,7 @@ def emulate(program: Program, inputs: Inputs, record: tuple[str, ...] = ("spikes
     """Run a program on the emulator."""
     from neurodeploy.backends.emulator.backend import Emulator
 
-    return Emulator().run(program, inputs, RunOptions(record=record))
+    return Emulator().run(program, inputs, RunOptions(record=record, nodes=tuple(program.latency)))
 
 
 def _observe(program: Program, index: int, inputs: Inputs, recording: Recording) -> Observation:

@@ -145,6 +145,11 @@ class Program:
         return {**self.inputs, **{population.name: population.shape for population in self.populations}}
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the populations that the model has, too; the others help these to keep its time."""
+        return tuple(population.name for population in self.populations if not population.helps)
+
+    @property
     def latency(self) -> dict[str, int]:
         """Hardware steps by which the model's rows come later, by population."""
         return {population.name: population.latency for population in self.populations}
@@ -180,6 +185,9 @@ _KINDS: dict[type, tuple[str, ...]] = {
 _BROKEN = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 """What a manifest raises that is not what it should be; the last for sizes that no memory holds."""
 
+_PLAIN_KEYS = ("name", "shape", "bias_exponent", "latency", "unit", "helps")
+"""Of populations, what is neither codes nor a model."""
+
 _SYNAPSE_ARRAYS = ("weight", "indices", "indptr")
 
 
@@ -194,7 +202,7 @@ def save_program(program: Program, path: Path) -> None:
     for population in program.populations:
         for key, values in population.arrays().items():
             arrays[f"population/{population.name}/{key}"] = values
-        entry = {key: getattr(population, key) for key in ("name", "shape", "bias_exponent", "latency", "unit")}
+        entry = {key: getattr(population, key) for key in _PLAIN_KEYS}
         populations.append({**entry, "model": asdict(population.model)})
     for index, projection in enumerate(program.projections):
         for key in _SYNAPSE_ARRAYS:

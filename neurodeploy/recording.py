@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from neurodeploy.arrays import frozen_array
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, known
 from neurodeploy.files import text_array, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
 
@@ -89,6 +89,21 @@ class Recording:
         nodes = {n: {key: values[:, first:last] for key, values in o.items()} for n, o in self.nodes.items()}
         counters = {key: values[:, first:last] for key, values in self.counters.items()}
         return Recording(nodes, self.meta, counters)
+
+    def of_nodes(self, names: tuple[str, ...] | None) -> Recording:
+        """Return the same recording of some nodes; of all for None.
+
+        Raises:
+            DeployError: a node was not recorded.
+        """
+        if names is None:
+            return self
+        for name in names:
+            if name not in self.nodes:
+                raise DeployError(
+                    f"there is no node {name!r}", where="--record-nodes", fix=f"Nodes are {known(self.nodes)}."
+                )
+        return Recording({name: self.nodes[name] for name in names}, self.meta, self.counters)
 
     def copied(self) -> Recording:
         """Return the same recording in memory of its own, so that what it is a part of can go."""

@@ -234,6 +234,11 @@ def chain_shape(ops: tuple[SynapseOp, ...], shape: Shape) -> Shape:
     return shape
 
 
+def as_map(shape: Shape) -> Shape:
+    """Return the shape of what a convolution takes: channels of one row (``[C, L]``) are maps of height 1."""
+    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
+
+
 def _window_counts(shape: Shape, kernel: Shape, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
     """Return how many windows fit down and across."""
     counts = []

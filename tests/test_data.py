@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.data import load_data, parse_encoding
+from neurodeploy.data import Data, load_data, parse_encoding, shared_samples
 from neurodeploy.errors import DeployError
 from tests.conftest import spikes
 
@@ -101,3 +101,15 @@ def test_data_that_does_not_fit_is_refused(
 def test_encodings_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(DeployError, match="--encode"):
         parse_encoding(text)
+
+
+def test_samples_are_shared_by_their_values_in_whatever_type(rng: np.random.Generator) -> None:
+    real = rng.random((4, 6, 3)) + 0.1
+    spiking = (rng.random((4, 6, 3)) < 0.5).astype(np.uint8)
+
+    def data(values: np.ndarray) -> Data:
+        return Data({"input": values}, None, "made")
+
+    assert shared_samples(data(real[:, :3]), data(real[:, 3:])) == 0
+    assert shared_samples(data(real[:, :3]), data(real[:, 1:])) == 2
+    assert shared_samples(data(spiking), data(spiking[:, :2].astype(np.float32))) == 2

@@ -336,3 +336,14 @@ def test_options_of_compile_are_used(model: Path, data: Data) -> None:
     assert found.plan.populations["lif1"].channel_gain is not None
     assert found.subject.network.digest() == read_network(model)[0].digest()
     assert found.compiled.program.provenance["model_sha256"]
+
+
+def test_a_budget_of_accuracy_asks_what_decides(model: Path, data: Data) -> None:
+    two = Data(data.x, data.labels % 2, "made")  # type: ignore[operator]
+    with pytest.raises(
+        DeployError, match=r"nothing says how a sample is decided(?s:.*)--decide count,groups=2,output=lif2"
+    ):
+        run_search(model, "loihi1", two, budget="accuracy=5")
+    chosen = run_search(model, "loihi1", two, budget="accuracy=100", decide="count,groups=2")
+    assert chosen.reference_correct == int((decide(run(model, two.x, decide="count,groups=2")) == two.labels).sum())
+    assert str(chosen.compiled.program.decision) == "count,groups=2,output=lif2"

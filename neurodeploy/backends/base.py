@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.data import without_batch
 from neurodeploy.errors import DeployError, known
 from neurodeploy.network import Network
 from neurodeploy.program import Program
@@ -60,14 +61,14 @@ class RunOptions:
         """Return which observables of a population are recorded."""
         return (*self.record, "v") if name in self.membranes and "v" not in self.record else self.record
 
-    def recorded(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of ``names`` are recorded, in their order.
+    def recorded(self, names: tuple[str, ...], usual: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Return which of ``names`` are recorded, in their order; ``usual`` ones, or all, where none is asked for.
 
         Raises:
             DeployError: a node is asked for that does not exist.
         """
         if self.nodes is None:
-            return names
+            return names if usual is None else usual
         for node in self.nodes:
             if node not in names:
                 raise DeployError(
@@ -105,7 +106,8 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
             raise DeployError(
                 f"input {name!r} has shape {values.shape}, the model takes [T, B, *{list(shape)}]",
                 where="--input",
-                fix="Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
+                fix=without_batch(values.shape[2:], shape, "MODEL.nir")
+                or "Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
             )
         extents.add(values.shape[:2])
     if len(extents) > 1:

@@ -113,7 +113,7 @@ class Loihi:
 
         expect(Program, subject, self.name)
         check(subject, options)
-        nodes = options.recorded(tuple(population.name for population in subject.populations))
+        nodes = options.recorded(tuple(subject.latency), subject.nodes)
         spikes = spike_inputs(subject, inputs)
         n_steps, n_samples = next(iter(spikes.values())).shape[:2]
         if (python := lava_python()) is None or self.missing() is not None:

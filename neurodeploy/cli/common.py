@@ -66,12 +66,19 @@ def read_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_fi
     return data.part(0, data.n_samples)
 
 
-def open_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
-    """Return the same, read in parts."""
+def open_data(
+    path: Path,
+    inputs: dict[str, Shape],
+    encode: str | None,
+    batch_first: bool,
+    seed: int,
+    model: Path | str = "MODEL.nir",
+) -> Any:
+    """Return the same, read in parts; messages name the model's file."""
     from neurodeploy.data import DataFile, parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
-    return DataFile(path, inputs, encode=encoding, batch_first=batch_first, seed=seed)
+    return DataFile(path, inputs, encode=encoding, batch_first=batch_first, seed=seed, model=model)
 
 
 def calibration_data(

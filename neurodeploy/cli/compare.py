@@ -97,7 +97,7 @@ def compare(
         )
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
-    data = open_data(input_path, network.inputs, encode, batch_first, seed)
+    data = open_data(input_path, network.inputs, encode, batch_first, seed, model)
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
@@ -163,6 +163,10 @@ def print_summary(result: dict[str, Any]) -> None:
             click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
+    events = result["counters"]["emulator"]
+    if synops := sum(events.get("synops", {}).values()):
+        dense = sum(events.get("synops_dense", {}).values())
+        click.echo(f"synaptic operations: {synops:,.0f} a sample, {dense:,.0f} if weights of 0 were stored, too")
     if (energy := result["energy"]) is not None:
         if energy["statement"]:
             click.echo(f"energy: {energy['statement']}")

@@ -170,8 +170,10 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
         what = codes if population.model.fires else f"v is read, {population.unit:g} units a volt"
         click.echo(f"{population.name}: {population.size} neurons, {what}, rows come {population.latency} steps late")
     for p in program.projections:
+        zeros = int((p.weight == 0).sum())
         click.echo(
-            f"{p.name}: {p.weight.size} {p.kind} weights of {p.weight_bits} bits, {p.sign_mode}, codes"
+            f"{p.name}: {p.weight.size} {p.kind} weights{f', {zeros} of them 0,' if zeros else ''} of {p.weight_bits}"
+            f" bits, {p.sign_mode}, codes"
             f" {p.weight.min(initial=0)} to"
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )

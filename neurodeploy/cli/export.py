@@ -23,8 +23,22 @@ from neurodeploy.errors import DeployError
 )
 @click.option("--input", "input_path", type=PATH, help="Data [T, B, ...] to record the framework on.")
 @click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
+@click.option(
+    "--record",
+    default="spikes",
+    show_default=True,
+    help="What to keep of it, with commas: spikes, v, u; what the network returns is kept in any case.",
+)
+@click.option("--record-nodes", metavar="NODE,...", help="Keep these nodes only.  [default: all]")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
 @click.option("--dt", type=float, help="Seconds that one step stands for.  [default: the framework's own]")
+@click.option(
+    "--form",
+    metavar="FORM",
+    help="How the network wants its input, where several ways work: step, sequence [T, B, ...], batch-first [B, T, ...],"
+    " time-last [B, ..., T], squeezed [B * T, ...], or static (one image, repeated inside).",
+)
+@click.option("--decide", metavar="RULE", help="How outputs decide, kept in the file.  [default: as the model returns]")
 @click.option("--no-verify", is_flag=True, help="Write without running the file beside the framework first.")
 @click.option("-o", "--output", type=PATH, required=True, metavar="MODEL.nir", help="The file to write.")
 def export(
@@ -33,8 +47,12 @@ def export(
     sample_shape: str,
     input_path: Path | None,
     record_output: Path | None,
+    record: str,
+    record_nodes: str | None,
     batch_first: bool,
     dt: float | None,
+    form: str | None,
+    decide: str | None,
     no_verify: bool,
     output: Path,
 ) -> None:
@@ -44,14 +62,14 @@ def export(
     layers. Before anything is written, the file is read back and run beside the framework: every spike must be the
     same.
 
-    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY. It is called without
-    arguments, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
+    SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY, with arguments as in
+    'net.py:build(hidden=256)'. It is called, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
     NIR itself has no place for, go into the file's metadata.
 
     With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
     them to `neurodeploy compare --trained` to prove that nothing changed.
     """
-    from neurodeploy.cli.common import read_data
+    from neurodeploy.cli.common import open_data
     from neurodeploy.exporters.export import export as export_model
     from neurodeploy.files import check_outputs
 
@@ -70,7 +88,7 @@ def export(
     check_outputs((output, record_output), (weights, input_path))
     inputs = None
     if input_path is not None:
-        inputs = read_data(input_path, {"input": shape}, None, batch_first, 0).x["input"]
+        inputs = open_data(input_path, {"input": shape}, None, batch_first, 0)
     result = export_model(
         spec,
         weights=weights,
@@ -78,8 +96,12 @@ def export(
         output=output,
         inputs=inputs,
         record_output=record_output,
+        record=tuple(key.strip() for key in record.split(",")),
+        record_nodes=tuple(record_nodes.split(",")) if record_nodes else None,
         dt=dt,
         verify=not no_verify,
+        form=form,
+        decide=decide,
     )
     for line in result.findings:
         say(line)

@@ -84,6 +84,8 @@ def _print(found: Inspection) -> None:
         click.echo(f"its exporter drops {lost['key']} ({lost['means']}): {lost['state']}")
     for line in found.evidence:
         click.echo(line)
+    if found.decision is not None:
+        click.echo(f"a sample: {found.decision}")
     if found.question:
         click.echo(f"dialect unknown, in whole or in part: {found.question}")
     _print_findings(found)

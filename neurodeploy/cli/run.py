@@ -81,7 +81,7 @@ def run(
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
-    data = open_data(input_path, subject.inputs, encode, batch_first, seed)
+    data = open_data(input_path, subject.inputs, encode, batch_first, seed, model)
     with progress_bars() as bars, ExitStack() as stack:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),

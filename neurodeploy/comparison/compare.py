@@ -166,7 +166,8 @@ class _Run:
         chosen = self.answers.settled.decision
         node = None if chosen is None else chosen.output
         return [
-            f"output {node} never fires on {name}: every sample is decided as class 0"
+            f"output {node} never fires on {name}: every sample is decided as class 0; where the model's answer is its"
+            f" potential, say --decide max,output={node}.v, or sum or last"
             for name, counts in self.events.spikes.items()
             if node in counts and not counts[node]
         ]

@@ -127,7 +127,9 @@ class _Bound:
         if before.b is not None and exact.rule.adapts == "v":
             entering, error = entering + before.b.abs(), error + self._off_b
         gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
-        own = before.v.abs() + gain_mem * entering + (exact.threshold.abs() if exact.rule.fires else 0.0)
+        own = before.v.abs() + gain_mem * entering + (0.0 if exact.bias is None else exact.bias.abs())
+        # A reset subtracts no more than v had reached, so that a threshold out of reach adds nothing.
+        own = own + exact.threshold.abs().minimum(own)
         self.v = exact.decay_mem * self.v + gain_mem * error + ROUNDOFF * OWN_ROUNDINGS * own
         if after.b is not None and exact.adapt_decay is not None:
             own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()

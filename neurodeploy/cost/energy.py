@@ -26,8 +26,10 @@ SCOPE = (
 class EventCounts:
     """Events of one sample, on average.
 
-    synops: weights delivered. active, inactive: neuron-steps with and without something to do. spikes: fired.
+    synops: weights other than 0 delivered. active, inactive: neuron-steps with and without something to do.
+    spikes: fired.
     messages: spikes times populations reached, inputs included; at least one message each, more once placed on cores.
+    synops_dense: weights that a dense store would deliver, those of 0 too, for which no energy is charged.
     """
 
     synops: float
@@ -35,6 +37,7 @@ class EventCounts:
     inactive: float
     spikes: float
     messages: float
+    synops_dense: float = 0.0
 
 
 def count_events(program: Program, recording: Recording, input_spikes: dict[str, float]) -> EventCounts:
@@ -67,6 +70,7 @@ def mean_events(
         inactive=updates - active,
         spikes=float(per_sample["spikes"].sum()),
         messages=messages,
+        synops_dense=float(per_sample["synops_dense"].sum()) if "synops_dense" in per_sample else 0.0,
     )
 
 

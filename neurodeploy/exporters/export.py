@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
+from neurodeploy.data import Data, Samples, blocks
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.network import Network
-from neurodeploy.recording import Recording, save_recording
+from neurodeploy.recording import Recording, Writer
+from neurodeploy.running import recorded_bytes
 from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
@@ -33,8 +35,10 @@ PLAIN_DIALECT = "nir"
 
 _CHECK_SAMPLES = 16
 _CHECK_STEPS = 20
-_VALUE_TOLERANCE = 1e-5
-"""Of a value that is not a spike, relative to the largest."""
+_MOST_STEPS = 200
+"""Numbers above it in a model's code are taken for something else than a number of steps."""
+
+_FOREIGN = ("torch", "snntorch", "norse", "sinabs", "spikingjelly", "rockpool")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,10 +63,11 @@ def export(
     weights: Path | None,
     sample_shape: tuple[int, ...],
     output: Path,
-    inputs: NDArray[Any] | None = None,
+    inputs: NDArray[Any] | Samples | None = None,
     record_output: Path | None = None,
     dt: float | None = None,
     record: tuple[str, ...] = OBSERVABLES,
+    record_nodes: tuple[str, ...] | None = None,
     verify: bool = True,
     form: str | None = None,
     decide: str | None = None,
@@ -78,12 +83,13 @@ def export(
         weights: the module's state dict, as ``torch.save`` wrote it; None keeps the factory's.
         sample_shape: of one sample at one step, such as (1, 8, 8).
         output: the NIR file to write.
-        inputs: data [T, B, *sample_shape].
-        record_output: the recording to write of the framework's own run on ``inputs``.
+        inputs: data [T, B, *sample_shape], or a file of it that is read in parts.
+        record_output: the recording to write of the framework's own run on ``inputs``, a block of samples at a time.
         dt: seconds per step, written into the file. norse and rockpool neurons have one of their own, which is kept;
             None is 1e-4 for snnTorch and SpikingJelly, and 1 for sinabs, which counts in steps.
         record: what to record of each neuron: ``spikes`` (``value`` of neurons that do not fire), and the states
             carried to the next step, ``v`` and ``u`` (the synaptic current).
+        record_nodes: the nodes to record, or None for all.
         verify: run the check before writing.
         form: how the model wants its input, where several ways work; see
             :class:`neurodeploy.exporters.convention.Convention`.
@@ -92,19 +98,24 @@ def export(
     Raises:
         DeployError: the request is wrong, or the model does something that NIR and our metadata cannot say.
     """
-    _check_request(sample_shape, inputs, record_output, dt, record)
+    data = Data({"input": inputs}, None, "in memory") if isinstance(inputs, np.ndarray) else inputs
+    head = None if data is None else data.part(0, min(_CHECK_SAMPLES, data.n_samples)).x["input"]
+    _check_request(sample_shape, head, record_output, dt, record)
     model, findings = load_model(spec, weights)
     with _located(spec):
-        followed = _follow(model, sample_shape, inputs, dt, form)
+        followed = _follow(model, sample_shape, head, dt, form)
         versions = {name: importlib.metadata.version(name) for name in dict.fromkeys((followed.package, "torch"))}
         graph = _graph(followed, versions, decide or followed.built.readout.decision)
         network = read_network(graph)[0]
-        checked = _check(network, followed, sample_shape, inputs) if verify else ("check: left out",)
+        checked = _check(network, followed, sample_shape, head) if verify else ("check: left out",)
     content = _to_bytes(graph)
     write_bytes(Path(output), content)
-    if inputs is not None and record_output is not None:
+    if data is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
-        save_recording(followed.record(network, inputs, meta, record), Path(record_output))
+        options = RunOptions(record=record, nodes=record_nodes)
+        with Writer(Path(record_output)) as writer:
+            for _, part in blocks(data, recorded_bytes(network, data, options)):
+                writer.add(followed.record(network, part.x["input"], meta, record).of_nodes(record_nodes))
     framework = f"{followed.package} {versions[followed.package]}"
     said = f"{followed.convention.form}: {followed.convention.evidence}"
     outputs = followed.built.outputs
@@ -226,43 +237,68 @@ def _located(spec: str) -> Iterator[None]:
 def _check(
     network: Network, followed: _Followed, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None
 ) -> tuple[str, ...]:
-    """Run the graph as it was read back beside the model on a few samples, and compare; returns findings.
+    """Run the graph as it was read back beside the model, and compare; returns findings.
+
+    With data, on that; without, on random spikes and, where the model takes them alike, on random values.
 
     Raises:
         DeployError: the graph does not compute what the model does.
     """
+    fired: set[str] = set()
+    lines: list[str] = []
+    for what, x in _check_inputs(followed, sample_shape, inputs):
+        reference, summary = _compare(network, followed, x)
+        lines.append(f"check: {summary} of {len(x)} steps, on {what}")
+        fired |= {name for name, o in reference.nodes.items() if o.get("spikes", np.ones(1)).any()}
+    silent = [p.name for p in network.populations if p.name not in fired]
+    if silent:
+        lines.append(f"check: {known(silent)} never fired in it, so what they compute is unproved; give --input")
+    return tuple(lines)
+
+
+def _check_inputs(
+    followed: _Followed, sample_shape: tuple[int, ...], inputs: NDArray[Any] | None
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Give what the check runs on, with its name."""
     if inputs is not None:
-        x = np.asarray(inputs[:, :_CHECK_SAMPLES])
-    else:
-        rng = np.random.default_rng(0)
-        n_steps = followed.convention.n_steps or _CHECK_STEPS
-        x = (rng.random((n_steps, _CHECK_SAMPLES, *sample_shape)) < 0.5).astype(np.float32)
+        n = min(_CHECK_SAMPLES, inputs.shape[1])
+        yield f"the first {n} samples of the data", np.asarray(inputs[:, :n])
+        return
+    rng = np.random.default_rng(0)
+    n_steps = followed.convention.n_steps or _check_steps(followed.model)
+    shape = (n_steps, _CHECK_SAMPLES, *sample_shape)
+    for what, x in (("random spikes", rng.random(shape) < 0.5), ("random values", rng.normal(0.3, 0.7, shape))):
+        x = x.astype(np.float32)
         if followed.convention.form == "static":
             x[1:] = x[0]
+        yield what, x
+
+
+def _check_steps(model: Any) -> int:
+    """Return more steps than any constant in a model's own code and attributes suggests, within reason."""
+    from torch import nn
+
+    found = {_CHECK_STEPS}
+    for module in nn.Module.modules(model):  # rockpool's own give names
+        if type(module).__module__.partition(".")[0] in _FOREIGN:
+            continue
+        code = getattr(type(module).forward, "__code__", None)
+        constants = [*vars(module).values(), *(code.co_consts if code else ())]
+        found |= {n + 3 for n in constants if isinstance(n, int) and not isinstance(n, bool) and 0 < n <= _MOST_STEPS}
+    return max(found)
+
+
+def _compare(network: Network, followed: _Followed, x: NDArray[Any]) -> tuple[Recording, str]:
+    """Run the graph and the model on x [T, B, *shape]; returns the graph's recording, and what is the same."""
+    read = tuple(reading.node for reading in followed.built.readout.readings if reading.port)
     data = {next(iter(network.inputs)): np.ascontiguousarray(x, dtype=np.float32)}
     trained = followed.record(network, x, {}, ("spikes",))
-    reference = Reference().run(network, data, RunOptions())
-    ties, summary = 0, ""
-    if any("spikes" in observed for observed in trained.nodes.values()):
-        equality = reference_equals(network, data, reference, trained)
-        if equality["status"] == "fail":
-            first = equality["first_difference"]
-            raise _unfollowed("spikes", first["node"], f"from step {first['t']} on")
-        ties, summary = equality["ties"], equality["reason"]
-    values = [name for name, observed in trained.nodes.items() if "value" in observed]
-    for name in values if not ties else []:  # one rounding tie changes the values behind it
-        _check_values(name, reference.nodes[name]["value"], trained.nodes[name]["value"])
-    if values:
-        summary += f"{', ' if summary else ''}values of {known(values)} agree"
-    silent = [name for name, observed in reference.nodes.items() if not observed.get("spikes", np.ones(1)).any()]
-    return (f"check: {summary} of {len(x)} steps", *(f"check: {name} never fired in it" for name in silent))
-
-
-def _check_values(name: str, ours: NDArray[Any], theirs: NDArray[Any]) -> None:
-    """Refuse values that differ by more than float32 sums in another order do."""
-    wrong = np.abs(ours - theirs) > _VALUE_TOLERANCE * max(float(np.abs(theirs).max()), 1e-30)
-    if wrong.any():
-        raise _unfollowed("values", name, f"from step {int(np.argwhere(wrong)[0][0])} on")
+    reference = Reference().run(network, data, RunOptions(record=("spikes", "v") if read else ("spikes",)))
+    equality = reference_equals(network, data, reference, trained, read)
+    if equality["status"] == "fail":
+        first = equality["first_difference"]
+        raise _unfollowed(first["what"], first["node"], f"from step {first['t']} on")
+    return reference, str(equality["reason"])
 
 
 def _unfollowed(what: str, node: str, when: str) -> DeployError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -12,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from neurodeploy.errors import DeployError, known
-from neurodeploy.exporters.adapters import INSTALLS, state_keys
+from neurodeploy.exporters.adapters import INSTALLS
+from neurodeploy.exporters.weights import load_weights
 from neurodeploy.files import existing_file
 
 
@@ -20,8 +22,8 @@ def load_model(spec: str, weights: Path | None) -> tuple[Any, tuple[str, ...]]:
     """Return the trained module that ``spec`` names, in eval mode, float32, on the CPU.
 
     Args:
-        spec: ``file.py:factory`` or ``package.module:factory``; the factory takes no argument and returns a
-            ``torch.nn.Module``.
+        spec: ``file.py:factory`` or ``package.module:factory``, with arguments as in ``net.py:build(hidden=256)``; the
+            factory returns a ``torch.nn.Module``.
         weights: a file that ``torch.save(model.state_dict(), ...)`` made, or None to keep what the factory set.
 
     Returns:
@@ -34,15 +36,14 @@ def load_model(spec: str, weights: Path | None) -> tuple[Any, tuple[str, ...]]:
     require_framework()
     import torch
 
-    source, name = _split(spec)
+    source, name, arguments = _split(spec)
     found = _member(_import_source(source, spec), name, spec)
-    model = found if isinstance(found, torch.nn.Module) else _call(found, spec)
-    findings = []
+    model = found if isinstance(found, torch.nn.Module) else _call(found, spec, arguments)
+    _check_lists(model, spec)
     if weights is None:
-        findings.append("weights: none given, the model is exported as the factory made it")
+        findings = ["weights: none given, the model is exported as the factory made it"]
     else:
-        _load_weights(model, Path(weights))
-        findings.append(f"weights: {Path(weights).name}")
+        findings = load_weights(model, Path(weights))
     _check_finite(model, spec if weights is None else str(weights))
     other = sorted(
         {str(p.dtype) for p in torch.nn.Module.parameters(model) if p.is_floating_point() and p.dtype != torch.float32}
@@ -68,15 +69,33 @@ def _install(package: str) -> str:
     return f"Install it: {INSTALLS[package]}."
 
 
-def _split(spec: str) -> tuple[str, str]:
-    source, colon, name = spec.rpartition(":")
+def _split(spec: str) -> tuple[str, str, dict[str, Any]]:
+    """Return the file or module, the factory's name, and its arguments."""
+    head, parenthesis, rest = spec.partition("(")
+    source, colon, name = head.rpartition(":")
     if not colon or not source or not name.isidentifier():
         raise DeployError(
             f"{spec!r} names no factory",
             where="SPEC",
-            fix="Write file.py:factory or package.module:factory, such as net.py:build.",
+            fix="Write file.py:factory or package.module:factory, such as net.py:build or net.py:build(hidden=256).",
         )
-    return source, name
+    return source, name, _arguments(f"f({rest}", spec) if parenthesis else {}
+
+
+def _arguments(call: str, spec: str) -> dict[str, Any]:
+    """Return the keyword arguments of a call whose values are plain literals."""
+    try:
+        node = ast.parse(call, mode="eval").body
+        if not isinstance(node, ast.Call) or node.args or any(one.arg is None for one in node.keywords):
+            raise ValueError("arguments have names")
+        return {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
+    except (ValueError, SyntaxError) as error:
+        raise DeployError(
+            f"{spec!r} has arguments that cannot be read ({error})",
+            where="SPEC",
+            fix="Give them by name, as numbers, texts, lists or dicts, in quotes for the shell:"
+            " 'net.py:build(hidden=256, neuron=\"lif\")'.",
+        ) from error
 
 
 def _import_source(source: str, spec: str) -> ModuleType:
@@ -144,7 +163,7 @@ def _member(module: ModuleType, name: str, spec: str) -> Any:
     return getattr(module, name)
 
 
-def _call(factory: Any, spec: str) -> Any:
+def _call(factory: Any, spec: str, arguments: dict[str, Any]) -> Any:
     import torch
 
     if not callable(factory):
@@ -154,12 +173,12 @@ def _call(factory: Any, spec: str) -> Any:
             fix="Name a function or class that returns the model.",
         )
     try:
-        model = factory()
+        model = factory(**arguments)
     except (Exception, SystemExit) as error:
         raise DeployError(
             f"the factory fails: {_brief(error)}",
             where=spec,
-            fix="Mend it; it is called without arguments, so give them defaults.",
+            fix="Mend it; arguments that have no default are given in SPEC, such as 'net.py:build(hidden=256)'.",
         ) from error
     if not isinstance(model, torch.nn.Module):
         raise DeployError(
@@ -168,36 +187,22 @@ def _call(factory: Any, spec: str) -> Any:
     return model
 
 
-def _load_weights(model: Any, path: Path) -> None:
+def _check_lists(model: Any, where: str) -> None:
+    """Refuse modules that hold others in plain lists or dicts, where torch does not see them."""
     import torch
 
-    existing_file(path, "a file with the weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DeployError(
-            f"the weights cannot be read: {_brief(error)}",
-            where=str(path),
-            fix="Save them with torch.save(model.state_dict(), ...); other pickled objects are not opened.",
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        content = f"a dict of {known(state)}" if isinstance(state, dict) else f"a {type(state).__name__}"
-        raise DeployError(
-            f"this is no state dict but {content}",
-            where=str(path),
-            fix="Save it with torch.save(model.state_dict(), ...).",
-        )
-    own = model.state_dict()
-    passing = state_keys(model)
-    state = {key: value for key, value in state.items() if key not in passing}
-    state |= {key: value for key, value in own.items() if key in passing}
-    if problems := _mismatches(own, state):
-        raise DeployError(
-            f"the weights do not fit the model: {'; '.join(problems)}",
-            where=str(path),
-            fix="Use the weights of this very model, or the factory that these weights were trained with.",
-        )
-    model.load_state_dict(state)
+    for path, module in torch.nn.Module.named_modules(model):
+        for name, value in vars(module).items():
+            parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            if not name.startswith("_") and any(isinstance(part, torch.nn.Module) for part in parts):
+                kind = "ModuleDict" if isinstance(value, dict) else "ModuleList"
+                place = f"{path}.{name}".removeprefix(".")
+                raise DeployError(
+                    f"{place} is a Python {type(value).__name__} of modules, which torch does not register:"
+                    " they are neither saved, nor loaded, nor exported",
+                    where=where,
+                    fix=f"Write self.{name} = nn.{kind}(...), and train again: an optimiser did not see them either.",
+                )
 
 
 def _check_finite(model: Any, where: str) -> None:
@@ -208,18 +213,6 @@ def _check_finite(model: Any, where: str) -> None:
             where=where,
             fix="Train again; such a network computes nothing.",
         )
-
-
-def _mismatches(wanted: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    problems = []
-    if missing := wanted.keys() - given.keys():
-        problems.append(f"the file lacks {known(missing)}")
-    if surplus := given.keys() - wanted.keys():
-        problems.append(f"the model lacks {known(surplus)}")
-    for key in sorted(wanted.keys() & given.keys()):
-        if wanted[key].shape != given[key].shape:
-            problems.append(f"{key} is {list(given[key].shape)} in the file and {list(wanted[key].shape)} in the model")
-    return problems
 
 
 def _brief(error: BaseException) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.codes import WEIGHT_RANGES, CodedProjection
+from neurodeploy.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.finetuning.latents import Levels
 from neurodeploy.network import Network, Projection
+from neurodeploy.passes.helpers import source_of_bias
 from neurodeploy.program import Program
-from neurodeploy.quantise.plan import Bits, Plan, compact, projection_names, spread
+from neurodeploy.quantise.plan import BiasPlan, Bits, Plan, compact, projection_names, spread
+from neurodeploy.quantise.registers import bias_codes
 from neurodeploy.quantise.weights import FULL_BITS
 from neurodeploy.target import Target, load_target
 
@@ -47,7 +49,7 @@ class Start:
     def per_volt(self) -> dict[str, Floats]:
         """Weight codes, times ``2**exponent``, that stand for 1 V, float64 (n,), by population."""
         found = {}
-        for p in self.program.populations:
+        for p in self.program.populations[: len(self.network.populations)]:
             gain = spread(self.plan.populations[p.name].channel_gain or 1.0, p.shape)
             found[p.name] = gain * (p.unit / 2**ALIGN_BITS)
         return found
@@ -56,7 +58,7 @@ class Start:
     def levels(self) -> tuple[Levels, ...]:
         """The codes that each projection's weights may have, in the program's order."""
         bits: tuple[Bits, ...] = tuple(self.plan.projections[name].bits or DEFAULT_BITS for name in self.names)
-        return tuple(_levels(p, own) for p, own in zip(self.program.projections, bits, strict=True))
+        return tuple(_levels(p, own) for p, own in zip(self.program.projections, bits, strict=False))
 
     def compiled(self, tuned: Network, codes: Program, trained: tuple[str, ...]) -> tuple[Program, Plan]:
         """Return a tuned network's program and its plan.
@@ -67,9 +69,9 @@ class Start:
             trained: names of the nodes that were.
         """
         populations = {}
-        for p in codes.populations:
+        for p in codes.populations[: len(self.network.populations)]:
             own = self.plan.populations[p.name]
-            bias = None if own.bias is None else own.bias.model_copy(update=_mantissa(p))
+            bias = None if own.bias is None else _bias(p, codes, self.chip)
             populations[p.name] = own.model_copy(update={"bias": bias})
         projections = dict(self.plan.projections)
         for name, projection in zip(self.names, coded_order(self.network), strict=True):
@@ -103,8 +105,14 @@ def coded_order(network: Network) -> tuple[Projection, ...]:
     return tuple(p for population in network.populations for p in network.into(population.name))
 
 
-def _mantissa(population: Any) -> dict[str, Any]:
-    return {"mantissa": compact(population.bias_mantissa, population.shape)}
+def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
+    """Return a population's bias, with what a source that is always on adds to it."""
+    total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
+    for p in program.projections:
+        if p.target == population.name and p.source == source_of_bias(program):
+            total = total + ((p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS)
+    mantissa, exponent = bias_codes(total, chip.number_formats.values())
+    return BiasPlan(mantissa=compact(mantissa, population.shape), exponent=exponent)
 
 
 def _levels(projection: CodedProjection, bits: Bits) -> Levels:

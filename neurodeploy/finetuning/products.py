@@ -11,7 +11,7 @@ from torch import Tensor
 from neurodeploy.arithmetic import Arithmetic
 from neurodeploy.finetuning.gradients import to_int32
 from neurodeploy.program import Program
-from neurodeploy.synapses import Conv2d
+from neurodeploy.synapses import Conv2d, as_map
 
 EXACT_FLOAT32 = 2**24
 """Whole numbers below this are exact in float32."""
@@ -90,7 +90,7 @@ class Synapses:
     def _product(self, sent: Tensor) -> Tensor:
         if self.projection.is_conv:
             conv = self.projection.conv()
-            images = sent.reshape(-1, *self.shape)
+            images = sent.reshape(-1, *as_map(self.shape))
             if images.is_cuda:
                 return _convolved(images, self.weight, conv).flatten(1)
             out = torch.nn.functional.conv2d(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.backends.base import Inputs
+from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import detect
 from neurodeploy.importers.dialects import DIALECTS, LOST
@@ -51,7 +52,8 @@ class Inspection:
         ``drops``, by the keys of ``--dialect``.
     lost: what the exporter of the dialect drops, each ``key``, ``means`` and ``state`` (``said``, ``assumed`` or
         ``asked``).
-    findings: the gravest first.
+    findings: the gravest first. decision: how a sample is decided, or what has to be asked; None where the network is
+        refused.
     """
 
     where: str
@@ -64,6 +66,7 @@ class Inspection:
     exporters: list[dict[str, Any]]
     lost: list[dict[str, str]]
     findings: tuple[Finding, ...]
+    decision: str | None = None
 
     @property
     def is_clean(self) -> bool:
@@ -113,6 +116,7 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         [{"name": c.name, "evidence": c.evidence, "drops": list(LOST[c.name])} for c in detect(graph)],
         _lost(graph, reading, dialect, question),
         tuple(sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))),
+        None if network is None else settle_decision(network).sentence,
     )
 
 

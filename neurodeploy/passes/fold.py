@@ -12,10 +12,25 @@ from scipy import sparse
 
 from neurodeploy.network import Projection
 from neurodeploy.passes.matrices import as_float64, chain_matrix, pool_as_convolution, ungrouped, with_data
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.synapses import (
+    Conv1d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Pool2d,
+    Scale,
+    Shape,
+    Sparse,
+    SynapseOp,
+    as_map,
+)
 
 SPARSE_BELOW = 0.25
-"""Share of all pairs of neurons with a synapse, below which a chain that was written out is kept sparse."""
+"""Share of all pairs of neurons with a synapse, below which synapses are kept sparse."""
+
+SPARSE_FROM = 4096
+"""Weights of a dense matrix from which zeros are looked for."""
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +65,7 @@ class Folded:
         weight = with_data(self.weight, values) if self.is_sparse else values
         return Folded(weight, self.bias, self.conv)
 
-    def scaled(self, gain: NDArray[np.float32], source_shape: Shape, of_input: float = 1.0) -> Folded:
+    def scaled(self, gain: NDArray[Any], source_shape: Shape, of_input: float = 1.0) -> Folded:
         """Return the same synapses with each target neuron's inputs times its gain, and weights times ``of_input``."""
         bias: Floats = self.bias * gain.astype(np.float64)
         factor: Floats = gain.astype(np.float64) * of_input
@@ -61,7 +76,7 @@ class Folded:
         channels = factor.reshape(self.conv.weight.shape[0], -1)
         if (channels == channels[:, :1]).all():
             return Folded(self.weight * channels[:, 0].reshape(-1, 1, 1, 1), bias, self.conv)
-        matrix = _smaller(chain_matrix((self.conv,), source_shape, "a convolution with a gain for each neuron"))
+        matrix = _smaller(chain_matrix((self.conv,), as_map(source_shape), "a convolution with a gain for each neuron"))
         return Folded(_times(matrix, factor.ravel()), bias)
 
     def largest(self) -> Floats:
@@ -95,10 +110,10 @@ def fold(projection: Projection, source_shape: Shape) -> Folded:
     bias = _apply_all(ops, np.zeros((1, *source_shape)))[0]
     linear = tuple(op for op in ops if not isinstance(op, Flatten))
     if len(linear) == 1 and isinstance(linear[0], Linear) and linear[0].weight.shape[1] == prod(source_shape):
-        return Folded(linear[0].weight.astype(np.float64), bias)
+        return Folded(_without_zeros(linear[0].weight), bias)
     if len(linear) == 1 and isinstance(linear[0], Sparse):
         return Folded(as_float64(linear[0].weight), bias)
-    conv = _as_convolution(linear, source_shape)
+    conv = _as_convolution(ops, source_shape)
     if conv is not None:
         return Folded(conv.weight.astype(np.float64), bias, conv)
     return Folded(_smaller(chain_matrix(ops, source_shape, projection.name)), bias)
@@ -111,7 +126,14 @@ def applied(folded: Folded, rows: Floats, shape: Shape) -> Floats:
         return np.asarray((folded.weight @ flat.T).T, np.float64)
     c = folded.conv
     conv = Conv2d(folded.weight, None, c.stride, c.padding, c.dilation, c.groups)
-    return apply(conv, rows.reshape(len(rows), *shape)).reshape(len(rows), -1)
+    return apply(conv, rows.reshape(len(rows), *as_map(shape))).reshape(len(rows), -1)
+
+
+def _without_zeros(weight: NDArray[Any]) -> Any:
+    """Return a dense matrix in float64, sparse where it is large and most of it is 0, as after pruning."""
+    if weight.size < SPARSE_FROM or np.count_nonzero(weight) >= SPARSE_BELOW * weight.size:
+        return weight.astype(np.float64)
+    return sparse.csc_array(weight, dtype=np.float64)
 
 
 def _smaller(matrix: sparse.csc_array) -> Any:
@@ -129,38 +151,105 @@ def _times(weight: Any, factor: Floats) -> Any:
 
 
 def _as_convolution(ops: tuple[SynapseOp, ...], shape: Shape) -> Conv2d | None:
-    """Return convolutions and pools in a row as one convolution without bias, or None where that is not exact."""
-    if not any(isinstance(op, Conv2d) for op in ops):
+    """Return convolutions, pools and factors of channels in a row as one convolution, or None where that is not exact.
+
+    It has no bias, and what enters and leaves may be of one row (``[C, L]``) or flat.
+    """
+    while ops and isinstance(ops[-1], Flatten):
+        ops = ops[:-1]
+    if not any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in ops):
         return None
+    shape = as_map(shape)
     result: Conv2d | None = None
     for op in ops:
-        if isinstance(op, Pool2d):
-            op = pool_as_convolution(op, shape if result is None else result.output_shape(shape))
-        if not isinstance(op, Conv2d):
+        between = shape if result is None else result.output_shape(shape)
+        conv = _one_convolution(op, between)
+        if conv is None:
             return None
-        op = Conv2d(op.weight, None, op.stride, op.padding, op.dilation, op.groups)
-        result = op if result is None else _compose(result, op, shape)
+        result = conv if result is None else compose(result, conv, shape)
         if result is None:
             return None
     return result
 
 
-def _compose(first: Conv2d, second: Conv2d, shape: Shape) -> Conv2d | None:
-    """Return ``second`` after ``first`` as one convolution, where padding between them does not show."""
-    if second.padding != (0, 0) or first.dilation != (1, 1) or second.dilation != (1, 1):
-        return None
-    middle = first.weight.shape[0]
+def _one_convolution(op: SynapseOp, shape: Shape) -> Conv2d | None:
+    """Return an operation on maps as a convolution without bias, or None where it is none."""
+    match op:
+        case Conv1d():
+            op = op.as_2d()
+            return Conv2d(op.weight, None, op.stride, op.padding, op.dilation, op.groups)
+        case Conv2d():
+            return Conv2d(op.weight, None, op.stride, op.padding, op.dilation, op.groups)
+        case Pool2d():
+            return pool_as_convolution(op, shape)
+        case Scale():
+            factors = np.broadcast_to(op.scale, shape).reshape(shape[0], -1)
+            if (factors == factors[:, :1]).all():
+                return Conv2d(factors[:, 0].reshape(-1, 1, 1, 1), None, groups=shape[0])
+    return None
+
+
+def compose(first: Conv2d, second: Conv2d, shape: Shape) -> Conv2d | None:
+    """Return ``second`` after ``first`` as one convolution, or None where padding between them would show.
+
+    Zeros around the map between them are what ``first`` gives beyond its own padded input, if no window of it that lies
+    there reaches into the input: so for a pool that divides the map. Then padding p of ``second`` is padding ``p *
+    stride`` of ``first``, and its kernel's taps lie ``stride`` apart.
+    """
+    middle = first.output_shape(shape)
+    extents = [d * (k - 1) + 1 for d, k in zip(first.dilation, first.weight.shape[2:], strict=True)]
+    for axis in (0, 1):
+        before = extents[axis] - first.stride[axis] - first.padding[axis]
+        beyond = middle[1 + axis] * first.stride[axis] - first.padding[axis]
+        if second.padding[axis] and (before > 0 or beyond < shape[1 + axis]):
+            return None
+    groups = _groups_of_both(first, second)
+    weight = _composed_weight(first, second, extents)
+    stride, padding = (
+        tuple(combine(axis) for axis in (0, 1))
+        for combine in (
+            lambda axis: first.stride[axis] * second.stride[axis],
+            lambda axis: first.padding[axis] + second.padding[axis] * first.stride[axis],
+        )
+    )
+    composed = Conv2d(_regrouped(weight, groups), None, stride, padding, groups=groups)  # type: ignore[arg-type]
+    return composed if composed.output_shape(shape) == second.output_shape(middle) else None
+
+
+def _groups_of_both(first: Conv2d, second: Conv2d) -> int:
+    """Return the groups that two convolutions in a row have together."""
+    if first.weight.shape[:2] == (first.groups, 1):
+        return second.groups
+    if second.weight.shape[:2] == (second.groups, 1):
+        return first.groups
+    return first.groups if first.groups == second.groups else 1
+
+
+def _composed_weight(first: Conv2d, second: Conv2d, extents: list[int]) -> Floats:
+    """Return the kernel of both, float64 (n_out, n_in, h, w), with the zeros between groups written out."""
     one, two = ungrouped(first), ungrouped(second)
-    kernel = [(two.shape[2 + a] - 1) * first.stride[a] + one.shape[2 + a] for a in (0, 1)]
+    channels, rows, columns = one.shape[0], one.shape[2], one.shape[3]
+    steps = [first.stride[axis] * second.dilation[axis] for axis in (0, 1)]
+    kernel = [(two.shape[2 + axis] - 1) * steps[axis] + extents[axis] for axis in (0, 1)]
     weight = np.zeros((two.shape[0], one.shape[1], *kernel))
+    is_each_by_itself = first.weight.shape[:2] == (first.groups, 1)
     for row in range(two.shape[2]):
         for column in range(two.shape[3]):
-            top, left = row * first.stride[0], column * first.stride[1]
-            part = np.tensordot(two[:, :, row, column], one.reshape(middle, -1), 1).reshape(-1, *one.shape[1:])
-            weight[:, :, top : top + one.shape[2], left : left + one.shape[3]] += part
-    stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
-    composed = Conv2d(weight, None, stride, first.padding)
-    return composed if composed.output_shape(shape) == second.output_shape(first.output_shape(shape)) else None
+            tap = two[:, :, row, column]
+            if is_each_by_itself:
+                part = tap[:, :, np.newaxis, np.newaxis] * first.weight[:, 0].astype(np.float64)
+            else:
+                part = np.tensordot(tap, one.reshape(channels, -1), 1).reshape(-1, *one.shape[1:])
+            top, left = row * steps[0], column * steps[1]
+            down, right = first.dilation
+            weight[:, :, top : top + down * rows : down, left : left + right * columns : right] += part
+    return weight
+
+
+def _regrouped(weight: Floats, groups: int) -> Floats:
+    """Return weights without the zeros between groups."""
+    rows, columns = weight.shape[0] // groups, weight.shape[1] // groups
+    return np.concatenate([weight[g * rows : (g + 1) * rows, g * columns : (g + 1) * columns] for g in range(groups)])
 
 
 def _apply_all(ops: tuple[SynapseOp, ...], x: Floats) -> Floats:

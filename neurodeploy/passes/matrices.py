@@ -73,6 +73,8 @@ def _stored_count(op: SynapseOp, shape: Shape) -> int:
             return prod(op.kernel) * prod(op.output_shape(shape))
         case Scale() | Flatten() | MaxPool2d():
             return prod(shape)
+        case MaxPool2d():
+            raise TypeError("the largest of a window is not linear")
 
 
 def _matrix(op: SynapseOp, shape: Shape) -> sparse.csc_array:

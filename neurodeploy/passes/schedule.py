@@ -9,27 +9,27 @@ CONNECTION_STEPS = 1
 """A spike that leaves in one step arrives in the next (Lava, Loihi)."""
 
 
-def schedule(network: Network, delay_max: int) -> tuple[dict[str, int], dict[Projection, int]]:
+def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
     """Return each population's latency and each projection's hardware delay.
 
     A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on row ``r + delay`` of
     ``target``, so ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest
-    paths under these constraints; where paths of unequal length meet, the shorter one gets the difference as a delay.
+    paths under these constraints; where paths of unequal length meet, the shorter one gets the difference as a delay,
+    however long: see :mod:`neurodeploy.passes.helpers` for what no connection can wait.
 
     Args:
         network: any network.
-        delay_max: the most steps that a connection can add to its own.
 
     Raises:
-        DeployError: a loop would need a connection faster than one step, or a delay is longer than the target has.
+        DeployError: a loop would need a connection faster than one step.
     """
-    latency = dict.fromkeys(network.shapes, 0)
+    latency, after = dict.fromkeys(network.shapes, 0), {p: acts_after(p, network) for p in network.projections}
     for _ in range(len(latency) + 1):
-        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - p.delay]
+        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - after[p]]
         if not late:
             break
         for projection in late:
-            earliest = latency[projection.source] + CONNECTION_STEPS - projection.delay
+            earliest = latency[projection.source] + CONNECTION_STEPS - after[projection]
             latency[projection.target] = max(latency[projection.target], earliest)
     else:
         raise DeployError(
@@ -37,12 +37,10 @@ def schedule(network: Network, delay_max: int) -> tuple[dict[str, int], dict[Pro
             where=late[0].name,
             fix="Give the loop's recurrent edge one step for each of its connections.",
         )
-    delays = {p: latency[p.target] - latency[p.source] + p.delay for p in network.projections}
-    for projection, delay in delays.items():
-        if delay - CONNECTION_STEPS > delay_max:
-            raise DeployError(
-                f"{projection.name} would need a delay of {delay - CONNECTION_STEPS} steps, the target has {delay_max}",
-                where=projection.name,
-                fix="Shorten the longer of the two paths that meet there.",
-            )
-    return latency, delays
+    return latency, {p: latency[p.target] - latency[p.source] + after[p] for p in network.projections}
+
+
+def acts_after(projection: Projection, network: Network) -> int:
+    """Return the steps from a spike to its effect on v; one more where v sees the current of the step before."""
+    rule = network.population(projection.target).rule
+    return projection.delay + (rule.order == "use-decay-add")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.passes.fold import Folded, apply
 from neurodeploy.quantise.neurons import ChipNeuron
-from neurodeploy.synapses import Conv2d
+from neurodeploy.synapses import Conv2d, as_map
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +76,7 @@ def _filtered(spikes: NDArray[np.float32], keep_syn: float, keep_mem: float) -> 
 
 def _windows(flat: NDArray[np.float32], conv: Conv2d) -> list[Floats]:
     """Return for each group what its kernels see, float64 (rows, k)."""
+    flat = flat.reshape(len(flat), *as_map(flat.shape[1:]))
     padded = np.pad(flat, ((0, 0), (0, 0), *((p, p) for p in conv.padding)))
     extent = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.weight.shape[2:], strict=True)]
     views = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
@@ -98,7 +99,7 @@ def mean_input(spikes: NDArray[Any], folded: Folded, weight: Floats, size: int) 
     if folded.conv is not None:
         c = folded.conv
         conv = Conv2d(weight.astype(np.float32), None, c.stride, c.padding, c.dilation, c.groups)
-        return np.asarray(apply(conv, mean[np.newaxis]), np.float64).reshape(size)
+        return np.asarray(apply(conv, mean.reshape(1, *as_map(mean.shape))), np.float64).reshape(size)
     if folded.is_sparse:
         from neurodeploy.passes.matrices import with_data
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
 from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
 from neurodeploy.network import Population
+from neurodeploy.passes.helpers import BIAS_SOURCE
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
 from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid, is_kept
 from neurodeploy.quantise.neurons import ChipNeuron
@@ -28,10 +29,11 @@ from neurodeploy.quantise.plan import (
     spread,
     unpack_steps,
 )
-from neurodeploy.quantise.registers import code_population
+from neurodeploy.quantise.registers import Registers, code_population
 from neurodeploy.quantise.rounding import RATIOS, learned_codes, ratio_by_error
 from neurodeploy.quantise.scale import Synapses, base_scale, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.weights import (
+    FULL_BITS,
     WeightRange,
     dequantise_weights,
     filling_scale,
@@ -51,6 +53,9 @@ MAX_LEARNED = 4096
 CORRECTIONS = ("bias", "threshold")
 THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 """By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
+
+FULL_CODE = 256
+"""Code of the largest weight."""
 
 GAIN_MAX = 8.0
 """Most by which per-channel scales stretch a channel with small weights."""
@@ -85,6 +90,7 @@ class Coded:
 
     grids: for each projection what its weights' grid is called, where they were trained quantised and are kept, else
         None.
+    late: synapses of the source of bias, or None.
     """
 
     population: CodedPopulation
@@ -93,6 +99,7 @@ class Coded:
     plan: PopulationPlan
     projection_plans: tuple[ProjectionPlan, ...]
     grids: tuple[str | None, ...] = ()
+    late: CodedProjection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,30 +168,42 @@ def quantise_population(
         coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
         corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
         codes = code_population(population, corrected, scale.weights_per_volt, latency, formats, choices.plan)
-        return scale.weights_per_volt, coded, *codes, corrected
+        return scale.weights_per_volt, coded, codes, corrected
 
     found = [code(scale) for scale in candidates]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
-        found.sort(key=lambda one: drive.rate_error(one[2], one[1]))
-    weights_per_volt, projections, coded, warnings, corrected = found[0]
-    decided = _plan(coded, weights_per_volt, method, gains)
+        found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
+    weights_per_volt, projections, codes, corrected = found[0]
+    decided = _plan(codes, weights_per_volt, method, gains)
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        coded = _fitting_threshold(coded, projections, choices.drive)
-        decided = _plan(coded, weights_per_volt, method, gains)
+        coded = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
+        decided = _plan(replace(codes, population=coded), weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
-        coded, warnings = code_population(population, corrected, weights_per_volt, latency, formats, decided)
+        codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
+    late = _late(codes)
     kept = [_kept(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)]
     lost = [f"{w.synapses.projection.name}: {lost}" for w, (_, lost) in zip(weights, kept, strict=True) if lost]
-    payloads = tuple((int(s.payload[0]), int(s.payload[1])) for s in synapses)
+    payloads = (*((int(s.payload[0]), int(s.payload[1])) for s in synapses), *((0, 1) for _ in late))
     return Coded(
-        coded,
+        codes.population,
         projections,
-        (*warnings, *lost, *overflow_warnings(coded, projections, payloads)),
+        (*codes.warnings, *lost, *overflow_warnings(codes.population, (*projections, *late), payloads)),
         decided,
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
         tuple(title for title, _ in kept),
+        *late,
     )
+
+
+def _late(codes: Registers) -> tuple[CodedProjection, ...]:
+    """Return the synapses of the source of bias, if there are any; they deliver from row 0 on."""
+    name, late = codes.population.name, codes.late
+    if late is None:
+        return ()
+    weight = late.weight.reshape(-1, 1)
+    latency = codes.population.latency
+    return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, FULL_BITS, late.sign_mode, latency),)
 
 
 def _stretched(
@@ -212,8 +231,9 @@ def _stretched(
             largest = np.maximum(largest, of_all.reshape(n_channels, -1).max(axis=1, initial=0.0))
         top = largest.max(initial=0.0)
         gain = np.clip(np.divide(top, largest, out=np.ones_like(largest), where=largest > 0), 1.0, GAIN_MAX)
-        room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30)
-        gain = np.minimum(gain, max(1.0, room / max(float(top), 1e-30))).round(6)
+        # The largest weight fills its code, at that many codes per volt thresholds still have to be held.
+        room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30) * float(top) / FULL_CODE
+        gain = np.minimum(gain, max(1.0, room)).round(6)
     else:
         gain = np.asarray(given, np.float64)
     of_neurons = spread(gain, population.shape)
@@ -388,8 +408,9 @@ def _kept(w: _Weights, p: CodedProjection, weights_per_volt: float) -> tuple[str
     return None, f"weights lie on a {grid.title}, which {w.bits} bits at this scale do not keep"
 
 
-def _plan(coded: CodedPopulation, weights_per_volt: float, method: str, gains: list[float] | None) -> PopulationPlan:
-    shape = coded.shape
+def _plan(codes: Registers, weights_per_volt: float, method: str, gains: list[float] | None) -> PopulationPlan:
+    coded = codes.population
+    shape, (mantissa, exponent) = coded.shape, codes.bias
     return PopulationPlan(
         scale=method,  # type: ignore[arg-type]
         codes_per_volt=weights_per_volt,
@@ -397,7 +418,7 @@ def _plan(coded: CodedPopulation, weights_per_volt: float, method: str, gains: l
         threshold=compact(coded.threshold_code, shape) if coded.model.fires else None,
         leak_u=compact(coded.du, shape),
         leak_v=compact(coded.dv, shape),
-        bias=BiasPlan(mantissa=compact(coded.bias_mantissa, shape), exponent=coded.bias_exponent),
+        bias=BiasPlan(mantissa=compact(mantissa, shape), exponent=exponent),
     )
 
 

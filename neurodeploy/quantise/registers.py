@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.initial import cleared_codes, initial_codes
+from neurodeploy.quantise.initial import InitialCodes, cleared_codes, initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, spread
+from neurodeploy.quantise.weights import FULL_BITS, quantise_weights, weight_range
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,6 +26,31 @@ MISSED_CONDITION = (
 )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class LateBias:
+    """The part of a bias that acts from the population's row 0 on, as weights of a source that is always on.
+
+    weight: int16 (n,). exponent, sign_mode: of the synapses.
+    """
+
+    weight: NDArray[np.int16]
+    exponent: int
+    sign_mode: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Registers:
+    """A population's codes, and in which words they miss the model.
+
+    bias: mantissa, int64 (n,), and exponent of the whole bias. late: the part of it that is not in ``population``.
+    """
+
+    population: CodedPopulation
+    warnings: tuple[str, ...]
+    bias: tuple[Ints, int]
+    late: LateBias | None
+
+
 def code_population(
     population: Population,
     neuron: ChipNeuron,
@@ -31,8 +58,12 @@ def code_population(
     latency: int,
     formats: dict[str, int],
     plan: PopulationPlan,
-) -> tuple[CodedPopulation, list[str]]:
-    """Return a population's codes, and in which words they miss the model."""
+) -> Registers:
+    """Return a population's codes, and in which words they miss the model.
+
+    Where no initial codes make up for a bias that acts before the first input, it enters through synapses of a source
+    that is always on and starts at the population's latency; what those synapses cannot hold stays a register's.
+    """
     unit = weights_per_volt * 2**ALIGN_BITS
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
     planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
@@ -47,7 +78,7 @@ def code_population(
     if plan.bias is not None:
         mantissa, exponent = spread(plan.bias.mantissa, population.shape).astype(np.int64), plan.bias.exponent
     else:
-        mantissa, exponent = _bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
+        mantissa, exponent = bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
     extras = _extra_codes(neuron, unit, formats)
     goal = np.rint(neuron.u_init * unit).astype(np.int64), np.rint(neuron.v_init * unit).astype(np.int64)
     model, threshold, warnings = _condition(
@@ -56,10 +87,18 @@ def code_population(
         "threshold" in planned,
         is_on_grid(neuron.model, du, dv, (mantissa << exponent, *goal), extras),
     )
-    if model.reset_interval:
-        initial = cleared_codes(mantissa << exponent, threshold if model.fires else None)
-    else:
-        initial = initial_codes(du, dv, threshold, mantissa << exponent, goal, latency, extras.get("v_min"))
+
+    def initial_for(bias: Ints) -> InitialCodes:
+        if model.reset_interval:
+            return cleared_codes(bias, threshold if model.fires else None)
+        return initial_codes(du, dv, threshold, bias, goal, latency, extras.get("v_min"))
+
+    bias, late = (mantissa, exponent), None
+    initial = initial_for(mantissa << exponent)
+    if initial.v_error.any() and (du == 2**DECAY_BITS - 1).all():
+        late, rest = _late_bias(mantissa << exponent)
+        mantissa, exponent = bias_codes(rest, formats)
+        initial = initial_for(mantissa << exponent)
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if (threshold == 1).any():
         warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
@@ -73,7 +112,7 @@ def code_population(
             f" does: bias acts {latency} steps before the first input and no initial code makes up for it"
             f" (worst {worst:.2g} of the threshold)"
         )
-    codes = {"du": du, "dv": dv, "threshold_code": threshold, "bias_mantissa": mantissa, **extras}
+    codes: dict[str, Any] = {"du": du, "dv": dv, "threshold_code": threshold, "bias_mantissa": mantissa, **extras}
     coded = CodedPopulation(
         population.name,
         population.shape,
@@ -85,7 +124,18 @@ def code_population(
         model=model,
         **codes,
     )
-    return coded, warnings
+    return Registers(coded, tuple(warnings), bias, late)
+
+
+def _late_bias(bias: Ints) -> tuple[LateBias, Ints]:
+    """Return a bias as synapses of a source that is always on, and what they leave of it, register units."""
+    codes = weight_range(bias.astype(np.float64), FULL_BITS, "a bias")
+    weight_units = bias / 2.0**ALIGN_BITS
+    over = float(np.abs(weight_units).max()) / (256 - codes.step)
+    exponent = max(0, int(np.ceil(np.log2(max(over, 1.0)))))
+    weight = quantise_weights(weight_units, 2.0**-exponent, codes)
+    rest = bias - ((weight.astype(np.int64) << exponent) << ALIGN_BITS)
+    return LateBias(weight, exponent, codes.sign_mode), rest
 
 
 def is_on_grid(model: NeuronModel, du: Ints, dv: Ints, values: tuple[Ints, ...], extras: dict[str, Ints]) -> bool:
@@ -161,10 +211,13 @@ def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> di
     if neuron.adapt_keep is not None and neuron.adapt_rise is not None:
         found["adapt_decay"] = _decay_codes(neuron.adapt_keep, formats, np.full(neuron.adapt_keep.shape, np.inf))
         found["adapt_step"] = np.clip(np.rint(neuron.adapt_rise * unit), 0, STATE_LIMIT - 1).astype(np.int64)
+    if neuron.keep_second is not None:
+        exact = np.full(neuron.keep_second.shape, np.inf)
+        found["du_second"] = np.maximum(_decay_codes(neuron.keep_second, formats, exact, top=1) - 1, 0)
     return found
 
 
-def _bias_codes(bias: Ints, formats: dict[str, int]) -> tuple[Ints, int]:
+def bias_codes(bias: Ints, formats: dict[str, int]) -> tuple[Ints, int]:
     """Return mantissas and the smallest common exponent at which the largest of them fits."""
     limit = formats["bias_mantissa_max"]
     for exponent in range(formats["bias_exponent_max"] + 1):

@@ -43,6 +43,8 @@ def _rounded(rows: Floats, scale: float, codes: WeightRange, moments: Floats) ->
     found = np.zeros(rows.shape, np.int16)
     for i, column in enumerate(order):
         code = quantise_weights(left[:, i], scale, codes)
+        if not codes.offset:
+            code[rows[:, column] == 0] = 0  # what was pruned stays so
         found[:, column] = code
         error = (left[:, i] - code / scale) / upper[i, i]
         left[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])

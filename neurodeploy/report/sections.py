@@ -33,6 +33,7 @@ COUNTERS = {
     "spikes": "spikes fired",
     "synops": "synaptic operations",
     "active": "active neuron-steps",
+    "synops_dense": "the same in a dense store, weights of 0 too",
     "arrivals": "spikes arrived",
     "u_wraps": "current (u) wrapped",
     "v_clips": "potential (v) clipped",
@@ -42,7 +43,8 @@ COUNTERS = {
 WORST_CASE = ("u_wraps", "v_clips")
 
 EVENTS = {
-    "synops": "synaptic operations",
+    "synops": "synaptic operations (weights other than 0)",
+    "synops_dense": "the same in a dense store, weights of 0 too (not charged)",
     "active": "neuron-steps, active",
     "inactive": "neuron-steps, inactive",
     "spikes": "spikes fired",

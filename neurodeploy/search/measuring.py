@@ -143,7 +143,7 @@ class Measurer:
         everything = tuple(self.reference.nodes)
         return Trial(
             widths,
-            weight_bytes=sum(p.weight.size * p.weight_bits / 8 for p in program.projections),
+            weight_bytes=sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections),
             energy=energy,
             correct=correct,
             samples=n,

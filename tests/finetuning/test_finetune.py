@@ -18,6 +18,7 @@ from neurodeploy.backends.base import RunOptions  # noqa: E402
 from neurodeploy.backends.emulator.backend import Emulator  # noqa: E402
 from neurodeploy.compiler import compile  # noqa: E402
 from neurodeploy.data import Data  # noqa: E402
+from neurodeploy.decision import parse_decision, with_decision  # noqa: E402
 from neurodeploy.errors import DeployError  # noqa: E402
 from neurodeploy.finetuning import training as training_module  # noqa: E402
 from neurodeploy.finetuning.coded import start  # noqa: E402
@@ -30,6 +31,8 @@ from neurodeploy.importers.lower import read_network  # noqa: E402
 from neurodeploy.network import Network  # noqa: E402
 from neurodeploy.program import Program  # noqa: E402
 from neurodeploy.quantise.plan import load_plan, save_plan  # noqa: E402
+from neurodeploy.running import run  # noqa: E402
+from neurodeploy.scoring import scores  # noqa: E402
 from neurodeploy.shipped import shipped_folder  # noqa: E402
 from tests.conftest import SAME_STEP, chain_edges, cuba, lif, save_nir  # noqa: E402
 
@@ -326,3 +329,35 @@ def test_fine_tuning_brings_digits_near_the_reference(
 ) -> None:
     reference, emulator = digits(name, bits, Training(epochs=epochs, patience=epochs), tmp_path)
     assert 100 * (reference - emulator) <= points, f"{reference:.4f} in float, {emulator:.4f} tuned"
+
+
+@pytest.mark.parametrize("decision", ["max,output=lif2.v", "last,output=lif2.v", "count,groups=2,output=lif2"])
+def test_training_answers_by_the_rule_that_decides(tmp_path: Path, rng: np.random.Generator, decision: str) -> None:
+    """The trainer's own answer to a batch is what the emulator's recording decides."""
+    model = dense(tmp_path / "model.nir", rng)
+    network = read_network(model)[0]
+    data = samples(network)
+    if "groups" in decision:
+        data = replace(data, labels=data.labels % 2)  # type: ignore[operator]
+    tuned = finetune(model, data, "loihi2", decide=decision, training=replace(SHORT, epochs=1))
+    assert tuned.best.score >= tuned.epochs[0].score
+    assert str(tuned.program.decision) == decision
+    began = start(with_decision(network, decision), "loihi2", None, None)
+    trainer = training_module.Trainer(
+        began, make_latents(began, "cpu"), lambda _: data, SHORT, parse_decision(decision)
+    )
+    recording = run(began.program, data.x, backend="emulator", decide=decision)
+    with torch.no_grad():
+        logits = trainer.logits(data.x).numpy()
+    found = scores(recording, parse_decision(decision))
+    assert logits.argmax(1).tolist() == found.argmax(1).tolist()
+
+
+def test_what_has_no_slope_or_no_rule_is_not_trained_for(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = dense(tmp_path / "model.nir", rng)
+    data = samples(read_network(model)[0])
+    with pytest.raises(DeployError, match="earliest spike cannot be trained for"):
+        finetune(model, data, "loihi2", decide="first", training=SHORT)
+    two = replace(data, labels=data.labels % 2)  # type: ignore[operator]
+    with pytest.raises(DeployError, match=r"--decide count,output=lif2 or --decide count,groups=2,output=lif2"):
+        finetune(model, two, "loihi2", training=SHORT)

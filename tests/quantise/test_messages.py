@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import spike_inputs
-from neurodeploy.comparison.compare import _energy
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
@@ -96,12 +95,3 @@ def test_ends_that_samples_share_are_the_datas_own() -> None:
     assert expected_range(image)[1] == 2 * image.max()
     image[:, :3, 1] = 1.0
     assert expected_range(image) == (0.0, 1.0)
-
-
-def test_energy_counts_messages_and_not_their_values() -> None:
-    program = compile(network(), "loihi2", calibrate=data(normal(1)))
-    x = normal(2).astype(np.float32)
-    sent = np.count_nonzero(spike_inputs(program, {"in": x})["in"]) / x.shape[1]
-    recording = run(program, {"in": x}, backend="emulator")
-    events = _energy(program, data(x), {"emulator": recording}, "loihi2")["events"]  # type: ignore[index]
-    assert events["messages"] >= sent

@@ -54,7 +54,7 @@ class Emulator:
         expect(Program, subject, self.name)
         spikes = spike_inputs(subject, inputs)
         arithmetic = find_arithmetic(options.arithmetic or subject.arithmetic)
-        names = options.recorded(tuple(population.name for population in subject.populations))
+        names = options.recorded(tuple(subject.latency), subject.nodes)
         n_steps = len(next(iter(spikes.values())))
         recorded, counters = _run_samples(subject, spikes, arithmetic, names, options)
         populations = list(subject.latency)

@@ -13,11 +13,13 @@ from numba import njit
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.backends.emulator.tables import (
     ADAPTIVE,
+    CLEARS,
     CONV,
     DELAY,
     DENSE8,
     DENSE16,
     EXPONENT,
+    FAN_OUT_AT,
     FIRES,
     FLOOR,
     GEOMETRY,
@@ -27,6 +29,7 @@ from neurodeploy.backends.emulator.tables import (
     KEEPS_U,
     KIND,
     LEVEL,
+    LOWERS,
     MAX_SPIKES,
     MEETS,
     N_OUT,
@@ -34,9 +37,11 @@ from neurodeploy.backends.emulator.tables import (
     PLACES_AT,
     REFRACTORY,
     RESET,
+    SECOND,
     SENDS_GRADED,
     SHIFT,
     SOURCE,
+    SPARSE,
     SUBTRACT,
     SUBTRACT_LATE,
     SUBTRACT_PENDING,
@@ -46,7 +51,7 @@ from neurodeploy.backends.emulator.tables import (
     ZERO_LATE,
 )
 
-SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS = range(6)
+SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS, SYNOPS_DENSE = range(7)
 """Counters in the order of ``twin.COUNTERS``."""
 
 MOST_ROWS = 248
@@ -245,19 +250,21 @@ def update_custom(  # type: ignore[no-untyped-def]
 ):
     """Take one step of programmable neurons; see ``twin.neuron``.
 
-    model: row of the model table. extra: int32 (4, n), see ``Tables``. memory: int32 (3, n), what each neuron sent
-    last, steps for which v is held, and what the threshold is raised by. payload: int32 (n,), written; the rest as
-    above.
+    model: row of the model table. extra: int32 (5, n), see ``Tables``. memory: int32 (4, n), what each neuron sent
+    last, steps for which v is held, what the threshold is raised by, and the second current. payload: int32 (n,),
+    written; the rest as above.
     """
     reset, n = model[RESET], len(u)
     for k in range(n):
         threshold, bias = thresholds[k], biases[k]
-        before, hold, raised = memory[0, k], memory[1, k], memory[2, k]
+        before, hold, adapted, second = memory[0, k], memory[1, k], memory[2, k], memory[3, k]
+        lowered, raised = (adapted, np.int32(0)) if model[LOWERS] else (np.int32(0), adapted)
         count[ACTIVE] += (a[k] | (u[k] if model[KEEPS_U] else np.int32(0)) | v[k] | bias) != 0
         current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
-        count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT)
-        u[k] = _wrap(current, wraps_once)
-        potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias)
+        other = np.int32(_decay(second, extra[4, k]) - (a[k] << _ALIGN)) if model[SECOND] else np.int32(0)
+        count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT) | (other > _LIMIT) | (other <= -_LIMIT)
+        u[k], second = _wrap(current, wraps_once), _wrap(other, wraps_once)
+        potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias + second - lowered)
         owed = _owed(model, before, v[k], threshold + raised)
         potential = np.int32(potential - owed * threshold)
         potential_kept = min(max(potential, -_TOP), _TOP)
@@ -280,10 +287,19 @@ def update_custom(  # type: ignore[no-untyped-def]
         memory[0, k] = sent
         memory[1, k] = model[REFRACTORY] if sent != 0 else max(hold - 1, 0)
         if model[ADAPTIVE]:
-            grown = np.int64(_decay(raised, extra[2, k])) + np.int64(sent) * extra[3, k]
+            grown = np.int64(_decay(adapted, extra[2, k])) + np.int64(sent) * extra[3, k]
             memory[2, k] = max(min(grown, STATE_LIMIT - 1), 1 - STATE_LIMIT)
+        keeps = _keeps(model, sent, before)
+        u[k], memory[3, k] = u[k] * keeps, second * keeps
         fired[k] = sent != 0
         payload[k] = sent
+
+
+@inlined
+def _keeps(model, sent, before):  # type: ignore[no-untyped-def]
+    """Return 0 where a spike, of this step or of the one before, clears the currents, else 1."""
+    due = sent if model[CLEARS] == 1 else before
+    return np.int32(0) if model[CLEARS] and due != 0 else np.int32(1)
 
 
 @inlined
@@ -341,18 +357,18 @@ def run_sample(  # type: ignore[no-untyped-def]
     counters: int64 (n_rows, samples, populations, counters).
     """
     # One array each, because a tuple of arrays that is passed on costs a reference count for every array in it.
-    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, places, threshold, bias, keep_u,
-     keep_v, u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
+    (n_inputs, offset, sizes, projections, into, weight8, weight16, indptr, indices, places, fan_out, threshold, bias,
+     keep_u, keep_v, u_init, v_init, models, extra, max_delay, groups, members, loops) = tables  # fmt: skip
     n = offset[-1]
     block = max(1, min(BLOCK, BLOCK_CELLS // max(n, 1), n_rows))
     n_slots = block + max_delay
-    memory = np.zeros((3, extra.shape[1]), np.int32)
+    memory = np.zeros((4, extra.shape[1]), np.int32)
     graded = x_payload.shape[1] > 0 or (models[:, SENDS_GRADED] > 0).any()
     active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, len(sizes)), np.int64)
     payload = np.zeros((n_slots, n if graded else 0), np.int32)
     widest = (offset[1:] - offset[:-1]).max()
     total, part, fired = np.zeros(widest, np.int32), np.zeros(widest, np.int32), np.zeros(widest, np.uint8)
-    network = (n_inputs, offset, sizes, projections, into, models)
+    network = (n_inputs, offset, sizes, projections, into, models, fan_out)
     synapses = (weight8, weight16, indptr, indices, places)
     neurons = (threshold, bias, keep_u, keep_v, extra)
     state = (u_init.copy(), v_init.copy(), memory, active, n_active, payload)
@@ -374,7 +390,7 @@ def _run_group(  # type: ignore[no-untyped-def]
     members, begin, end, stride, network, synapses, neurons, state, scratch, outputs
 ):
     """Take populations from step ``begin`` to ``end``, each for ``stride`` steps before the next one has its turn."""
-    n_inputs, offset, sizes, projections, into, models = network
+    n_inputs, offset, sizes, projections, into, models, fan_out = network
     weight8, weight16, indptr, indices, places = synapses
     threshold, bias, keep_u, keep_v, extra = neurons
     u, v, memory, active, n_active, payload = state
@@ -399,13 +415,16 @@ def _run_group(  # type: ignore[no-untyped-def]
                     slot, source = (t - row[DELAY]) % n_slots, row[SOURCE]
                     values = payload[slot, min(offset[source], payload.shape[1]) :]
                     count[ARRIVALS] += n_active[slot, source]
-                    count[SYNOPS] += _deliver(
+                    delivered = _deliver(
                         weight8, weight16, indptr, indices, places, row, active[slot, offset[source] :], values,
                         n_active[slot, source], small[:n], own_total, part[:n],
                     )  # fmt: skip
+                    n_sent = n_active[slot, source] if counting else 0
+                    _count_synops(fan_out, row, active[slot, offset[source] :], n_sent, delivered, count)
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
                 own_u[:] = 0
                 own_v[:] = 0
+                memory[3, first : min(last, memory.shape[1])] = 0
             if model[IS_CUSTOM]:
                 update_custom(
                     model, extra[:, first:last], memory[:, first:last], own_threshold, own_bias, own_keep_u,
@@ -446,6 +465,17 @@ def _gather(values, places, n, out):  # type: ignore[no-untyped-def]
         out[k] = values[places[k]]
         size += abs(out[k])
     return size
+
+
+@inlined
+def _count_synops(fan_out, row, sent, n_sent, delivered, count):  # type: ignore[no-untyped-def]
+    """Count what spikes delivered, and what a dense store would; weights of 0 are no synaptic operations."""
+    count[SYNOPS_DENSE] += n_sent * row[N_OUT] if row[KIND] == SPARSE else delivered
+    if row[FAN_OUT_AT] >= 0:
+        delivered = 0
+        for k in range(n_sent):
+            delivered += fan_out[row[FAN_OUT_AT] + sent[k]]
+    count[SYNOPS] += delivered
 
 
 @inlined

@@ -1,9 +1,9 @@
 """A program laid out for the kernel: flat integer tables instead of objects.
 
-Neurons with three axes are kept as (H, W, C), so that what one spike reaches through a convolution lies side by side
-in memory; ``order`` brings results back. A convolution into a population of another shape sums in its own order, and
-``places`` says where each sum belongs. Every node is padded to whole vectors with neurons that never fire, so that
-no loop has a remainder.
+Neurons with three axes, or channels of one row, are kept as (H, W, C), so that what one spike reaches through a
+convolution lies side by side in memory; ``order`` brings results back. A convolution into a population of another shape
+sums in its own order, and ``places`` says where each sum belongs. Every node is padded to whole vectors with neurons
+that never fire, so that no loop has a remainder.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
 from neurodeploy.backends.base import refuse_faults
+from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
-from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
+from neurodeploy.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
-from neurodeploy.synapses import Shape
+from neurodeploy.synapses import Shape, as_map
 
 LANES = 64
 """Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
 
 # Columns of the projection table.
-SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT = range(11)
-GEOMETRY = 11
+SOURCE, TARGET, KIND, WEIGHT_AT, SHIFT, LEVEL, EXPONENT, DELAY, GRADED, N_OUT, PLACES_AT, FAN_OUT_AT = range(12)
+GEOMETRY = 12
 """First of the columns that hold a convolution's geometry, see ``_geometry``; if sparse, where indptr and indices
 start."""
 N_COLUMNS = GEOMETRY + 15
@@ -40,9 +41,9 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 # Columns of the model table.
 (
     IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U,
-    MEETS,
-) = range(13)  # fmt: skip
-N_PROPERTIES = 13
+    MEETS, LOWERS, SECOND, CLEARS,
+) = range(16)  # fmt: skip
+N_PROPERTIES = 16
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
@@ -60,11 +61,13 @@ class Tables(NamedTuple):
     indptr, indices: int64 and int32, of all sparse projections, one after the other; each counts from its own start.
     places: int32, of all convolutions that sum in another order than their target's, one after the other: where in the
         target each sum belongs.
+    fan_out: int32, of all projections that store weights of 0, one after the other: how many others each source has.
     threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account. The threshold of
         plain neurons that fire also where they meet it is one less: in whole numbers ``v >= c`` is ``v > c - 1``.
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
-    models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
-    threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
+    models: int64 (populations, columns). extra: int32 (5, neurons), or of no neurons where all are plain: low
+    threshold, floor of v, part of the raised threshold that stays in 4096ths, by how much a spike raises it, and the
+    part of the second current that stays.
     max_delay: hardware steps. groups: int64, first in ``members`` of each group of populations that feed each other in
     a loop, and the end; members: int64, populations in an order in which each group comes after those that feed it.
     loops: uint8 (groups,), 1 where a member feeds itself or another, so that all of them have to step together.
@@ -80,6 +83,7 @@ class Tables(NamedTuple):
     indptr: Ints
     indices: NDArray[np.int32]
     places: NDArray[np.int32]
+    fan_out: NDArray[np.int32]
     threshold: NDArray[np.int32]
     bias: NDArray[np.int32]
     keep_u: NDArray[np.int16]
@@ -139,6 +143,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
         indptr=_joined(synapses.indptr, np.int64),
         indices=_joined(synapses.indices, np.int32),
         places=_joined(synapses.places, np.int32),
+        fan_out=_joined(synapses.fan_out, np.int32),
         models=_joined([models], np.int64),
         extra=_extra(program, offset, order),
         max_delay=max((p.delay for p in ranked), default=1),
@@ -169,6 +174,7 @@ def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 
 def _order(shape: Shape) -> Ints | None:
+    shape = as_map(shape)
     if len(shape) != 3:
         return None
     channels_last = np.arange(prod(shape)).reshape(shape[1], shape[2], shape[0])
@@ -194,8 +200,8 @@ def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> d
 def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDArray[np.int32]:
     """Return the codes that plain neurons do not have."""
     if not any(_is_custom(population) for population in program.populations):
-        return _joined([np.zeros((4, 0), np.int32)], np.int32)
-    extra = np.zeros((4, int(offset[-1])), np.int32)
+        return _joined([np.zeros((5, 0), np.int32)], np.int32)
+    extra = np.zeros((5, int(offset[-1])), np.int32)
     for index, p in enumerate(program.populations, start=len(program.inputs)):
         place = _place(int(offset[index]), p.size, order[p.name])
         if p.threshold_low_code is not None:
@@ -204,6 +210,8 @@ def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDA
             extra[1, place] = p.v_min
         if p.adapt_decay is not None and p.adapt_step is not None:
             extra[2, place], extra[3, place] = 2**DECAY_BITS - p.adapt_decay, p.adapt_step
+        if p.du_second is not None:
+            extra[4, place] = 2**DECAY_BITS - 1 - p.du_second
     return _joined([extra], np.int32)
 
 
@@ -223,6 +231,7 @@ def _model(population: CodedPopulation) -> list[int]:
         model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
         bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
+        model.adapts == "v", population.du_second is not None, CLEARED.index(model.clears_u),
     ]  # fmt: skip
 
 
@@ -243,6 +252,7 @@ class _Synapses:
         self.indptr: list[NDArray[Any]] = []
         self.indices: list[NDArray[Any]] = []
         self.places: list[NDArray[Any]] = []
+        self.fan_out: list[NDArray[Any]] = []
 
     def add(self, p: CodedProjection) -> list[int]:
         """Return a projection's row."""
@@ -269,7 +279,7 @@ class _Synapses:
         at = sum(map(len, store))
         store.append(flat)
         head = [source, target, kind, at, shift, level, exponent, p.delay, int(p.message_bits > 0)]
-        return [*head, prod(self.shapes[p.target]), places_at, *last]
+        return [*head, prod(self.shapes[p.target]), places_at, self._add_fan_out(p), *last]
 
     def _dense(self, p: CodedProjection, weight: NDArray[Any], nothing: int, dtype: Any) -> NDArray[Any]:
         """Return weights by source, each row as long as the padded target; padding weighs ``nothing``."""
@@ -305,6 +315,18 @@ class _Synapses:
         self.places.append(places)
         return sum(map(len, self.places[:-1]))
 
+    def _add_fan_out(self, p: CodedProjection) -> int:
+        """Return where the sources' counts of weights other than 0 begin, or -1 where all are."""
+        if p.weight.all():
+            return -1
+        counts, source = fan_outs(p, self.shapes[p.source]), self.order[p.source]
+        placed = counts
+        if source is not None:
+            placed = np.empty_like(counts)
+            placed[source] = counts
+        self.fan_out.append(placed)
+        return sum(map(len, self.fan_out[:-1]))
+
     def _geometry(self, p: CodedProjection) -> list[int]:
         """Return a convolution's columns.
 
@@ -312,7 +334,7 @@ class _Synapses:
         """
         assert p.stride and p.padding is not None and p.dilation and p.groups
         n_out, per_group, height, width = p.weight.shape
-        shape_in = self.shapes[p.source]
+        shape_in = as_map(self.shapes[p.source])
         _, h_out, w_out = p.output_shape(shape_in)
         extents: list[Any] = [shape_in[0], shape_in[2], h_out, w_out, n_out // p.groups, per_group, n_out]
         return [*extents, height, width, *p.stride, *p.padding, *p.dilation]

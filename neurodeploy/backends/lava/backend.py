@@ -84,7 +84,7 @@ class Lava:
         expect(Program, subject, self.name)
         program = subject
         check_options(options)
-        nodes = options.recorded(tuple(population.name for population in program.populations))
+        nodes = options.recorded(tuple(program.latency), program.nodes)
         spikes = spike_inputs(program, inputs)
         check_program(program, spikes)
         n_steps = len(next(iter(spikes.values())))

@@ -1,0 +1,212 @@
+"""Take the largest of currents with neurons: where a network pools maxima of values, chips can only add.
+
+The largest of two values is ``max(a, b) = b + rectified(a - b)``. A rectifier population has no memory: it is given
+the difference and sends, within the step, how many steps of a staircase the difference holds, rounded to the nearest.
+A window of n values takes n - 1 rectifiers, in log2(n) layers. All but the rounding is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Network, Population, Projection
+from neurodeploy.rule import NeuronRule
+from neurodeploy.synapses import Conv2d, MaxPool2d, Scale, Shape, SynapseOp, chain_shape
+
+STAIRS = 255
+"""Steps of a rectifier's staircase, from 0 to the largest difference: what a message of 8 bits can say."""
+
+ROOM = 1.05
+"""Staircases reach so much further than the largest difference that was seen."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rectified:
+    """A network without maxima.
+
+    network: computes the same but for rounding. steps: V of one step of each rectifier population, by name.
+    """
+
+    network: Network
+    steps: dict[str, float]
+
+
+def takes_maxima(network: Network) -> bool:
+    """Tell whether a network pools maxima of values anywhere."""
+    return any(isinstance(op, MaxPool2d) for p in network.projections for op in p.ops)
+
+
+def rectify(network: Network, swing: dict[Projection, float]) -> Rectified:
+    """Return a network in which populations of rectifiers take the maxima.
+
+    Args:
+        network: any.
+        swing: V, the largest difference within a window, for each projection that pools maxima.
+
+    Raises:
+        DeployError: a window is padded, or a projection pools maxima twice.
+    """
+    populations: list[Population] = []
+    projections: list[Projection] = []
+    steps: dict[str, float] = {}
+    for population in network.populations:
+        for p in network.into(population.name):
+            if not any(isinstance(op, MaxPool2d) for op in p.ops):
+                projections.append(p)
+                continue
+            made = _Windows.of(p, network.shapes[p.source], swing[p], f"{population.name}.maximum{len(steps) or ''}")
+            populations += made.populations
+            projections += made.projections
+            steps |= dict.fromkeys((r.name for r in made.populations), made.step)
+        populations.append(population)
+    return Rectified(replace(network, populations=tuple(populations), projections=tuple(projections)), steps)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sum:
+    """A value on the way to the largest: a weighted sum of a window's values, and of rectifiers.
+
+    window: float32 (kernel_h, kernel_w), weight of each value. rectifiers: names.
+    """
+
+    window: NDArray[Any]
+    rectifiers: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Windows:
+    """What takes the maxima of one projection."""
+
+    populations: list[Population]
+    projections: list[Projection]
+    step: float
+    channels: int
+
+    @classmethod
+    def of(cls, p: Projection, shape: Shape, swing: float, name: str) -> _Windows:
+        """Return rectifiers, and the projections into and out of them, for a projection that pools maxima."""
+        at = next(i for i, op in enumerate(p.ops) if isinstance(op, MaxPool2d))
+        pool, before, after = p.ops[at], p.ops[:at], p.ops[at + 1 :]
+        assert isinstance(pool, MaxPool2d)
+        if any(isinstance(op, MaxPool2d) for op in after) or any(pool.padding):
+            raise DeployError(
+                f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}",
+                where=p.name,
+                fix="Pool after the neurons, where the largest of spikes is their OR; or use an average pool.",
+            )
+        entering = chain_shape(before, shape)
+        self = cls([], [], max(swing, np.finfo(np.float32).tiny) * ROOM / STAIRS, entering[0])
+        pooled = pool.output_shape(entering)
+        units = np.eye(pool.kernel[0] * pool.kernel[1], dtype=np.float32).reshape(-1, *pool.kernel)
+        sums = [_Sum(unit) for unit in units]
+        while len(sums) > 1:
+            pairs = [sums[i : i + 2] for i in range(0, len(sums), 2)]
+            sums = [
+                pair[0] if len(pair) == 1 else self._largest(*pair, p, before, pool, pooled, name) for pair in pairs
+            ]
+        self._add(p, before, pool, sums[0], p.target, 1.0, after)
+        return self
+
+    def _largest(
+        self, a: _Sum, b: _Sum, p: Projection, before: tuple[SynapseOp, ...], pool: MaxPool2d, shape: Shape, name: str
+    ) -> _Sum:
+        """Return the larger of two sums, which takes one more population."""
+        rectifier = _rectifiers(f"{name}.{len(self.populations)}", shape, self.step)
+        self.populations.append(rectifier)
+        only_a = tuple(r for r in a.rectifiers if r not in b.rectifiers)
+        self._add(p, before, pool, _Sum(a.window - b.window, only_a), rectifier.name, 1.0, ())
+        self._add_rectifiers(b.rectifiers, rectifier.name, -1.0, (), p)
+        return _Sum(b.window, (*b.rectifiers, rectifier.name))
+
+    def _add(
+        self,
+        p: Projection,
+        before: tuple[SynapseOp, ...],
+        pool: MaxPool2d,
+        value: _Sum,
+        target: str,
+        sign: float,
+        after: tuple[SynapseOp, ...],
+    ) -> None:
+        """Add projections that bring a sum to a population."""
+        weight = np.repeat(value.window[None, None], self.channels, axis=0) * np.float32(sign)
+        picked = Conv2d(weight, None, pool.stride, (0, 0), (1, 1), self.channels)
+        self.projections.append(Projection(p.source, target, (*before, picked, *after), p.delay))
+        self._add_rectifiers(value.rectifiers, target, sign, after, p)
+
+    def _add_rectifiers(
+        self, names: tuple[str, ...], target: str, sign: float, after: tuple[SynapseOp, ...], p: Projection
+    ) -> None:
+        from neurodeploy.importers.operations import without_bias
+
+        ops = tuple(without_bias(op) for op in after)
+        for name in names:
+            self.projections.append(Projection(name, target, (Scale(np.float32([sign * self.step])), *ops)))
+
+
+def _rectifiers(name: str, shape: Shape, step: float) -> Population:
+    """Return neurons without memory that send how many steps their input holds, rounded to the nearest."""
+    rule = NeuronRule(spike=">=", reset="subtract", max_spikes=STAIRS)
+    full = np.full(shape, step)
+    return Population(name, shape, rule, decay_mem=np.zeros(shape), threshold=full, bias=full / 2)
+
+
+def widest(network: Network, rows: dict[str, NDArray[Any]] | None) -> dict[Projection, float]:
+    """Return the largest difference within a window, V, of each projection that pools maxima.
+
+    Args:
+        network: any. rows: what each source sends on calibration data, ``[T, B, *shape]``; None for a bound from the
+            weights, given spikes.
+    """
+    found = {}
+    for p in network.projections:
+        at = next((i for i, op in enumerate(p.ops) if isinstance(op, MaxPool2d)), None)
+        if at is not None:
+            pool = p.ops[at]
+            assert isinstance(pool, MaxPool2d)
+            given = None if rows is None else rows[p.source]
+            found[p] = _widest(p.ops[:at], pool, network.shapes[p.source], given)
+    return found
+
+
+def _widest(before: tuple[SynapseOp, ...], pool: MaxPool2d, shape: Shape, rows: NDArray[Any] | None) -> float:
+    import torch
+    from torch.nn import functional
+
+    from neurodeploy.backends.reference.operations import chain
+
+    operation = chain(before, torch.device("cpu"), torch.float32)
+    if rows is None:
+        bound = operation(torch.ones(1, *shape)).abs().max() + sum(
+            np.abs(op.weight).reshape(len(op.weight), -1).sum(1).max() for op in before if hasattr(op, "weight")
+        )
+        return float(bound)
+    largest = 0.0
+    for block in np.array_split(rows.reshape(-1, *shape), max(1, len(rows))):
+        currents = operation(torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)))
+        high = functional.max_pool2d(currents, pool.kernel, pool.stride)
+        low = -functional.max_pool2d(-currents, pool.kernel, pool.stride)
+        largest = max(largest, float((high - low).max()))
+    return largest
+
+
+def with_realised_steps(
+    projections: tuple[Projection, ...], name: str, nominal: float, realised: float
+) -> dict[Projection, Projection]:
+    """Return the projections that leave a rectifier population, each with one whose factor is the step it has on chip.
+
+    Args:
+        projections: of a network. name: of the rectifiers. nominal, realised: V, what a step was to be and is.
+    """
+    found = {}
+    for p in projections:
+        if p.source == name:
+            scale, *rest = p.ops
+            assert isinstance(scale, Scale)
+            found[p] = replace(p, ops=(Scale(scale.scale * np.float32(realised / nominal)), *rest))
+    return found
