@@ -16,7 +16,7 @@ from neurodeploy.network import Network, Projection
 from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
-from neurodeploy.quantise.calibration import Drive
+from neurodeploy.quantise.calibration import MAX_EMULATED, Drive, few
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import agreement, decide
 
@@ -36,13 +36,16 @@ class Calibration:
     def drive(self, name: str, input_scale: dict[str, float]) -> Drive:
         """Return a population alone, given what its sources sent; graded inputs in units of their payload."""
         into = self.network.into(name)
+        observed = self.recording.nodes[name]
+        fired = observed["spikes"] if "spikes" in observed else observed["value"]
         spikes = tuple(self._arriving(projection, input_scale.get(projection.source)) for projection in into)
+        n_samples = MAX_EMULATED // max(fired[:, 0].size + sum(values[:, 0].size for values in spikes), 1)
+        driving = tuple(few(values, n_samples) for values in spikes)
 
         def emulate(population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> NDArray[Any]:
-            return _emulate_alone(population, projections, spikes)
+            return _emulate_alone(population, projections, driving)
 
-        observed = self.recording.nodes[name]
-        return Drive(spikes, observed["spikes"] if "spikes" in observed else observed["value"], emulate)
+        return Drive(spikes, few(fired, n_samples), emulate)
 
     def _arriving(self, projection: Projection, input_scale: float | None) -> NDArray[Any]:
         """Return a source's spikes in the rows in which they act; whole numbers where it is graded."""
