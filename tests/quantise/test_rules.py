@@ -103,7 +103,7 @@ RULES: dict[str, tuple[NeuronRule, dict[str, Any], str]] = {
         "zero",
     ),
     "adaptive at its own rate": (SUBTRACT, {"adapt_decay": 0.5, "adapt_rate": 0.25, "adapt_gain": 64.0}, "subtract"),
-    "spikes lower v": (replace(ZERO, adapts="v"), {"adapt_decay": 0.5, "adapt_rate": 1.0, "adapt_gain": 64.0}, "zero"),
+    "spikes lower v": (replace(ZERO, adapts="v"), {"adapt_decay": 0.5, "adapt_gain": 64.0}, "zero"),
     "input a step late": (replace(SUBTRACT, order="use-decay-add"), {"decay_syn": np.float32(0.0)}, "subtract"),
     "currents cleared": (replace(ZERO, reset_currents=True), {"decay_syn": np.float32(0.5)}, "zero"),
     "none": (replace(ZERO, reset="none"), {}, "none"),
@@ -208,6 +208,8 @@ def test_a_second_current_takes_the_input_with_the_other_sign(late: bool, clears
     rule = replace(SUBTRACT, reset_delay=late, reset_currents=clears)
     network = two_layers(rule, 0.0, decay_syn=np.float32(0.85), decay_second=np.float32(0.75), gain_second=-1.0)
     network = replace(network, populations=(replace(network.populations[0], gain_mem=4.0), *network.populations[1:]))
+    biased = Linear(network_weight(network.projections[0]), np.linspace(-9, 30, 12).astype(np.float32))
+    network = replace(network, projections=(replace(network.projections[0], ops=(biased,)), network.projections[1]))
     reference, integers, program = run_both(network, random_input())
     assert program.population("a").du_second is not None
     assert reference["a"]["spikes"].mean() > 0.02
