@@ -178,7 +178,8 @@ def _pad(given: dict[str, Any], shape: Shape) -> Conv1d | Conv2d:
         raise UnsupportedError(f"pad() by {sides}; pad the axes behind the channels, by 0 or more")
     ends = [(sides[2 * i], sides[2 * i + 1]) for i in reversed(range(n_axes))]
     weight = np.zeros((shape[0], 1, *(1 + abs(left - right) for left, right in ends)), np.float32)
-    weight[(slice(None), 0, *(max(0, right - left) for left, right in ends))] = 1
+    taps: tuple[Any, ...] = (slice(None), 0, *(max(0, right - left) for left, right in ends))
+    weight[taps] = 1
     most = [max(end) for end in ends]
     if n_axes == 1:
         return Conv1d(weight, None, 1, most[0], 1, shape[0])
