@@ -306,8 +306,8 @@ def _without_maxima(
         raise DeployError(
             f"the network pools maxima of currents, and {target.title} has no neurons that send values",
             where="MaxPool2d",
-            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in its"
-            " place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in"
+            " its place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
         )
     rows = None
     if calibration is not None:
@@ -445,7 +445,7 @@ def _measure_inputs(
     gains = coded.plan.channel_gain
     for s, projection in zip(synapses, coded.projections, strict=True):
         name = s.projection.source
-        if name not in messages or coded.plan.codes_per_volt is None or (gains and set(gains) != {1.0}):
+        if name not in messages or coded.plan.codes_per_volt is None:
             continue
         sent, values = messages[name], calibration.inputs[name]
         entry = graded.setdefault(
@@ -454,14 +454,14 @@ def _measure_inputs(
                 "rung": "input",
                 "message_bits": sent.bits,
                 "scale": sent.scale,
-                "full": sent.full,
+                "full": sent.full if np.isfinite(sent.full) else None,
                 "expected": list(sent.payload),
                 "is_exact": sent.is_exact,
                 "populations": {},
             },
         )
         entry["populations"][coded.population.name] = {
-            "loss": loss_of_codes(values, sent.scale, s, projection, coded.plan.codes_per_volt),
+            "loss": loss_of_codes(values, sent.scale, s, projection, coded.plan.codes_per_volt, gains),
             "bits": projection.weight_bits,
             "bits_kept": bits_kept(projection),
         }
