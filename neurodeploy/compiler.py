@@ -214,6 +214,8 @@ def compile_network(
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
     network, approximated = _approximated(network, target, options, calibration)
     rung = rung | approximated
+    if calibration is not None:
+        calibration = replace(calibration, network=network)
     names = dict(zip(network.projections, projection_names(network), strict=True))
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)

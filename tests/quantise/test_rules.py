@@ -16,6 +16,7 @@ from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
+from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
@@ -431,3 +432,10 @@ def test_loihi1_approximates_by_the_least_that_it_takes(
     nearest, changes = approximate(two_layers(rule, **parameters), load_target("loihi1"))
     assert [(change.node, change.changes) for change in changes] == [("a", said)]
     assert compile(nearest, "loihi1").population("a").process == "LIF"
+
+
+def test_what_counted_before_it_was_approximated_calibrates_as_single_spikes() -> None:
+    network = two_layers(replace(SUBTRACT, max_spikes=None), 0.5, v_min=-40.0)
+    data = Data({"in": random_input()}, None, "calibration")
+    program = compile(network, "loihi1", approximate=True, calibrate=data, correct=("threshold",))
+    assert set(program.provenance["approximations"]["changes"]) == {"a"}
