@@ -33,8 +33,9 @@ class ChipNeuron:
     v_init, u_init: V, the state before the model's row 0.
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
-    keep_second: factor on the second current in a step, or None. bias_syn: V per step, added to the input of both
-        currents where there are two, or None.
+    keep_second: factor on the second current in a step, or None. bias_syn: V per step that the
+        currents receive, or None. Where there is one current, ``bias`` and ``u_init`` have what it amounts to; u_rest
+        is u_init without it. Where there are two, they do not.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -53,10 +54,11 @@ class ChipNeuron:
     conditions: tuple[str, ...] = (">",)
     keep_second: Floats | None = None
     bias_syn: Floats | None = None
+    u_rest: Floats | None = None
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
-        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn")
+        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn", "u_rest")
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
@@ -96,17 +98,19 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     level = _level(population)
     bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * level
     constant = synapse_bias.ravel() * gain
-    keep_syn, u_init, bias_syn = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None
+    keep_syn, u_init, bias_syn, u_rest = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None, None
     if population.decay_syn is None:
         bias = bias + constant
     else:
         keep_syn = population.decay_syn.astype(np.float64).ravel()
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
+        bias_syn = constant
         if population.decay_second is not None:
-            bias_syn, constant = constant, np.zeros_like(constant)
+            constant = np.zeros_like(constant)
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
+        u_rest = _first_current(population, keep_syn, np.zeros_like(settled))
     return ChipNeuron(
         keep_mem,
         keep_syn,
@@ -120,6 +124,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         tuple(target.neuron.spike.value),
         None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
         bias_syn,
+        u_rest,
     )
 
 
