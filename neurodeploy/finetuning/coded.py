@@ -108,7 +108,7 @@ def coded_order(network: Network) -> tuple[Projection, ...]:
 def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
     """Return a population's bias, with what a source that is always on adds to it."""
     total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
-    for p in program.projections:
+    for p in program.projections if population.du_second is None else ():
         if p.target == population.name and p.source == source_of_bias(program):
             total = total + ((p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS)
     mantissa, exponent = bias_codes(total, chip.number_formats.values())

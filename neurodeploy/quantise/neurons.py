@@ -33,7 +33,8 @@ class ChipNeuron:
     v_init, u_init: V, the state before the model's row 0.
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
-    keep_second: factor on the second current in a step, or None.
+    keep_second: factor on the second current in a step, or None. bias_syn: V per step, added to the input of both
+        currents where there are two, or None.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -51,12 +52,18 @@ class ChipNeuron:
     adapt_rise: Floats | None = None
     conditions: tuple[str, ...] = (">",)
     keep_second: Floats | None = None
+    bias_syn: Floats | None = None
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
-        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise")
+        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn")
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
+
+    def integrating(self) -> ChipNeuron:
+        """Return the same neurons without a threshold, and so without anything that only a spike does."""
+        model = NeuronModel(fires=False, reset_interval=self.model.reset_interval)
+        return replace(self, threshold=np.zeros_like(self.threshold), model=model, adapt_keep=None, adapt_rise=None)
 
     @property
     def adapt_most(self) -> float:
@@ -89,14 +96,16 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     level = _level(population)
     bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * level
     constant = synapse_bias.ravel() * gain
-    keep_syn, u_init = np.zeros_like(keep_mem), np.zeros_like(keep_mem)
+    keep_syn, u_init, bias_syn = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None
     if population.decay_syn is None:
         bias = bias + constant
     else:
         keep_syn = population.decay_syn.astype(np.float64).ravel()
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
-        settled = _settled(constant, keep_syn, population)
+        if population.decay_second is not None:
+            bias_syn, constant = constant, np.zeros_like(constant)
+        settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
     return ChipNeuron(
         keep_mem,
@@ -110,6 +119,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         *_extras(population, level),
         tuple(target.neuron.spike.value),
         None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
+        bias_syn,
     )
 
 
@@ -139,17 +149,12 @@ def _extras(population: Population, level: Floats) -> tuple[Floats | None, Float
     if not population.rule.fires:
         return None, None, None
     v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level
-    if population.adapt_decay is None:
+    if population.adaptation is None:
         return v_min, None, None
-    keep = np.asarray(population.adapt_decay, np.float64).ravel()
-    rate = 1.0 - keep if population.adapt_rate is None else np.asarray(population.adapt_rate, np.float64).ravel()
-    gain = np.asarray(population.adapt_gain, np.float64).ravel()
-    if population.rule.adapt_order == "decay-test-add":
-        # What is tested has decayed once since the spike.
-        return v_min, 1.0 - rate, gain * (1.0 - rate)
+    keep, rise = (value.ravel() for value in population.adaptation)
     if population.rule.adapts == "v":
-        gain = gain * np.asarray(population.gain_mem, np.float64).ravel()
-    return v_min, keep, gain * rate
+        rise = rise * np.asarray(population.gain_mem, np.float64).ravel()
+    return v_min, keep, rise
 
 
 def _first_current(population: Population, keep_syn: Floats, settled: Floats) -> Floats:
@@ -164,20 +169,8 @@ def _first_current(population: Population, keep_syn: Floats, settled: Floats) ->
     return first - settled * (once if order == "use-decay-add" else 1.0)
 
 
-def _settled(constant: Floats, keep_syn: Floats, population: Population) -> Floats:
-    """Return the current that a constant input settles at.
-
-    Raises:
-        DeployError: it never settles, or v sees two currents.
-    """
-    name = population.name
-    if population.decay_second is not None and constant.any():
-        # Both currents settle, each in its own time; only where both are the source's can both start from 0.
-        raise DeployError(
-            f"{name!r} has two synaptic currents and a bias before them",
-            where=f"node {name!r}",
-            fix="Train the layer before it without a bias.",
-        )
+def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
+    """Return the current that a constant input settles at."""
     endless = (keep_syn >= 1.0) & (constant != 0)
     if endless.any():
         raise DeployError(

@@ -85,7 +85,7 @@ class Coded:
 
     grids: for each projection what its weights' grid is called, where they were trained quantised and are kept, else
         None.
-    late: synapses of the source of bias, or None.
+    late: synapses of the source of bias, or None. never_fires: no input brings the model's v to its threshold.
     """
 
     population: CodedPopulation
@@ -95,6 +95,7 @@ class Coded:
     projection_plans: tuple[ProjectionPlan, ...]
     grids: tuple[str | None, ...] = ()
     late: CodedProjection | None = None
+    never_fires: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def quantise_population(
         decided,
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
         tuple(title for title, _ in kept),
-        *late,
+        late=late[0] if late else None,
     )
 
 

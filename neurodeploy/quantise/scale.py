@@ -83,6 +83,21 @@ def most_codes_per_volt(
     return float(min(held, (STATE_LIMIT - 2**ALIGN_BITS) / (max(rising, 1e-300) * 2**ALIGN_BITS)))
 
 
+def is_out_of_reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> bool:
+    """Tell whether no input can bring any v to its threshold, however long it lasts.
+
+    Where nothing leaks, that is what 4096 steps of the most input cannot do: the chip counts no smaller leak.
+    """
+    if not neuron.model.fires or not neuron.threshold.size:
+        return False
+    high = sum(s.swing()[1] for s in synapses) - sum(s.swing()[0] for s in synapses) * (neuron.keep_second is not None)
+    lost = min(_lost(keep) for keep in (neuron.keep_syn, neuron.keep_second) if keep is not None)
+    bias = float(np.maximum(neuron.bias, 0.0).max())
+    start = float(np.maximum(neuron.v_init, 0.0).max() + np.maximum(neuron.u_init, 0.0).max() / lost)
+    reached = (high / lost + bias) / _lost(neuron.keep_mem) + start
+    return bool(neuron.threshold.min() > reached)
+
+
 def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:
     """Return the codes per volt at which the largest weights just fill their codes.
 
