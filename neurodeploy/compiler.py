@@ -431,7 +431,7 @@ def _found(
         names[p]: grid
         for c in coded
         for p, grid in zip(network.into(c.population.name), c.grids, strict=True)
-        if grid is not None
+        if grid is not None and any(hasattr(op, "weight") for op in p.ops)
     }
     return {key: value for key, value in (("graded_inputs", graded), ("weight_grids", grids)) if value}
 

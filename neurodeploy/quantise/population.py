@@ -160,8 +160,7 @@ def quantise_population(
     moments = _moments(weights, neuron, choices)
     candidates = _scales(population, neuron, weights, formats, method, choices, moments)
 
-    def code(scale: _Scale, corrects: bool) -> tuple[Any, ...]:
-        coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
+    def code(scale: _Scale, coded: tuple[CodedProjection, ...], corrects: bool) -> tuple[Any, ...]:
         corrected = neuron
         if corrects:
             corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
@@ -171,15 +170,18 @@ def quantise_population(
     # Where the mean input is met, rates need not be: a neuron that most samples leave alone may lie at its threshold.
     may_correct = "bias" in choices.correct and choices.drive is not None and choices.plan.bias is None
     variants = (True, False) if may_correct and neuron.model.fires else (may_correct,)
-    found = [code(scale, corrects) for scale in candidates for corrects in variants]
+    found = []
+    for scale in candidates:
+        coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
+        found += [code(scale, coded, corrects) for corrects in variants]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
     weights_per_volt, projections, codes, corrected = found[0]
     decided = _plan(codes, weights_per_volt, method, gains)
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        coded = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
-        decided = _plan(replace(codes, population=coded), weights_per_volt, method, gains)
+        fitted = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
+        decided = _plan(replace(codes, population=fitted), weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
     late = _late(codes)
