@@ -102,6 +102,10 @@ MODELS: dict[str, tuple[str, tuple[int, ...]]] = {
         LAYERS.format(first="snn.LIF(LOW)", second="LIFRefracRecurrent(8, 4, LIFRefracParameters(LOW, t(3.)))"),
         (6,),
     ),
+    "own class": (
+        "snn.SequentialState(nn.Linear(6, 8), type('Cell', (snn.LIFCell,), {'extra_repr': lambda self: 'x'})(LOW))",
+        (6,),
+    ),
     "layers": (LAYERS.format(first="snn.LIF(LOW)", second="snn.LIFRecurrent(8, 4, LOW)"), (6,)),
     "layers, membrane": (LAYERS.format(first="snn.LIF(LOW)", second="snn.LI()"), (6,)),
     "layers, adaptive": (LAYERS.format(first="LSNN(ADAPTS)", second="LSNNRecurrent(8, 4, p=ADAPTS)"), (6,)),
