@@ -16,12 +16,15 @@ from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
+from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.overflow import custom_neurons
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, Flatten, Linear
+from neurodeploy.target import load_target
 
 ZERO = NeuronRule()
 SUBTRACT = NeuronRule(reset="subtract")
@@ -284,6 +287,20 @@ def test_integrators_give_their_potential_exactly() -> None:
     np.testing.assert_array_equal(integers["a"]["value"], reference["a"]["value"])
 
 
+@pytest.mark.parametrize(("decay", "threshold"), [(1.0, 1e30), (1.0, 1e8), (0.5, 1e5), (0.5, 3000.0)])
+def test_neurons_whose_threshold_is_out_of_reach_integrate(decay: float, threshold: float) -> None:
+    network = two_layers(SUBTRACT, decay, bias=2.0)
+    alone = replace(network.populations[0], threshold=np.float32(threshold))
+    network = replace(network, populations=(alone,), projections=network.projections[:1], outputs=("a",))
+    reference, integers, program = run_both(network, random_input())
+    assert program.provenance["never_fire"] == ["a"]
+    assert program.population("a").process == "LIF"
+    assert any(warning.startswith("a: no input brings v to its threshold") for warning in program.warnings)
+    assert not integers["a"]["spikes"].any()
+    largest = np.abs(reference["a"]["v"]).max()
+    assert np.abs(integers["a"]["v"] - reference["a"]["v"]).max() <= 0.002 * largest
+
+
 @pytest.mark.parametrize("decay", [0.9, 0.99])
 def test_leaky_integrators_are_close_to_their_model(decay: float) -> None:
     reference, integers, _ = run_both(readout(decay, decay_syn=np.float32(0.8)), random_input())
@@ -390,3 +407,35 @@ def test_what_only_the_reference_knows_is_refused_by_name(
 def test_a_potential_with_a_floor_is_refused() -> None:
     with pytest.raises(DeployError, match="'a' sends a potential that has a lower bound"):
         compile(readout(v_min=-1.0), "loihi2")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule", "said"),
+    [
+        ({"v_min": -1.0}, ZERO, ("no lower bound of its potential",)),
+        ({"adapt_decay": 0.5}, ZERO, ("no adaptation",)),
+        (
+            {"v_min": -1.0},
+            replace(SUBTRACT, spike=">=", max_spikes=None),
+            (
+                "reset by subtraction becomes reset to zero",
+                "counts of any number of spikes become single spikes",
+                "no lower bound of its potential",
+            ),
+        ),
+        ({}, replace(ZERO, reset="none"), ("no reset becomes reset to zero",)),
+    ],
+)
+def test_loihi1_approximates_by_the_least_that_it_takes(
+    parameters: dict[str, Any], rule: NeuronRule, said: tuple[str, ...]
+) -> None:
+    nearest, changes = approximate(two_layers(rule, **parameters), load_target("loihi1"))
+    assert [(change.node, change.changes) for change in changes] == [("a", said)]
+    assert compile(nearest, "loihi1").population("a").process == "LIF"
+
+
+def test_what_counted_before_it_was_approximated_calibrates_as_single_spikes() -> None:
+    network = two_layers(replace(SUBTRACT, max_spikes=None), 0.5, v_min=-40.0)
+    data = Data({"in": random_input()}, None, "calibration")
+    program = compile(network, "loihi1", approximate=True, calibrate=data, correct=("threshold",))
+    assert set(program.provenance["approximations"]["changes"]) == {"a"}
