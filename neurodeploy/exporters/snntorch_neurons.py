@@ -194,6 +194,8 @@ def _unsupported_options(module: Any) -> list[str]:
         problems.append("has a graded_spikes_factor of 0, so that its spikes reach nothing")
     if kind_of(module) == "Alpha" and module.state_function.__name__ == "_base_sub":
         problems.append("has reset_mechanism='subtract', which takes from its currents; use 'zero' or 'none'")
+    if bool(module.threshold.isinf().any()) and module.state_function.__name__ == "_base_sub":
+        problems.append("has an infinite threshold, which its reset subtracts; use reset_mechanism='none'")
     with torch.no_grad():
         fired = module.spike_grad(torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0]))
     if fired.tolist() != [0.0, 0.0, 0.0, 1.0, 1.0]:
