@@ -75,6 +75,8 @@ class build(nn.Module):
     def forward(self, x):
         return self.out(self.net(x))[1]
 """,
+    "all steps at once": "nn.Sequential(nn.Linear(6, 8), snn.LeakyParallel(8, 9, beta=.7, threshold=.1),"
+    " snn.LeakyParallel(9, 4, beta=.5, threshold=.02, bias=False, graded_spikes_factor=2.))",
     "graded": DENSE.format("snn.Leaky(beta=.9, threshold=.2, graded_spikes_factor=1.7, **hidden)"),
     "graded by neuron, at once": DENSE.format(
         "snn.Leaky(beta=.9, threshold=.2, graded_spikes_factor=torch.rand(8) - .5, reset_delay=False, **hidden)"
