@@ -51,10 +51,11 @@ class Calibration:
                 values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
-        if projection.delay == 0:
+        delay = self.network.acts_after(projection)
+        if delay == 0:
             return values
         late = np.zeros_like(values)
-        late[projection.delay :] = values[: -projection.delay]
+        late[delay:] = values[:-delay]
         return late
 
 

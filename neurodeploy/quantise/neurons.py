@@ -68,7 +68,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
-    constant c / (1 - a) on v, and a current that starts at -c / (1 - a) instead of 0.
+    constant c / (1 - a) on v, and a current that starts lower by c / (1 - a).
 
     Args:
         population: the float neurons.
@@ -94,7 +94,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
         settled = _settled(constant, keep_syn, population.name)
-        bias, u_init = bias + settled, -settled
+        bias = bias + settled
+        u_init = _initial_current(population, np.asarray(population.i_init, np.float64).ravel() * gain_mem, settled)
     return ChipNeuron(
         keep_mem,
         keep_syn,
@@ -135,10 +136,35 @@ def _extras(population: Population, level: Floats) -> tuple[Floats | None, Float
     if not population.rule.fires:
         return None, None, None
     v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level
-    if population.adapt_decay is None:
+    if population.adaptation is None:
         return v_min, None, None
-    keep = np.asarray(population.adapt_decay, np.float64).ravel()
-    return v_min, keep, np.asarray(population.adapt_gain, np.float64).ravel() * (1.0 - keep)
+    keep, rise = population.adaptation
+    return v_min, keep.ravel(), rise.ravel()
+
+
+def _initial_current(population: Population, initial: Floats, settled: Floats) -> Floats:
+    """Return the current before row 0, less what the constant input settles at, as the chip's v sees it in row 0.
+
+    Raises:
+        DeployError: v sees in row 0 what no step's decay leaves of any current.
+    """
+    assert population.decay_syn is not None
+    keep = population.decay_syn.astype(np.float64).ravel()
+    match population.rule.order:
+        case "add-use-decay":
+            undecayed, rest = initial, settled
+        case "use-decay-add":
+            undecayed, rest = initial - settled, np.zeros_like(settled)
+        case _:
+            return initial - settled
+    if (lost := (keep == 0) & (undecayed != 0)).any():
+        raise DeployError(
+            f"{int(lost.sum())} neurons of {population.name!r} start with a current or a bias in a synaptic current of"
+            " which a step keeps nothing",
+            where=f"node {population.name!r}",
+            fix="Train with a decay above 0, or without a bias before this node.",
+        )
+    return np.divide(undecayed, keep, out=np.zeros_like(keep), where=keep > 0) - rest
 
 
 def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:

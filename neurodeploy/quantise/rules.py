@@ -58,15 +58,11 @@ def _float_only(population: Population) -> list[str]:
     """Return what of a rule only the float reference knows."""
     rule, adapts = population.rule, population.adapt_decay is not None and population.rule.fires
     found = {
-        "takes its input into v a step late": rule.order == "use-decay-add",
-        "starts with a synaptic current": population.decay_syn is not None and bool(np.any(population.i_init)),
         "has two synaptic currents": population.decay_second is not None,
         "clears its synaptic currents when it is reset": rule.fires and rule.reset != "none" and rule.reset_currents,
         "rounds its spikes to the nearest count": rule.fires and rule.rounds,
         "sends negative spikes": rule.fires and rule.signed,
         "lowers v after a spike by a current of its own": adapts and rule.adapts == "v",
-        "adapts its threshold before the spike test": adapts and rule.adapt_order != "test-decay-add",
-        "adapts its threshold at a rate of its own": adapts and population.adapt_rate is not None,
     }
     return [what for what, is_so in found.items() if is_so]
 
@@ -115,9 +111,11 @@ def _model(population: Population) -> NeuronModel:
 
 
 def is_stateless(population: Population) -> bool:
-    """Tell whether a step keeps nothing of the membrane potential and of the current."""
-    decays = [population.decay_mem] if population.decay_syn is None else [population.decay_mem, population.decay_syn]
-    return population.size > 0 and not any(np.any(decay) for decay in decays)
+    """Tell whether a step keeps nothing of the membrane potential and of the current, nor starts with any."""
+    kept = [population.decay_mem]
+    if population.decay_syn is not None:
+        kept += [population.decay_syn, population.i_init]
+    return population.size > 0 and not any(np.any(values) for values in kept)
 
 
 def _is_pending(population: Population) -> bool:
@@ -142,7 +140,8 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
     shifted = bool(np.any(population.v_reset))
     floor = population.v_min
     level = np.zeros(1) if subtracts or not fires else population.v_reset
-    unbounded_decay = [d for d in (population.decay_mem, population.decay_syn, population.adapt_decay) if d is not None]
+    kept, rise = population.adaptation or (None, np.zeros(1))
+    unbounded_decay = [d for d in (population.decay_mem, population.decay_syn, kept) if d is not None]
     retrain = "Train without it."
     found = {
         "has decays outside 0 to 1": (
@@ -179,7 +178,7 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
             subtracts and adapts and rule.reset_delay and rule.reset_before_decay,
             "Train with a reset in the same step.",
         ),
-        "has a threshold that spikes lower": (adapts and bool(np.any(np.asarray(population.adapt_gain) < 0)), retrain),
+        "has a threshold that spikes lower": (adapts and bool(np.any(rise < 0)), retrain),
         "has a lower bound of its potential above its reset": (
             floor is not None and bool(np.any(np.asarray(floor) > level)),
             "Train with a bound at the reset or below.",

@@ -97,6 +97,19 @@ RULES: dict[str, tuple[NeuronRule, dict[str, Any], str]] = {
     "adaptive, subtract": (SUBTRACT, {"adapt_decay": 0.75, "adapt_gain": 64.0}, "subtract"),
     "adaptive, late": (LATE, {"adapt_decay": 0.5, "adapt_gain": 128.0}, "subtract-late"),
     "adaptive, counts": (replace(SUBTRACT, max_spikes=None), {"adapt_decay": 0.5, "adapt_gain": 64.0}, "subtract"),
+    "adaptive at a rate of its own": (ZERO, {"adapt_decay": 0.5, "adapt_gain": 64.0, "adapt_rate": 0.25}, "zero"),
+    "adaptive, decays first": (
+        replace(ZERO, adapt_order="decay-test-add"), {"adapt_decay": 0.5, "adapt_gain": 128.0}, "zero",
+    ),
+    "adaptive, decays first, subtract": (
+        replace(SUBTRACT, adapt_order="decay-test-add"),
+        {"adapt_decay": 0.5, "adapt_gain": 128.0, "adapt_rate": 0.25},
+        "subtract",
+    ),
+    "late current": (replace(ZERO, order="use-decay-add"), {"decay_syn": 0.0}, "zero"),
+    "late current that v starts with": (
+        replace(ZERO, order="use-decay-add"), {"decay_syn": 0.5, "i_init": 128.0}, "zero",
+    ),
     "none": (replace(ZERO, reset="none"), {}, "none"),
     "subtract, pending": (replace(SUBTRACT, reset_pending=True), {}, "subtract-pending"),
     "up to two, pending": (replace(SUBTRACT, max_spikes=2, reset_pending=True), {}, "subtract-pending"),
@@ -342,19 +355,11 @@ def test_what_no_integer_neuron_computes_exactly_is_refused(
 @pytest.mark.parametrize(
     ("rule", "parameters", "message"),
     [
-        (replace(ZERO, order="use-decay-add"), {"decay_syn": np.float32(0.5)}, "takes its input into v a step late"),
         (ZERO, {"decay_syn": np.float32(0.5), "decay_second": 0.2}, "has two synaptic currents"),
-        (ZERO, {"decay_syn": np.float32(0.5), "i_init": 1.0}, "starts with a synaptic current"),
         (replace(ZERO, reset_currents=True), {}, "clears its synaptic currents"),
         (replace(SUBTRACT, rounds=True), {}, "rounds its spikes"),
         (replace(SUBTRACT, signed=True), {}, "sends negative spikes"),
         (replace(ZERO, adapts="v"), {"adapt_decay": 0.5}, "lowers v after a spike"),
-        (
-            replace(ZERO, adapt_order="decay-test-add"),
-            {"adapt_decay": 0.5},
-            "adapts its threshold before the spike test",
-        ),
-        (ZERO, {"adapt_decay": 0.5, "adapt_rate": 0.1}, "adapts its threshold at a rate of its own"),
     ],
 )
 def test_what_only_the_reference_knows_is_refused_by_name(
