@@ -13,9 +13,10 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
 from neurodeploy.decision import Decision, membranes
 from neurodeploy.network import Network, Projection
+from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
-from neurodeploy.quantise.calibration import Drive
+from neurodeploy.quantise.calibration import MAX_EMULATED, Drive, few
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import agreement, decide
 
@@ -35,13 +36,16 @@ class Calibration:
     def drive(self, name: str, input_scale: dict[str, float]) -> Drive:
         """Return a population alone, given what its sources sent; graded inputs in units of their payload."""
         into = self.network.into(name)
+        observed = self.recording.nodes[name]
+        fired = observed["spikes"] if "spikes" in observed else observed["value"]
         spikes = tuple(self._arriving(projection, input_scale.get(projection.source)) for projection in into)
+        n_samples = MAX_EMULATED // max(fired[:, 0].size + sum(values[:, 0].size for values in spikes), 1)
+        driving = tuple(few(values, n_samples) for values in spikes)
 
         def emulate(population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> NDArray[Any]:
-            return _emulate_alone(population, projections, spikes)
+            return _emulate_alone(population, projections, driving)
 
-        observed = self.recording.nodes[name]
-        return Drive(spikes, observed["spikes"] if "spikes" in observed else observed["value"], emulate)
+        return Drive(spikes, few(fired, n_samples), emulate)
 
     def _arriving(self, projection: Projection, input_scale: float | None) -> NDArray[Any]:
         """Return a source's spikes in the rows in which they act; whole numbers where it is graded."""
@@ -51,11 +55,10 @@ class Calibration:
                 values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
-        delay = self.network.acts_after(projection)
-        if delay == 0:
+        if (after := acts_after(projection, self.network)) == 0:
             return values
         late = np.zeros_like(values)
-        late[delay:] = values[:-delay]
+        late[after:] = values[:-after]
         return late
 
 
@@ -126,6 +129,9 @@ def _emulate_alone(
     extent = next((values.shape[:2] for values in spikes), (1, 1))
     always = np.ones((*extent, 1), np.uint8)
     spikes = (*spikes, *(always for _ in projections[len(spikes) :]))
+    if population.latency == 0:
+        # Nothing acts in row 0, and a connection takes a step.
+        spikes = tuple(np.concatenate([values[1:], np.zeros_like(values[:1])]) for values in spikes)
     from neurodeploy.backends.emulator.backend import Emulator
 
     names, latency = [f"input {i}" for i in range(len(projections))], max(population.latency, 1)

@@ -15,6 +15,12 @@ from neurodeploy.synapses import Conv2d, Pair, Shape, as_map
 
 SIGN_MODES = ("mixed", "excitatory", "inhibitory")
 RESETS = ("zero", "subtract", "subtract-late", "zero-late", "none", "subtract-pending")
+ADAPTATIONS = ("threshold", "v")
+"""What spikes change for a while: they raise the threshold, or lower v."""
+
+CLEARED = ("", "now", "late")
+"""Whether currents become 0 after a spike: never, in its own step, or at the end of the next."""
+
 CONDITIONS = (">", ">=")
 """When a neuron fires: v above the threshold, or also where it meets it."""
 
@@ -32,14 +38,15 @@ CODE_RANGES = {
     "v_min": (1 - STATE_LIMIT, 0),
     "adapt_decay": (0, 2**DECAY_BITS - 1),
     "adapt_step": (0, STATE_LIMIT - 1),
+    "du_second": (0, 2**DECAY_BITS - 1),
 }
 """What the registers of a neuron hold. Source: lava-nc 0.10.0, ``lava.proc.lif.models.PyLifModelBitAcc``, which
-checks none of it; the last three are of our own programmable neuron and as wide as v."""
+checks none of it; those from v_min on are of our own programmable neuron, as wide as u and v."""
 
 CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
 """Arrays that every population has."""
 
-EXTRA_CODES = ("threshold_low_code", "v_min", "adapt_decay", "adapt_step")
+EXTRA_CODES = ("threshold_low_code", "v_min", "adapt_decay", "adapt_step", "du_second")
 """Arrays that a population may have."""
 
 BIAS_EXPONENTS = (0, 7)
@@ -91,6 +98,8 @@ class NeuronModel:
         ``t % interval == offset``; an interval of 0 stands for never.
     fires: False for integrators, whose output is v.
     spike: ``>``, or ``>=`` for a neuron that fires also where v meets the threshold.
+    adapts: what an adaptation changes: the ``threshold``, or ``v``, from which it is subtracted in each step.
+    clears_u: whether a spike sets the currents to 0 too: ``now``, after v has seen them, or ``late``, a step after.
     """
 
     reset: str = "zero"
@@ -100,9 +109,12 @@ class NeuronModel:
     reset_offset: int = 0
     fires: bool = True
     spike: str = ">"
+    adapts: str = "threshold"
+    clears_u: str = ""
 
     def __post_init__(self) -> None:
-        for key, known in (("reset", RESETS), ("spike", CONDITIONS)):
+        choices = {"reset": RESETS, "spike": CONDITIONS, "adapts": ADAPTATIONS, "clears_u": CLEARED}
+        for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise ValueError(f"NeuronModel.{key} is {getattr(self, key)!r}, which is none of {known}")
         if not isinstance(self.fires, bool):
@@ -134,6 +146,8 @@ class CodedPopulation:
     v_min: register units below which v is not let fall, after the reset.
     adapt_decay, adapt_step: an adaptive threshold, raised by the register ``b``, which keeps ``(4096 - adapt_decay) /
         4096`` of itself in a step and, after the spike test, grows by ``adapt_step`` for each spike.
+    du_second: a second current, which receives the input with the other sign and keeps ``(4096 - (du_second + 1)) /
+        4096`` of itself in a step; v sees the sum of both.
     helps: what a population that the model does not have is there for; empty for the model's own.
     """
 
@@ -153,6 +167,7 @@ class CodedPopulation:
     v_min: NDArray[Any] | None = None
     adapt_decay: NDArray[Any] | None = None
     adapt_step: NDArray[Any] | None = None
+    du_second: NDArray[Any] | None = None
     helps: str = ""
 
     def __post_init__(self) -> None:
@@ -176,7 +191,8 @@ class CodedPopulation:
         """Which of Lava's fixed-point processes it is: LIF, LIFReset or TernaryLIF; ``custom`` for none."""
         ternary, interval = self.threshold_low_code is not None, self.model.reset_interval > 0
         plain = replace(self.model, reset_interval=0, reset_offset=0, fires=True) == PLAIN
-        if not plain or self.v_min is not None or self.adapt_step is not None or (ternary and interval):
+        extras = (self.v_min, self.adapt_step, self.du_second)
+        if not plain or any(extra is not None for extra in extras) or (ternary and interval):
             return "custom"
         return "TernaryLIF" if ternary else "LIFReset" if interval else "LIF"
 

@@ -16,6 +16,8 @@ from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
 from neurodeploy.decision import Decision, class_count, membranes, settle_decision, with_decision
 from neurodeploy.errors import DeployError, known
+from neurodeploy.host import entering, split
+from neurodeploy.host import sentence as host_sentence
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
@@ -74,6 +76,8 @@ class CompileOptions:
         calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
     allow_silent: compile a network of which a population never fires.
+    host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
+        data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.
     approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
         changes.
     """
@@ -88,6 +92,7 @@ class CompileOptions:
     allow_oversize: bool = False
     allow_silent: bool = False
     approximate: bool = False
+    host: int | str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -154,11 +159,40 @@ def compile_with_plan(
         calibrate = load_data(Path(calibrate), network.inputs)
     settings = CompileOptions(**options)
     check_options(settings, chip, calibrate is not None)
-    calibration = None if calibrate is None else run_reference(network, calibrate)
-    compiled = compile_network(network, chip, settings, provenance, plan or Plan(), calibration)
+    host, on_chip, calibrate = _split(network, settings, calibrate)
+    calibration = None if calibrate is None else run_reference(on_chip, calibrate)
+    compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+    if host is not None:
+        compiled = _with_host(compiled, host, network.digest())
     inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
     contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
     return replace(compiled, contract=contract)
+
+
+def _split(
+    network: Network, options: CompileOptions, calibrate: Data | None
+) -> tuple[Network | None, Network, Data | None]:
+    """Return what the host runs, or None, what the chip does, and the calibration data as it enters the chip."""
+    if options.host is None:
+        return None, network, calibrate
+    if options.host == "auto" and calibrate is not None and not any(map(is_graded, calibrate.x.values())):
+        return None, network, calibrate
+    host, on_chip = split(network, options.host)
+    if calibrate is not None:
+        calibrate = replace(calibrate, x=entering(host, on_chip.inputs, calibrate.x))
+    return host, on_chip, calibrate
+
+
+def _with_host(compiled: Compiled, host: Network, digest: str) -> Compiled:
+    """Return a program of the whole network: that of the chip, and what the host runs before it."""
+    program = compiled.program
+    provenance = {
+        **program.provenance,
+        "network_sha256": digest,
+        "host": [population.name for population in host.populations],
+    }
+    warnings = (host_sentence(host), *program.warnings)
+    return replace(compiled, program=replace(program, host=host, provenance=provenance, warnings=warnings))
 
 
 def compile_network(
@@ -420,8 +454,8 @@ def _spikes_only(name: str, target: Target) -> DeployError:
     return DeployError(
         f"input {name!r} holds values other than 0 and 1, and {target.title} takes spikes only",
         where="--calibrate",
-        fix=f"Use --target {' or '.join(able)}, which takes graded input, or encode the input as spikes (--encode rate"
-        " or latency).",
+        fix="Let the host run the layers up to the first spikes (--host auto), encode the input as spikes (--encode"
+        f" rate or latency), or use --target {' or '.join(able)}, which takes graded input.",
     )
 
 

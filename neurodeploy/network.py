@@ -184,11 +184,6 @@ class Network:
                         found.update(content)
         return found.hexdigest()
 
-    def acts_after(self, projection: Projection) -> int:
-        """Return after how many steps a spike first acts on v: the delay, and one more where v sees currents late."""
-        target = self.population(projection.target)
-        return projection.delay + (target.decay_syn is not None and target.rule.order == "use-decay-add")
-
     def into(self, name: str) -> tuple[Projection, ...]:
         """Return the projections that end in population ``name``."""
         return tuple(projection for projection in self.projections if projection.target == name)

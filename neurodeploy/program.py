@@ -27,6 +27,8 @@ from neurodeploy.codes import (
 from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.host import from_arrays, to_arrays
+from neurodeploy.network import Network
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 
@@ -52,6 +54,7 @@ class Program:
     placement: cores by population, or None where the program is not placed on cores.
     decision: how a sample is decided, or None where nobody said it.
     readouts: what the trained model returns, ``NAME`` or ``NAME.v``; the outputs where empty.
+    host: layers that run in float before the chip, whose spikes are the inputs, or None; see :mod:`neurodeploy.host`.
     """
 
     target: str
@@ -70,6 +73,7 @@ class Program:
     input_scale: dict[str, float] = field(default_factory=dict)
     decision: Decision | None = None
     readouts: tuple[str, ...] = ()
+    host: Network | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -218,7 +222,11 @@ def save_program(program: Program, path: Path) -> None:
         "latency": program.latency,
         **{key: getattr(program, key) for key in program.__slots__ if key not in ("populations", "projections")},
         "decision": None if program.decision is None else str(program.decision),
+        "host": None,
     }
+    if program.host is not None:
+        manifest["host"], of_host = to_arrays(program.host)
+        arrays |= of_host
     arrays["manifest"] = text_array(to_json(manifest))
     write_npz(path, arrays)
 
@@ -278,6 +286,8 @@ def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Progr
     fields.update({key: tuple(fields.get(key, ())) for key in ("outputs", "warnings", "readouts")})
     if (text := fields.get("decision")) is not None:
         fields["decision"] = parse_decision(text)
+    if (host := fields.get("host")) is not None:
+        fields["host"] = from_arrays(host, arrays)
     return Program(**fields, populations=tuple(populations), projections=projections)
 
 

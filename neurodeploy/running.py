@@ -14,6 +14,7 @@ from neurodeploy.data import Data, Samples, blocks
 from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import existing_file
+from neurodeploy.host import data_inputs
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network
 from neurodeploy.program import Program, is_program, load_program
@@ -111,7 +112,7 @@ def recorded_bytes(subject: Network | Program, data: Samples, options: RunOption
     # The emulator keeps columns of the same width for all that is recorded of any node.
     states = {key for name in names for key in options.observed(name) if key != "spikes"}
     states |= {"v" for name in names if not subject.fires(name)}
-    n_inputs = sum(prod(shape) for shape in subject.inputs.values())
+    n_inputs = sum(prod(shape) for shape in {**subject.inputs, **data_inputs(subject)}.values())
     return data.n_steps * (n_units * (1 + 4 * len(states)) + 4 * n_inputs + COUNTER_BYTES * len(sizes))
 
 

@@ -52,7 +52,9 @@ class NeuronFacts(_Facts):
     spike: the conditions, of ``codes.CONDITIONS``. resets: which of ``codes.RESETS``.
     spikes_per_step_max: 1, or the largest count that one graded spike carries.
     refractory_max: steps after a spike's own for which v can be held.
-    adaptive_threshold: a threshold that spikes raise and that falls back.
+    adaptive_threshold: a threshold that spikes raise and that falls back, or a current of such kind that lowers v.
+    second_current: a second synaptic current that takes the input with the other sign.
+    reset_currents: a reset that sets the synaptic currents to 0 as well.
     potential_floor: a value below which v is not let fall.
     potential_output: neurons that do not fire and whose v is read.
     """
@@ -62,6 +64,8 @@ class NeuronFacts(_Facts):
     spikes_per_step_max: Number
     refractory_max: Number
     adaptive_threshold: Flag
+    second_current: Flag
+    reset_currents: Flag
     potential_floor: Flag
     potential_output: Flag
 

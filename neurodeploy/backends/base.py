@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.data import without_batch
 from neurodeploy.errors import DeployError, known
+from neurodeploy.host import entering
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
@@ -72,7 +73,7 @@ class RunOptions:
         for node in self.nodes:
             if node not in names:
                 raise DeployError(
-                    f"there is no spiking node {node!r}", where="--record-nodes", fix=f"Nodes are {known(names)}."
+                    f"there is no node {node!r}", where="--record-nodes", fix=f"Nodes are {known(names)}."
                 )
         return tuple(name for name in names if name in self.nodes)
 
@@ -125,9 +126,13 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
 def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
     """Return inputs as a program takes them: uint8 spikes, or int32 payloads where an input is graded.
 
+    Where the host runs the first layers, they are run on the model's inputs.
+
     Raises:
         DeployError: an input does not fit, is not 0 or 1 throughout, or has values that its payload cannot hold.
     """
+    if program.host is not None:
+        inputs = entering(program.host, program.inputs, inputs)
     check_inputs(program.inputs, inputs)
     return {name: _spikes_or_payloads(program, name, values) for name, values in inputs.items()}
 

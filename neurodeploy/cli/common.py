@@ -40,6 +40,17 @@ def decide_option(command: F) -> F:
     )(command)
 
 
+def host_option(command: F) -> F:
+    """Add ``--host``."""
+    return click.option(
+        "--host",
+        metavar="N|auto",
+        callback=lambda _context, _option, value: int(value) if value is not None and value.isdigit() else value,
+        help="Let the host run the first N layers in float, or those that real-valued input reaches; their spikes enter"
+        " the chip.",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)

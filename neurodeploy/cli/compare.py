@@ -15,6 +15,7 @@ from neurodeploy.cli.common import (
     data_options,
     decide_option,
     dialect_option,
+    host_option,
     json_option,
     number_errors,
     open_data,
@@ -36,6 +37,7 @@ from neurodeploy.files import check_outputs
 @click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: 8]")
 @click.option("--calibrate", type=PATH, metavar="DATA", help="Calibration data, when compiling here; not --input.")
 @click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
+@host_option
 @click.option(
     "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
 )
@@ -59,6 +61,7 @@ def compare(
     weight_bits: str | None,
     calibrate: Path | None,
     plan: Path | None,
+    host: int | str | None,
     only: tuple[str, ...],
     trained_path: Path | None,
     lava_samples: int,
@@ -86,7 +89,7 @@ def compare(
     from neurodeploy.program import load_program
     from neurodeploy.recording import RecordingFile
 
-    for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan)):
+    for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan), ("--host", host)):
         if program_path is not None and value is not None:
             raise DeployError("a program is compiled already", where=flag, fix="Leave it out, or leave out --program.")
     if calibrate is not None and calibrate.resolve() == input_path.resolve():
@@ -120,6 +123,7 @@ def compare(
             progress=bars,
             decide=decide,
             plan=plan,
+            host=host,
             calibrate=calibration,
             # Compare shows what is silent; it does not keep anybody from looking.
             allow_silent=True,

@@ -14,6 +14,7 @@ from neurodeploy.cli.common import (
     data_options,
     decide_option,
     dialect_option,
+    host_option,
     json_option,
     print_json,
     progress_bars,
@@ -43,6 +44,7 @@ from neurodeploy.errors import DeployError
     help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
 )
 @click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
+@host_option
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
 @click.option(
     "--message-bits",
@@ -131,6 +133,11 @@ def _compiled(
                 raise DeployError("this belongs to a search", where=flag, fix="Say --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
+
+    if options.get("host") is not None:
+        raise DeployError(
+            "a search of bits looks at the whole network", where="--host", fix="Leave out --search, or --host."
+        )
     from neurodeploy.search.bits import SearchOptions, run_search
 
     if data is None or searching["budget"] is None:

@@ -359,7 +359,11 @@ def _energy(program: Program, events: Events, n_steps: int, target: str) -> dict
         return None
     sent = {name: total / events.samples["emulator"] for name, total in events.sent.items()}
     counts = mean_events(program, events.nodes, events.per_sample, n_steps, sent)
-    return estimate_energy(load_target(target), counts)
+    estimate = estimate_energy(load_target(target), counts)
+    if program.host is not None:
+        names = ", ".join(population.name for population in program.host.populations)
+        estimate["scope"] += f"; without the host, which runs {names}"
+    return estimate
 
 
 def _verdict(result: dict[str, Any], tolerance: float) -> dict[str, Any]:

@@ -186,7 +186,10 @@ def _stream(
     """Return the rows of an input or population as float64 ``[B, *shape]``; zeros before the first."""
     import torch
 
-    values = inputs[name] if name in inputs else recording.spikes(name)
+    if name in inputs:
+        values = inputs[name]
+    else:  # what it sent: its spikes, or its potential if it does not fire
+        values = recording.nodes[name]["spikes" if network.population(name).rule.fires else "value"]
     n = len(range(*samples.indices(values.shape[1])))
 
     def row(t: int) -> Tensor:

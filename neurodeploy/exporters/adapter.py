@@ -39,6 +39,7 @@ class NeuronNodes:
     entering: Any | None = None
     recurrent: Any | None = None
     leaving: Any | None = None
+    currents: tuple[tuple[Any, Any, Any | None], ...] = ()
 
 
 class Adapter:

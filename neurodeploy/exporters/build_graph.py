@@ -120,7 +120,13 @@ class _Builder:
             exit_name = self._exits[node.name] = f"{node.name}.w_out"
             self.nodes[exit_name] = made.leaving
             self.edges.append((node.name, exit_name))
-        self.edges += pairwise((*entering, node.name))
+        for index, (taken, current, fed_back) in enumerate(made.currents):
+            name = f"{node.name}.i_{index}"
+            self.nodes |= {name: current, f"{name}.w_in": taken}
+            self.edges += pairwise((entering[-1], f"{name}.w_in", name, node.name))
+            if back := self._in_a_row(f"{name}.w_rec", fed_back):
+                self.edges += pairwise((node.name, *back, name))
+        self.edges += pairwise(entering if made.currents else (*entering, node.name))
         return entering[0] if entering else node.name
 
     def _in_a_row(self, name: str, made: Any) -> list[str]:
@@ -152,15 +158,11 @@ class _Builder:
             return self._binary
         node = self._draft.nodes[name]
         if isinstance(node.op, Neurons):
-            made = (
-                self.nodes[name]
-                if name in self.nodes
-                else self._adapter.nodes(name, node.op.module, node.leaving, self._dt).node
-            )
-            if type(made).__name__ not in ("IF", "LIF", "CubaLIF", "Threshold"):
+            made = self._adapter.nodes(name, node.op.module, node.leaving, self._dt)
+            if type(made.node).__name__ not in ("IF", "LIF", "CubaLIF", "Threshold") or made.leaving is not None:
                 return False
-            rules = json.loads((made.metadata or {}).get(METADATA_KEY, "{}")).get("rules", {})
-            return bool(rules.get("max_spikes", 1) == 1)
+            rules = json.loads((made.node.metadata or {}).get(METADATA_KEY, "{}")).get("rules", {})
+            return bool(rules.get("max_spikes", 1) == 1) and not rules.get("signed")
         passes = isinstance(node.op, (Flatten, Maximum)) and len(node.slots[0].terms) == 1
         return passes and all(self._sends_spikes(source.node) for source in node.slots[0].terms)
 

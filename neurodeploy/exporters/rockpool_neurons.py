@@ -11,7 +11,8 @@ exp_syn_torch,linear_torch}.py``. One step, with x the input, a = exp(-dt / tau_
     ExpSynTorch     v = b * (v + x), which is its output
     LinearTorch     y = x W + bias, with W (n_in, n_out)
 
-Inputs of a neuron with several synapses are summed where these have one time constant. The last neurons of SynNet with
+Inputs of a neuron with several synapses are summed where these have one time constant; else each is a leaky integrator
+of its own, and the neuron adds them up. The last neurons of SynNet with
 output="vmem" have a threshold that nothing reaches: they are integrators, read by v.
 """
 
@@ -71,8 +72,6 @@ class Rockpool(Adapter):
         problems = []
         if float(module.noise_std) != 0:
             problems.append("has noise_std other than 0")
-        if getattr(module, "n_synapses", 1) != 1 and _beta_of_all(module) is None:
-            problems.append(f"has {module.n_synapses} synapses per neuron with different time constants")
         if hasattr(module, "spike_generation_fn"):
             one, half = torch.tensor(1.0), torch.tensor(0.5)
             probe = torch.tensor([-1.5, -1e-6, 0.99999, 1.0, 2.5])
@@ -124,29 +123,64 @@ class Rockpool(Adapter):
         if self.kind_of(module) == "ExpSynTorch":
             return Call("BT", shape, output, output)
         record = module._record_dict
-        i = record["isyn"].sum(-1) if "isyn" in record else None
+        i = record["isyn"].sum(-1) if "isyn" in record and _beta_of_all(module) is not None else None
         return Call("BT", shape, record["vmem"] if _is_read(module) else output, record.get("vmem"), i)
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
         if self.kind_of(module) == "ExpSynTorch":
             return NeuronNodes(_synapse_node(name, module, shape, dt))
-        node = _neuron_node(name, module, shape, dt)
+        n = getattr(module, "n_synapses", 1)
+        if n != 1 and _beta_of_all(module) is None:
+            through = nir.Scale(np.ones(shape[0] * n))
+            node = _neuron_node(name, module, shape, dt, has_current=False)
+            return NeuronNodes(node, entering=through, currents=_currents(name, module, shape, dt))
         entering = recurrent = None
-        if (n := getattr(module, "n_synapses", 1)) != 1:
-            entering = nir.Linear(_summing(shape, n))
+        if n != 1:
+            entering = nir.Linear(sum(_selecting(shape, n)))
         if getattr(module, "_has_rec", False):
-            weight = module.w_rec.detach().numpy().T
-            recurrent = nir.Linear(weight.reshape(shape[0], n, shape[0]).sum(1) if n != 1 else weight.copy())
-        return NeuronNodes(node, [], entering, recurrent)
+            recurrent = nir.Linear(_back(module, shape, n).sum(0))
+        return NeuronNodes(_neuron_node(name, module, shape, dt), [], entering, recurrent)
 
 
-def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
-    """Return the NIR node of neurons that have a membrane."""
+def _currents(name: str, module: Any, shape: Shape, dt: float) -> tuple[tuple[Any, Any, Any | None], ...]:
+    """Return each synapse of the neurons as an integrator, with what leads to it."""
+    n = int(module.n_synapses)
+    beta = np.broadcast_to(module.beta.detach().numpy(), (*shape, n))
+    back: Any = [None] * n
+    if module._has_rec:
+        late = nir.Delay(np.full(shape, dt))  # the loop has several ways, so it says itself where it takes a step
+        back = [[late, nir.Linear(weight)] for weight in _back(module, shape, n)]
+    into = [nir.Linear(weight) for weight in _selecting(shape, n)]
+    made = [_current(_decay(name, "tau_syn", beta[:, k], shape), dt) for k in range(n)]
+    return tuple(zip(into, made, back, strict=True))
+
+
+def _current(decay: NDArray[np.float32], dt: float) -> Any:
+    """Return the node of i = b * (i + x), which passes on i: its membrane keeps nothing of its own."""
+    tau_syn, tau_mem = exp_tau(decay, dt), exp_tau(0 * decay, dt)
+    rates = {"tau_syn": tau_syn, "tau_mem": tau_mem, "r": np.ones(decay.shape), "w_in": 1.0 / np.expm1(dt / tau_syn)}
+    return nir.CubaLI(**rates, v_leak=np.zeros(decay.shape), metadata=rules_metadata({}))
+
+
+def _back(module: Any, shape: Shape, n_synapses: int) -> NDArray[np.float32]:
+    """Return the recurrent weights into each synapse of the neurons, (n_synapses, n_neurons, n_neurons)."""
+    weight = module.w_rec.detach().numpy().T.reshape(shape[0], n_synapses, shape[0])
+    return np.ascontiguousarray(weight.transpose(1, 0, 2))
+
+
+def _selecting(shape: Shape, n_synapses: int) -> list[NDArray[np.float32]]:
+    """Return the weights that lead to each synapse of the neurons its part of the input, neuron by neuron."""
+    one = np.eye(shape[0] * n_synapses, dtype=np.float32)
+    return [one[k::n_synapses] for k in range(n_synapses)]
+
+
+def _neuron_node(name: str, module: Any, shape: Shape, dt: float, has_current: bool = True) -> Any:
+    """Return the NIR node of neurons that have a membrane; without their synapses if ``has_current`` is False."""
     tau = exp_tau(_decay(name, "tau_mem", _alpha(module), shape), dt)
     lost = -np.expm1(-dt / tau)
     bias = by_neuron(name, "bias", module.bias, shape)
-    rules: dict[str, Any] = {"bias": compact(bias)}
+    rules: dict[str, Any] = {"bias": compact(bias)} | ({} if has_current else {"sums_input": True})
     common = {"r": 1.0 / np.maximum(lost, 2.0**-40), "v_leak": bias / np.maximum(lost, 2.0**-40)}
     fires = not _is_read(module)
     if fires:
@@ -154,7 +188,7 @@ def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
         common |= {"v_threshold": by_neuron(name, "threshold", module.threshold, shape), "v_reset": np.zeros(shape)}
     if type(module).__name__ == "aLIFTorch":
         rules |= _adaptation(name, module, shape)
-    if type(module).__name__ == "LIFNeuronTorch":
+    if type(module).__name__ == "LIFNeuronTorch" or not has_current:
         return (nir.LIF if fires else nir.LI)(tau=tau, **common, metadata=rules_metadata(rules))
     tau_syn = exp_tau(_decay(name, "tau_syn", _beta(module), shape), dt)
     rates = {"tau_syn": tau_syn, "tau_mem": tau, "w_in": 1.0 / np.expm1(dt / tau_syn)}
@@ -175,19 +209,18 @@ def _is_read(module: Any) -> bool:
     return hasattr(module, "threshold") and bool((module.threshold >= THRESHOLD_OUT).all())
 
 
-def _summing(shape: Shape, n_synapses: int) -> NDArray[np.float32]:
-    """Return the weights that add up the inputs of each neuron's synapses, which follow each other."""
-    return np.repeat(np.eye(shape[0], dtype=np.float32), n_synapses, axis=1)
-
-
 def _synapse_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
     """Return ExpSynTorch as a leaky integrator of the input's decayed part, v = b * v + b * x."""
     import torch
 
-    decay = _decay(name, "tau", torch.exp(-module.dt / module.tau), shape)
+    return _integrator(_decay(name, "tau", torch.exp(-module.dt / module.tau), shape), dt)
+
+
+def _integrator(decay: NDArray[np.float32], dt: float) -> Any:
+    """Return the node of v = b * (v + x)."""
     tau = exp_tau(decay, dt)
     r = decay.astype(np.float64) * tau / dt
-    return nir.LI(tau=tau, r=r, v_leak=np.zeros(shape), metadata=rules_metadata({"gain": "euler"}))
+    return nir.LI(tau=tau, r=r, v_leak=np.zeros(decay.shape), metadata=rules_metadata({"gain": "euler"}))
 
 
 def _alpha(module: Any) -> Any:

@@ -38,6 +38,7 @@ class Registers:
     fired: Tensor
     hold: Tensor
     b: Tensor
+    second: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Neurons:
         self.low = None if low is None else self._tensor(low) * ALIGN
         self.v_min = None if v_min is None else self._tensor(v_min)
         self.keep_b = None if population.adapt_decay is None else keeps(population.adapt_decay)
+        self.keep_second = None if population.du_second is None else keeps(population.du_second, 1)
         self.rise = None if population.adapt_step is None else self._tensor(population.adapt_step)
         self.bias = self._tensor(population.bias_mantissa) * 2**population.bias_exponent
         self.most = self.model.max_spikes or STATE_LIMIT
@@ -82,7 +84,7 @@ class Neurons:
             self.bias = bias
         u, v = initial or (self.population.u_init, self.population.v_init)
         zeros = torch.zeros((n_samples, self.population.size), dtype=torch.float64, device=self.device)
-        return Registers(zeros + self._tensor(u), zeros + self._tensor(v), zeros.float(), zeros, zeros)
+        return Registers(zeros + self._tensor(u), zeros + self._tensor(v), zeros.float(), zeros, zeros, zeros)
 
     def step(self, state: Registers, a: Tensor, row: int, *, is_safe: bool) -> Registers:
         """Return the registers after one step.
@@ -94,15 +96,22 @@ class Neurons:
             is_safe: no current can leave its register.
         """
         model, fired = self.model, state.fired.detach()
-        u, v = state.u, state.v
+        u, v, second = state.u, state.v, state.second
         if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
-            u, v = torch.zeros_like(u), torch.zeros_like(v)
-        threshold = self.threshold if self.keep_b is None else self.threshold + state.b
+            u, v, second = (torch.zeros_like(u) for _ in range(3))
+        raises = self.keep_b is not None and model.adapts == "threshold"
+        threshold = self.threshold + state.b if raises else self.threshold
         owed = fired
         if model.reset == "subtract-pending":
             owed = spikes(v.detach(), threshold.detach(), None, self.most, self.meets)
         u = self._current(u, a, is_safe)
         v = truncate(v * self.keep_v) + u + self.bias
+        if self.keep_second is not None:
+            drive = to_int32(to_int32(a) * ALIGN)
+            second = wrap(to_int32(truncate(second * self.keep_second) - drive), self.arithmetic)
+            v = v + second
+        if model.adapts == "v":
+            v = v - state.b
         if model.reset in ("subtract-late", "subtract-pending"):
             v = v - owed * self.threshold
         v = v.clamp(1 - STATE_LIMIT, STATE_LIMIT - 1)
@@ -115,7 +124,10 @@ class Neurons:
         if model.reset == "subtract-pending":
             settled = (v - (sent.detach() - owed) * self.threshold).clamp(max=STATE_LIMIT - 1)
             settled = settled if self.v_min is None else torch.maximum(settled, self.v_min)
-        return Registers(u, settled, sent, *self._slow(state, sent))
+        if model.clears_u:
+            due = sent.detach() if model.clears_u == "now" else fired
+            u, second = (one.masked_fill(due != 0, 0.0) for one in (u, second))
+        return Registers(u, settled, sent, *self._slow(state, sent), second)
 
     def _current(self, u: Tensor, a: Tensor, is_safe: bool) -> Tensor:
         """Return the current after decay and input."""

@@ -12,9 +12,8 @@ CONNECTION_STEPS = 1
 def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
     """Return each population's latency and each projection's hardware delay.
 
-    A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on v in row ``r + delay``
-    of ``target``, with the delay of :meth:`Network.acts_after`: a current that v sees a step late arrives a step later.
-    So ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest
+    A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on row ``r + delay`` of
+    ``target``, so ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest
     paths under these constraints; where paths of unequal length meet, the shorter one gets the difference as a delay,
     however long: see :mod:`neurodeploy.passes.helpers` for what no connection can wait.
 
@@ -24,14 +23,13 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
     Raises:
         DeployError: a loop would need a connection faster than one step.
     """
-    latency = dict.fromkeys(network.shapes, 0)
-    delay = {p: network.acts_after(p) for p in network.projections}
+    latency, after = dict.fromkeys(network.shapes, 0), {p: acts_after(p, network) for p in network.projections}
     for _ in range(len(latency) + 1):
-        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - delay[p]]
+        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - after[p]]
         if not late:
             break
         for projection in late:
-            earliest = latency[projection.source] + CONNECTION_STEPS - delay[projection]
+            earliest = latency[projection.source] + CONNECTION_STEPS - after[projection]
             latency[projection.target] = max(latency[projection.target], earliest)
     else:
         raise DeployError(
@@ -39,4 +37,10 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
             where=late[0].name,
             fix="Give the loop's recurrent edge one step for each of its connections.",
         )
-    return latency, {p: latency[p.target] - latency[p.source] + delay[p] for p in network.projections}
+    return latency, {p: latency[p.target] - latency[p.source] + after[p] for p in network.projections}
+
+
+def acts_after(projection: Projection, network: Network) -> int:
+    """Return the steps from a spike to its effect on v; one more where v sees the current of the step before."""
+    rule = network.population(projection.target).rule
+    return projection.delay + (rule.order == "use-decay-add")

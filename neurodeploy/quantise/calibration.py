@@ -19,6 +19,12 @@ Floats = NDArray[np.float64]
 MAX_ROWS = 16384
 """Rows, a neuron's or a window's inputs at one step, from which second moments are taken; evenly spaced beyond that."""
 
+MAX_VALUES = 2**25
+"""Values, of all steps and samples, from which second moments are taken; of evenly spaced samples beyond that."""
+
+MAX_EMULATED = 2**24
+"""Values that enter and leave a population in all steps and samples that are emulated to tell scales apart."""
+
 DAMPING = 0.01
 """Share of the mean second moment that is added to each, so that inputs that hardly fire still count."""
 
@@ -28,8 +34,8 @@ class Drive:
     """A population alone, given the spikes that the float model's sources sent on calibration data.
 
     spikes: for each projection ``[T, B, *source shape]``, in the rows in which they act.
-    fired: what the float model's population sent, ``[T, B, *shape]``.
-    emulate: run codes on these spikes; returns what the population sends, ``[T, B, *shape]``.
+    fired: what the float model's population sent, ``[T, B, *shape]``, on the samples that are emulated.
+    emulate: run codes on these samples' spikes; returns what the population sends, ``[T, B, *shape]``.
     """
 
     spikes: tuple[NDArray[Any], ...]
@@ -37,10 +43,15 @@ class Drive:
     emulate: Callable[[CodedPopulation, tuple[CodedProjection, ...]], NDArray[Any]]
 
     def rate_error(self, population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> float:
-        """Return the mean squared difference of the neurons' spikes a step from the float model's."""
+        """Return how far the neurons' rates are from the float model's, mean squared spikes a step.
+
+        Spikes that come at other steps count as the noise that they are in a rate over so many steps: a threshold that
+        mends a rate and moves most spikes mends nothing.
+        """
         sent = self.emulate(population, projections)
         difference = sent.mean(axis=(0, 1), dtype=np.float64) - self.fired.mean(axis=(0, 1), dtype=np.float64)
-        return float((difference**2).mean())
+        moved = float(((sent.astype(np.float32) - self.fired) ** 2).mean())
+        return float((difference**2).mean()) + moved / len(sent)
 
 
 def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> Floats:
@@ -49,6 +60,7 @@ def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> 
     The error of a row of weights ``d`` costs ``d @ moments @ d``: the mean square of what it does to v, if nothing is
     reset. Inputs are filtered by the population's mean decays, as u and v filter them.
     """
+    spikes = few(spikes, MAX_VALUES // max(spikes[:, 0].size, 1))
     traces = _filtered(spikes.astype(np.float32), float(neuron.keep_syn.mean()), float(neuron.keep_mem.mean()))
     flat = traces.reshape(-1, *traces.shape[2:])
     if folded.conv is None:
@@ -56,6 +68,11 @@ def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> 
         rows = rows[:: max(1, len(rows) // MAX_ROWS)].astype(np.float64)
         return _damped(rows.T @ rows / len(rows))
     return np.stack([_damped(windows.T @ windows / len(windows)) for windows in _windows(flat, folded.conv)])
+
+
+def few(values: NDArray[Any], n_samples: int) -> NDArray[Any]:
+    """Return evenly spaced samples of ``[T, B, ...]``, some ``n_samples`` of them, 16 at least."""
+    return values[:, :: max(1, values.shape[1] // max(n_samples, 16))]
 
 
 def _damped(moments: Floats) -> Floats:

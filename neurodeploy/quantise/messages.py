@@ -41,7 +41,7 @@ WORTH = 0.8
 MAX_LEARNED = 1024
 """Inputs of a neuron up to which the loss reckons with learned rounding."""
 
-MAX_ROWS, MAX_VALUES = 256, 2**18
+MAX_ROWS, MAX_VALUES = 256, 2**16
 """Rows of data, evenly spaced, on which the loss is measured, and values that they may have in all."""
 
 GRIDS = (1, 2, 4, 8, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256, 512, 1023, 1024, 4095, 4096, 65535)
@@ -115,9 +115,14 @@ def choose_messages(
     full = min((_most(one, formats) / _filling(one, bits) for one in reached), default=np.inf) * (1 - 1e-9)
     grid = _grid(rows)
     best, least = None, np.inf
+    true = [applied(one.synapses.folded, rows, one.synapses.source_shape) for one in reached]
+    tried: set[float] = set()
     for width in [given[0]] if given[0] else [w for w in WIDTHS if w <= formats["message_bits_max"]]:
-        for scale in [given[1]] if given[1] else _scales(full, (2 ** (width - 1) - 1) / max(-low, high, 1e-30), grid):
-            loss = max((_loss(rows, one, scale, bits, formats) for one in reached), default=0.0)
+        scales = _scales(full, (2 ** (width - 1) - 1) / max(-low, high, 1e-30), grid)
+        for scale in [given[1]] if given[1] else [scale for scale in scales if scale not in tried]:
+            tried.add(scale)
+            losses = (_loss(rows, one, scale, bits, formats, t) for one, t in zip(reached, true, strict=True))
+            loss = max(losses, default=0.0)
             is_exact = grid is not None and (scale / grid).is_integer()
             gains_exactness = best is not None and is_exact and not best.is_exact and scale <= full
             costs = best is not None and (width > best.bits or scale > max(full, best.scale)) and not gains_exactness
@@ -187,7 +192,7 @@ def sentence(name: str, measured: dict[str, Any]) -> str:
 def _rows(values: NDArray[Any]) -> Floats:
     """Return some rows of data ``[N, *shape]``, each from another step and sample."""
     flat = values.reshape(-1, *values.shape[2:])
-    n_rows = int(np.clip(MAX_VALUES // max(flat[0].size, 1), 16, MAX_ROWS))
+    n_rows = int(np.clip(MAX_VALUES // max(flat[0].size, 1), 12, MAX_ROWS))
     step = max(1, len(flat) // n_rows)
     # A step that shares no factor with the batch visits every sample, also where images stand still.
     while step > 1 and np.gcd(step, values.shape[1]) > 1:
@@ -226,7 +231,7 @@ def _filling(one: Reached, bits: int | str) -> float:
     return filling if np.isfinite(filling) else 1e-30
 
 
-def _loss(rows: Floats, one: Reached, scale: float, bits: int | str, formats: dict[str, int]) -> float:
+def _loss(rows: Floats, one: Reached, scale: float, bits: int | str, formats: dict[str, int], true: Floats) -> float:
     """Return what rounding inputs and weights would change in what arrives, as :func:`loss_of_codes` has it."""
     folded, shape = one.synapses.folded, one.synapses.source_shape
     codes = weight_range(folded.stored, bits, one.synapses.projection.name)
@@ -236,7 +241,7 @@ def _loss(rows: Floats, one: Reached, scale: float, bits: int | str, formats: di
     else:
         coded = learned_codes(folded.stored, per_volt, codes, one.moments)
     sent = applied(folded.with_stored(dequantise_weights(coded, per_volt)), np.rint(rows * scale) / scale, shape)
-    return _relative(sent, applied(folded, rows, shape))
+    return _relative(sent, true)
 
 
 def _relative(changed: Floats, true: Floats) -> float:

@@ -33,6 +33,7 @@ class ChipNeuron:
     v_init, u_init: V, the state before the model's row 0.
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
+    keep_second: factor on the second current in a step, or None.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -49,6 +50,7 @@ class ChipNeuron:
     adapt_keep: Floats | None = None
     adapt_rise: Floats | None = None
     conditions: tuple[str, ...] = (">",)
+    keep_second: Floats | None = None
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
@@ -68,7 +70,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
-    constant c / (1 - a) on v, and a current that starts lower by c / (1 - a).
+    constant c / (1 - a) on v, and a current that starts at -c / (1 - a) instead of 0. Where v sees the current of the
+    step before, input comes a step later (see :func:`neurodeploy.passes.schedule.schedule`).
 
     Args:
         population: the float neurons.
@@ -93,9 +96,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         keep_syn = population.decay_syn.astype(np.float64).ravel()
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
-        settled = _settled(constant, keep_syn, population.name)
-        bias = bias + settled
-        u_init = _initial_current(population, np.asarray(population.i_init, np.float64).ravel() * gain_mem, settled)
+        settled = _settled(constant, keep_syn, population)
+        bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
     return ChipNeuron(
         keep_mem,
         keep_syn,
@@ -107,6 +109,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         model,
         *_extras(population, level),
         tuple(target.neuron.spike.value),
+        None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
     )
 
 
@@ -136,39 +139,45 @@ def _extras(population: Population, level: Floats) -> tuple[Floats | None, Float
     if not population.rule.fires:
         return None, None, None
     v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level
-    if population.adaptation is None:
+    if population.adapt_decay is None:
         return v_min, None, None
-    keep, rise = population.adaptation
-    return v_min, keep.ravel(), rise.ravel()
+    keep = np.asarray(population.adapt_decay, np.float64).ravel()
+    rate = 1.0 - keep if population.adapt_rate is None else np.asarray(population.adapt_rate, np.float64).ravel()
+    gain = np.asarray(population.adapt_gain, np.float64).ravel()
+    if population.rule.adapt_order == "decay-test-add":
+        # What is tested has decayed once since the spike.
+        return v_min, 1.0 - rate, gain * (1.0 - rate)
+    if population.rule.adapts == "v":
+        gain = gain * np.asarray(population.gain_mem, np.float64).ravel()
+    return v_min, keep, gain * rate
 
 
-def _initial_current(population: Population, initial: Floats, settled: Floats) -> Floats:
-    """Return the current before row 0, less what the constant input settles at, as the chip's v sees it in row 0.
+def _first_current(population: Population, keep_syn: Floats, settled: Floats) -> Floats:
+    """Return the current before the first step, less what it settles at.
+
+    A current that v sees before it decays, or before it takes its input, has decayed once less than the chip's.
+    """
+    start = np.asarray(population.i_init, np.float64).ravel() * np.asarray(population.gain_mem, np.float64).ravel()
+    order = population.rule.order
+    once = np.divide(1.0, keep_syn, out=np.zeros_like(keep_syn), where=keep_syn > 0)
+    first: Floats = start * (once if order in ("add-use-decay", "use-decay-add") else 1.0)
+    return first - settled * (once if order == "use-decay-add" else 1.0)
+
+
+def _settled(constant: Floats, keep_syn: Floats, population: Population) -> Floats:
+    """Return the current that a constant input settles at.
 
     Raises:
-        DeployError: v sees in row 0 what no step's decay leaves of any current.
+        DeployError: it never settles, or v sees two currents.
     """
-    assert population.decay_syn is not None
-    keep = population.decay_syn.astype(np.float64).ravel()
-    match population.rule.order:
-        case "add-use-decay":
-            undecayed, rest = initial, settled
-        case "use-decay-add":
-            undecayed, rest = initial - settled, np.zeros_like(settled)
-        case _:
-            return initial - settled
-    if (lost := (keep == 0) & (undecayed != 0)).any():
+    name = population.name
+    if population.decay_second is not None and constant.any():
+        # Both currents settle, each in its own time; only where both are the source's can both start from 0.
         raise DeployError(
-            f"{int(lost.sum())} neurons of {population.name!r} start with a current or a bias in a synaptic current of"
-            " which a step keeps nothing",
-            where=f"node {population.name!r}",
-            fix="Train with a decay above 0, or without a bias before this node.",
+            f"{name!r} has two synaptic currents and a bias before them",
+            where=f"node {name!r}",
+            fix="Train the layer before it without a bias.",
         )
-    return np.divide(undecayed, keep, out=np.zeros_like(keep), where=keep > 0) - rest
-
-
-def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
-    """Return the current that a constant input settles at."""
     endless = (keep_syn >= 1.0) & (constant != 0)
     if endless.any():
         raise DeployError(

@@ -52,6 +52,9 @@ def overflow_warnings(
             f" {by(-fall, -1)}; counted in each run"
         )
     rise = (high / lost_syn + np.maximum(bias, 0)) / lost_mem
+    if population.du_second is not None:
+        lost_second = (population.du_second + 1) / full
+        fall, rise = fall - high / lost_second / lost_mem, rise - low / lost_second / lost_mem
     outruns = population.model.reset != "zero" and population.model.max_spikes is not None
     if population.model.fires and outruns and (tops := int((rise >= STATE_LIMIT).sum())) > 0:
         found.append(
@@ -103,7 +106,7 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
 def custom_neurons(program: Program) -> dict[str, str]:
     """Return the populations that no fixed-point process of Lava computes, each with what it needs."""
     return {
-        p.name: ", ".join(features(p.model, p.v_min is not None, p.adapt_step is not None))
+        p.name: ", ".join(features(p.model, p.v_min is not None, p.adapt_step is not None, p.du_second is not None))
         for p in program.populations
         if p.process == "custom"
     }

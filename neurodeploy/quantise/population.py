@@ -47,7 +47,7 @@ Ints = NDArray[np.int64]
 PERCENTILE = 99.5
 """Share of weights, in percent, that the method of that name lets fit; larger ones are clipped."""
 
-MAX_LEARNED = 4096
+MAX_LEARNED = 4608
 """Inputs of a neuron up to which second moments are taken; beyond, weights are rounded to nearest."""
 
 CORRECTIONS = ("bias", "threshold")
@@ -267,7 +267,7 @@ def _moments(weights: list[_Weights], neuron: ChipNeuron, choices: Choices) -> l
     )
     return [
         second_moments(spikes, w.synapses.folded, neuron)
-        if wanted and not w.synapses.folded.is_sparse and w.weight.shape[-1] <= MAX_LEARNED
+        if wanted and not w.synapses.folded.is_sparse and w.weight.size <= MAX_LEARNED * len(w.weight)
         else None
         for w, spikes in zip(weights, choices.drive.spikes, strict=True)
     ]

@@ -51,7 +51,8 @@ class _Side:
     """One side of an interval; the lower side is the upper side of the population turned upside down.
 
     swing: most of one step's input. u, v: initial registers. lift_u, lift_v: values to which something other than
-    input can set them at any time. u_free: where u can wrap, so that it is always ``u_full``.
+    input can set them at any time. u_free: where u can wrap, so that it is always ``u_full``. second: most of what a
+    second current, or one that lowers v, adds to v in a step.
     """
 
     swing: Ints
@@ -62,6 +63,7 @@ class _Side:
     lift_v: Ints
     u_free: Flags
     u_full: Ints
+    second: Ints
 
 
 def swings(
@@ -137,7 +139,9 @@ def reach(
     v_low = -_fallen(population, falling, fires, taken)
     potential = v_high
     if model.reset == "zero-late":
-        potential = np.maximum(v_high, decay(v_high, population.dv.astype(np.int64)) + u_high + upper.bias)
+        potential = np.maximum(
+            v_high, decay(v_high, population.dv.astype(np.int64)) + u_high + upper.second + upper.bias
+        )
     top = STATE_LIMIT - 1
     astray = upper.u_full > STATE_LIMIT
     climbs, sinks = (potential > top) | astray, (v_low < -top) | astray
@@ -173,11 +177,14 @@ def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arith
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     u, v = population.u_init.astype(np.int64), population.v_init.astype(np.int64)
     nowhere, top = np.full(population.size, -FAR), STATE_LIMIT - 1
-    reset = np.zeros_like(nowhere) if population.model.reset_interval else nowhere
+    model = population.model
+    reset = np.zeros_like(nowhere) if model.reset_interval else nowhere
+    cleared = np.zeros_like(nowhere) if model.reset_interval or model.clears_u else nowhere
     floor = nowhere if population.v_min is None else population.v_min.astype(np.int64)
     no, full = np.zeros(population.size, bool), np.full(population.size, STATE_LIMIT)
-    upper = _Side(high, bias, u, v, reset, np.maximum(np.maximum(reset, floor), -top), no, full)
-    lower = _Side(-low, -bias, -u, -v, reset, np.maximum(reset, -top), no, full)
+    raised, lowered = _second_currents(population, low, high)
+    upper = _Side(high, bias, u, v, cleared, np.maximum(np.maximum(reset, floor), -top), no, full, raised)
+    lower = _Side(-low, -bias, -u, -v, cleared, np.maximum(reset, -top), no, full, lowered)
     lost = population.du.astype(np.int64) + 1
     highest, lowest = (_highest_current(side, lost) for side in (upper, lower))
     wraps = (highest > STATE_LIMIT) | (lowest >= STATE_LIMIT)
@@ -186,6 +193,17 @@ def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arith
         full = np.where(wraps & (turn >= 3 * STATE_LIMIT), 2**31, STATE_LIMIT)
     lowest_full = np.where(full > STATE_LIMIT, full, STATE_LIMIT - 1)
     return replace(upper, u_free=wraps, u_full=full), replace(lower, u_free=wraps, u_full=lowest_full)
+
+
+def _second_currents(population: CodedPopulation, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """Return the most that a second current, and one that lowers v, raise and lower v in a step."""
+    raised, lowered = np.zeros_like(low), np.zeros_like(low)
+    if population.du_second is not None:
+        lost = population.du_second.astype(np.int64) + 1
+        raised, lowered = (np.maximum(np.minimum(_limit(0 * low, c, lost), STATE_LIMIT), 0) for c in (-low, high))
+    if population.model.adapts == "v" and population.adapt_step is not None:
+        lowered = lowered + STATE_LIMIT - 1
+    return raised, lowered
 
 
 def _highest_current(side: _Side, lost: Ints) -> Ints:
@@ -213,10 +231,10 @@ def _risen(population: CodedPopulation, side: _Side) -> tuple[Ints, Ints]:
     top_u, top_v = (np.full(population.size, -FAR) for _ in range(2))
     for _ in range(FIRST_STEPS):
         u = np.where(side.u_free, side.u_full, decay(np.maximum(u, side.lift_u), lost_u) + side.swing)
-        v = decay(np.maximum(v, side.lift_v), lost_v) + u + side.bias
+        v = decay(np.maximum(v, side.lift_v), lost_v) + u + side.second + side.bias
         top_u, top_v = np.maximum(top_u, u), np.maximum(top_v, v)
     later = np.where(side.u_free, side.u_full, _limit(np.maximum(u, side.lift_u), side.swing, lost_u))
-    highest = _limit(np.maximum(v, side.lift_v), later + side.bias, lost_v)
+    highest = _limit(np.maximum(v, side.lift_v), later + side.second + side.bias, lost_v)
     return np.maximum(top_u, later), np.maximum(top_v, highest)
 
 
@@ -231,7 +249,7 @@ def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints)
     """
     u, fallen = _risen(population, side)
     lost = population.dv.astype(np.int64)
-    step = u + side.bias
+    step = u + side.second + side.bias
     after = np.full(population.size, -FAR)
     if population.model.reset in ("subtract-late", "subtract-pending"):
         # v was at least what is taken, so a step lowers it to no less than what decay had taken of that; unless v
@@ -248,9 +266,10 @@ def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints)
 def _held(population: CodedPopulation, side: _Side, u_high: Ints, threshold: Ints) -> Ints:
     """Return a bound on v, before the spike test, that follows from what a spike takes; FAR where none does."""
     model, lost = population.model, population.dv.astype(np.int64)
-    step = np.where(side.u_free, side.u_full, u_high) + side.bias
+    step = np.where(side.u_free, side.u_full, u_high) + side.second + side.bias
     most = threshold
-    if population.adapt_decay is not None and population.adapt_step is not None:
+    raises = model.adapts == "threshold"
+    if raises and population.adapt_decay is not None and population.adapt_step is not None:
         if model.max_spikes is None:
             return np.full(population.size, FAR)
         rise = _most(population) * population.adapt_step.astype(np.int64)

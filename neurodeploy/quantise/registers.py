@@ -211,6 +211,9 @@ def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> di
     if neuron.adapt_keep is not None and neuron.adapt_rise is not None:
         found["adapt_decay"] = _decay_codes(neuron.adapt_keep, formats, np.full(neuron.adapt_keep.shape, np.inf))
         found["adapt_step"] = np.clip(np.rint(neuron.adapt_rise * unit), 0, STATE_LIMIT - 1).astype(np.int64)
+    if neuron.keep_second is not None:
+        exact = np.full(neuron.keep_second.shape, np.inf)
+        found["du_second"] = np.maximum(_decay_codes(neuron.keep_second, formats, exact, top=1) - 1, 0)
     return found
 
 

@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtri
 
 from neurodeploy.quantise.weights import WeightRange, quantise_weights
 
 Floats = NDArray[np.float64]
+
+BLOCK = 128
+"""Inputs whose errors are made up for together in all inputs behind them."""
+
+MOST_ALIKE = 2**18
+"""Weights, evenly spaced, that are looked at where each counts alike."""
 
 RATIOS = 2.0 ** np.linspace(0.0, 3.0, 37)
 """By how much a scale may exceed the one at which the largest weight fits; what is beyond the codes is clipped."""
@@ -37,18 +44,33 @@ def learned_codes(weight: Floats, scale: float, codes: WeightRange, moments: Flo
 
 def _rounded(rows: Floats, scale: float, codes: WeightRange, moments: Floats) -> NDArray[np.int16]:
     order = np.argsort(-np.diag(moments), kind="stable")
-    inverse = np.linalg.inv(moments[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    upper = _upper_of_inverse(moments[np.ix_(order, order)])
     left = rows[:, order].copy()
     found = np.zeros(rows.shape, np.int16)
-    for i, column in enumerate(order):
-        code = quantise_weights(left[:, i], scale, codes)
-        if not codes.offset:
-            code[rows[:, column] == 0] = 0  # what was pruned stays so
-        found[:, column] = code
-        error = (left[:, i] - code / scale) / upper[i, i]
-        left[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])
+    # What a block's errors do to all behind it is one product of matrices.
+    for first in range(0, len(order), BLOCK):
+        last = min(first + BLOCK, len(order))
+        errors = np.zeros((len(rows), last - first))
+        for i in range(first, last):
+            column = order[i]
+            code = quantise_weights(left[:, i], scale, codes)
+            if not codes.offset:
+                code[rows[:, column] == 0] = 0  # what was pruned stays so
+            found[:, column] = code
+            errors[:, i - first] = (left[:, i] - code / scale) / upper[i, i]
+            left[:, i + 1 : last] -= np.outer(errors[:, i - first], upper[i, i + 1 : last])
+        left[:, last:] -= errors @ upper[first:last, last:]
     return found
+
+
+def _upper_of_inverse(moments: Floats) -> Floats:
+    """Return the upper triangle whose transpose times itself is the inverse, without making the inverse.
+
+    Backwards, moments are a lower triangle times its transpose; forwards, that is an upper one, whose inverse it is.
+    """
+    triangle = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
+    found, _ = dtrtri(np.asfortranarray(triangle), lower=0)
+    return np.ascontiguousarray(found)
 
 
 def ratio_by_error(weights: list[tuple[Floats, WeightRange, float]], base: float, moments: list[Any]) -> float:
@@ -59,13 +81,20 @@ def ratio_by_error(weights: list[tuple[Floats, WeightRange, float]], base: float
         base: codes per unit at which the largest weight fits.
         moments: for each projection its second moments, or None to count each weight alike.
     """
+    looked_at = [
+        (weight if of_projection is not None else weight.ravel()[:: max(1, weight.size // MOST_ALIKE)], codes, down)
+        for (weight, codes, down), of_projection in zip(weights, moments, strict=True)
+    ]
+    shares = [
+        len(few.ravel()) / max(whole.size, 1) for (few, _, _), (whole, _, _) in zip(looked_at, weights, strict=True)
+    ]
     errors = []
     for ratio in RATIOS:
         total = 0.0
-        for (weight, codes, down), of_projection in zip(weights, moments, strict=True):
+        for (weight, codes, down), of_projection, share in zip(looked_at, moments, shares, strict=True):
             scale = base * ratio / down
             difference = weight - quantise_weights(weight, scale, codes) / scale
-            total += _cost(difference, of_projection)
+            total += _cost(difference, of_projection) / (share or 1.0)
         errors.append(total)
     return float(RATIOS[int(np.argmin(errors))])
 

@@ -56,13 +56,14 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
 
 def _float_only(population: Population) -> list[str]:
     """Return what of a rule only the float reference knows."""
-    rule, adapts = population.rule, population.adapt_decay is not None and population.rule.fires
+    rule = population.rule
     found = {
-        "has two synaptic currents": population.decay_second is not None,
-        "clears its synaptic currents when it is reset": rule.fires and rule.reset != "none" and rule.reset_currents,
+        "has two synaptic currents that are not of opposite sign": population.decay_second is not None
+        and not np.array_equal(np.asarray(population.gain_second), -np.asarray(population.gain_syn)),
+        "has two synaptic currents that do not take their input before v sees them": population.decay_second is not None
+        and rule.order != "decay-add",
         "rounds its spikes to the nearest count": rule.fires and rule.rounds,
         "sends negative spikes": rule.fires and rule.signed,
-        "lowers v after a spike by a current of its own": adapts and rule.adapts == "v",
     }
     return [what for what, is_so in found.items() if is_so]
 
@@ -71,7 +72,7 @@ def _with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def features(model: NeuronModel, has_floor: bool, adapts: bool) -> list[str]:
+def features(model: NeuronModel, has_floor: bool, adapts: bool, has_second: bool = False) -> list[str]:
     """Return in words what a neuron has beyond the plain one."""
     counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
     found = {
@@ -81,7 +82,10 @@ def features(model: NeuronModel, has_floor: bool, adapts: bool) -> list[str]:
         f"refractory period of {model.refractory} steps": model.refractory > 0,
         "potential that is read instead of spikes": not model.fires,
         "lower bound of its potential": has_floor,
-        "adaptive threshold": adapts,
+        "adaptive threshold": adapts and model.adapts == "threshold",
+        "current that spikes raise and that lowers its potential": adapts and model.adapts == "v",
+        "second synaptic current": has_second,
+        "reset that clears its currents": model.clears_u != "",
     }
     return [what for what, is_so in found.items() if is_so]
 
@@ -107,15 +111,22 @@ def _model(population: Population) -> NeuronModel:
         reset = "zero-late" if rule.reset_delay and rule.reset_drops_input else "zero"
     if interval and reset in ("subtract", "none"):
         reset = "zero"
-    return NeuronModel(reset, rule.max_spikes, population.refractory, interval, spike=rule.spike)
+    clears = "" if not rule.reset_currents or rule.reset == "none" else "late" if rule.reset_delay else "now"
+    return NeuronModel(
+        reset,
+        rule.max_spikes,
+        population.refractory,
+        interval,
+        spike=rule.spike,
+        adapts=rule.adapts if population.adapt_decay is not None else "threshold",
+        clears_u="" if population.decay_syn is None else clears,
+    )
 
 
 def is_stateless(population: Population) -> bool:
-    """Tell whether a step keeps nothing of the membrane potential and of the current, nor starts with any."""
-    kept = [population.decay_mem]
-    if population.decay_syn is not None:
-        kept += [population.decay_syn, population.i_init]
-    return population.size > 0 and not any(np.any(values) for values in kept)
+    """Tell whether a step keeps nothing of the membrane potential and of the current."""
+    decays = (population.decay_mem, population.decay_syn, population.decay_second)
+    return population.size > 0 and not any(np.any(decay) for decay in decays if decay is not None)
 
 
 def _is_pending(population: Population) -> bool:
@@ -140,8 +151,8 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
     shifted = bool(np.any(population.v_reset))
     floor = population.v_min
     level = np.zeros(1) if subtracts or not fires else population.v_reset
-    kept, rise = population.adaptation or (None, np.zeros(1))
-    unbounded_decay = [d for d in (population.decay_mem, population.decay_syn, kept) if d is not None]
+    decays = (population.decay_mem, population.decay_syn, population.adapt_decay, population.decay_second)
+    unbounded_decay = [d for d in decays if d is not None]
     retrain = "Train without it."
     found = {
         "has decays outside 0 to 1": (
@@ -175,10 +186,10 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
             "Train with v_reset = 0.",
         ),
         "loses its threshold without what it adapted by, before the decay": (
-            subtracts and adapts and rule.reset_delay and rule.reset_before_decay,
+            subtracts and adapts and rule.adapts == "threshold" and rule.reset_delay and rule.reset_before_decay,
             "Train with a reset in the same step.",
         ),
-        "has a threshold that spikes lower": (adapts and bool(np.any(rise < 0)), retrain),
+        "has a threshold that spikes lower": (adapts and bool(np.any(np.asarray(population.adapt_gain) < 0)), retrain),
         "has a lower bound of its potential above its reset": (
             floor is not None and bool(np.any(np.asarray(floor) > level)),
             "Train with a bound at the reset or below.",
@@ -199,5 +210,12 @@ def _missing(population: Population, model: NeuronModel, target: Target) -> list
         else 1,
         refractory=model.refractory if model.refractory > facts.refractory_max.value else 0,
         fires=fires or facts.potential_output.value,
+        adapts=model.adapts,
+        clears_u="" if facts.reset_currents.value else model.clears_u,
     )
-    return features(plain, floor and not facts.potential_floor.value, adapts and not facts.adaptive_threshold.value)
+    return features(
+        plain,
+        floor and not facts.potential_floor.value,
+        adapts and not facts.adaptive_threshold.value,
+        population.decay_second is not None and not facts.second_current.value,
+    )

@@ -135,8 +135,9 @@ def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, f
     lost_syn, lost_mem = _lost(neuron.keep_syn), _lost(neuron.keep_mem)
     start = float(np.abs(neuron.v_init).max(initial=0.0)) if not neuron.model.fires else 0.0
     threshold = max(float(neuron.threshold.max()) + neuron.adapt_most, start)
-    rising = max(-low, high) / lost_syn + bias + threshold
-    down = -low / lost_syn + bias
+    second = 0.0 if neuron.keep_second is None else max(-low, high) / _lost(neuron.keep_second)
+    rising = max(-low, high) / lost_syn + second + bias + threshold
+    down = -low / lost_syn + second + bias
     falling = down / lost_mem
     if neuron.v_min is not None:
         falling = min(falling, down + float(np.abs(neuron.v_min).max()))

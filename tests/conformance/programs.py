@@ -14,6 +14,8 @@ from neurodeploy.arithmetic import STATE_LIMIT
 from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.emulator.twin import Traces
 from neurodeploy.codes import (
+    ADAPTATIONS,
+    CLEARED,
     CONDITIONS,
     RESETS,
     THRESHOLD_MAX,
@@ -28,7 +30,7 @@ from neurodeploy.synapses import Shape
 
 KINDS = (
     "LIF", "LIFReset", "TernaryLIF", "integrator", "meets", *RESETS[1:], "counts", "refractory", "v_min", "adaptive",
-    "mix",
+    "lowering", "second", "mix",
 )  # fmt: skip
 """Neurons that are drawn, each as often; ``mix`` draws each of their properties anew."""
 
@@ -272,7 +274,9 @@ def random_population(rng: np.random.Generator, name: str, shape: Shape, kind: s
         extras["threshold_low_code"] = -codes(rng, n, [0, 1, THRESHOLD_MAX], 0, 400)
     if kind == "v_min" or (mixed and rng.random() < 0.5):
         extras["v_min"] = -codes(rng, n, [0, 1, top - 1], 0, 1 << 15)
-    if kind == "adaptive" or (mixed and rng.random() < 0.5):
+    if kind == "second" or (mixed and rng.random() < 0.3):
+        extras["du_second"] = codes(rng, n, [0, 1, 4094, 4095], 0, 4096)
+    if kind in ("adaptive", "lowering") or (mixed and rng.random() < 0.5):
         extras["adapt_decay"] = codes(rng, n, [0, 1, 4095], 0, 4096)
         extras["adapt_step"] = codes(rng, n, [0, 1, top - 1], 0, 1 << 13)
     counted = model.max_spikes != 1
@@ -310,6 +314,10 @@ def random_model(rng: np.random.Generator, kind: str) -> NeuronModel:
             return NeuronModel(fires=False)
         case "subtract" | "subtract-late" | "zero-late" | "none" | "subtract-pending":
             return NeuronModel(reset=kind, spike=spike)
+        case "lowering":
+            return NeuronModel(reset=str(rng.choice(RESETS)), spike=spike, adapts="v")
+        case "second":
+            return NeuronModel(reset=str(rng.choice(RESETS)), spike=spike, clears_u=str(rng.choice(CLEARED)))
         case "meets":
             return NeuronModel(spike=">=")
         case "counts":
@@ -323,6 +331,8 @@ def random_model(rng: np.random.Generator, kind: str) -> NeuronModel:
                 refractory=int(rng.choice([0, 1, 3])),
                 fires=bool(rng.random() < 0.9),
                 spike=spike,
+                adapts=str(rng.choice(ADAPTATIONS)),
+                clears_u=str(rng.choice(CLEARED)),
                 **(resets if rng.random() < 0.5 else {}),
             )
         case _:

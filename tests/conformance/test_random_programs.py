@@ -18,7 +18,7 @@ from neurodeploy.recording import Recording
 from tests.conformance.programs import census, differences, draw
 
 OPTIONS = RunOptions(record=("spikes", "u", "v"), arithmetic="lava", raw_time=True)
-FIRST_SEED, N_PROGRAMS = 0, 48
+FIRST_SEED, N_PROGRAMS = 0, 56
 BATCH = 50
 
 
@@ -84,6 +84,10 @@ def test_programs_are_of_all_kinds(proof: Proof) -> None:
         [m.refractory > 0 for m in models],
         [not m.fires for m in models],
         [m.spike == ">=" for m in models],
+        [m.adapts == "v" for m in models],
+        [m.clears_u == "now" for m in models],
+        [m.clears_u == "late" for m in models],
+        [p.du_second is not None for p in proof.program.populations],
         [p.v_min is not None for p in proof.program.populations],
         [p.adapt_step is not None for p in proof.program.populations],
         [p.source == p.target for p in proof.program.projections],

@@ -335,11 +335,6 @@ def test_time_step_of_the_neurons_is_kept(make_model: Callable[..., str], tmp_pa
             "nn.Sequential(nn.Linear(6, 4), sl.IAF(reset_fn=MembraneSubtract(.2)))",
             r"MembraneSubtract\(subtract_value\)",
         ),
-        (
-            "rockpool",
-            "Sequential(LinearTorch((6, 8)), LIFTorch((8, 4), tau_syn=torch.tensor([[.01, .02]])))",
-            "1_LIFTorch: LIFTorch has 2 synapses per neuron with different time constants",
-        ),
         ("rockpool", "Sequential(LinearTorch((6, 4)), LIFTorch(4, noise_std=.1))", "has noise_std other than 0"),
     ],
 )

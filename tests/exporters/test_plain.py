@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import neurodeploy.data
+from neurodeploy.data import DataFile
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
@@ -51,3 +54,21 @@ def test_what_cannot_be_said_is_refused(tmp_path: Path, layers: str, message: st
     with pytest.raises(DeployError, match=message):
         export(model_file(tmp_path, layers), weights=None, sample_shape=(4,), output=tmp_path / "m.nir")
     assert not (tmp_path / "m.nir").exists()
+
+
+def test_a_model_is_recorded_in_blocks_as_on_the_whole(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = rng.random((6, 5, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    spec = model_file(tmp_path, LAYERS)
+    options: dict[str, Any] = {"weights": None, "sample_shape": (1, 8, 8), "output": tmp_path / "m.nir"}
+    whole, parts = tmp_path / "whole.npz", tmp_path / "parts.npz"
+    (output,) = export(spec, **options, inputs=x, record_output=whole).outputs
+    monkeypatch.setattr(neurodeploy.data, "BLOCK_BYTES", 1)
+    data = DataFile(tmp_path / "x.npz", {"input": (1, 8, 8)})
+    export(spec, **options, inputs=data, record_output=parts, record_nodes=(output,))
+    one, two = (load_recording(path).nodes[output]["value"] for path in (whole, parts))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    with pytest.raises(DeployError, match="there is no node 'fc9'"):
+        export(spec, **options, inputs=data, record_output=parts, record_nodes=("fc9",))

@@ -23,7 +23,7 @@ from rockpool.nn.modules.torch.ahp_lif_torch import aLIFTorch
 from rockpool.nn.modules.torch.dropout import TimeStepDropout
 from rockpool.nn.modules.torch.lif_bitshift_torch import LIFBitshiftTorch
 from rockpool.nn.modules.torch.rate_torch import RateTorch
-from rockpool.nn.networks import SynNet
+from rockpool.nn.networks import SynNet, WaveSenseNet
 t = torch.tensor
 """
 
@@ -43,6 +43,17 @@ MODELS = {
     "several inputs a neuron": "Sequential(LinearTorch((6, 16)), LIFTorch((16, 8), threshold=.7))",
     "several inputs a neuron, recurrent": (
         "Sequential(LinearTorch((6, 16)), LIFTorch((16, 8), threshold=2., has_rec=True, tau_syn=.005))"
+    ),
+    "synapses of their own": (
+        "Sequential(LinearTorch((6, 16)), LIFTorch((16, 8), threshold=.7, tau_syn=t([[.005, .02]])))"
+    ),
+    "synapses of their own, recurrent": (
+        "Sequential(LinearTorch((6, 24)), LIFTorch((24, 8), threshold=3., has_rec=True,"
+        " tau_syn=.01 * torch.rand(8, 3) + .002), LinearTorch((8, 4)), LIFTorch(4, threshold=.3))"
+    ),
+    "wavesense": (
+        "WaveSenseNet([2, 4], n_classes=3, n_channels_in=6, n_channels_res=5, n_channels_skip=7, n_hidden=8,"
+        " threshold=.1, threshold_out=.05)"
     ),
     "factors": DENSE.format("LIFTorch(8, leak_mode='decays', alpha=torch.linspace(.2, .9, 8), threshold=.5)"),
     "shifts": DENSE.format("LIFTorch(8, leak_mode='bitshifts', dash_mem=3 * torch.ones(8), threshold=.5)"),

@@ -97,19 +97,15 @@ RULES: dict[str, tuple[NeuronRule, dict[str, Any], str]] = {
     "adaptive, subtract": (SUBTRACT, {"adapt_decay": 0.75, "adapt_gain": 64.0}, "subtract"),
     "adaptive, late": (LATE, {"adapt_decay": 0.5, "adapt_gain": 128.0}, "subtract-late"),
     "adaptive, counts": (replace(SUBTRACT, max_spikes=None), {"adapt_decay": 0.5, "adapt_gain": 64.0}, "subtract"),
-    "adaptive at a rate of its own": (ZERO, {"adapt_decay": 0.5, "adapt_gain": 64.0, "adapt_rate": 0.25}, "zero"),
-    "adaptive, decays first": (
-        replace(ZERO, adapt_order="decay-test-add"), {"adapt_decay": 0.5, "adapt_gain": 128.0}, "zero",
+    "adaptive before the test": (
+        replace(ZERO, adapt_order="decay-test-add"),
+        {"adapt_decay": 0.5, "adapt_rate": 0.5, "adapt_gain": 64.0},
+        "zero",
     ),
-    "adaptive, decays first, subtract": (
-        replace(SUBTRACT, adapt_order="decay-test-add"),
-        {"adapt_decay": 0.5, "adapt_gain": 128.0, "adapt_rate": 0.25},
-        "subtract",
-    ),
-    "late current": (replace(ZERO, order="use-decay-add"), {"decay_syn": 0.0}, "zero"),
-    "late current that v starts with": (
-        replace(ZERO, order="use-decay-add"), {"decay_syn": 0.5, "i_init": 128.0}, "zero",
-    ),
+    "adaptive at its own rate": (SUBTRACT, {"adapt_decay": 0.5, "adapt_rate": 0.25, "adapt_gain": 64.0}, "subtract"),
+    "spikes lower v": (replace(ZERO, adapts="v"), {"adapt_decay": 0.5, "adapt_rate": 1.0, "adapt_gain": 64.0}, "zero"),
+    "input a step late": (replace(SUBTRACT, order="use-decay-add"), {"decay_syn": np.float32(0.0)}, "subtract"),
+    "currents cleared": (replace(ZERO, reset_currents=True), {"decay_syn": np.float32(0.5)}, "zero"),
     "none": (replace(ZERO, reset="none"), {}, "none"),
     "subtract, pending": (replace(SUBTRACT, reset_pending=True), {}, "subtract-pending"),
     "up to two, pending": (replace(SUBTRACT, max_spikes=2, reset_pending=True), {}, "subtract-pending"),
@@ -204,6 +200,28 @@ def test_a_flattened_convolution_fires_as_its_model(per_neuron: bool, per_channe
     reference = Reference().run(network, {"in": x.astype(np.float32)}, RunOptions()).spikes("a")
     differing = np.mean(Emulator().run(program, {"in": x}, RunOptions()).spikes("a") != reference)
     assert differing < 0.03 if per_channel or per_neuron else differing == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("clears", [False, True])
+def test_a_second_current_takes_the_input_with_the_other_sign(late: bool, clears: bool) -> None:
+    rule = replace(SUBTRACT, reset_delay=late, reset_currents=clears)
+    network = two_layers(rule, 0.0, decay_syn=np.float32(0.85), decay_second=np.float32(0.75), gain_second=-1.0)
+    network = replace(network, populations=(replace(network.populations[0], gain_mem=4.0), *network.populations[1:]))
+    reference, integers, program = run_both(network, random_input())
+    assert program.population("a").du_second is not None
+    assert reference["a"]["spikes"].mean() > 0.02
+    assert np.mean(integers["a"]["spikes"] != reference["a"]["spikes"]) < 0.01
+
+
+@pytest.mark.parametrize("order", ["decay-add", "add-decay", "add-use-decay", "use-decay-add"])
+def test_a_current_starts_where_its_model_does_in_every_order(order: str) -> None:
+    rule = NeuronRule(fires=False, reset="none", order=order)
+    network = two_layers(rule, 0.75, decay_syn=np.float32(0.5), i_init=64.0)
+    biased = replace(network.projections[0], ops=(Linear(network_weight(network.projections[0]), np.full(12, 20.0)),))
+    network = replace(network, populations=network.populations[:1], projections=(biased,), outputs=("a",))
+    reference, integers, _ = run_both(network, random_input())
+    assert np.abs(integers["a"]["value"] - reference["a"]["value"]).max() < 1.0
 
 
 def meeting(rule: NeuronRule, decay: float = 1.0, **parameters: Any) -> Network:
@@ -356,10 +374,8 @@ def test_what_no_integer_neuron_computes_exactly_is_refused(
     ("rule", "parameters", "message"),
     [
         (ZERO, {"decay_syn": np.float32(0.5), "decay_second": 0.2}, "has two synaptic currents"),
-        (replace(ZERO, reset_currents=True), {}, "clears its synaptic currents"),
         (replace(SUBTRACT, rounds=True), {}, "rounds its spikes"),
         (replace(SUBTRACT, signed=True), {}, "sends negative spikes"),
-        (replace(ZERO, adapts="v"), {"adapt_decay": 0.5}, "lowers v after a spike"),
     ],
 )
 def test_what_only_the_reference_knows_is_refused_by_name(

@@ -13,6 +13,7 @@ from numba import njit
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.backends.emulator.tables import (
     ADAPTIVE,
+    CLEARS,
     CONV,
     DELAY,
     DENSE8,
@@ -28,6 +29,7 @@ from neurodeploy.backends.emulator.tables import (
     KEEPS_U,
     KIND,
     LEVEL,
+    LOWERS,
     MAX_SPIKES,
     MEETS,
     N_OUT,
@@ -35,6 +37,7 @@ from neurodeploy.backends.emulator.tables import (
     PLACES_AT,
     REFRACTORY,
     RESET,
+    SECOND,
     SENDS_GRADED,
     SHIFT,
     SOURCE,
@@ -247,19 +250,21 @@ def update_custom(  # type: ignore[no-untyped-def]
 ):
     """Take one step of programmable neurons; see ``twin.neuron``.
 
-    model: row of the model table. extra: int32 (4, n), see ``Tables``. memory: int32 (3, n), what each neuron sent
-    last, steps for which v is held, and what the threshold is raised by. payload: int32 (n,), written; the rest as
-    above.
+    model: row of the model table. extra: int32 (5, n), see ``Tables``. memory: int32 (4, n), what each neuron sent
+    last, steps for which v is held, what the threshold is raised by, and the second current. payload: int32 (n,),
+    written; the rest as above.
     """
     reset, n = model[RESET], len(u)
     for k in range(n):
         threshold, bias = thresholds[k], biases[k]
-        before, hold, raised = memory[0, k], memory[1, k], memory[2, k]
+        before, hold, adapted, second = memory[0, k], memory[1, k], memory[2, k], memory[3, k]
+        lowered, raised = (adapted, np.int32(0)) if model[LOWERS] else (np.int32(0), adapted)
         count[ACTIVE] += (a[k] | (u[k] if model[KEEPS_U] else np.int32(0)) | v[k] | bias) != 0
         current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
-        count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT)
-        u[k] = _wrap(current, wraps_once)
-        potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias)
+        other = np.int32(_decay(second, extra[4, k]) - (a[k] << _ALIGN)) if model[SECOND] else np.int32(0)
+        count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT) | (other > _LIMIT) | (other <= -_LIMIT)
+        u[k], second = _wrap(current, wraps_once), _wrap(other, wraps_once)
+        potential = np.int32(_decay(v[k], keep_v[k]) + u[k] + bias + second - lowered)
         owed = _owed(model, before, v[k], threshold + raised)
         potential = np.int32(potential - owed * threshold)
         potential_kept = min(max(potential, -_TOP), _TOP)
@@ -282,10 +287,19 @@ def update_custom(  # type: ignore[no-untyped-def]
         memory[0, k] = sent
         memory[1, k] = model[REFRACTORY] if sent != 0 else max(hold - 1, 0)
         if model[ADAPTIVE]:
-            grown = np.int64(_decay(raised, extra[2, k])) + np.int64(sent) * extra[3, k]
+            grown = np.int64(_decay(adapted, extra[2, k])) + np.int64(sent) * extra[3, k]
             memory[2, k] = max(min(grown, STATE_LIMIT - 1), 1 - STATE_LIMIT)
+        keeps = _keeps(model, sent, before)
+        u[k], memory[3, k] = u[k] * keeps, second * keeps
         fired[k] = sent != 0
         payload[k] = sent
+
+
+@inlined
+def _keeps(model, sent, before):  # type: ignore[no-untyped-def]
+    """Return 0 where a spike, of this step or of the one before, clears the currents, else 1."""
+    due = sent if model[CLEARS] == 1 else before
+    return np.int32(0) if model[CLEARS] and due != 0 else np.int32(1)
 
 
 @inlined
@@ -348,7 +362,7 @@ def run_sample(  # type: ignore[no-untyped-def]
     n = offset[-1]
     block = max(1, min(BLOCK, BLOCK_CELLS // max(n, 1), n_rows))
     n_slots = block + max_delay
-    memory = np.zeros((3, extra.shape[1]), np.int32)
+    memory = np.zeros((4, extra.shape[1]), np.int32)
     graded = x_payload.shape[1] > 0 or (models[:, SENDS_GRADED] > 0).any()
     active, n_active = np.zeros((n_slots, n), np.int32), np.zeros((n_slots, len(sizes)), np.int64)
     payload = np.zeros((n_slots, n if graded else 0), np.int32)
@@ -410,6 +424,7 @@ def _run_group(  # type: ignore[no-untyped-def]
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
                 own_u[:] = 0
                 own_v[:] = 0
+                memory[3, first : min(last, memory.shape[1])] = 0
             if model[IS_CUSTOM]:
                 update_custom(
                     model, extra[:, first:last], memory[:, first:last], own_threshold, own_bias, own_keep_u,

@@ -20,7 +20,7 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmet
 from neurodeploy.backends.base import refuse_faults
 from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
-from neurodeploy.codes import RESETS, CodedPopulation, CodedProjection
+from neurodeploy.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape, as_map
@@ -41,9 +41,9 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 # Columns of the model table.
 (
     IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U,
-    MEETS,
-) = range(13)  # fmt: skip
-N_PROPERTIES = 13
+    MEETS, LOWERS, SECOND, CLEARS,
+) = range(16)  # fmt: skip
+N_PROPERTIES = 16
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
@@ -65,8 +65,9 @@ class Tables(NamedTuple):
     threshold, bias, u_init, v_init: int32 (neurons,), in register units; an input's are of no account. The threshold of
         plain neurons that fire also where they meet it is one less: in whole numbers ``v >= c`` is ``v > c - 1``.
     keep_u, keep_v: int16 (neurons,), the parts of u and of v that stay in a step, in 4096ths.
-    models: int64 (populations, columns). extra: int32 (4, neurons), or of no neurons where all are plain: low
-    threshold, floor of v, part of the raised threshold that stays in 4096ths, and by how much a spike raises it.
+    models: int64 (populations, columns). extra: int32 (5, neurons), or of no neurons where all are plain: low
+    threshold, floor of v, part of the raised threshold that stays in 4096ths, by how much a spike raises it, and the
+    part of the second current that stays.
     max_delay: hardware steps. groups: int64, first in ``members`` of each group of populations that feed each other in
     a loop, and the end; members: int64, populations in an order in which each group comes after those that feed it.
     loops: uint8 (groups,), 1 where a member feeds itself or another, so that all of them have to step together.
@@ -199,8 +200,8 @@ def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> d
 def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDArray[np.int32]:
     """Return the codes that plain neurons do not have."""
     if not any(_is_custom(population) for population in program.populations):
-        return _joined([np.zeros((4, 0), np.int32)], np.int32)
-    extra = np.zeros((4, int(offset[-1])), np.int32)
+        return _joined([np.zeros((5, 0), np.int32)], np.int32)
+    extra = np.zeros((5, int(offset[-1])), np.int32)
     for index, p in enumerate(program.populations, start=len(program.inputs)):
         place = _place(int(offset[index]), p.size, order[p.name])
         if p.threshold_low_code is not None:
@@ -209,6 +210,8 @@ def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDA
             extra[1, place] = p.v_min
         if p.adapt_decay is not None and p.adapt_step is not None:
             extra[2, place], extra[3, place] = 2**DECAY_BITS - p.adapt_decay, p.adapt_step
+        if p.du_second is not None:
+            extra[4, place] = 2**DECAY_BITS - 1 - p.du_second
     return _joined([extra], np.int32)
 
 
@@ -228,6 +231,7 @@ def _model(population: CodedPopulation) -> list[int]:
         model.reset_interval, model.reset_offset, model.fires, population.threshold_low_code is not None,
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
         bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
+        model.adapts == "v", population.du_second is not None, CLEARED.index(model.clears_u),
     ]  # fmt: skip
 
 

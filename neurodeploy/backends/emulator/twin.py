@@ -31,7 +31,7 @@ class State:
     """What a population carries from step to step, int64 ``[B, n]``.
 
     u, v: current and potential. fired: what it sent in the step before. hold: steps for which v is still held at 0.
-    b: by how much the threshold is raised.
+    b: by how much the threshold is raised, or v lowered. second: the second current.
     """
 
     u: Ints
@@ -39,6 +39,7 @@ class State:
     fired: Ints
     hold: Ints
     b: Ints
+    second: Ints
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,7 +90,7 @@ def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) 
 def start(population: CodedPopulation, n_samples: int) -> State:
     """Return the registers before the first hardware step."""
     u, v = (np.tile(code.astype(np.int64), (n_samples, 1)) for code in (population.u_init, population.v_init))
-    return State(u, v, *(np.zeros_like(u) for _ in range(3)))
+    return State(u, v, *(np.zeros_like(u) for _ in range(4)))
 
 
 def neuron(
@@ -107,23 +108,28 @@ def neuron(
     model, floor = population.model, -(STATE_LIMIT - 1)
     threshold = population.threshold_code.astype(np.int64) << ALIGN_BITS
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
-    u, v = state.u, state.v
+    u, v, second = state.u, state.v, state.second
     if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
-        u, v = np.zeros_like(u), np.zeros_like(v)
+        u, v, second = (np.zeros_like(u) for _ in range(3))
     keeps_u = bool((population.du < 2**DECAY_BITS - 1).any())
     active = ((u != 0) & keeps_u) | (v != 0) | (a != 0) | (bias != 0)
     current = to_int32(decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS))
     wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
     u = wrap(current, arithmetic)
-    potential = to_int32(decay(v, population.dv.astype(np.int64)) + u + bias)
-    owed = _owed(population, state, v, threshold + state.b)
+    if population.du_second is not None:
+        other = to_int32(decay(second, population.du_second.astype(np.int64) + 1) - to_int32(a << ALIGN_BITS))
+        wraps = wraps | (other > STATE_LIMIT) | (other <= -STATE_LIMIT)
+        second = wrap(other, arithmetic)
+    lowered, raised = (state.b, 0 * state.b) if model.adapts == "v" else (0 * state.b, state.b)
+    potential = to_int32(decay(v, population.dv.astype(np.int64)) + u + bias + second - lowered)
+    owed = _owed(population, state, v, threshold + raised)
     potential = to_int32(potential - owed * threshold)
     v = np.clip(potential, floor, STATE_LIMIT - 1)
     clips = v != potential
     if model.reset == "zero-late":
         v = np.where(state.fired, 0, v)
     v = np.where(state.hold > 0, 0, v)
-    sent, v_after = _fire(population, v, threshold + state.b)
+    sent, v_after = _fire(population, v, threshold + raised)
     if model.reset == "subtract-pending":
         v_after = np.minimum(v - (sent - owed) * threshold, STATE_LIMIT - 1)
     hold = np.where(sent != 0, model.refractory, np.maximum(state.hold - 1, 0))
@@ -133,8 +139,11 @@ def neuron(
         b = np.clip(b, floor, STATE_LIMIT - 1)
     if population.v_min is not None:
         v_after = np.maximum(v_after, population.v_min)
+    if model.clears_u:
+        due = sent if model.clears_u == "now" else state.fired
+        u, second = (np.where(due != 0, 0, one) for one in (u, second))
     counts = {"spikes": np.abs(sent) * model.fires, "active": active, "u_wraps": wraps, "v_clips": clips}
-    return State(u, v_after, sent, hold, b), {key: value.sum(axis=1) for key, value in counts.items()}
+    return State(u, v_after, sent, hold, b, second), {key: value.sum(axis=1) for key, value in counts.items()}
 
 
 def _owed(population: CodedPopulation, state: State, v: Ints, threshold: Ints) -> Ints:

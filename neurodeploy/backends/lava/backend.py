@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -242,7 +242,7 @@ def run_worker(python: Path, job: Job, worker: Path = WORKER) -> tuple[dict[str,
 
 def _write_request(folder: Path, job: Job) -> None:
     (folder / "code").mkdir()
-    save_program(job.program, folder / "program.npz")
+    save_program(replace(job.program, host=None), folder / "program.npz")
     write_npz(folder / "inputs.npz", job.spikes)
     files = {name: str(folder / f"{name}.npz") for name in ("program", "inputs", "output")}
     files["folder"] = str(folder)

@@ -147,13 +147,13 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
         """Load the initial codes, and forget spikes, refractory time and the raised threshold."""
         super().start_sample()
         self._model, self._codes = self.proc_params["model"], self.proc_params["codes"]
-        self._fired, self._hold, self._b = (np.zeros(self.v.shape, np.int64) for _ in range(3))
+        self._fired, self._hold, self._b, self._second = (np.zeros(self.v.shape, np.int64) for _ in range(4))
 
     def run_row(self, row, sample):
         """Run the step, after a reset if one is due."""
         interval = self._model["reset_interval"]
         if interval and (row + 1) % interval == self._model["reset_offset"]:
-            self.u[:], self.v[:] = 0, 0
+            self.u[:], self.v[:], self._second[:] = 0, 0, 0
         super().run_row(row, sample)
 
     def scale_bias(self):
@@ -165,7 +165,8 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
             self._owed = self._fired
         elif self._model["reset"] == "subtract-pending":
             self._owed = self.held()
-        self.effective_bias = (self.effective_bias - self._owed * self.effective_vth).astype(np.int32)
+        lowered = self._b if self._model["adapts"] == "v" else 0
+        self.effective_bias = (self.effective_bias - lowered - self._owed * self.effective_vth).astype(np.int32)
 
     def scale_threshold(self):
         """Shift the threshold as Lava's LIF does."""
@@ -173,15 +174,26 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
         self.isthrscaled = True
 
     def subthr_dynamics(self, activation_in):
-        """Run Lava's dynamics, then hold v at 0 where the last spike says so."""
+        """Run Lava's dynamics, then hold v at 0 where the last spike says so; a second current enters with the bias."""
+        if "du_second" in self._codes:
+            kept = np.abs(self._second) * (self.decay_unity - 1 - self._codes["du_second"]) >> self.decay_shift
+            entering = np.left_shift(activation_in, self.act_shift).astype(np.int64)
+            other = (np.sign(self._second) * kept - entering).astype(np.int32).astype(np.int64)
+            limit = self.max_uv_val
+            self._second = other - 2 * limit * (other > limit) + 2 * limit * (other <= -limit)
+            self.effective_bias = (self.effective_bias + self._second).astype(np.int32)
         super().subthr_dynamics(activation_in)
         if self._model["reset"] == "zero-late":
             self.v[self._fired != 0] = 0
         self.v[self._hold > 0] = 0
 
+    def level(self):
+        """Return the threshold of this step."""
+        return self.effective_vth + (0 if self._model["adapts"] == "v" else self._b)
+
     def held(self):
         """Return how often v holds the threshold, as often as one step can send."""
-        v, threshold = self.v.astype(np.int64), self.effective_vth + self._b
+        v, threshold = self.v.astype(np.int64), self.level()
         held = (v >= threshold if self._model["spike"] == ">=" else v > threshold).astype(np.int64)
         if self._model["max_spikes"] != 1:
             held *= np.clip(v // np.maximum(threshold, 1), 1, self._model["max_spikes"] or STATE_MAX)
@@ -196,11 +208,12 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
 
     def reset_voltage(self, spike_vector):
         """Do what a spike does to v, and in the steps to come."""
-        sent = self._fired = self.s_out_buff = spike_vector
+        before, self._fired = self._fired, spike_vector
+        sent = self.s_out_buff = spike_vector
         if self._model["reset"] == "zero":
             self.v[sent != 0] = 0
         elif self._model["reset"] == "subtract":
-            self.v[:] = self.v - sent * (self.effective_vth + self._b)
+            self.v[:] = self.v - sent * self.level()
         elif self._model["reset"] == "subtract-pending":
             self.v[:] = np.minimum(self.v - (sent - self._owed) * self.effective_vth, STATE_MAX)
         self._hold = np.where(sent != 0, self._model["refractory"], np.maximum(self._hold - 1, 0))
@@ -208,6 +221,9 @@ class NeuronModel(Recorded, AbstractPyLifModelFixed):
             kept = np.abs(self._b) * (self.decay_unity - self._codes["adapt_decay"]) >> self.decay_shift
             raised = np.sign(self._b) * kept + sent * self._codes["adapt_step"]
             self._b = np.clip(raised, -STATE_MAX, STATE_MAX)
+        if self._model["clears_u"]:
+            due = sent if self._model["clears_u"] == "now" else before
+            self.u[due != 0], self._second[due != 0] = 0, 0
         if "v_min" in self._codes:
             self.v[:] = np.maximum(self.v, self._codes["v_min"])
 

@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
 from tests.conformance.programs import layout
 
@@ -59,12 +59,16 @@ def neurons(
         extra["v_min"] = codes(st.integers(-20000, 0))
     if draw(st.booleans()):
         extra |= {"adapt_decay": codes(decay), "adapt_step": codes(st.integers(0, 2**23 - 1))}
+    if draw(st.booleans()):
+        extra["du_second"] = codes(decay)
     model = NeuronModel(
         reset=draw(st.sampled_from(RESETS)),
         max_spikes=draw(st.sampled_from([1, 1, 3, None])),
         refractory=draw(st.integers(0, 3)),
         fires=draw(st.sampled_from([True, True, False])),
         spike=draw(st.sampled_from(CONDITIONS)),
+        adapts=draw(st.sampled_from(ADAPTATIONS)),
+        clears_u=draw(st.sampled_from(CLEARED)),
         **interval,
     )
     if model.max_spikes != 1:
