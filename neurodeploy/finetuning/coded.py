@@ -106,10 +106,11 @@ def coded_order(network: Network) -> tuple[Projection, ...]:
 
 
 def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
-    """Return a population's bias, with what a source that is always on adds to it."""
+    """Return a population's bias, with what a source that is always on adds to v."""
     total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     for p in program.projections:
-        if p.target == population.name and p.source == source_of_bias(program):
+        adds = p.target == population.name and p.source == source_of_bias(program)
+        if adds and not population.takes_bias_as_spikes:
             total = total + ((p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS)
     mantissa, exponent = bias_codes(total, chip.number_formats.values())
     return BiasPlan(mantissa=compact(mantissa, population.shape), exponent=exponent)

@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import DECAY_BITS
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.rules import integer_model
+from neurodeploy.quantise.rules import clears_currents, integer_model
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]
@@ -34,6 +34,8 @@ class ChipNeuron:
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
     keep_second: factor on the second current in a step, or None.
+    drive: V per step, a constant input of currents that spikes clear, or of two, which enters as spikes do; None for
+        others, whose ``bias`` and ``u_init`` say it.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -51,10 +53,11 @@ class ChipNeuron:
     adapt_rise: Floats | None = None
     conditions: tuple[str, ...] = (">",)
     keep_second: Floats | None = None
+    drive: Floats | None = None
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
-        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise")
+        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "drive")
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
@@ -70,7 +73,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
-    constant c / (1 - a) on v, and a current that starts at -c / (1 - a) instead of 0. Where v sees the current of the
+    constant c / (1 - a) on v, and a current that starts lower by c / (1 - a); it comes from a source that is always on
+    where a spike sets the current to 0, or where v sees the sum of two. Where v sees the current of the
     step before, input comes a step later (see :func:`neurodeploy.passes.schedule.schedule`).
 
     Args:
@@ -89,14 +93,16 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     level = _level(population)
     bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * level
     constant = synapse_bias.ravel() * gain
-    keep_syn, u_init = np.zeros_like(keep_mem), np.zeros_like(keep_mem)
+    keep_syn, u_init, drive = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None
     if population.decay_syn is None:
         bias = bias + constant
     else:
         keep_syn = population.decay_syn.astype(np.float64).ravel()
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
-        settled = _settled(constant, keep_syn, population)
+        if population.decay_second is not None or clears_currents(population):
+            drive, constant = constant, np.zeros_like(constant)
+        settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
     return ChipNeuron(
         keep_mem,
@@ -110,6 +116,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         *_extras(population, level),
         tuple(target.neuron.spike.value),
         None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
+        drive,
     )
 
 
@@ -139,45 +146,43 @@ def _extras(population: Population, level: Floats) -> tuple[Floats | None, Float
     if not population.rule.fires:
         return None, None, None
     v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level
-    if population.adapt_decay is None:
+    if population.adaptation is None:
         return v_min, None, None
-    keep = np.asarray(population.adapt_decay, np.float64).ravel()
-    rate = 1.0 - keep if population.adapt_rate is None else np.asarray(population.adapt_rate, np.float64).ravel()
-    gain = np.asarray(population.adapt_gain, np.float64).ravel()
-    if population.rule.adapt_order == "decay-test-add":
-        # What is tested has decayed once since the spike.
-        return v_min, 1.0 - rate, gain * (1.0 - rate)
+    keep, rise = population.adaptation
     if population.rule.adapts == "v":
-        gain = gain * np.asarray(population.gain_mem, np.float64).ravel()
-    return v_min, keep, gain * rate
+        rise = rise * np.asarray(population.gain_mem, np.float64)
+    return v_min, keep.ravel(), rise.ravel()
 
 
 def _first_current(population: Population, keep_syn: Floats, settled: Floats) -> Floats:
     """Return the current before the first step, less what it settles at.
 
     A current that v sees before it decays, or before it takes its input, has decayed once less than the chip's.
+
+    Raises:
+        DeployError: no step's decay leaves that of any current.
     """
     start = np.asarray(population.i_init, np.float64).ravel() * np.asarray(population.gain_mem, np.float64).ravel()
     order = population.rule.order
     once = np.divide(1.0, keep_syn, out=np.zeros_like(keep_syn), where=keep_syn > 0)
+    undecayed = {"add-use-decay": start, "use-decay-add": start - settled}.get(order, np.zeros_like(start))
+    if (lost := (keep_syn == 0) & (undecayed != 0)).any():
+        raise DeployError(
+            f"{int(lost.sum())} neurons of {population.name!r} have a synaptic current of which a step keeps nothing,"
+            " and start with one or with a bias",
+            where=f"node {population.name!r}",
+            fix="Train with a decay above 0, or without a bias before this node.",
+        )
     first: Floats = start * (once if order in ("add-use-decay", "use-decay-add") else 1.0)
     return first - settled * (once if order == "use-decay-add" else 1.0)
 
 
-def _settled(constant: Floats, keep_syn: Floats, population: Population) -> Floats:
+def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
     """Return the current that a constant input settles at.
 
     Raises:
-        DeployError: it never settles, or v sees two currents.
+        DeployError: it never settles.
     """
-    name = population.name
-    if population.decay_second is not None and constant.any():
-        # Both currents settle, each in its own time; only where both are the source's can both start from 0.
-        raise DeployError(
-            f"{name!r} has two synaptic currents and a bias before them",
-            where=f"node {name!r}",
-            fix="Train the layer before it without a bias.",
-        )
     endless = (keep_syn >= 1.0) & (constant != 0)
     if endless.any():
         raise DeployError(

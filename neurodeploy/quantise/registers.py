@@ -62,7 +62,8 @@ def code_population(
     """Return a population's codes, and in which words they miss the model.
 
     Where no initial codes make up for a bias that acts before the first input, it enters through synapses of a source
-    that is always on and starts at the population's latency; what those synapses cannot hold stays a register's.
+    that is always on and starts at the population's latency; what those synapses cannot hold stays a register's. So
+    does a constant input of currents that spikes clear, or of two, of which nothing is left for a register.
     """
     unit = weights_per_volt * 2**ALIGN_BITS
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
@@ -95,7 +96,9 @@ def code_population(
 
     bias, late = (mantissa, exponent), None
     initial = initial_for(mantissa << exponent)
-    if initial.v_error.any() and (du == 2**DECAY_BITS - 1).all():
+    if neuron.drive is not None and neuron.drive.any():
+        late, _ = _late_bias(np.rint(neuron.drive * unit).astype(np.int64))
+    elif initial.v_error.any() and (du == 2**DECAY_BITS - 1).all():
         late, rest = _late_bias(mantissa << exponent)
         mantissa, exponent = bias_codes(rest, formats)
         initial = initial_for(mantissa << exponent)
