@@ -113,9 +113,8 @@ class Rockpool(Adapter):
         return self.given(module, (), {})
 
     def views(self, module: Any, output: Any) -> dict[str, Any]:
-        """See :class:`Adapter`; a module that was asked to record returns that."""
-        record = output[2] if isinstance(output, tuple) and len(output) > 2 else {}
-        return {key: value for key, value in record.items() if key == "vmem"}
+        """See :class:`Adapter`; what a module was asked to record."""
+        return {key: value for key, value in module._record_dict.items() if key == "vmem"}
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""
