@@ -34,7 +34,7 @@ class ChipNeuron:
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
     keep_second: factor on the second current in a step, or None.
-    drive: V per step, a constant input of currents that spikes clear, or of two, which enters as spikes do; None for
+    bias_syn: V per step, a constant input of currents that spikes clear, or of two, which enters as spikes do; None for
         others, whose ``bias`` and ``u_init`` say it.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
@@ -53,11 +53,11 @@ class ChipNeuron:
     adapt_rise: Floats | None = None
     conditions: tuple[str, ...] = (">",)
     keep_second: Floats | None = None
-    drive: Floats | None = None
+    bias_syn: Floats | None = None
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
-        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "drive")
+        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn")
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
@@ -93,7 +93,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     level = _level(population)
     bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * level
     constant = synapse_bias.ravel() * gain
-    keep_syn, u_init, drive = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None
+    keep_syn, u_init, bias_syn = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None
     if population.decay_syn is None:
         bias = bias + constant
     else:
@@ -101,7 +101,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
         if population.decay_second is not None or clears_currents(population):
-            drive, constant = constant, np.zeros_like(constant)
+            bias_syn, constant = constant, np.zeros_like(constant)
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
     return ChipNeuron(
@@ -116,7 +116,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         *_extras(population, level),
         tuple(target.neuron.spike.value),
         None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
-        drive,
+        bias_syn,
     )
 
 

@@ -96,8 +96,8 @@ def code_population(
 
     bias, late = (mantissa, exponent), None
     initial = initial_for(mantissa << exponent)
-    if neuron.drive is not None and neuron.drive.any():
-        late, _ = _late_bias(np.rint(neuron.drive * unit).astype(np.int64))
+    if neuron.bias_syn is not None and neuron.bias_syn.any():
+        late, _ = _late_bias(np.rint(neuron.bias_syn * unit).astype(np.int64))
     elif initial.v_error.any() and (du == 2**DECAY_BITS - 1).all():
         late, rest = _late_bias(mantissa << exponent)
         mantissa, exponent = bias_codes(rest, formats)
