@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from neurodeploy.comparison.compare import Comparison, compare
     from neurodeploy.comparison.measures import diff
     from neurodeploy.compiler import compile
-    from neurodeploy.data import Data, load_data
+    from neurodeploy.data import Data, DataFile, load_data
+    from neurodeploy.decision import Decision
     from neurodeploy.errors import BackendError, DeployError
     from neurodeploy.exporters.export import export
     from neurodeploy.finetuning.finetune import finetune
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from neurodeploy.inspection import inspect
     from neurodeploy.network import Network, Population, Projection
     from neurodeploy.program import Program, load_program, save_program
-    from neurodeploy.recording import Recording, load_recording, save_recording
+    from neurodeploy.recording import Recording, RecordingFile, load_recording, save_recording
     from neurodeploy.report.html import write_report
     from neurodeploy.rule import NeuronRule
     from neurodeploy.running import run
@@ -30,6 +31,8 @@ _HOMES = {
     "Conv1d": "synapses",
     "Conv2d": "synapses",
     "Data": "data",
+    "DataFile": "data",
+    "Decision": "decision",
     "DeployError": "errors",
     "Flatten": "synapses",
     "Linear": "synapses",
@@ -40,6 +43,7 @@ _HOMES = {
     "Program": "program",
     "Projection": "network",
     "Recording": "recording",
+    "RecordingFile": "recording",
     "Scale": "synapses",
     "Sparse": "synapses",
     "Target": "target",

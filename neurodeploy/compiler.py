@@ -52,7 +52,7 @@ from neurodeploy.quantise.plan import (
 )
 from neurodeploy.quantise.population import CORRECTIONS, Choices, Coded, quantise_population
 from neurodeploy.quantise.registers import MISSED_CONDITION
-from neurodeploy.quantise.scale import COUNTED_ON, Synapses
+from neurodeploy.quantise.scale import COUNTED_ON, Synapses, is_out_of_reach
 from neurodeploy.synapses import Conv1d, Conv2d, MaxPool2d, Pool2d
 from neurodeploy.target import Target, load_target, target_names
 from neurodeploy.version import __version__
@@ -222,6 +222,9 @@ def compile_network(
     for population in network.populations:
         into = network.into(population.name)
         neuron, synapses = _float_parts(population, network, target, messages, calibration, delays)
+        sends = any(p.source == population.name for p in network.projections)
+        if integrates := not sends and is_out_of_reach(neuron, synapses):
+            neuron = neuron.integrating()
         choices = Choices(
             options.weight_bits,
             options.scale,
@@ -235,6 +238,8 @@ def compile_network(
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
         coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        if integrates:
+            coded[-1] = _never_firing(coded[-1])
         if population.name in steps:
             coded[-1] = _helping(coded[-1])
             realised = float(coded[-1].population.threshold_code[0] << ALIGN_BITS) / coded[-1].population.unit
@@ -272,6 +277,7 @@ def compile_network(
             **rung,
             **_found(graded, coded, names, network),
             **({"per_channel": stretched} if stretched else {}),
+            **({"never_fire": never} if (never := [c.population.name for c in coded if c.never_fires]) else {}),
             "network_sha256": digest,
             "plan_sha256": complete.digest(),
         },
@@ -300,8 +306,8 @@ def _without_maxima(
         raise DeployError(
             f"the network pools maxima of currents, and {target.title} has no neurons that send values",
             where="MaxPool2d",
-            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in its"
-            " place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+            fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in"
+            " its place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
         )
     rows = None
     if calibration is not None:
@@ -346,6 +352,18 @@ def _measured(
     after = run_reference(nearest, Data(calibration.inputs, calibration.labels, "calibration"))
     settled = settle_decision(network, None, class_count(calibration.labels))
     return measure(calibration.recording, after.recording, calibration.labels, changes, settled.decision)
+
+
+def _never_firing(coded: Coded) -> Coded:
+    """Return integrators as neurons of a threshold that nothing reaches, so that their spikes, none, are recorded."""
+    population = coded.population
+    sentence = (
+        f"{population.name}: no input brings v to its threshold, so that it fires in no backend; its v can be read, and"
+        " its scale is that of an integrator"
+    )
+    model = replace(population.model, fires=True)
+    warnings = (sentence, *coded.warnings)
+    return replace(coded, population=replace(population, model=model), warnings=warnings, never_fires=True)
 
 
 def _late_bias(network: Network, coded: list[Coded]) -> tuple[tuple[CodedPopulation, ...], tuple[CodedProjection, ...]]:
@@ -427,7 +445,7 @@ def _measure_inputs(
     gains = coded.plan.channel_gain
     for s, projection in zip(synapses, coded.projections, strict=True):
         name = s.projection.source
-        if name not in messages or coded.plan.codes_per_volt is None or (gains and set(gains) != {1.0}):
+        if name not in messages or coded.plan.codes_per_volt is None:
             continue
         sent, values = messages[name], calibration.inputs[name]
         entry = graded.setdefault(
@@ -436,14 +454,14 @@ def _measure_inputs(
                 "rung": "input",
                 "message_bits": sent.bits,
                 "scale": sent.scale,
-                "full": sent.full,
+                "full": sent.full if np.isfinite(sent.full) else None,
                 "expected": list(sent.payload),
                 "is_exact": sent.is_exact,
                 "populations": {},
             },
         )
         entry["populations"][coded.population.name] = {
-            "loss": loss_of_codes(values, sent.scale, s, projection, coded.plan.codes_per_volt),
+            "loss": loss_of_codes(values, sent.scale, s, projection, coded.plan.codes_per_volt, gains),
             "bits": projection.weight_bits,
             "bits_kept": bits_kept(projection),
         }

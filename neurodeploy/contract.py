@@ -206,6 +206,7 @@ def _silences(
         sources = {p.source for p in program.projections if p.target == name} - {name}
         waits = bool(sources) and sources <= proved | quiet
         is_refused = name not in seen or not seen[name].is_silent_in_float
+        is_refused = is_refused and name not in program.provenance.get("never_fire", ())
         if name in proved:
             sentence = f"{name}: no input can make it fire, v reaches {_percent(bounds[name].threshold_share)}"
             fix = reachable_threshold(population, reaches[name][0].quiet[1])

@@ -126,8 +126,8 @@ def from_arrays(structure: dict[str, Any], arrays: Arrays) -> Network:
     for index, entry in enumerate(structure["projections"]):
         ops = []
         for place, op in enumerate(entry["ops"]):
-            plain = {key: tuple(value) if isinstance(value, list) else value for key, value in op.items()}
-            kind = OPERATIONS[plain.pop("kind")]
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in op.items()}
+            kind: Any = OPERATIONS[plain.pop("kind")]
             ops.append(kind(**plain, **_found(f"host/{index}.{place}", arrays)))
         projections.append(Projection(entry["source"], entry["target"], tuple(ops), entry["delay"]))
     inputs = {name: tuple(shape) for name, shape in structure["inputs"].items()}
@@ -153,7 +153,9 @@ def _stored(part: Any, prefix: str, arrays: Arrays, done: set[str]) -> dict[str,
 
 
 def _found(prefix: str, arrays: Arrays) -> dict[str, Any]:
-    own = {name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
+    own: dict[str, Any] = {
+        name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")
+    }
     if "weight.indptr" in own:
         from scipy.sparse import csc_array
 

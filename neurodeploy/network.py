@@ -174,6 +174,10 @@ class Network:
         """Tell whether population ``name`` sends spikes; one that does not is read as a value."""
         return self.population(name).rule.fires
 
+    def is_graded(self, name: str) -> bool:
+        """Tell whether what population ``name`` sends can be other than 0 and 1."""
+        return self.population(name).rule.is_graded
+
     def digest(self) -> str:
         """Return a hash of all that is computed: parameters, rules, synapses, delays; not of operations' names."""
         found = hashlib.sha256(repr((self.inputs, self.outputs, self.dt)).encode())

@@ -167,6 +167,10 @@ class Program:
         """Tell whether population ``name`` sends spikes; one that does not is read as a value."""
         return self.population(name).model.fires
 
+    def is_graded(self, name: str) -> bool:
+        """Tell whether what population ``name`` sends can be other than 0 and 1."""
+        return self.population(name).is_graded
+
     def faults(self) -> list[str]:
         """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
         of_populations = [fault for population in self.populations for fault in population.faults()]

@@ -112,8 +112,10 @@ def recorded_bytes(subject: Network | Program, data: Samples, options: RunOption
     # The emulator keeps columns of the same width for all that is recorded of any node.
     states = {key for name in names for key in options.observed(name) if key != "spikes"}
     states |= {"v" for name in names if not subject.fires(name)}
+    is_graded = any(subject.is_graded(name) for name in names)
     n_inputs = sum(prod(shape) for shape in {**subject.inputs, **data_inputs(subject)}.values())
-    return data.n_steps * (n_units * (1 + 4 * len(states)) + 4 * n_inputs + COUNTER_BYTES * len(sizes))
+    each = n_units * (1 + 4 * is_graded + 4 * len(states))
+    return data.n_steps * (each + 4 * n_inputs + COUNTER_BYTES * len(sizes))
 
 
 def _of_all(

@@ -19,7 +19,7 @@ from neurodeploy.importers.lower import read_network
 from neurodeploy.program import load_program, save_program
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import Pairs, decide, scores, winners
-from tests.conftest import DT, chain_edges, lif
+from tests.conftest import DT, chain_edges, lif, spikes
 
 
 def small_model(path: Path, *, spiking: bool = True, units: int = 4, **metadata: Any) -> Path:
@@ -202,3 +202,14 @@ def test_errors_of_blocks_add_up(rng: np.random.Generator) -> None:
     assert result["mean_absolute_error"] == pytest.approx(np.abs(wanted - found).mean())
     assert result["correlation"] == pytest.approx(np.corrcoef(wanted, found)[0, 1])
     assert Pairs().result()["correlation"] is None
+
+
+def test_potentials_of_a_scale_by_channel_do_not_decide(fc_model: Path, rng: np.random.Generator) -> None:
+    said, data = "max,output=lif2.v", Data({"input": spikes(rng, 8, 5, 12)}, np.arange(5) % 4, "made")
+    program = neurodeploy.compile(fc_model, "loihi2", per_channel=True, allow_silent=True)
+    with pytest.raises(DeployError, match="each channel of lif2 has a scale of its own"):
+        compare(fc_model, "loihi2", data, program=program, only=("emulator",), decide=said)
+    with pytest.raises(DeployError, match="each channel of lif2 has a scale of its own"):
+        neurodeploy.run(program, data.x, backend="emulator", decide=said)
+    shared = neurodeploy.compile(fc_model, "loihi2", per_channel=True, allow_silent=True, decide=said)
+    assert "v" in neurodeploy.run(shared, data.x, backend="emulator").nodes["lif2"]

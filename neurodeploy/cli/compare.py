@@ -251,6 +251,8 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     else:
         for node, share in result["agreement"].items():
             click.echo(f"{node}: {100 * share:.2f} % of spikes shared")
+        for node, found in result["values"].items():
+            click.echo(f"{node}: {number_errors(found)}")
         first = result["first_difference"]
         click.echo(
             "equal"

@@ -35,8 +35,8 @@ from neurodeploy.errors import DeployError
 @click.option(
     "--form",
     metavar="FORM",
-    help="How the network wants its input, where several ways work: step, sequence [T, B, ...], batch-first [B, T, ...],"
-    " time-last [B, ..., T], squeezed [B * T, ...], or static (one image, repeated inside).",
+    help="How the network wants its input, where several ways work: step, sequence [T, B, ...], batch-first"
+    " [B, T, ...], time-last [B, ..., T], squeezed [B * T, ...], or static (one image, repeated inside).",
 )
 @click.option("--decide", metavar="RULE", help="How outputs decide, kept in the file.  [default: as the model returns]")
 @click.option("--no-verify", is_flag=True, help="Write without running the file beside the framework first.")
@@ -63,8 +63,8 @@ def export(
     same.
 
     SPEC names a function that returns the network: FILE.py:FACTORY or PACKAGE.MODULE:FACTORY, with arguments as in
-    'net.py:build(hidden=256)'. It is called, and the weights are loaded into what it returns. The time step, reset rule and spike condition, which
-    NIR itself has no place for, go into the file's metadata.
+    'net.py:build(hidden=256)'. It is called, and the weights are loaded into what it returns. The time step, reset rule
+    and spike condition, which NIR itself has no place for, go into the file's metadata.
 
     With --input and --record-output the framework runs on the data, and its own spikes of every layer are kept; give
     them to `neurodeploy compare --trained` to prove that nothing changed.

@@ -183,7 +183,10 @@ def _print_scores(summary: dict[str, Any]) -> None:
         for rule, accuracy in summary["accuracy_candidates"].items():
             click.echo(f"    with --decide {rule}: accuracy {100 * accuracy:.2f} %")
     if "regression" in summary:
-        click.echo(f"  against y: {number_errors(summary['regression'])}")
+        by = "" if decision.get("rule") is None else f", by {decision['rule']}"
+        click.echo(f"  against y{by}: {number_errors(summary['regression'])}")
+    elif decision.get("question") and "accuracy_candidates" not in summary:
+        click.echo(f"  {decision['question']}")
 
 
 def _extent(values: Any) -> tuple[float, float]:

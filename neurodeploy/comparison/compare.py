@@ -20,7 +20,7 @@ from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.data import Data, Samples, blocks
-from neurodeploy.decision import Decision, membranes
+from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
@@ -112,6 +112,8 @@ def compare(
         _check_program(program, network, target)
     names, not_run = _choose(only)
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
+    for node in read:
+        find_readout(program, node + MEMBRANE)
     runner = _Runner(network, program, data, lava_samples, time_limit, progress, read)
     run = _run_blocks(runner, names, _checked_trained(trained, data), answers)
     result: dict[str, Any] = {
@@ -298,7 +300,8 @@ class _Runner:
     @property
     def bytes_a_sample(self) -> int:
         """What one sample takes while it runs."""
-        return recorded_bytes(self.network, self.data, RunOptions(membranes=self.read))
+        options = RunOptions(membranes=self.read)
+        return max(recorded_bytes(subject, self.data, options) for subject in (self.network, self.program))
 
     def run_block(self, name: str, part: Data, first: int) -> Recording:
         """Return a backend's recording of a block of samples."""

@@ -95,7 +95,9 @@ class Equality:
         found = {"ties": self.ties, "samples": self.samples}
         if self.broken is not None:
             different = self.broken.to_dict()
-            return {"status": "fail", "reason": f"they differ in {scope}", "first_difference": different, **found}
+            unseen = n_nodes - len({*self.spiking, *(node for node, _ in self.valued)})
+            why = f"; {unseen} nodes were not recorded, and a rounding tie there would show here" if unseen else ""
+            return {"status": "fail", "reason": f"they differ in {scope}{why}", "first_difference": different, **found}
         reason = f"equal but for {self.ties} rounding ties in {scope}" if self.ties else f"equal in {scope}"
         return {"status": "pass", "reason": reason, **found}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.recording import Recording
-from neurodeploy.scoring import agreement
+from neurodeploy.scoring import Pairs, agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,19 @@ def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: in
     return Difference(key, node, sample, t, unit, float(one[(t, sample, *unit)]), float(two[(t, sample, *unit)]), count)
 
 
+def pairs_of(a: Recording, b: Recording, node: str) -> dict[str, Any]:
+    """Return how far a node's values in ``b`` are from those in ``a``, in the model's units."""
+    pairs = Pairs()
+    pairs.add(a.values(node), b.values(node))
+    return pairs.result()
+
+
 def diff(a: Recording, b: Recording) -> dict[str, Any]:
     """Hold two recordings against each other.
 
     Returns:
-        JSON-ready: ``agreement`` by node, ``first_difference`` (in spikes, v or u that both recorded; None if equal),
-        ``only_a`` and ``only_b``, the nodes that one of them lacks.
+        JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``first_difference`` (in
+        spikes, v or u that both recorded; None if equal), ``only_a`` and ``only_b``, the nodes that one of them lacks.
 
     Raises:
         ValueError: they share no node, or not the same steps, samples and shapes.
@@ -101,6 +108,9 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
             if "spikes" in a.nodes[node] and "spikes" in b.nodes[node]
         },
         "first_difference": None if different is None else different.to_dict(),
+        "values": {
+            node: pairs_of(a, b, node) for node in shared if "value" in a.nodes[node] and "value" in b.nodes[node]
+        },
         "only_a": sorted(set(a.nodes) - set(b.nodes)),
         "only_b": sorted(set(b.nodes) - set(a.nodes)),
     }

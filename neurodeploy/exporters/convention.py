@@ -8,7 +8,7 @@ that axes cannot be mistaken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ FORMS = ("step", "sequence", "batch-first", "time-last", "squeezed", "static")
 """How a model may want its input; see :class:`Convention`."""
 
 _FAILED = "forward fails"
+_NOTHING = "stack expects a non-empty TensorList"
 _PRIMES = (5, 3, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -147,7 +148,8 @@ def detect_convention(
         for length in (n_steps, *more):
             outcome = probing.outcome(one, length, is_unused=length == n_steps)
             if isinstance(outcome, tuple):
-                found.append(probing.convention(one, length, outcome[0]))
+                made = probing.convention(one, length, outcome[0])
+                found.append(made if length == n_steps else replace(made, n_steps=length))
                 break
             tried.append(f"{_axes(one, length, n_samples, sample_shape)}: {outcome}")
             if not outcome.startswith(_FAILED):
@@ -282,6 +284,13 @@ def _axes(form: str, n_steps: int, n_samples: int, sample_shape: Shape) -> str:
 
 
 def _undecided(found: list[Convention], tried: list[str]) -> DeployError:
+    if any(_NOTHING in one for one in tried):
+        return DeployError(
+            "it keeps nothing of the few steps that it is tried with: it returns only later steps",
+            where="the model's forward",
+            fix="Give --input, whose number of steps is tried as well; or return every step, and leave the first ones"
+            " out where you decide.",
+        )
     if found:
         what = "it can be called in more than one way: " + "; ".join(f"{c.form}: {c.evidence}" for c in found)
     else:

@@ -267,8 +267,8 @@ def _check_inputs(
     rng = np.random.default_rng(0)
     n_steps = followed.convention.n_steps or _check_steps(followed.model)
     shape = (n_steps, _CHECK_SAMPLES, *sample_shape)
-    for what, x in (("random spikes", rng.random(shape) < 0.5), ("random values", rng.normal(0.3, 0.7, shape))):
-        x = x.astype(np.float32)
+    for what, values in (("random spikes", rng.random(shape) < 0.5), ("random values", rng.normal(0.3, 0.7, shape))):
+        x = values.astype(np.float32)
         if followed.convention.form == "static":
             x[1:] = x[0]
         yield what, x

@@ -18,6 +18,7 @@ from neurodeploy.exporters.layers import (
     Joined,
     Operation,
     UnsupportedError,
+    chosen,
     layer_step,
     mean_over,
     named_arguments,
@@ -94,9 +95,24 @@ class Follower:
         if name == "max":
             yield out[0], self._single("amax", args, kwargs, out[0], taken)
             return
+        signal, first = self.signal_of(args[0]), 0
+        is_cut = name in ("chunk", "split", "tensor_split", "split_with_sizes") and signal is not None
         for part in out:
             if isinstance(part, torch.Tensor):
-                yield part, self.broken(taken, name, part)
+                found = (
+                    self._part(signal, tuple(args[0].shape), tuple(part.shape), first) if is_cut and signal else None
+                )
+                yield part, found or self.broken(taken, name, part)
+                first += next((b for a, b in zip(args[0].shape, part.shape, strict=False) if a != b), 0)
+
+    def _part(self, signal: Signal, before: tuple[int, ...], after: tuple[int, ...], first: int) -> Signal | None:
+        """Return some channels of a signal, which is a layer; None for a part along another axis."""
+        changed = [i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b]
+        if signal.broken or len(before) != len(after) or len(changed) != 1 or signal.axes[changed[0]] != 0:
+            return signal if before == after and not signal.broken else None
+        if signal.lead is None:
+            return None
+        return self._through("part", (chosen(signal.shape, first, after[changed[0]]),), signal)
 
     def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
         """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
@@ -183,6 +199,8 @@ class Follower:
             return _turned(signal, name, args, kwargs)
         if name == "batch_norm":
             return _normalised(signal, args, kwargs)
+        if (first := _first_channel(name, args, kwargs)) is not None and before != after:
+            return self._part(signal, before, after, first)
         return _picked(name, signal, args, kwargs, before)
 
     def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
@@ -394,6 +412,18 @@ def _shape_of(terms: list[Any], other: Any) -> tuple[int, ...]:
 
 def _flat(factor: Any, shape: tuple[int, ...], after: tuple[int, ...]) -> Any:
     return factor if np.ndim(factor) == 0 else np.broadcast_to(factor, shape).reshape(after)
+
+
+def _first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
+    """Return where a slice without gaps begins, None for any other index."""
+    if name == "narrow":
+        return int(kwargs.get("start", args[2] if len(args) > 2 else 0))
+    index = args[1] if name == "getitem" else ()
+    cuts = [item for item in (index if isinstance(index, tuple) else (index,)) if item is not Ellipsis]
+    if not all(isinstance(cut, slice) and cut.step in (None, 1) for cut in cuts):
+        return None
+    starts = [cut.start or 0 for cut in cuts if cut != _SLICE]
+    return int(starts[0]) if len(starts) == 1 and starts[0] >= 0 else None
 
 
 def _picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:

@@ -25,7 +25,7 @@ HINTS = {
     "batch_norm": "Put the model in eval mode with running statistics (track_running_stats=True); they are folded.",
     "interpolate": "Let the layer before it give the larger size, or scale the data.",
     "setitem": "Assign whole time steps, in order, or stack them at the end.",
-    "pad": "Give the padding to the convolution, with zeros on both sides.",
+    "pad": "Pad with zeros.",
     "softmax": "Feed spikes forward; a softmax belongs behind the output.",
     "conv3d": "Chips take one image a step: use Conv2d on each step.",
 }

@@ -82,6 +82,7 @@ ARGUMENTS = {
     "adaptive_avg_pool2d": ("input", "output_size"),
     "adaptive_max_pool1d": ("input", "output_size"),
     "adaptive_max_pool2d": ("input", "output_size"),
+    "pad": ("input", "pad", "mode", "value"),
 }
 """The functions that are followed as layers, and their arguments in order."""
 
@@ -106,6 +107,8 @@ def layer_step(name: str, given: dict[str, Any], shape: Shape) -> Step:
         return Step((_conv1d(given),))
     if name == "conv2d":
         return Step((_conv2d(given),))
+    if name == "pad":
+        return Step((_pad(given, shape),))
     if len(shape) != (2 if name.endswith("1d") else 3):
         raise UnsupportedError(f"{name}() over features of shape {list(shape)}; it takes channels and one axis or two")
     return _pool1d(name, given, shape) if name.endswith("1d") else _pool2d(name, given, shape)
@@ -163,6 +166,38 @@ def _padding(
             weight, total = np.pad(weight, widths), total + 1
         found.append(total // 2)
     return tuple(found), weight
+
+
+def _pad(given: dict[str, Any], shape: Shape) -> Conv1d | Conv2d:
+    """Return zeros around features as a convolution of each channel that moves it, with padding on both sides."""
+    n_axes = len(shape) - 1
+    sides = [int(n) for n in given["pad"]] + [0] * (2 * n_axes - len(given["pad"]))
+    if given.get("mode", "constant") != "constant" or given.get("value") not in (None, 0) or n_axes not in (1, 2):
+        raise UnsupportedError(f"pad() of {list(shape)} with mode {given.get('mode', 'constant')!r}; pad with zeros")
+    if len(sides) > 2 * n_axes or min(sides) < 0:
+        raise UnsupportedError(f"pad() by {sides}; pad the axes behind the channels, by 0 or more")
+    ends = [(sides[2 * i], sides[2 * i + 1]) for i in reversed(range(n_axes))]
+    weight = np.zeros((shape[0], 1, *(1 + abs(left - right) for left, right in ends)), np.float32)
+    taps: tuple[Any, ...] = (slice(None), 0, *(max(0, right - left) for left, right in ends))
+    weight[taps] = 1
+    most = [max(end) for end in ends]
+    if n_axes == 1:
+        return Conv1d(weight, None, 1, most[0], 1, shape[0])
+    return Conv2d(weight, None, (1, 1), (most[0], most[1]), (1, 1), shape[0])
+
+
+def chosen(shape: Shape, first: int, size: int) -> Operation:
+    """Return the layer that passes on ``size`` channels from ``first`` on."""
+    weight = np.zeros((size, shape[0]), np.float32)
+    weight[np.arange(size), first + np.arange(size)] = 1
+    match len(shape):
+        case 1:
+            return Linear(weight)
+        case 2:
+            return Conv1d(weight[:, :, None])
+        case 3:
+            return Conv2d(weight[:, :, None, None])
+    raise UnsupportedError(f"part of features of shape {list(shape)}; take channels")
 
 
 def _pool1d(name: str, given: dict[str, Any], shape: Shape) -> Step:

@@ -188,13 +188,14 @@ def _call(factory: Any, spec: str, arguments: dict[str, Any]) -> Any:
 
 
 def _check_lists(model: Any, where: str) -> None:
-    """Refuse modules that hold others in plain lists or dicts, where torch does not see them."""
+    """Refuse modules that hold others in plain lists or dicts alone, where torch does not see them."""
     import torch
 
+    seen = {id(module) for _, module in torch.nn.Module.named_modules(model)}
     for path, module in torch.nn.Module.named_modules(model):
         for name, value in vars(module).items():
             parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-            if not name.startswith("_") and any(isinstance(part, torch.nn.Module) for part in parts):
+            if not name.startswith("_") and any(isinstance(p, torch.nn.Module) and id(p) not in seen for p in parts):
                 kind = "ModuleDict" if isinstance(value, dict) else "ModuleList"
                 place = f"{path}.{name}".removeprefix(".")
                 raise DeployError(

@@ -1,12 +1,13 @@
 """What a norse cell computes, as NIR nodes, with the time step that it was built with.
 
-Source: norse 1.1.0, ``norse/torch/functional/{lif_box,lif,iaf,lsnn,leaky_integrator_box,leaky_integrator}.py``. One
-step, with x the input::
+Source: norse 1.1.0, ``norse/torch/functional/{lif_box,lif,lif_refrac,iaf,lsnn,leaky_integrator_box,
+leaky_integrator}.py``. One step, with x the input::
 
     LIFBoxCell  v = v + dt * tau_mem_inv * (x + v_leak - v)
     LIFCell     i = i + x;  v = v + dt * tau_mem_inv * (v_leak - v + i);  i = i - dt * tau_syn_inv * i
     LSNNCell    v = v + dt * tau_mem_inv * (v_leak - v + i);  i = i - dt * tau_syn_inv * i + x
                 b = b + dt * tau_adapt_inv * (v_th - b), against which v is tested;  b = b + beta * s
+    LIFRefracCell  as LIFCell; v is held, and fires no more, for rho_reset steps after a spike
     IAFCell     v = v + x
     LIBoxCell   as LIFBoxCell, LICell as LIFCell; their output is v
     s = v > v_th;  v = v_reset where s, or v - v_th * s with LIFBoxParameters(reset_method=reset_subtract)
@@ -32,6 +33,7 @@ from neurodeploy.synapses import Shape
 MODELS = {
     "LIFBoxCell": "LIFBox", "LIFCell": "LIF", "LIF": "LIF", "LIFRecurrentCell": "LIF", "LIFRecurrent": "LIF",
     "LSNNCell": "LSNN", "LSNN": "LSNN", "LSNNRecurrentCell": "LSNN", "LSNNRecurrent": "LSNN", "IAFCell": "IAF",
+    "LIFRefracCell": "LIF", "LIFRefracRecurrentCell": "LIF", "LIFRefracRecurrent": "LIF",
     "IAF": "IAF", "LIBoxCell": "LIBox", "LICell": "LI", "LI": "LI", "LILinearCell": "LI",
 }  # fmt: skip
 """The classes that are exported, and which neuron each is."""
@@ -39,7 +41,6 @@ MODELS = {
 ADVICE = {
     "LIFAdEx": "its exponential has no linear step; the nearest is LSNN, whose threshold adapts",
     "LIFEx": "its exponential has no linear step; the nearest is LIF",
-    "LIFRefrac": "the nearest is LIF",
     "LIFMC": "its compartments are coupled; the nearest is LIFRecurrent",
     "LIFCorrelation": "it learns while it runs; the nearest is LIFRecurrent",
     "CobaLIF": "its conductances multiply v; the nearest is LIF",
@@ -71,9 +72,9 @@ class Norse(Adapter):
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
-        from norse.torch.module import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box, lsnn
+        from norse.torch.module import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box, lif_refrac, lsnn
 
-        sources = (lif_box, lif, lsnn, iaf, leaky_integrator_box, leaky_integrator)
+        sources = (lif_box, lif, lif_refrac, lsnn, iaf, leaky_integrator_box, leaky_integrator)
         classes = {getattr(source, kind, None) for source in sources for kind in MODELS}
         return type(module).__name__ if type(module) in classes else None
 
@@ -81,9 +82,9 @@ class Norse(Adapter):
         """See :class:`Adapter`."""
         from norse.torch.functional.reset import reset_subtract, reset_value
 
-        problems = []
-        if hasattr(module.p, "v_th") and not _is_plain_step(module.p):
-            problems.append(f"has method={module.p.method!r}, which fires other than at v > v_th")
+        problems, p = [], _parameters(module)
+        if hasattr(p, "v_th") and not _is_plain_step(p):
+            problems.append(f"has method={p.method!r}, which fires other than at v > v_th")
         if getattr(module.p, "reset_method", reset_value) not in (reset_value, reset_subtract):
             problems.append("has a reset_method of its own")
         return problems
@@ -117,21 +118,20 @@ class Norse(Adapter):
     def given(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """See :class:`Adapter`."""
         state = args[1] if len(args) > 1 else kwargs.get("state")
-        return {} if state is None else dict(state._asdict())
+        return {} if state is None else _states(state)
 
     def left(self, module: Any, output: Any) -> dict[str, Any]:
         """See :class:`Adapter`."""
-        return dict(output[1]._asdict())
+        return _states(output[1])
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""
-        out, state = output
-        shape = tuple(first_argument(args, kwargs).shape)
-        return Call(self.lead(module), shape, out, state.v, getattr(state, "i", None))
+        states, shape = _states(output[1]), tuple(first_argument(args, kwargs).shape)
+        return Call(self.lead(module), shape, output[0], states["v"], states.get("i"))
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
-        p = module.p
+        p = _parameters(module)
         values = {key: by_neuron(name, key, getattr(p, key), shape) for key in _PARAMETERS if hasattr(p, key)}
         node = _node(name, module, values, shape, dt)
         entering, recurrent = (
@@ -143,6 +143,17 @@ class Norse(Adapter):
 
 def _model(module: Any) -> str:
     return MODELS[type(module).__name__]
+
+
+def _parameters(module: Any) -> Any:
+    """Return the parameters of the membrane, which a refractory cell keeps inside its own."""
+    return getattr(module.p, "lif", module.p)
+
+
+def _states(state: Any) -> dict[str, Any]:
+    """Return states by name, those inside others as well."""
+    found = dict(state._asdict())
+    return {**found.pop("lif")._asdict(), **found} if "lif" in found else found
 
 
 def _node(name: str, module: Any, values: dict[str, NDArray[np.float64]], shape: Shape, dt: float) -> Any:
@@ -158,6 +169,8 @@ def _node(name: str, module: Any, values: dict[str, NDArray[np.float64]], shape:
         rules = {"reset": _reset(module), "spike": ">", "max_spikes": 1}
         if model == "LSNN":
             rules |= _adaptation(name, module, shape)
+        if hasattr(module.p, "rho_reset"):
+            rules["refractory"] = _refractory(name, module, shape)
         common |= {"v_threshold": values["v_th"], "v_reset": values["v_reset"], "metadata": rules_metadata(rules)}
     else:
         common["metadata"] = rules_metadata({})
@@ -186,6 +199,16 @@ def _adaptation(name: str, module: Any, shape: Shape) -> dict[str, Any]:
         "adapt_rate": compact(rate),
         "adapt_gain": compact(by_neuron(name, "beta", module.p.beta, shape)),
     }
+
+
+def _refractory(name: str, module: Any, shape: Shape) -> int:
+    """Return for how many steps v is held after a spike."""
+    steps = np.ceil(by_neuron(name, "rho_reset", module.p.rho_reset, shape))
+    if (steps != steps.flat[0]).any() or (steps < 0).any():
+        raise DeployError(
+            f"rho_reset is {steps.min():g} to {steps.max():g}", where=name, fix="Give all neurons of a layer the same."
+        )
+    return int(steps.flat[0])
 
 
 def _is_plain_step(p: Any) -> bool:

@@ -114,7 +114,8 @@ class Rockpool(Adapter):
 
     def views(self, module: Any, output: Any) -> dict[str, Any]:
         """See :class:`Adapter`; what a module was asked to record."""
-        return {key: value for key, value in module._record_dict.items() if key == "vmem"}
+        recorded = getattr(module, "_record_dict", {})  # ExpSynTorch records nothing
+        return {key: value for key, value in recorded.items() if key == "vmem"}
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
         """See :class:`Adapter`."""

@@ -24,6 +24,9 @@ from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp
 MAX_IN_A_ROW = 200
 """Linear nodes between two neurons; a way through them is followed node by node."""
 
+NEVER = 1e30
+"""A threshold, V, that stands for an infinite one: float32 holds it, and what is computed with it."""
+
 MAX_WAYS = 4096
 """Ways between two neurons, each of which becomes a projection; skips past linear nodes double their number."""
 
@@ -323,7 +326,7 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
             decay_syn=decay_syn,
             gain_mem=gain_mem,
             gain_syn=gain_syn,
-            threshold=values.get("v_threshold", values.get("threshold", zeros + 1.0)),
+            threshold=np.minimum(values.get("v_threshold", values.get("threshold", zeros + 1.0)), NEVER),
             bias=bias if settings.bias is None else said["bias"],
             v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
             v_init=v_init if settings.v_init is None else said["v_init"],

@@ -53,6 +53,9 @@ PARAMETERS = {
 
 _TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _MAY_BE_INFINITE = (*_TIME_CONSTANTS, "r", "w_in")
+_THRESHOLDS = ("v_threshold", "threshold")
+"""An infinite one stands for neurons that do not fire, and whose v is read."""
+
 _WHOLE = {"stride": 1, "dilation": 1, "groups": 1, "kernel_size": 1, "padding": 0}
 """Parameters that are one or two whole numbers, and the least that they can be."""
 
@@ -282,6 +285,8 @@ def _check_parameter(node: str, key: str, value: Any, place: str) -> None:
 
 def _check_numbers(node: str, key: str, array: Any, place: str) -> None:
     bad = np.isnan(array) if key in _MAY_BE_INFINITE else ~np.isfinite(array)
+    if key in _THRESHOLDS:
+        bad &= ~np.isposinf(array)
     if bad.any():
         raise DeployError(
             f"{node} has {int(bad.sum())} of {array.size} values of {key} that are NaN or infinite",

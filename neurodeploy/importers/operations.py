@@ -12,6 +12,10 @@ from neurodeploy.importers.nir_graph import NirNode
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
+class UnevenError(ValueError):
+    """Padding by name that is not the same on both sides."""
+
+
 def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
     """Return a linear node as an operation that knows the node's name, where it has weights.
 
@@ -39,6 +43,12 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
                 return Flatten(int(params["start_dim"]), int(params["end_dim"]))
             case "Scale":
                 return Scale(params["scale"])
+    except UnevenError as error:
+        raise DeployError(
+            f"{node.kind} cannot be read: {error}",
+            where=place,
+            fix="Write the padding in numbers; for an even kernel, put zeros before its weights first.",
+        ) from error
     except (ValueError, TypeError) as error:
         raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
     raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
@@ -74,6 +84,7 @@ def _padding(value: Any, kernel: Shape, stride: tuple[int, int], dilation: tuple
     if isinstance(value, str):
         extents = [dilation[axis] * (kernel[axis] - 1) for axis in (0, 1)]
         if value != "same" or stride != (1, 1) or any(extent % 2 for extent in extents):
-            raise ValueError(f"padding {value!r} with kernel {kernel} and stride {stride}")
+            why = "pads one side more" if any(extent % 2 for extent in extents) else "is for strides of 1"
+            raise UnevenError(f"padding {value!r} with kernel {tuple(kernel)} and stride {stride} {why}")
         return extents[0] // 2, extents[1] // 2
     return _pair(value)

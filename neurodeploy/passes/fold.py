@@ -205,14 +205,12 @@ def compose(first: Conv2d, second: Conv2d, shape: Shape) -> Conv2d | None:
             return None
     groups = _groups_of_both(first, second)
     weight = _composed_weight(first, second, extents)
-    stride, padding = (
-        tuple(combine(axis) for axis in (0, 1))
-        for combine in (
-            lambda axis: first.stride[axis] * second.stride[axis],
-            lambda axis: first.padding[axis] + second.padding[axis] * first.stride[axis],
-        )
+    stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
+    padding = (
+        first.padding[0] + second.padding[0] * first.stride[0],
+        first.padding[1] + second.padding[1] * first.stride[1],
     )
-    composed = Conv2d(_regrouped(weight, groups), None, stride, padding, groups=groups)  # type: ignore[arg-type]
+    composed = Conv2d(_regrouped(weight, groups), None, stride, padding, groups=groups)
     return composed if composed.output_shape(shape) == second.output_shape(middle) else None
 
 

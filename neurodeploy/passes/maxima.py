@@ -7,13 +7,14 @@ A window of n values takes n - 1 rectifiers, in log2(n) layers. All but the roun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
+from neurodeploy.importers.operations import without_bias
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, MaxPool2d, Scale, Shape, SynapseOp, chain_shape
@@ -80,73 +81,69 @@ class _Sum:
 
 @dataclass(eq=False, slots=True)
 class _Windows:
-    """What takes the maxima of one projection."""
+    """What takes the maxima of one projection: rectifiers, and the projections into and out of them.
 
-    populations: list[Population]
-    projections: list[Projection]
+    projection: that pools. before, pool, after: its operations. shape: what leaves the pool. step: V of a rectifier.
+    """
+
+    projection: Projection
+    before: tuple[SynapseOp, ...]
+    pool: MaxPool2d
+    after: tuple[SynapseOp, ...]
+    shape: Shape
     step: float
-    channels: int
+    name: str
+    populations: list[Population] = field(default_factory=list)
+    projections: list[Projection] = field(default_factory=list)
 
     @classmethod
     def of(cls, p: Projection, shape: Shape, swing: float, name: str) -> _Windows:
-        """Return rectifiers, and the projections into and out of them, for a projection that pools maxima."""
-        at = next(i for i, op in enumerate(p.ops) if isinstance(op, MaxPool2d))
-        pool, before, after = p.ops[at], p.ops[:at], p.ops[at + 1 :]
-        assert isinstance(pool, MaxPool2d)
+        """Return them for a projection from a population of ``shape``; their names begin with ``name``."""
+        at, pool = _pool_of(p.ops)
+        before, after = p.ops[:at], p.ops[at + 1 :]
         if any(isinstance(op, MaxPool2d) for op in after) or any(pool.padding):
             raise DeployError(
                 f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}",
                 where=p.name,
                 fix="Pool after the neurons, where the largest of spikes is their OR; or use an average pool.",
             )
-        entering = chain_shape(before, shape)
-        self = cls([], [], max(swing, np.finfo(np.float32).tiny) * ROOM / STAIRS, entering[0])
-        pooled = pool.output_shape(entering)
+        step = max(swing, float(np.finfo(np.float32).tiny)) * ROOM / STAIRS
+        self = cls(p, before, pool, after, pool.output_shape(chain_shape(before, shape)), step, name)
         units = np.eye(pool.kernel[0] * pool.kernel[1], dtype=np.float32).reshape(-1, *pool.kernel)
         sums = [_Sum(unit) for unit in units]
         while len(sums) > 1:
-            pairs = [sums[i : i + 2] for i in range(0, len(sums), 2)]
-            sums = [
-                pair[0] if len(pair) == 1 else self._largest(*pair, p, before, pool, pooled, name) for pair in pairs
-            ]
-        self._add(p, before, pool, sums[0], p.target, 1.0, after)
+            ones, others = sums[::2], sums[1::2]
+            sums = [self._larger(a, b) for a, b in zip(ones, others, strict=False)] + ones[len(others) :]
+        self._bring(sums[0], p.target, after)
         return self
 
-    def _largest(
-        self, a: _Sum, b: _Sum, p: Projection, before: tuple[SynapseOp, ...], pool: MaxPool2d, shape: Shape, name: str
-    ) -> _Sum:
+    def _larger(self, a: _Sum, b: _Sum) -> _Sum:
         """Return the larger of two sums, which takes one more population."""
-        rectifier = _rectifiers(f"{name}.{len(self.populations)}", shape, self.step)
+        rectifier = _rectifiers(f"{self.name}.{len(self.populations)}", self.shape, self.step)
         self.populations.append(rectifier)
-        only_a = tuple(r for r in a.rectifiers if r not in b.rectifiers)
-        self._add(p, before, pool, _Sum(a.window - b.window, only_a), rectifier.name, 1.0, ())
-        self._add_rectifiers(b.rectifiers, rectifier.name, -1.0, (), p)
+        self._bring(_Sum(a.window - b.window, a.rectifiers), rectifier.name, ())
+        self._bring_rectifiers(b.rectifiers, rectifier.name, -self.step, ())
         return _Sum(b.window, (*b.rectifiers, rectifier.name))
 
-    def _add(
-        self,
-        p: Projection,
-        before: tuple[SynapseOp, ...],
-        pool: MaxPool2d,
-        value: _Sum,
-        target: str,
-        sign: float,
-        after: tuple[SynapseOp, ...],
-    ) -> None:
-        """Add projections that bring a sum to a population."""
-        weight = np.repeat(value.window[None, None], self.channels, axis=0) * np.float32(sign)
-        picked = Conv2d(weight, None, pool.stride, (0, 0), (1, 1), self.channels)
-        self.projections.append(Projection(p.source, target, (*before, picked, *after), p.delay))
-        self._add_rectifiers(value.rectifiers, target, sign, after, p)
+    def _bring(self, value: _Sum, target: str, after: tuple[SynapseOp, ...]) -> None:
+        """Add the projections that bring a sum to a population."""
+        weight = np.repeat(value.window[None, None], self.shape[0], axis=0)
+        picked = Conv2d(weight, None, self.pool.stride, groups=self.shape[0])
+        p = self.projection
+        self.projections.append(Projection(p.source, target, (*self.before, picked, *after), p.delay))
+        self._bring_rectifiers(value.rectifiers, target, self.step, after)
 
-    def _add_rectifiers(
-        self, names: tuple[str, ...], target: str, sign: float, after: tuple[SynapseOp, ...], p: Projection
+    def _bring_rectifiers(
+        self, names: tuple[str, ...], target: str, factor: float, after: tuple[SynapseOp, ...]
     ) -> None:
-        from neurodeploy.importers.operations import without_bias
-
         ops = tuple(without_bias(op) for op in after)
-        for name in names:
-            self.projections.append(Projection(name, target, (Scale(np.float32([sign * self.step])), *ops)))
+        scale = Scale(np.full(1, factor, np.float32))
+        self.projections += [Projection(name, target, (scale, *ops)) for name in names]
+
+
+def _pool_of(ops: tuple[SynapseOp, ...]) -> tuple[int, MaxPool2d]:
+    """Return where the first pool of maxima stands among operations, and the pool."""
+    return next((i, op) for i, op in enumerate(ops) if isinstance(op, MaxPool2d))
 
 
 def _rectifiers(name: str, shape: Shape, step: float) -> Population:
@@ -165,10 +162,8 @@ def widest(network: Network, rows: dict[str, NDArray[Any]] | None) -> dict[Proje
     """
     found = {}
     for p in network.projections:
-        at = next((i for i, op in enumerate(p.ops) if isinstance(op, MaxPool2d)), None)
-        if at is not None:
-            pool = p.ops[at]
-            assert isinstance(pool, MaxPool2d)
+        if any(isinstance(op, MaxPool2d) for op in p.ops):
+            at, pool = _pool_of(p.ops)
             given = None if rows is None else rows[p.source]
             found[p] = _widest(p.ops[:at], pool, network.shapes[p.source], given)
     return found
@@ -182,10 +177,8 @@ def _widest(before: tuple[SynapseOp, ...], pool: MaxPool2d, shape: Shape, rows: 
 
     operation = chain(before, torch.device("cpu"), torch.float32)
     if rows is None:
-        bound = operation(torch.ones(1, *shape)).abs().max() + sum(
-            np.abs(op.weight).reshape(len(op.weight), -1).sum(1).max() for op in before if hasattr(op, "weight")
-        )
-        return float(bound)
+        each = [np.abs(op.weight).reshape(len(op.weight), -1).sum(1).max() for op in before if isinstance(op, Conv2d)]
+        return 2.0 * float(np.prod(each))
     largest = 0.0
     for block in np.array_split(rows.reshape(-1, *shape), max(1, len(rows))):
         currents = operation(torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)))

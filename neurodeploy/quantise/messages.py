@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neurodeploy.codes import CodedProjection
 from neurodeploy.passes.fold import Folded, applied
 from neurodeploy.quantise.calibration import second_moments
+from neurodeploy.quantise.gains import gains_of_rows
 from neurodeploy.quantise.grid import find_grid
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.rounding import learned_codes
@@ -145,21 +146,33 @@ def expected_range(values: NDArray[Any]) -> tuple[float, float]:
     return min(low * (1.0 if bounded[0] else HEADROOM), 0.0), max(high * (1.0 if bounded[1] else HEADROOM), 0.0)
 
 
-def measured_swing(values: NDArray[Any], folded: Folded, shape: Shape) -> tuple[float, float]:
-    """Return the most by which one step of data like this lowers and raises any neuron, V."""
+def measured_swing(values: NDArray[Any], folded: Folded, shape: Shape) -> tuple[Floats, Floats]:
+    """Return the most by which one step of data like this lowers and raises each neuron, float64 (n,), V."""
     current = applied(folded, _rows(values), shape)
-    return SAFETY * float(current.min(initial=0.0)), SAFETY * float(current.max(initial=0.0))
+    return SAFETY * current.min(axis=0, initial=0.0), SAFETY * current.max(axis=0, initial=0.0)
 
 
-def loss_of_codes(values: NDArray[Any], scale: float, synapses: Synapses, coded: CodedProjection, unit: float) -> float:
+def loss_of_codes(
+    values: NDArray[Any],
+    scale: float,
+    synapses: Synapses,
+    coded: CodedProjection,
+    unit: float,
+    gains: list[float] | None = None,
+) -> float:
     """Return what rounding inputs and weights changes in what arrives, by what arrives; both root mean squares.
 
     Args:
         values: data ``[T, B, *shape]``. scale: of the messages.
-        synapses: whose weights stand for one message each. coded: their codes. unit: weight codes per volt.
+        synapses: whose weights stand for one message each. coded: their codes. unit: weight codes per volt, and
+        gains: by how much more of a channel.
     """
     folded, rows, shape = synapses.folded, _rows(values) * scale, synapses.source_shape
     rounded = dequantise_weights(coded.weight, unit / 2.0**coded.exponent)
+    if gains is not None and folded.is_sparse:
+        rounded = rounded / gains_of_rows(gains, folded.weight.shape[0])[folded.weight.indices]
+    elif gains is not None:
+        rounded = rounded / gains_of_rows(gains, len(rounded)).reshape(-1, *(1,) * (rounded.ndim - 1))
     return _relative(applied(folded.with_stored(rounded), np.rint(rows), shape), applied(folded, rows, shape))
 
 
@@ -182,10 +195,9 @@ def sentence(name: str, measured: dict[str, Any]) -> str:
     for node, one in measured["populations"].items():
         text += f"; {node}: rounding inputs and weights changes its input by {one['loss']:.2%} (root mean square)"
         if one["bits_kept"] < one["bits"]:
-            text += (
-                f", weights keep {one['bits_kept']} of {one['bits']} bits, all of them at --input-scale"
-                f" {measured['full']:.3g}, which loses more"
-            )
+            text += f", weights keep {one['bits_kept']} of {one['bits']} bits"
+            if measured["full"] is not None:
+                text += f", all of them at --input-scale {measured['full']:.3g}, which loses more"
     return text
 
 

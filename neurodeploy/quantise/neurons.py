@@ -61,6 +61,11 @@ class ChipNeuron:
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
+    def integrating(self) -> ChipNeuron:
+        """Return the same neurons without a threshold, and so without anything that only a spike does."""
+        model = NeuronModel(fires=False, reset_interval=self.model.reset_interval)
+        return replace(self, threshold=np.zeros_like(self.threshold), model=model, adapt_keep=None, adapt_rise=None)
+
     @property
     def adapt_most(self) -> float:
         """The most that the threshold is raised by, V, while no step sends more than one spike."""

@@ -17,6 +17,7 @@ from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
+from neurodeploy.quantise.gains import filling_gains
 from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid, is_kept
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.overflow import overflow_warnings
@@ -54,12 +55,6 @@ CORRECTIONS = ("bias", "threshold")
 THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 """By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
 
-FULL_CODE = 256
-"""Code of the largest weight."""
-
-GAIN_MAX = 8.0
-"""Most by which per-channel scales stretch a channel with small weights."""
-
 
 NOTHING_PLANNED = PopulationPlan()
 
@@ -90,7 +85,7 @@ class Coded:
 
     grids: for each projection what its weights' grid is called, where they were trained quantised and are kept, else
         None.
-    late: synapses of the source of bias, or None.
+    late: synapses of the source of bias, or None. never_fires: no input brings the model's v to its threshold.
     """
 
     population: CodedPopulation
@@ -100,6 +95,7 @@ class Coded:
     projection_plans: tuple[ProjectionPlan, ...]
     grids: tuple[str | None, ...] = ()
     late: CodedProjection | None = None
+    never_fires: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +154,24 @@ def quantise_population(
     Raises:
         DeployError: a threshold or bias cannot be held at any scale.
     """
-    neuron, synapses, gains = _stretched(population, neuron, synapses, choices)
+    neuron, synapses, gains = _stretched(population, neuron, synapses, choices, formats)
     weights = _ranges(synapses, choices)
     method = choices.plan.scale or choices.scale or ("range" if min(map(_width, weights), default=8) >= 6 else "mse")
     moments = _moments(weights, neuron, choices)
     candidates = _scales(population, neuron, weights, formats, method, choices, moments)
 
-    def code(scale: _Scale) -> tuple[Any, ...]:
+    def code(scale: _Scale, corrects: bool) -> tuple[Any, ...]:
         coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
-        corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
+        corrected = neuron
+        if corrects:
+            corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
         codes = code_population(population, corrected, scale.weights_per_volt, latency, formats, choices.plan)
         return scale.weights_per_volt, coded, codes, corrected
 
-    found = [code(scale) for scale in candidates]
+    # Where the mean input is met, rates need not be: a neuron that most samples leave alone may lie at its threshold.
+    may_correct = "bias" in choices.correct and choices.drive is not None and choices.plan.bias is None
+    variants = (True, False) if may_correct and neuron.model.fires else (may_correct,)
+    found = [code(scale, corrects) for scale in candidates for corrects in variants]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
@@ -192,7 +193,7 @@ def quantise_population(
         decided,
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
         tuple(title for title, _ in kept),
-        *late,
+        late=late[0] if late else None,
     )
 
 
@@ -207,7 +208,11 @@ def _late(codes: Registers) -> tuple[CodedProjection, ...]:
 
 
 def _stretched(
-    population: Population, neuron: ChipNeuron, synapses: tuple[Synapses, ...], choices: Choices
+    population: Population,
+    neuron: ChipNeuron,
+    synapses: tuple[Synapses, ...],
+    choices: Choices,
+    formats: dict[str, int],
 ) -> tuple[ChipNeuron, tuple[Synapses, ...], list[float] | None]:
     """Return the population with each channel in volts of its own, so that its weights fill their codes too.
 
@@ -217,29 +222,15 @@ def _stretched(
     n_channels = population.shape[0] if population.shape else 1
     grids = [find_grid(s.folded.stored) for s in synapses]
     grid_gains = channel_gains([s.folded for s in synapses], n_channels) if not any(grids) else None
-    graded = any(s.message_bits for s in synapses)  # the room that gains would take is the messages'
-    may_gain = choices.per_channel and neuron.model.fires and not graded and not any(grids)
-    if given is None and grid_gains is None and not may_gain:
-        return neuron, synapses, None
-    if given is None and grid_gains is not None:
+    gain = None if given is None else np.asarray(given, np.float64)
+    if gain is None:
         gain = grid_gains
-    elif given is None:
-        largest = np.zeros(n_channels)
-        for s in synapses:
-            of_rows = s.folded.largest()
-            of_all = np.repeat(of_rows, population.size // max(len(of_rows), 1))
-            largest = np.maximum(largest, of_all.reshape(n_channels, -1).max(axis=1, initial=0.0))
-        top = largest.max(initial=0.0)
-        gain = np.clip(np.divide(top, largest, out=np.ones_like(largest), where=largest > 0), 1.0, GAIN_MAX)
-        # The largest weight fills its code, at that many codes per volt thresholds still have to be held.
-        room = 0.9 * THRESHOLD_MAX / max(float(neuron.threshold.max()), 1e-30) * float(top) / FULL_CODE
-        gain = np.minimum(gain, max(1.0, room)).round(6)
-    else:
-        gain = np.asarray(given, np.float64)
+    if gain is None and choices.per_channel and neuron.model.fires and not any(grids):
+        gain = filling_gains(neuron, synapses, population.shape, formats, population.name)
+    if gain is None:
+        return neuron, synapses, None
     of_neurons = spread(gain, population.shape)
-    scaled = tuple(
-        replace(s, folded=s.folded.scaled(of_neurons.reshape(population.shape), s.source_shape)) for s in synapses
-    )
+    scaled = tuple(s.times(of_neurons, population.shape) for s in synapses)
     return neuron.times(of_neurons), scaled, gain.tolist()
 
 

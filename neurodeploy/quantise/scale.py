@@ -5,7 +5,7 @@ K is the largest at which weights fill their codes and, as a power of two above 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,8 @@ class Synapses:
 
     folded: its float weights, times the population's gain. delay: hardware steps. source_shape: of what sends.
     payload: the least and the most that one spike of the source can carry. message_bits: 0 where it carries nothing.
-    measured: the most that one step's input lowers and raises any neuron on data, V, with room; None without data.
+    measured: the most that one step's input lowers and raises each neuron on data, float64 (n,), V, with room; None
+        without data.
     """
 
     projection: Projection
@@ -41,7 +42,7 @@ class Synapses:
     source_shape: Shape
     payload: tuple[float, float] = (0, 1)
     message_bits: int = 0
-    measured: tuple[float, float] | None = None
+    measured: tuple[Floats, Floats] | None = None
 
     def swing(self) -> tuple[float, float]:
         """Return the most that one step's input can lower and raise any neuron, V; no more than it does on data."""
@@ -49,7 +50,28 @@ class Synapses:
         least, most = self.payload
         down = float((most * low + least * high).min(initial=0.0))
         up = float((most * high + least * low).max(initial=0.0))
-        return (down, up) if self.measured is None else (max(down, self.measured[0]), min(up, self.measured[1]))
+        if self.measured is None:
+            return down, up
+        low, high = self.measured
+        return max(down, float(low.min(initial=0.0))), min(up, float(high.max(initial=0.0)))
+
+    def times(self, gain: Floats, shape: Shape) -> Synapses:
+        """Return the same synapses with each target neuron in other volts, ``gain`` (n,) of which are one of these."""
+        folded = self.folded.scaled(gain.reshape(shape), self.source_shape)
+        measured = None if self.measured is None else (self.measured[0] * gain, self.measured[1] * gain)
+        return replace(self, folded=folded, measured=measured)
+
+
+def rising_of_neurons(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> Floats | None:
+    """Return how far u or v of each neuron gets in a step from the threshold, V; None where data does not say."""
+    reach = np.zeros_like(neuron.threshold)
+    for s in synapses:
+        if s.measured is None:
+            return None
+        reach = reach + np.maximum(-s.measured[0], s.measured[1])
+    lost = np.maximum(1.0 - neuron.keep_syn, 2.0**-DECAY_BITS)
+    found: Floats = reach / lost + np.abs(neuron.bias) + neuron.threshold + neuron.adapt_most
+    return found
 
 
 def most_codes_per_volt(
@@ -59,6 +81,21 @@ def most_codes_per_volt(
     rising, _ = _reach(neuron, synapses)
     held = 2.0 ** _held(1.0, neuron, formats, name)
     return float(min(held, (STATE_LIMIT - 2**ALIGN_BITS) / (max(rising, 1e-300) * 2**ALIGN_BITS)))
+
+
+def is_out_of_reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> bool:
+    """Tell whether no input can bring any v to its threshold, however long it lasts.
+
+    Where nothing leaks, that is what 4096 steps of the most input cannot do: the chip counts no smaller leak.
+    """
+    if not neuron.model.fires or not neuron.threshold.size:
+        return False
+    high = sum(s.swing()[1] for s in synapses) - sum(s.swing()[0] for s in synapses) * (neuron.keep_second is not None)
+    lost = min(_lost(keep) for keep in (neuron.keep_syn, neuron.keep_second) if keep is not None)
+    bias = float(np.maximum(neuron.bias, 0.0).max())
+    start = float(np.maximum(neuron.v_init, 0.0).max() + np.maximum(neuron.u_init, 0.0).max() / lost)
+    reached = (high / lost + bias) / _lost(neuron.keep_mem) + start
+    return bool(neuron.threshold.min() > reached)
 
 
 def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:

@@ -60,3 +60,11 @@ def test_recordings_that_share_nothing_cannot_be_held_together() -> None:
         diff(recording(a=zeros), recording(b=zeros))
     with pytest.raises(ValueError, match="have shapes"):
         diff(recording(a=zeros), recording(a=np.zeros((3, 1, 1), np.uint8)))
+
+
+def test_values_are_held_together_in_the_models_units() -> None:
+    volts = np.arange(12.0).reshape(4, 1, 3)
+    a = Recording({"li": {"value": volts}}, {})
+    b = Recording({"li": {"value": (volts * 64).astype(np.int32) + 32}}, {"units": {"li": {"unit": "V", "scale": 64}}})
+    found = diff(a, b)["values"]["li"]
+    assert (found["mean_absolute_error"], found["correlation"]) == pytest.approx((0.5, 1.0))

@@ -164,6 +164,10 @@ DENSE = {
     ),
     "unbound": net(TWO.replace("x[t]", "rows[t]"), before="rows = x.unbind(0)"),
     "joined along time": net(TWO.replace("out.append(spk2)", "out.append(spk2.unsqueeze(0))"), returned="torch.cat(out, 0)"),
+    "channels parted": net(
+        "a, b = self.fc1(x[t]).split([2, 3], dim=1); spk1, _ = self.lif1(torch.cat([b, a], 1)); spk2, _ = self.lif2(self.end(spk1[:, 1:4])); out.append(spk2)",
+        init="self.end = nn.Linear(3, 4)",
+    ),
     "changed in place": net(TWO.replace("self.fc2(spk1)", "self.fc2(spk1.mul_(2.0))")),
 }  # fmt: skip
 
@@ -184,6 +188,8 @@ CONVOLUTIONAL = {
     "channels joined and pooled": conv("spk1, _ = self.lif1(self.a(row)); spk2, _ = self.lif2(self.b(spk1)); s, _ = self.lif3(self.c(F.avg_pool2d(torch.cat([spk1, spk2], dim=1), 2)))" + ENDS),
     "channels joined and flattened": conv("spk1, _ = self.lif1(self.a(row)); spk2, _ = self.lif2(self.b(spk1)); s = torch.cat([spk1, spk2], 1)" + ENDS),
     "even kernel, same": conv("spk1, _ = self.lif1(self.e(row)); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.e = nn.Conv2d(2, 3, 4, padding='same')"),
+    "padded by hand": conv("spk1, _ = self.lif1(self.g(F.pad(row, (1, 2, 0, 1)))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
+    "half of the channels": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.g(spk1[:, :2]))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "grouped and dilated": conv("spk1, _ = self.lif1(self.e(row)); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.e = nn.Conv2d(2, 4, 3, groups=2, dilation=2); self.b = nn.Conv2d(4, 3, 3, padding=1)"),
     "squeezed": conv("spk1, _ = self.lif1(self.g(row)); spk, _ = self.lif4(self.end(spk1.squeeze()))", "self.g, self.end = nn.Conv2d(2, 3, 8), nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
 }  # fmt: skip
@@ -306,3 +312,13 @@ build = Wrapped
     for form in ("step", "sequence"):
         result = export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", form=form)
         assert result.convention.startswith(form)
+
+
+def test_steps_that_are_thrown_away_are_named(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(net(TWO, returned="torch.stack(out[8:])"))
+    with pytest.raises(DeployError, match=r"it returns only later steps(?s:.*)--input"):
+        export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+    x = (np.random.default_rng(5).random((20, 4, 6)) < 0.5).astype(np.uint8)
+    result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x)
+    assert any("a stack of 12 of 20 steps" in line for line in result.findings)

@@ -24,11 +24,13 @@ from norse.torch.functional.iaf import IAFParameters
 from norse.torch.functional.leaky_integrator import LIParameters
 from norse.torch.functional.lif import LIFParameters
 from norse.torch.functional.lif_box import LIFBoxParameters
+from norse.torch.functional.lif_refrac import LIFRefracParameters
 from norse.torch.functional.lsnn import LSNNParameters
 from norse.torch.functional.reset import reset_subtract
 from norse.torch.module.iaf import IAF, IAFCell
 from norse.torch.module.leaky_integrator import LILinearCell
 from norse.torch.module.lif_box import LIFBoxCell
+from norse.torch.module.lif_refrac import LIFRefracCell, LIFRefracRecurrent, LIFRefracRecurrentCell
 from norse.torch.module.lsnn import LSNN, LSNNCell, LSNNRecurrent, LSNNRecurrentCell
 t = torch.tensor
 LOW = LIFParameters(v_th=t(0.15))
@@ -90,6 +92,16 @@ MODELS: dict[str, tuple[str, tuple[int, ...]]] = {
         " beta=torch.linspace(.1, 1, 8), tau_adapt_inv=torch.linspace(1, 300, 8))))",
         (6,),
     ),
+    "refractory": (
+        "snn.SequentialState(nn.Linear(6, 8), LIFRefracCell(LIFRefracParameters(LOW, t(2.5))), nn.Linear(8, 4),"
+        " LIFRefracCell(LIFRefracParameters(LIFParameters(v_th=t(.03), v_reset=t(-.05)), t(1.))))",
+        (6,),
+    ),
+    "refractory, recurrent": (LOOP.format(cell="LIFRefracRecurrentCell(6, 8, LIFRefracParameters(LOW, t(2.)))"), (6,)),
+    "layers, refractory": (
+        LAYERS.format(first="snn.LIF(LOW)", second="LIFRefracRecurrent(8, 4, LIFRefracParameters(LOW, t(3.)))"),
+        (6,),
+    ),
     "layers": (LAYERS.format(first="snn.LIF(LOW)", second="snn.LIFRecurrent(8, 4, LOW)"), (6,)),
     "layers, membrane": (LAYERS.format(first="snn.LIF(LOW)", second="snn.LI()"), (6,)),
     "layers, adaptive": (LAYERS.format(first="LSNN(ADAPTS)", second="LSNNRecurrent(8, 4, p=ADAPTS)"), (6,)),
@@ -135,7 +147,7 @@ def test_slow_adaptation_keeps_its_digits(make_model: Callable[..., str], tmp_pa
     ("neuron", "match"),
     [
         ("snn.LIFAdExCell()", "1: LIFAdExCell is not supported .*the nearest is LSNN"),
-        ("snn.LIFRefracCell()", "1: LIFRefracCell is not supported .*the nearest is LIF"),
+        ("snn.LIFExCell()", "1: LIFExCell is not supported .*the nearest is LIF"),
         ("snn.IzhikevichCell(snn.tonic_spiking)", "quadratic in v; the nearest is LIF"),
         ("LSNNCell(LSNNParameters(tau_adapt_inv=t(2000.)))", "decays the threshold by 2 to 2"),
     ],

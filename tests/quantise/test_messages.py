@@ -17,6 +17,7 @@ from neurodeploy.quantise.messages import expected_range
 from neurodeploy.quantise.plan import load_plan, save_plan
 from neurodeploy.running import run
 from neurodeploy.scoring import agreement
+from neurodeploy.synapses import Linear
 from tests.quantise.test_rules import ZERO, two_layers
 
 
@@ -95,3 +96,36 @@ def test_ends_that_samples_share_are_the_datas_own() -> None:
     assert expected_range(image)[1] == 2 * image.max()
     image[:, :3, 1] = 1.0
     assert expected_range(image) == (0.0, 1.0)
+
+
+def test_channels_with_small_weights_fill_their_codes_as_far_as_registers_go() -> None:
+    found = network()
+    weight = np.random.default_rng(7).normal(0, 60, (12, 8)).astype(np.float32)
+    weight[:6] /= 7.3
+    projection = replace(found.projections[0], ops=(Linear(weight),))
+    threshold = np.where(np.arange(12) < 6, 300 / 7.3, 300)
+    first = replace(found.populations[0], threshold=threshold)
+    found = replace(
+        found, populations=(first, *found.populations[1:]), projections=(projection, *found.projections[1:])
+    )
+    losses = {}
+    for per_channel in (False, True):
+        options = {"calibrate": data(normal(1)), "weight_bits": 4, "per_channel": per_channel}
+        program = compile(found, "loihi2", **options)
+        x = {"in": normal(2).astype(np.float32)}
+        reference, chip = run(found, x), run(program, x, backend="emulator")
+        losses[per_channel] = 1 - agreement(chip.spikes("a")[..., :6], reference.spikes("a")[..., :6])
+    assert losses[True] < 0.5 * losses[False]
+
+
+def test_a_correction_that_leaves_rates_further_off_is_not_made() -> None:
+    calibrate = data((np.random.default_rng(5).random((30, 20, 8)) < 0.3) * 1.0)
+    plain = compile(network(), "loihi2", calibrate=calibrate)
+    corrected = compile(network(), "loihi2", calibrate=calibrate, correct=("bias", "threshold"))
+    x = {"in": calibrate.x["in"].astype(np.uint8)}
+    reference = run(network(), x).spikes("a").mean(axis=0)
+    off = [
+        float(((run(p, x, backend="emulator").spikes("a").mean(axis=0) - reference) ** 2).mean())
+        for p in (plain, corrected)
+    ]
+    assert off[1] <= off[0]

@@ -103,7 +103,7 @@ RULES: dict[str, tuple[NeuronRule, dict[str, Any], str]] = {
         "zero",
     ),
     "adaptive at its own rate": (SUBTRACT, {"adapt_decay": 0.5, "adapt_rate": 0.25, "adapt_gain": 64.0}, "subtract"),
-    "spikes lower v": (replace(ZERO, adapts="v"), {"adapt_decay": 0.5, "adapt_rate": 1.0, "adapt_gain": 64.0}, "zero"),
+    "spikes lower v": (replace(ZERO, adapts="v"), {"adapt_decay": 0.5, "adapt_gain": 64.0}, "zero"),
     "input a step late": (replace(SUBTRACT, order="use-decay-add"), {"decay_syn": np.float32(0.0)}, "subtract"),
     "currents cleared": (replace(ZERO, reset_currents=True), {"decay_syn": np.float32(0.5)}, "zero"),
     "none": (replace(ZERO, reset="none"), {}, "none"),
@@ -252,6 +252,8 @@ def test_a_second_current_takes_the_input_with_the_other_sign(late: bool, clears
     rule = replace(SUBTRACT, reset_delay=late, reset_currents=clears)
     network = two_layers(rule, 0.0, decay_syn=np.float32(0.85), decay_second=np.float32(0.75), gain_second=-1.0)
     network = replace(network, populations=(replace(network.populations[0], gain_mem=4.0), *network.populations[1:]))
+    biased = Linear(network_weight(network.projections[0]), np.linspace(-9, 30, 12).astype(np.float32))
+    network = replace(network, projections=(replace(network.projections[0], ops=(biased,)), network.projections[1]))
     reference, integers, program = run_both(network, random_input())
     assert program.population("a").du_second is not None
     assert reference["a"]["spikes"].mean() > 0.02
@@ -324,6 +326,20 @@ def test_integrators_give_their_potential_exactly() -> None:
     assert program.population("a").process == "LIF"
     assert (program.population("a").threshold_code == 131071).all()
     np.testing.assert_array_equal(integers["a"]["value"], reference["a"]["value"])
+
+
+@pytest.mark.parametrize(("decay", "threshold"), [(1.0, 1e30), (1.0, 1e8), (0.5, 1e5), (0.5, 3000.0)])
+def test_neurons_whose_threshold_is_out_of_reach_integrate(decay: float, threshold: float) -> None:
+    network = two_layers(SUBTRACT, decay, bias=2.0)
+    alone = replace(network.populations[0], threshold=np.float32(threshold))
+    network = replace(network, populations=(alone,), projections=network.projections[:1], outputs=("a",))
+    reference, integers, program = run_both(network, random_input())
+    assert program.provenance["never_fire"] == ["a"]
+    assert program.population("a").process == "LIF"
+    assert any(warning.startswith("a: no input brings v to its threshold") for warning in program.warnings)
+    assert not integers["a"]["spikes"].any()
+    largest = np.abs(reference["a"]["v"]).max()
+    assert np.abs(integers["a"]["v"] - reference["a"]["v"]).max() <= 0.002 * largest
 
 
 @pytest.mark.parametrize("decay", [0.9, 0.99])

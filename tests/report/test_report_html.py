@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.comparison.compare import Comparison
+from neurodeploy.comparison.compare import Comparison, compare
+from neurodeploy.data import Data
 from neurodeploy.recording import Recording
 from neurodeploy.report import formats, sections
 from neurodeploy.report.html import render_report, write_report
 from neurodeploy.report.rasters import RasterLimits, choose_samples, raster_data
 from tests.report.conftest import SAMPLES, STEPS
+from tests.test_decision import in_turn, small_model
 
 
 class Page(HTMLParser):
@@ -319,3 +321,22 @@ def test_agreement_reads_100_only_where_all_agree(value: float, text: str) -> No
 )
 def test_counts_are_not_rounded_to_nothing(value: float, text: str) -> None:
     assert formats.number(value) == text
+
+
+def test_page_asks_what_decides_and_shows_what_each_rule_would_give(tmp_path: Path) -> None:
+    asked = compare(small_model(tmp_path / "m.nir", units=12), "loihi2", in_turn(), only=("reference", "emulator"))
+    text = Page(render_report(asked)).text
+    assert "Not judged. What decides? out has 12 units and the labels 4 classes: say --decide count,output=out" in text
+    assert "count,groups=4,output=outreference 100.00 %, emulator 100.00 %" in text
+
+
+def test_page_gives_the_rule_with_its_ties_and_errors_of_numbers(tmp_path: Path) -> None:
+    model, data = small_model(tmp_path / "m.nir", spiking=False), in_turn()
+    chosen = compare(model, "loihi2", data, only=("reference", "emulator"), decide="last")
+    text = Page(render_report(chosen)).text
+    assert "Decided by largest value in the last step of out (--decide); the lowest index in a tie" in text
+    assert "share of ties: reference 0.00 %, emulator 0.00 %" in text
+    assert "Values that are read" in text
+    targets = Data(data.x, None, "made", np.eye(4)[data.labels])
+    numbers = compare(model, "loihi2", targets, only=("reference", "emulator"), decide="last")
+    assert "Numbers against their targets" in Page(render_report(numbers)).text
