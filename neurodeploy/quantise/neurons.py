@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import DECAY_BITS
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.rules import clears_currents, integer_model
+from neurodeploy.quantise.rules import clears_currents, integer_model, is_stateless
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]
@@ -145,9 +145,11 @@ def _threshold(population: Population, level: Floats) -> Floats:
     if not population.rule.fires:
         return np.zeros(population.size)
     threshold: Floats = population.threshold.astype(np.float64).ravel() - level
-    if (threshold <= 0).any():
+    # A neuron without memory meets its threshold with nothing but its input, so that 0 tells signs apart.
+    beneath = threshold < 0 if is_stateless(population) and population.rule.max_spikes == 1 else threshold <= 0
+    if beneath.any():
         raise DeployError(
-            f"{int((threshold <= 0).sum())} neurons of {population.name!r} have a threshold that is not above"
+            f"{int(beneath.sum())} neurons of {population.name!r} have a threshold that is not above"
             " their reset",
             where=f"node {population.name!r}",
             fix="Such neurons fire in every step or never; train or export them again.",

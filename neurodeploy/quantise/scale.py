@@ -137,8 +137,10 @@ def unit_exponent(
     if not neuron.model.fires:
         # The last threshold code lies one weight unit below the register's end; v must not fire there.
         room, fine = STATE_LIMIT - 2**ALIGN_BITS, 0.0
+    elif (highest := float(neuron.threshold.max())) > 0:
+        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (highest * base)))
     else:
-        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (float(neuron.threshold.max()) * base)))
+        room, fine = STATE_LIMIT, 0.0
     if finest > 0:
         fine = max(fine, np.ceil(np.log2(finest / base)))
     safe, deep = (np.floor(np.log2(room / (max(v, 1e-300) * base * 2**ALIGN_BITS))) for v in (rising, driven))
