@@ -149,8 +149,7 @@ def _threshold(population: Population, level: Floats) -> Floats:
     beneath = threshold < 0 if is_stateless(population) and population.rule.max_spikes == 1 else threshold <= 0
     if beneath.any():
         raise DeployError(
-            f"{int(beneath.sum())} neurons of {population.name!r} have a threshold that is not above"
-            " their reset",
+            f"{int(beneath.sum())} neurons of {population.name!r} have a threshold that is not above their reset",
             where=f"node {population.name!r}",
             fix="Such neurons fire in every step or never; train or export them again.",
         )
