@@ -15,10 +15,11 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, load_data
 from neurodeploy.decision import Decision, class_count, membranes, settle_decision, with_decision
-from neurodeploy.errors import DeployError, known
+from neurodeploy.errors import DeployError, LackingError, known
 from neurodeploy.host import entering, split
 from neurodeploy.host import sentence as host_sentence
 from neurodeploy.importers.lower import read_network
+from neurodeploy.nearest import nearest_form
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
 from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, relay_warnings, with_relays
@@ -164,7 +165,11 @@ def compile_with_plan(
     check_options(settings, chip, calibrate is not None)
     host, on_chip, calibrate = _split(network, settings, calibrate)
     calibration = None if calibrate is None else run_reference(on_chip, calibrate)
-    compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+    try:
+        compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+    except LackingError as error:
+        cost = "" if calibration is None or settings.approximate else nearest_form(on_chip, chip, calibration)
+        raise LackingError(error.what, where=error.where, fix=f"{error.fix} {cost}".strip()) from error
     if host is not None:
         compiled = _with_host(compiled, host, network.digest())
     inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
@@ -309,7 +314,7 @@ def _without_maxima(
         return network, calibration, {}, {}
     if target.neuron.spikes_per_step_max.value < STAIRS:
         able = [name for name in target_names() if load_target(name).neuron.spikes_per_step_max.value >= STAIRS]
-        raise DeployError(
+        raise LackingError(
             f"the network pools maxima of currents, and {target.title} has no neurons that send values",
             where="MaxPool2d",
             fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in"
@@ -499,7 +504,7 @@ def _measure_inputs(
 
 def _spikes_only(name: str, target: Target) -> DeployError:
     able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
-    return DeployError(
+    return LackingError(
         f"input {name!r} holds values other than 0 and 1, and {target.title} takes spikes only",
         where="--calibrate",
         fix="Let the host run the layers up to the first spikes (--host auto), encode the input as spikes (--encode"

@@ -22,6 +22,10 @@ class DeployError(Exception):
         return f"{self.what}\n  where: {self.where}\n  fix:   {self.fix}"
 
 
+class LackingError(DeployError):
+    """A chip that lacks something which the network needs."""
+
+
 class BackendError(DeployError):
     """A backend that is missing, or that died while it ran."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurodeploy.codes import NeuronModel
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.network import Population
 from neurodeploy.target import Target, load_target, target_names
 
@@ -43,7 +43,7 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
     if missing := _missing(population, model, target):
         able = [t for t in target_names() if not _missing(population, model, load_target(t))]
         elsewhere = f"Compile for --target {' or '.join(able)}; or train" if able else "Train"
-        raise DeployError(
+        raise LackingError(
             f"{name!r} needs {' and '.join(_with_article(what) for what in missing)}, which {target.title} does"
             " not have",
             where=place,
