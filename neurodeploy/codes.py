@@ -201,6 +201,11 @@ class CodedPopulation:
         """Whether what it sends can be other than 0 and 1."""
         return self.model.max_spikes != 1 or self.threshold_low_code is not None
 
+    @property
+    def takes_bias_as_spikes(self) -> bool:
+        """Whether a source that is always on brings the constant input of its currents: of two, or of cleared ones."""
+        return self.du_second is not None or self.model.clears_u != ""
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the codes that it has, by name."""
         found = {key: getattr(self, key) for key in (*CODES, *EXTRA_CODES)}

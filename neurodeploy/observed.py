@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, decay, find_arithmetic
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT, decay, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
 from neurodeploy.codes import CodedPopulation
 from neurodeploy.program import Program
@@ -210,6 +210,8 @@ def _first(
     register: str,
 ) -> Overflow | None:
     """Return the first time that a register was left, in order of samples, and what drove it there most."""
+    from neurodeploy.backends.emulator.twin import wrap
+
     if not counts.any():
         return None
     sample, row = (int(place) for place in np.argwhere(counts.T)[0])
@@ -217,11 +219,15 @@ def _first(
     u, v = (recording.nodes[population.name][key].reshape(*counts.shape, -1).astype(np.int64) for key in ("u", "v"))
     before = (u[row - 1, sample], v[row - 1, sample]) if row else (population.u_init, population.v_init)
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
+    current = decay(before[0].astype(np.int64), population.du.astype(np.int64) + 1)
+    current = current + sum(parts.values(), start=np.zeros_like(current))
     if register == "u":
-        wanted = decay(before[0].astype(np.int64), population.du.astype(np.int64) + 1)
-        wanted = wanted + sum(parts.values(), start=np.zeros_like(wanted))
+        wanted = current
     else:
-        wanted = decay(before[1].astype(np.int64), population.dv.astype(np.int64)) + u[row, sample] + bias
+        # What is recorded of a current that a spike clears is no longer what v saw.
+        seen = wrap(current, find_arithmetic(program.arithmetic)) if population.model.clears_u else u[row, sample]
+        wanted = decay(before[1].astype(np.int64), population.dv.astype(np.int64)) + seen + bias
+        wanted = wanted + _unrecorded(program, population, inputs, recording, sample, row)
         parts["its bias"] = bias
     neuron = int(np.abs(wanted).argmax())
     sign = 1 if wanted[neuron] > 0 else -1
@@ -230,6 +236,32 @@ def _first(
     if not source or moved[source] <= 0:
         source = "earlier input"
     return Overflow(int(wanted[neuron]), sample, row, neuron, source)
+
+
+def _unrecorded(
+    program: Program, population: CodedPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
+) -> Ints:
+    """Return what a second current adds to v in a row, less what an adaptation takes from it."""
+    from neurodeploy.backends.emulator.twin import wrap
+
+    second, lowered = (np.zeros(population.size, np.int64) for _ in range(2))
+    model, sent = population.model, recording.nodes[population.name].get("spikes")
+    rows = range(row + 1) if population.du_second is not None or model.adapts == "v" else ()
+    fired = np.zeros(population.size, np.int64)
+    for t in rows:
+        before, fired = fired, np.zeros_like(fired) if sent is None else sent[t, sample].reshape(-1).astype(np.int64)
+        if population.du_second is not None:
+            arriving = sum(_arriving(program, population, inputs, recording, sample, t).values(), np.zeros_like(second))
+            second = decay(second, population.du_second.astype(np.int64) + 1) - arriving
+            second = wrap(second, find_arithmetic(program.arithmetic))
+        if t == row:
+            break
+        if model.clears_u:
+            second = np.where((fired if model.clears_u == "now" else before) != 0, 0, second)
+        if model.adapts == "v" and population.adapt_decay is not None and population.adapt_step is not None:
+            lowered = decay(lowered, population.adapt_decay.astype(np.int64)) + fired * population.adapt_step
+            lowered = np.clip(lowered, 1 - STATE_LIMIT, STATE_LIMIT - 1)
+    return second - lowered
 
 
 def _arriving(

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurodeploy import contract
-from neurodeploy.arithmetic import ARITHMETICS, STATE_LIMIT
+from neurodeploy.arithmetic import ARITHMETICS, STATE_LIMIT, decay
 from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.emulator import twin
-from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.codes import ADAPTATIONS, CLEARED, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.observed import observed
 from neurodeploy.program import Program
@@ -256,6 +256,36 @@ def test_saturated_neurons_come_with_a_threshold_that_calms_them() -> None:
     assert number is not None
     changed = replace(subject, populations=(population(threshold_code=int(number[1])),))
     assert observed(changed, spikes(), in_float([3, 3]))["a"].saturated.sum() == 0
+
+
+@pytest.mark.parametrize("adapts", ADAPTATIONS)
+@pytest.mark.parametrize("clears", CLEARED)
+def test_the_first_clip_is_of_all_currents_that_v_saw(clears: str, adapts: str) -> None:
+    model = NeuronModel("subtract", adapts=adapts, clears_u=clears)
+    extras = {"du_second": 4000, "adapt_decay": 50, "adapt_step": 300_000, "threshold_code": 60_000, "du": 2048}
+    subject = one_layer([[254], [-254]], model=model, latency=0, **extras)
+    subject = replace(subject, projections=tuple(replace(p, exponent=7) for p in subject.projections))
+    x = (np.arange(ROWS) % 4 != 1).astype(np.uint8).reshape(-1, 1, 1)
+    first = observed(subject, {"in": x})["a"].first_clip
+    assert first is not None
+    a, (one, *_) = np.zeros((1, 2), np.int64), subject.populations
+    state = before = twin.start(one, 1)
+    for t in range(first.row + 1):
+        before, a = state, (x[t - 1].astype(np.int64) * [254, -254]) << 7 if t else 0 * a
+        state, _ = twin.neuron(one, state, a, t, ARITHMETICS["loihi"])
+    seen = twin.neuron(
+        replace(one, model=NeuronModel("none", adapts=adapts)), before, a, first.row, ARITHMETICS["loihi"]
+    )
+    currents = seen[0].u + seen[0].second - (before.b if adapts == "v" else 0)
+    assert first.value == (decay(before.v, one.dv.astype(np.int64)) + currents)[0, first.neuron]
+
+
+def test_bounds_tell_of_a_second_current_that_wraps() -> None:
+    subject = one_layer([[254], [254]], du_second=0)
+    subject = replace(subject, projections=tuple(replace(p, exponent=5) for p in subject.projections))
+    for arithmetic in ARITHMETICS:
+        holds(replace(subject, arithmetic=arithmetic), {"in": np.ones((80, 1, 1), np.int64)})
+    assert contract.worst_case(subject)["a"].wraps == 2
 
 
 @pytest.mark.parametrize("at_once", [1, 10**9])

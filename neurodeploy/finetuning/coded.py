@@ -106,9 +106,9 @@ def coded_order(network: Network) -> tuple[Projection, ...]:
 
 
 def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
-    """Return a population's bias, with what a source that is always on adds to it."""
+    """Return a population's bias, with what a source that is always on adds to v."""
     total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
-    for p in program.projections if population.du_second is None else ():
+    for p in program.projections if not population.takes_bias_as_spikes else ():
         if p.target == population.name and p.source == source_of_bias(program):
             delivered = (p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS
             total = total + settled_bias(delivered, population.du.astype(np.int64))

@@ -2,7 +2,7 @@
 
 A weight is trained where its projection's codes are the weights themselves, each times a factor: a projection of one
 weighted operation, with no pool that would sum it. Other weights stay as they are, and so do biases that are all 0: the
-model was trained without.
+model was trained without. Biases that a source that is always on sends into currents stay as well.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def make_latents(start: Start, device: str = "cpu") -> Latents:
             fixed.update(op.name or projection.name for op in ops)
             continue
         weights[found.node] = found
+        if start.program.population(projection.target).takes_bias_as_spikes:
+            continue
         if ops[0].bias is not None and ops[0].bias.any() and projection.target not in biases:
             biases[projection.target] = _bias(start, projection, ops[0], device)
     kept = tuple(weight for name, weight in weights.items() if name not in fixed)

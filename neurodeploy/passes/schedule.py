@@ -42,5 +42,5 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
 
 def acts_after(projection: Projection, network: Network) -> int:
     """Return the steps from a spike to its effect on v; one more where v sees the current of the step before."""
-    rule = network.population(projection.target).rule
-    return projection.delay + (rule.order == "use-decay-add")
+    target = network.population(projection.target)
+    return projection.delay + (target.decay_syn is not None and target.rule.order == "use-decay-add")

@@ -58,10 +58,12 @@ def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> 
     """Return the second moments of what each weight adds to the membrane, float64 (k, k), or (groups, k, k) of a conv.
 
     The error of a row of weights ``d`` costs ``d @ moments @ d``: the mean square of what it does to v, if nothing is
-    reset. Inputs are filtered by the population's mean decays, as u and v filter them.
+    reset. Inputs are filtered by the population's mean decays, as u (less a second current) and v filter them.
     """
     spikes = few(spikes, MAX_VALUES // max(spikes[:, 0].size, 1))
-    traces = _filtered(spikes.astype(np.float32), float(neuron.keep_syn.mean()), float(neuron.keep_mem.mean()))
+    keeps = (float(neuron.keep_syn.mean()), float(neuron.keep_mem.mean()))
+    second = None if neuron.keep_second is None else float(neuron.keep_second.mean())
+    traces = _filtered(spikes.astype(np.float32), *keeps, second)
     flat = traces.reshape(-1, *traces.shape[2:])
     if folded.conv is None:
         rows = flat.reshape(len(flat), -1)
@@ -81,12 +83,16 @@ def _damped(moments: Floats) -> Floats:
     return damped
 
 
-def _filtered(spikes: NDArray[np.float32], keep_syn: float, keep_mem: float) -> NDArray[np.float32]:
-    u, v = np.zeros_like(spikes[0]), np.zeros_like(spikes[0])
+def _filtered(
+    spikes: NDArray[np.float32], keep_syn: float, keep_mem: float, keep_second: float | None
+) -> NDArray[np.float32]:
+    u, v, second = (np.zeros_like(spikes[0]) for _ in range(3))
     result = np.empty_like(spikes)
     for t, row in enumerate(spikes):
         u = np.float32(keep_syn) * u + row
-        v = np.float32(keep_mem) * v + u
+        if keep_second is not None:
+            second = np.float32(keep_second) * second - row
+        v = np.float32(keep_mem) * v + u + second
         result[t] = v
     return result
 

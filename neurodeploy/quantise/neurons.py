@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import DECAY_BITS
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.rules import integer_model
+from neurodeploy.quantise.rules import clears_currents, integer_model, is_stateless
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]
@@ -33,9 +33,9 @@ class ChipNeuron:
     v_init, u_init: V, the state before the model's row 0.
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
-    keep_second: factor on the second current in a step, or None. bias_syn: V per step that the
-        currents receive, or None. Where there is one current, ``bias`` and ``u_init`` have what it amounts to; u_rest
-        is u_init without it. Where there are two, they do not.
+    keep_second: factor on the second current in a step, or None. bias_syn: V per step that the currents receive, or
+        None. Where there is one current that spikes leave alone, ``bias`` and ``u_init`` have what it amounts to, and
+        u_rest is u_init without it; elsewhere it enters as spikes do.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -55,6 +55,11 @@ class ChipNeuron:
     keep_second: Floats | None = None
     bias_syn: Floats | None = None
     u_rest: Floats | None = None
+
+    @property
+    def takes_bias_as_spikes(self) -> bool:
+        """Whether the constant input of its currents enters as spikes do: of two, or of those that spikes clear."""
+        return self.keep_second is not None or self.model.clears_u != ""
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
@@ -79,7 +84,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
-    constant c / (1 - a) on v, and a current that starts at -c / (1 - a) instead of 0. Where v sees the current of the
+    constant c / (1 - a) on v, and a current that starts lower by c / (1 - a); it comes from a source that is always on
+    where a spike sets the current to 0, or where v sees the sum of two. Where v sees the current of the
     step before, input comes a step later (see :func:`neurodeploy.passes.schedule.schedule`).
 
     Args:
@@ -106,7 +112,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
         bias_syn = constant
-        if population.decay_second is not None:
+        if population.decay_second is not None or clears_currents(population):
             constant = np.zeros_like(constant)
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
@@ -139,10 +145,11 @@ def _threshold(population: Population, level: Floats) -> Floats:
     if not population.rule.fires:
         return np.zeros(population.size)
     threshold: Floats = population.threshold.astype(np.float64).ravel() - level
-    if (threshold <= 0).any():
+    # A neuron without memory meets its threshold with nothing but its input, so that 0 tells signs apart.
+    beneath = threshold < 0 if is_stateless(population) and population.rule.max_spikes == 1 else threshold <= 0
+    if beneath.any():
         raise DeployError(
-            f"{int((threshold <= 0).sum())} neurons of {population.name!r} have a threshold that is not above"
-            " their reset",
+            f"{int(beneath.sum())} neurons of {population.name!r} have a threshold that is not above their reset",
             where=f"node {population.name!r}",
             fix="Such neurons fire in every step or never; train or export them again.",
         )
@@ -156,26 +163,41 @@ def _extras(population: Population, level: Floats) -> tuple[Floats | None, Float
     v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level
     if population.adaptation is None:
         return v_min, None, None
-    keep, rise = (value.ravel() for value in population.adaptation)
+    keep, rise = population.adaptation
     if population.rule.adapts == "v":
-        rise = rise * np.asarray(population.gain_mem, np.float64).ravel()
-    return v_min, keep, rise
+        rise = rise * np.asarray(population.gain_mem, np.float64)
+    return v_min, keep.ravel(), rise.ravel()
 
 
 def _first_current(population: Population, keep_syn: Floats, settled: Floats) -> Floats:
     """Return the current before the first step, less what it settles at.
 
     A current that v sees before it decays, or before it takes its input, has decayed once less than the chip's.
+
+    Raises:
+        DeployError: no step's decay leaves that of any current.
     """
     start = np.asarray(population.i_init, np.float64).ravel() * np.asarray(population.gain_mem, np.float64).ravel()
     order = population.rule.order
     once = np.divide(1.0, keep_syn, out=np.zeros_like(keep_syn), where=keep_syn > 0)
+    undecayed = {"add-use-decay": start, "use-decay-add": start - settled}.get(order, np.zeros_like(start))
+    if (lost := (keep_syn == 0) & (undecayed != 0)).any():
+        raise DeployError(
+            f"{int(lost.sum())} neurons of {population.name!r} have a synaptic current of which a step keeps nothing,"
+            " and start with one or with a bias",
+            where=f"node {population.name!r}",
+            fix="Train with a decay above 0, or without a bias before this node.",
+        )
     first: Floats = start * (once if order in ("add-use-decay", "use-decay-add") else 1.0)
     return first - settled * (once if order == "use-decay-add" else 1.0)
 
 
 def _settled(constant: Floats, keep_syn: Floats, name: str) -> Floats:
-    """Return the current that a constant input settles at."""
+    """Return the current that a constant input settles at.
+
+    Raises:
+        DeployError: it never settles.
+    """
     endless = (keep_syn >= 1.0) & (constant != 0)
     if endless.any():
         raise DeployError(

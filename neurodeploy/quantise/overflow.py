@@ -36,14 +36,19 @@ def overflow_warnings(
     def by(values: NDArray[np.float64], sign: int) -> str:
         return driver(population, projections, payloads, int(np.argmax(values)), sign)
 
-    swing = np.maximum(-low, high) / lost_syn
+    second_low, second_high, lost_least = np.zeros_like(low), np.zeros_like(high), lost_syn
+    if population.du_second is not None:
+        lost_second = (population.du_second + 1) / full
+        second_low, second_high = -high / lost_second, -low / lost_second
+        lost_least = np.minimum(lost_syn, lost_second)
+    swing = np.maximum(-low, high) / lost_least
     if (wraps := int((swing >= STATE_LIMIT).sum())) > 0:
         worst = int(np.argmax(swing))
         found.append(
             f"{name}: u of {wraps} {of_all} can wrap if enough inputs fire at once, most by"
             f" {by(swing, 1 if high[worst] >= -low[worst] else -1)}; wraps are counted in each run"
         )
-    fall = (low / lost_syn + np.minimum(bias, 0)) / lost_mem
+    fall = (low / lost_syn + second_low + np.minimum(bias, 0)) / lost_mem
     if population.v_min is not None:
         fall = np.maximum(fall, population.v_min.astype(np.float64))
     if (clips := int((fall <= -STATE_LIMIT).sum())) > 0:
@@ -51,10 +56,7 @@ def overflow_warnings(
             f"{name}: v of {clips} {of_all} can saturate far below the threshold under lasting inhibition, most by"
             f" {by(-fall, -1)}; counted in each run"
         )
-    rise = (high / lost_syn + np.maximum(bias, 0)) / lost_mem
-    if population.du_second is not None:
-        lost_second = (population.du_second + 1) / full
-        fall, rise = fall - high / lost_second / lost_mem, rise - low / lost_second / lost_mem
+    rise = (high / lost_syn + second_high + np.maximum(bias, 0)) / lost_mem
     outruns = population.model.reset != "zero" and population.model.max_spikes is not None
     if population.model.fires and outruns and (tops := int((rise >= STATE_LIMIT).sum())) > 0:
         found.append(

@@ -182,7 +182,7 @@ def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arith
     cleared = np.zeros_like(nowhere) if model.reset_interval or model.clears_u else nowhere
     floor = nowhere if population.v_min is None else population.v_min.astype(np.int64)
     no, full = np.zeros(population.size, bool), np.full(population.size, STATE_LIMIT)
-    raised, lowered = _second_currents(population, low, high)
+    raised, lowered, more = _second_currents(population, low, high, arithmetic)
     upper = _Side(high, bias, u, v, cleared, np.maximum(np.maximum(reset, floor), -top), no, full, raised)
     lower = _Side(-low, -bias, -u, -v, cleared, np.maximum(reset, -top), no, full, lowered)
     lost = population.du.astype(np.int64) + 1
@@ -191,19 +191,29 @@ def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arith
     if arithmetic.wraps_once:
         turn = decay(full, lost) + np.maximum(high, -low)
         full = np.where(wraps & (turn >= 3 * STATE_LIMIT), 2**31, STATE_LIMIT)
+    wraps, full = wraps | more, np.where(np.maximum(raised, lowered) > 2 * STATE_LIMIT, 2**31, full)
     lowest_full = np.where(full > STATE_LIMIT, full, STATE_LIMIT - 1)
     return replace(upper, u_free=wraps, u_full=full), replace(lower, u_free=wraps, u_full=lowest_full)
 
 
-def _second_currents(population: CodedPopulation, low: Ints, high: Ints) -> tuple[Ints, Ints]:
-    """Return the most that a second current, and one that lowers v, raise and lower v in a step."""
-    raised, lowered = np.zeros_like(low), np.zeros_like(low)
+def _second_currents(
+    population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arithmetic
+) -> tuple[Ints, Ints, Flags]:
+    """Return the most that a second current, and one that lowers v, raise and lower v in a step; can the second wrap.
+
+    Where Lava does not bring it back, that is beyond any register.
+    """
+    raised, lowered, wraps = np.zeros_like(low), np.zeros_like(low), np.zeros(population.size, bool)
     if population.du_second is not None:
-        lost = population.du_second.astype(np.int64) + 1
-        raised, lowered = (np.maximum(np.minimum(_limit(0 * low, c, lost), STATE_LIMIT), 0) for c in (-low, high))
+        lost, full = population.du_second.astype(np.int64) + 1, np.full(population.size, STATE_LIMIT)
+        raised, lowered = (np.maximum(_limit(np.zeros_like(low), c, lost), 0) for c in (-low, high))
+        wraps = (raised > STATE_LIMIT) | (lowered >= STATE_LIMIT)
+        if arithmetic.wraps_once:
+            full = np.where(decay(full, lost) + np.maximum(high, -low) >= 3 * STATE_LIMIT, 2**31, full)
+        raised, lowered = (np.where(wraps, full, side) for side in (raised, lowered))
     if population.model.adapts == "v" and population.adapt_step is not None:
         lowered = lowered + STATE_LIMIT - 1
-    return raised, lowered
+    return raised, lowered, wraps
 
 
 def _highest_current(side: _Side, lost: Ints) -> Ints:

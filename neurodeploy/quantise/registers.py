@@ -63,8 +63,8 @@ def code_population(
     """Return a population's codes, and in which words they miss the model.
 
     Where no initial codes make up for a bias that acts before the first input, it enters through synapses of a source
-    that is always on and starts at the population's latency; what those synapses cannot hold stays a register's. A bias
-    that enters two currents comes from there, too.
+    that is always on and starts at the population's latency; what those synapses cannot hold stays a register's. So
+    does a constant input of currents that spikes clear, or of two, of which nothing is left for a register.
     """
     unit = weights_per_volt * 2**ALIGN_BITS
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
@@ -146,7 +146,7 @@ def _start(
     """
     of_current = bias if neuron.bias_syn is None else np.rint(neuron.bias_syn * unit).astype(np.int64)
     initial = initial_for(bias, goal)
-    if neuron.keep_second is not None:
+    if neuron.takes_bias_as_spikes:
         return initial, _late_bias(of_current)[0] if of_current.any() else None, bias
     if not initial.v_error.any() or not of_current.any():
         return initial, None, bias

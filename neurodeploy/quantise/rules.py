@@ -111,7 +111,7 @@ def _model(population: Population) -> NeuronModel:
         reset = "zero-late" if rule.reset_delay and rule.reset_drops_input else "zero"
     if interval and reset in ("subtract", "none"):
         reset = "zero"
-    clears = "" if not rule.reset_currents or rule.reset == "none" else "late" if rule.reset_delay else "now"
+    clears = "" if not clears_currents(population) else "late" if rule.reset_delay else "now"
     return NeuronModel(
         reset,
         rule.max_spikes,
@@ -119,14 +119,21 @@ def _model(population: Population) -> NeuronModel:
         interval,
         spike=rule.spike,
         adapts=rule.adapts if population.adapt_decay is not None else "threshold",
-        clears_u="" if population.decay_syn is None else clears,
+        clears_u=clears,
     )
 
 
+def clears_currents(population: Population) -> bool:
+    """Tell whether a reset sets synaptic currents to 0 of which something would stay."""
+    rule = population.rule
+    resets = rule.fires and rule.reset != "none" and rule.reset_currents
+    return resets and population.decay_syn is not None and not is_stateless(population)
+
+
 def is_stateless(population: Population) -> bool:
-    """Tell whether a step keeps nothing of the membrane potential and of the current."""
-    decays = (population.decay_mem, population.decay_syn, population.decay_second)
-    return population.size > 0 and not any(np.any(decay) for decay in decays if decay is not None)
+    """Tell whether a step keeps nothing of the membrane potential and of the current, nor starts with any."""
+    kept = (population.decay_mem, population.decay_syn, population.decay_second, population.i_init)
+    return population.size > 0 and not any(np.any(np.asarray(values)) for values in kept if values is not None)
 
 
 def _is_pending(population: Population) -> bool:
@@ -151,13 +158,18 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
     shifted = bool(np.any(population.v_reset))
     floor = population.v_min
     level = np.zeros(1) if subtracts or not fires else population.v_reset
-    decays = (population.decay_mem, population.decay_syn, population.adapt_decay, population.decay_second)
+    kept, rise = population.adaptation or (None, np.zeros(1))
+    decays = (population.decay_mem, population.decay_syn, kept, population.decay_second)
     unbounded_decay = [d for d in decays if d is not None]
     retrain = "Train without it."
     found = {
         "has decays outside 0 to 1": (
             any(np.any((np.asarray(d) < 0) | (np.asarray(d) > 1)) for d in unbounded_decay),
             retrain,
+        ),
+        "clears synaptic currents that its v sees a step late": (
+            clears_currents(population) and rule.order == "use-decay-add",
+            "Train with currents that act in the same step.",
         ),
         "sends its spikes a step late": (rule.output_delay != 0, retrain),
         "sends its potential to other neurons": (
@@ -189,7 +201,7 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
             subtracts and adapts and rule.adapts == "threshold" and rule.reset_delay and rule.reset_before_decay,
             "Train with a reset in the same step.",
         ),
-        "has a threshold that spikes lower": (adapts and bool(np.any(np.asarray(population.adapt_gain) < 0)), retrain),
+        "has a threshold that spikes lower": (adapts and bool(np.any(rise < 0)), retrain),
         "has a lower bound of its potential above its reset": (
             floor is not None and bool(np.any(np.asarray(floor) > level)),
             "Train with a bound at the reset or below.",

@@ -137,8 +137,10 @@ def unit_exponent(
     if not neuron.model.fires:
         # The last threshold code lies one weight unit below the register's end; v must not fire there.
         room, fine = STATE_LIMIT - 2**ALIGN_BITS, 0.0
+    elif (highest := float(neuron.threshold.max())) > 0:
+        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (highest * base)))
     else:
-        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (float(neuron.threshold.max()) * base)))
+        room, fine = STATE_LIMIT, 0.0
     if finest > 0:
         fine = max(fine, np.ceil(np.log2(finest / base)))
     safe, deep = (np.floor(np.log2(room / (max(v, 1e-300) * base * 2**ALIGN_BITS))) for v in (rising, driven))
@@ -168,19 +170,22 @@ def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, f
     """Return how far from 0 v or u can get, V: in a step from the threshold, and if inputs drive v for long."""
     swings = [s.swing() for s in synapses]
     low, high = sum(swing[0] for swing in swings), sum(swing[1] for swing in swings)
+    if neuron.bias_syn is not None and neuron.takes_bias_as_spikes:
+        low, high = low + float(neuron.bias_syn.min(initial=0.0)), high + float(neuron.bias_syn.max(initial=0.0))
     bias = float(np.abs(neuron.bias).max(initial=0.0))
     lost_syn, lost_mem = _lost(neuron.keep_syn), _lost(neuron.keep_mem)
     start = float(np.abs(neuron.v_init).max(initial=0.0)) if not neuron.model.fires else 0.0
     threshold = max(float(neuron.threshold.max()) + neuron.adapt_most, start)
-    second = 0.0 if neuron.keep_second is None else max(-low, high) / _lost(neuron.keep_second)
-    rising = max(-low, high) / lost_syn + second + bias + threshold
-    down = -low / lost_syn + second + bias
+    # A second current takes the input with the other sign.
+    lost_second = np.inf if neuron.keep_second is None else _lost(neuron.keep_second)
+    up, down = (of_u / lost_syn + of_other / lost_second + bias for of_u, of_other in ((high, -low), (-low, high)))
+    rising = max(up, down) + threshold
     falling = down / lost_mem
     if neuron.v_min is not None:
         falling = min(falling, down + float(np.abs(neuron.v_min).max()))
     climbs = not neuron.model.fires or neuron.model.reset == "none"
     climbs = climbs or (neuron.model.reset != "zero" and neuron.model.max_spikes is not None)
-    climbing = (high / lost_syn + bias) / lost_mem if climbs else 0.0
+    climbing = up / lost_mem if climbs else 0.0
     return rising, max(rising, falling, climbing)
 
 

@@ -28,12 +28,14 @@ from neurodeploy.finetuning.latents import Latents  # noqa: E402
 from neurodeploy.finetuning.options import Epoch, Training  # noqa: E402
 from neurodeploy.finetuning.trainable import make_latents  # noqa: E402
 from neurodeploy.importers.lower import read_network  # noqa: E402
-from neurodeploy.network import Network  # noqa: E402
+from neurodeploy.network import Network, Population, Projection  # noqa: E402
 from neurodeploy.program import Program  # noqa: E402
 from neurodeploy.quantise.plan import load_plan, save_plan  # noqa: E402
+from neurodeploy.rule import NeuronRule  # noqa: E402
 from neurodeploy.running import run  # noqa: E402
 from neurodeploy.scoring import scores  # noqa: E402
 from neurodeploy.shipped import shipped_folder  # noqa: E402
+from neurodeploy.synapses import Linear  # noqa: E402
 from tests.conftest import SAME_STEP, chain_edges, cuba, lif, save_nir  # noqa: E402
 
 N_STEPS, N_SAMPLES, N_CLASSES = 12, 96, 4
@@ -361,3 +363,19 @@ def test_what_has_no_slope_or_no_rule_is_not_trained_for(tmp_path: Path, rng: np
     two = replace(data, labels=data.labels % 2)  # type: ignore[operator]
     with pytest.raises(DeployError, match=r"--decide count,output=lif2 or --decide count,groups=2,output=lif2"):
         finetune(model, two, "loihi2", training=SHORT)
+
+
+def test_biases_of_currents_that_spikes_clear_stay_with_their_source() -> None:
+    rule = NeuronRule(reset_currents=True)
+    population = Population("a", (3,), rule, np.float32(0.0), np.float32(1.0), np.float32(0.5))
+    weight = np.random.default_rng(1).normal(0, 1, (3, 5)).astype(np.float32)
+    op = Linear(weight, np.array([0.1, -0.2, 0.3], np.float32), name="fc")
+    network = Network({"in": (5,)}, (population,), (Projection("in", "a", (op,)),), ("a",), 1e-3, "snntorch")
+    began = start(network, "loihi2")
+    latents = make_latents(began)
+    assert [w.node for w in latents.weights] == ["fc"]
+    assert not latents.biases
+    program, _ = began.compiled(latents.tuned(network), latents.program(began.program), ("fc",))
+    for ours, theirs in zip(program.projections, began.program.projections, strict=True):
+        np.testing.assert_array_equal(ours.weight, theirs.weight)
+    np.testing.assert_array_equal(program.population("a").bias_mantissa, 0)

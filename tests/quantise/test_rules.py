@@ -205,6 +205,50 @@ def test_a_flattened_convolution_fires_as_its_model(per_neuron: bool, per_channe
     assert differing < 0.03 if per_channel or per_neuron else differing == 0
 
 
+TWO_CURRENTS = {"decay_syn": np.float32(0.5), "decay_second": 0.25, "gain_second": -1.0}
+
+
+def biased(network: Network) -> Network:
+    """Return a network whose first synapses have biases of 0 and of both signs."""
+    first = network.projections[0]
+    op = Linear(network_weight(first), np.arange(-12, 12, 2).astype(np.float32))
+    return replace(network, projections=(replace(first, ops=(op,)), *network.projections[1:]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters", "has_source"),
+    [
+        (ZERO, TWO_CURRENTS, True),
+        (ZERO, TWO_CURRENTS | {"i_init": 64.0}, True),
+        (replace(ZERO, reset_currents=True), {"decay_syn": np.float32(0.5)}, True),
+        (replace(ZERO, reset_currents=True), TWO_CURRENTS, True),
+        (replace(ZERO, reset_delay=True, reset_currents=True), TWO_CURRENTS, True),
+        (replace(ZERO, reset_delay=True, reset_drops_input=True, reset_currents=True), TWO_CURRENTS, True),
+        (replace(LATE, reset_currents=True), TWO_CURRENTS, True),
+        (ZERO, {"decay_syn": np.float32(0.5), "i_init": 32.0}, False),
+        (replace(ZERO, order="use-decay-add"), {"decay_syn": np.float32(0.5)}, False),
+        (replace(ZERO, order="add-use-decay"), {"decay_syn": np.float32(0.5), "i_init": 32.0}, False),
+    ],
+)
+def test_a_bias_of_currents_acts_as_in_the_model(
+    rule: NeuronRule, parameters: dict[str, Any], has_source: bool
+) -> None:
+    network = biased(two_layers(rule, **parameters))
+    back = Projection("b", "a", (Linear(whole_weights(np.random.default_rng(2), 12, 6)),), 1)
+    for own in (network, replace(network, projections=(*network.projections, replace(back, delay=2)))):
+        reference, integers, program = run_both(own, random_input())
+        assert any(p.helps for p in program.populations) == has_source
+        for node in ("a", "b"):
+            assert reference[node]["spikes"].any()
+            np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"], err_msg=node)
+
+
+def test_an_order_of_currents_delays_nothing_where_there_are_none() -> None:
+    network = two_layers(replace(ZERO, order="use-decay-add"))
+    reference, integers, _ = run_both(network, random_input())
+    np.testing.assert_array_equal(integers["b"]["spikes"], reference["b"]["spikes"])
+
+
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("clears", [False, True])
 def test_a_second_current_takes_the_input_with_the_other_sign(late: bool, clears: bool) -> None:
@@ -380,6 +424,16 @@ def test_integrators_run_on_both_chips() -> None:
         (ZERO, {"v_min": 10.0}, "'a' has a lower bound of its potential above its reset"),
         (ZERO, {"decay_syn": np.float32(1.5)}, "'a' has decays outside 0 to 1"),
         (replace(ZERO, reset_pending=True), {"v_init": 400.0}, "'a' starts above its threshold"),
+        (
+            replace(ZERO, order="use-decay-add", reset_currents=True),
+            {"decay_syn": np.float32(0.5)},
+            "'a' clears synaptic currents that its v sees a step late",
+        ),
+        (
+            replace(ZERO, order="use-decay-add"),
+            {"decay_syn": np.float32(0.0), "i_init": 1.0},
+            "have a synaptic current of which a step keeps nothing",
+        ),
     ],
 )
 def test_what_no_integer_neuron_computes_exactly_is_refused(
@@ -452,3 +506,16 @@ def test_a_threshold_that_loihi1_cannot_meet_is_measured_with_what_else_was_appr
     program = compile(network, "loihi1", approximate=True, calibrate=data)
     said = ["reset by subtraction becomes reset to zero", strict]
     assert program.provenance["approximations"]["changes"] == {"a": said}
+
+
+def test_binary_neurons_at_zero_tell_signs_apart(rng: np.random.Generator) -> None:
+    rule, size = NeuronRule(reset="none"), 10
+    population = Population("a", (size,), rule, decay_mem=np.zeros(size), threshold=np.zeros(size))
+    weight = rng.integers(-7, 8, (size, 20)).astype(np.float32)
+    network = Network(
+        {"input": (20,)}, (population,), (Projection("input", "a", (Linear(weight),)),), ("a",), 1.0, "nir"
+    )
+    x = {"input": (rng.random((12, 4, 20)) < 0.3).astype(np.uint8)}
+    spikes = Emulator().run(compile(network, "loihi2"), x, RunOptions()).spikes("a")
+    np.testing.assert_array_equal(spikes, Reference().run(network, x, RunOptions()).spikes("a"))
+    assert 0 < spikes.mean() < 1

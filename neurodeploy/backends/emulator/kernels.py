@@ -259,7 +259,7 @@ def update_custom(  # type: ignore[no-untyped-def]
         threshold, bias = thresholds[k], biases[k]
         before, hold, adapted, second = memory[0, k], memory[1, k], memory[2, k], memory[3, k]
         lowered, raised = (adapted, np.int32(0)) if model[LOWERS] else (np.int32(0), adapted)
-        count[ACTIVE] += (a[k] | (u[k] if model[KEEPS_U] else np.int32(0)) | v[k] | bias) != 0
+        count[ACTIVE] += (a[k] | (u[k] if model[KEEPS_U] else np.int32(0)) | second | v[k] | bias) != 0
         current = np.int32(_decay(u[k], keep_u[k]) + (a[k] << _ALIGN))
         other = np.int32(_decay(second, extra[4, k]) - (a[k] << _ALIGN)) if model[SECOND] else np.int32(0)
         count[U_WRAPS] += (current > _LIMIT) | (current <= -_LIMIT) | (other > _LIMIT) | (other <= -_LIMIT)

@@ -112,7 +112,7 @@ def neuron(
     if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
         u, v, second = (np.zeros_like(u) for _ in range(3))
     keeps_u = bool((population.du < 2**DECAY_BITS - 1).any())
-    active = ((u != 0) & keeps_u) | (v != 0) | (a != 0) | (bias != 0)
+    active = ((u != 0) & keeps_u) | (second != 0) | (v != 0) | (a != 0) | (bias != 0)
     current = to_int32(decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS))
     wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
     u = wrap(current, arithmetic)
