@@ -495,19 +495,6 @@ def test_what_counted_before_it_was_approximated_calibrates_as_single_spikes() -
     assert set(program.provenance["approximations"]["changes"]) == {"a"}
 
 
-def test_binary_neurons_at_zero_tell_signs_apart(rng: np.random.Generator) -> None:
-    rule, size = NeuronRule(reset="none"), 10
-    population = Population("a", (size,), rule, decay_mem=np.zeros(size), threshold=np.zeros(size))
-    weight = rng.integers(-7, 8, (size, 20)).astype(np.float32)
-    network = Network(
-        {"input": (20,)}, (population,), (Projection("input", "a", (Linear(weight),)),), ("a",), 1.0, "nir"
-    )
-    x = {"input": (rng.random((12, 4, 20)) < 0.3).astype(np.uint8)}
-    spikes = Emulator().run(compile(network, "loihi2"), x, RunOptions()).spikes("a")
-    np.testing.assert_array_equal(spikes, Reference().run(network, x, RunOptions()).spikes("a"))
-    assert 0 < spikes.mean() < 1
-
-
 def test_a_threshold_that_loihi1_cannot_meet_is_measured_with_what_else_was_approximated() -> None:
     data = Data({"in": random_input()}, None, "calibration")
     network = two_layers(replace(SUBTRACT, spike=">="), 0.5)
@@ -519,3 +506,16 @@ def test_a_threshold_that_loihi1_cannot_meet_is_measured_with_what_else_was_appr
     program = compile(network, "loihi1", approximate=True, calibrate=data)
     said = ["reset by subtraction becomes reset to zero", strict]
     assert program.provenance["approximations"]["changes"] == {"a": said}
+
+
+def test_binary_neurons_at_zero_tell_signs_apart(rng: np.random.Generator) -> None:
+    rule, size = NeuronRule(reset="none"), 10
+    population = Population("a", (size,), rule, decay_mem=np.zeros(size), threshold=np.zeros(size))
+    weight = rng.integers(-7, 8, (size, 20)).astype(np.float32)
+    network = Network(
+        {"input": (20,)}, (population,), (Projection("input", "a", (Linear(weight),)),), ("a",), 1.0, "nir"
+    )
+    x = {"input": (rng.random((12, 4, 20)) < 0.3).astype(np.uint8)}
+    spikes = Emulator().run(compile(network, "loihi2"), x, RunOptions()).spikes("a")
+    np.testing.assert_array_equal(spikes, Reference().run(network, x, RunOptions()).spikes("a"))
+    assert 0 < spikes.mean() < 1
