@@ -25,7 +25,8 @@ from neurodeploy.scoring import agreement, decide
 class Calibration:
     """Calibration data, and what the float model sends on it.
 
-    inputs: ``[T, B, *shape]`` by input. labels: int64 (B,), or None. recording: of the reference, all populations.
+    network: as it is compiled, which may approximate the one that was recorded. inputs: ``[T, B, *shape]`` by input.
+    labels: int64 (B,), or None. recording: of the reference, all populations.
     """
 
     network: Network
@@ -55,6 +56,9 @@ class Calibration:
                 values = np.rint(values * input_scale).astype(np.int32)
         else:
             values = self.recording.spikes(projection.source)
+            rule = self.network.population(projection.source).rule
+            if not rule.is_graded:  # counts of the model as it was trained, where its neurons are approximated
+                values = (values != 0).astype(np.uint8)
         if (after := acts_after(projection, self.network)) == 0:
             return values
         late = np.zeros_like(values)

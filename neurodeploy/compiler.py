@@ -214,6 +214,8 @@ def compile_network(
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
     network, approximated = _approximated(network, target, options, calibration)
     rung = rung | approximated
+    if calibration is not None:
+        calibration = replace(calibration, network=network)
     names = dict(zip(network.projections, projection_names(network), strict=True))
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)
@@ -429,7 +431,7 @@ def _found(
         names[p]: grid
         for c in coded
         for p, grid in zip(network.into(c.population.name), c.grids, strict=True)
-        if grid is not None
+        if grid is not None and any(hasattr(op, "weight") for op in p.ops)
     }
     return {key: value for key, value in (("graded_inputs", graded), ("weight_grids", grids)) if value}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import weakref
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -104,10 +106,26 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stream: IO[bytes]) 
         if info.compress_type == zipfile.ZIP_STORED:
             return Stored(stream, _data_offset(stream, info) + start, shape, dtype)
         with tempfile.TemporaryFile() as unpacked:
-            while chunk := member.read(_COPIED):
-                unpacked.write(chunk)
-            unpacked.flush()
+            with _room_for(info.file_size, "store the data with numpy.savez, which is read where it lies"):
+                while chunk := member.read(_COPIED):
+                    unpacked.write(chunk)
+                unpacked.flush()
             return Stored(unpacked, 0, shape, dtype)
+
+
+@contextmanager
+def _room_for(n_bytes: int, other: str) -> Iterator[None]:
+    """Say what a full disk means: that temporary files of ``n_bytes`` and more do not fit."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DeployError(
+            f"there is no room for a temporary file of {n_bytes / 1e9:.2g} GB",
+            where=tempfile.gettempdir(),
+            fix=f"Let TMPDIR name a folder with more room, or {other}.",
+        ) from error
 
 
 def _zip(stream: IO[bytes]) -> IO[bytes]:
@@ -166,7 +184,8 @@ class NpzWriter:
             if name not in self._spools:
                 self._spools[name] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
             if values.size:
-                self._spools[name].write(np.ascontiguousarray(values).data.cast("B"))
+                with _room_for(values.nbytes, "record fewer nodes (--record-nodes)"):
+                    self._spools[name].write(np.ascontiguousarray(values).data.cast("B"))
 
     def close(self, path: Path, whole: dict[str, NDArray[Any]]) -> None:
         """Write the file, with arrays that are given whole beside those in blocks.
@@ -201,7 +220,8 @@ class NpzWriter:
         shape = (n_rows, sum(self._sizes), *rest)
         np.lib.format.write_array_header_1_0(member, {**header, "shape": shape})
         spool = self._spools[name]
-        spool.flush()
+        with _room_for(prod(shape) * dtype.itemsize, "record fewer nodes (--record-nodes)"):
+            spool.flush()
         for chunk in _rows(spool.fileno(), self._sizes, n_rows, prod(rest) * dtype.itemsize):
             member.write(chunk)
 

@@ -128,3 +128,14 @@ def test_an_input_with_the_batchs_axis_names_inspect(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.zeros((5, 2, 12)))
     with pytest.raises(DeployError, match=r"neurodeploy inspect MODEL.nir --fix -o FIXED.nir"):
         load_data(tmp_path / "d.npz", {"input": (1, 12)})
+
+
+@pytest.mark.usefixtures("large_from")
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "x.npz", x=np.ones((50, 50)))
+    full = "/dev/full"
+    if not Path(full).exists():
+        pytest.skip("no /dev/full here")
+    monkeypatch.setattr(neurodeploy.members.tempfile, "TemporaryFile", lambda: open(full, "wb"))  # noqa: SIM115
+    with pytest.raises(DeployError, match=r"no room for a temporary file(?s:.*)TMPDIR"):
+        open_npz(tmp_path / "x.npz", "data")

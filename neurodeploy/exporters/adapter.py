@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, ClassVar
 
 from neurodeploy.synapses import Shape
@@ -121,6 +122,21 @@ class Adapter:
             DeployError: it has parameters that do not fit, or that NIR and our metadata cannot say.
         """
         raise NotImplementedError
+
+
+def kind_among(module: Any, classes: Iterable[Any]) -> str | None:
+    """Return the name of the class that a module is of, or that its class sets up otherwise and leaves as it is."""
+    known = set(classes)
+    for cls in type(module).__mro__:
+        if cls in known:
+            return str(cls.__name__)
+        own = {key for key, value in vars(cls).items() if isinstance(value, _METHODS)}
+        if own - {"__init__", "extra_repr", "__repr__"}:
+            return None
+    return None
+
+
+_METHODS = (FunctionType, property, staticmethod, classmethod)
 
 
 def class_name(module: Any) -> str:

@@ -207,7 +207,11 @@ def _check_lists(model: Any, where: str) -> None:
 
 
 def _check_finite(model: Any, where: str) -> None:
-    bad = [name for name, value in model.state_dict().items() if not bool(value.isfinite().all())]
+    wrong = {name: ~value.isfinite() for name, value in model.state_dict().items()}
+    for name, value in model.state_dict().items():
+        if name.endswith("threshold"):  # an infinite one stands for neurons that do not fire
+            wrong[name] &= ~value.isposinf()
+    bad = [name for name, is_wrong in wrong.items() if bool(is_wrong.any())]
     if bad:
         raise DeployError(
             f"{', '.join(bad)} hold values that are not finite",

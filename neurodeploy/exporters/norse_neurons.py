@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.parameters import by_neuron, compact, rules_metadata
 from neurodeploy.synapses import Shape
 
@@ -72,11 +72,7 @@ class Norse(Adapter):
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
-        from norse.torch.module import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box, lif_refrac, lsnn
-
-        sources = (lif_box, lif, lif_refrac, lsnn, iaf, leaky_integrator_box, leaky_integrator)
-        classes = {getattr(source, kind, None) for source in sources for kind in MODELS}
-        return type(module).__name__ if type(module) in classes else None
+        return _kind(module)
 
     def problems(self, module: Any) -> list[str]:
         """See :class:`Adapter`."""
@@ -141,8 +137,15 @@ class Norse(Adapter):
         return NeuronNodes(node, [], entering, recurrent)
 
 
+def _kind(module: Any) -> str | None:
+    from norse.torch.module import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box, lif_refrac, lsnn
+
+    sources = (lif_box, lif, lif_refrac, lsnn, iaf, leaky_integrator_box, leaky_integrator)
+    return kind_among(module, (getattr(source, kind) for source in sources for kind in MODELS if hasattr(source, kind)))
+
+
 def _model(module: Any) -> str:
-    return MODELS[type(module).__name__]
+    return MODELS[_kind(module) or ""]
 
 
 def _parameters(module: Any) -> Any:

@@ -15,6 +15,9 @@ from neurodeploy.synapses import Shape
 HUGE_STEPS = 2.0**40
 """A time constant of so many steps decays by less than float32 can see, and is exact to divide by."""
 
+THRESHOLDS = ("threshold", "v_th", "v_threshold", "spike_threshold")
+"""What frameworks call a threshold; an infinite one stands for neurons that do not fire, and whose v is read."""
+
 _TINY_STEPS = 2.0**-8  # exp(-256) is 0 in float32
 
 
@@ -27,7 +30,10 @@ def by_neuron(name: str, key: str, values: Any, shape: Shape) -> NDArray[np.floa
     array = np.asarray(values.detach() if hasattr(values, "detach") else values, dtype=np.float64)
     if array.ndim == len(shape) + 1 and array.shape[0] == 1:
         array = array[0]
-    if not np.isfinite(array).all():
+    finite = np.isfinite(array)
+    if key in THRESHOLDS:
+        finite |= np.isposinf(array)
+    if not finite.all():
         raise DeployError(f"{key} is not finite", where=name, fix="Train again; such a neuron computes nothing.")
     try:
         return np.array(np.broadcast_to(array, shape))

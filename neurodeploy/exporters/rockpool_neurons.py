@@ -24,7 +24,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, exp_tau, rules_metadata
 from neurodeploy.synapses import Shape
 
@@ -58,12 +58,7 @@ class Rockpool(Adapter):
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
-        from rockpool.nn import modules
-        from rockpool.nn.modules.torch import ahp_lif_torch, lif_bitshift_torch
-
-        sources = (modules, ahp_lif_torch, lif_bitshift_torch)
-        is_known = any(type(module) is getattr(source, kind, None) for source in sources for kind in KINDS)
-        return type(module).__name__ if is_known else None
+        return _kind(module)
 
     def problems(self, module: Any) -> list[str]:
         """See :class:`Adapter`."""
@@ -143,6 +138,14 @@ class Rockpool(Adapter):
         return NeuronNodes(_neuron_node(name, module, shape, dt), [], entering, recurrent)
 
 
+def _kind(module: Any) -> str | None:
+    from rockpool.nn import modules
+    from rockpool.nn.modules.torch import ahp_lif_torch, lif_bitshift_torch
+
+    sources = (modules, ahp_lif_torch, lif_bitshift_torch)
+    return kind_among(module, (getattr(source, kind) for source in sources for kind in KINDS if hasattr(source, kind)))
+
+
 def _currents(name: str, module: Any, shape: Shape, dt: float) -> tuple[tuple[Any, Any, Any | None], ...]:
     """Return each synapse of the neurons as an integrator, with what leads to it."""
     n = int(module.n_synapses)
@@ -186,9 +189,9 @@ def _neuron_node(name: str, module: Any, shape: Shape, dt: float, has_current: b
     if fires:
         rules |= {"reset": "subtract", "spike": ">=", "max_spikes": int(float(module.max_spikes_per_dt))}
         common |= {"v_threshold": by_neuron(name, "threshold", module.threshold, shape), "v_reset": np.zeros(shape)}
-    if type(module).__name__ == "aLIFTorch":
+    if _kind(module) == "aLIFTorch":
         rules |= _adaptation(name, module, shape)
-    if type(module).__name__ == "LIFNeuronTorch" or not has_current:
+    if _kind(module) == "LIFNeuronTorch" or not has_current:
         return (nir.LIF if fires else nir.LI)(tau=tau, **common, metadata=rules_metadata(rules))
     tau_syn = exp_tau(_decay(name, "tau_syn", _beta(module), shape), dt)
     rates = {"tau_syn": tau_syn, "tau_mem": tau, "w_in": 1.0 / np.expm1(dt / tau_syn)}

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, exp_tau, rules_metadata
 from neurodeploy.exporters.recurrence import late_bias, recurrent_nodes
 from neurodeploy.synapses import Shape
@@ -55,11 +55,7 @@ class Sinabs(Adapter):
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
-        from sinabs import layers
-        from sinabs.layers import alif
-
-        is_known = any(type(module) is getattr(source, kind, None) for source in (layers, alif) for kind in KINDS)
-        return type(module).__name__ if is_known else None
+        return _kind(module) or None
 
     def problems(self, module: Any) -> list[str]:
         """See :class:`Adapter`."""
@@ -125,19 +121,29 @@ class Sinabs(Adapter):
         return NeuronNodes(_neuron_node(name, module, shape, dt), recurrent=recurrent)
 
 
+def _kind(module: Any) -> str:
+    """Return the class of a layer that is exported, an empty text for others."""
+    from sinabs import layers
+    from sinabs.layers import alif
+
+    sources = (layers, alif)
+    found = kind_among(module, (getattr(source, kind) for source in sources for kind in KINDS if hasattr(source, kind)))
+    return found or ""
+
+
 def _is_loop(module: Any) -> bool:
-    return type(module).__name__.endswith("Recurrent")
+    return _kind(module).endswith("Recurrent")
 
 
 def _adapts(module: Any) -> bool:
-    return type(module).__name__.startswith("ALIF")
+    return _kind(module).startswith("ALIF")
 
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
     """Return the NIR node of the neurons themselves."""
     decay = _decay(name, "tau_mem", module.alpha_mem_calculated, shape)
     tau, alpha_syn = exp_tau(decay, dt), module.alpha_syn_calculated
-    is_iaf = type(module).__name__.startswith("IAF")
+    is_iaf = _kind(module).startswith("IAF")
     is_scaled = bool(module.norm_input) and not is_iaf
     norm = is_scaled and not (_adapts(module) and alpha_syn is not None)  # ALIF scales its current instead
     rules: dict[str, Any] = {} if is_iaf else {"norm_input": norm}

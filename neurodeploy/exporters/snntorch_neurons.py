@@ -1,12 +1,13 @@
 """What a snnTorch neuron computes, as a NIR node: parameters by neuron, and the rules that NIR has no word for.
 
-Source: snnTorch 1.0.0, ``snntorch/_neurons/{leaky,synaptic,rleaky,rsynaptic,alpha,lapicque}.py``. One step, with x the
-input::
+Source: snnTorch 1.0.0, ``snntorch/_neurons/{leaky,synaptic,rleaky,rsynaptic,alpha,lapicque,leakyparallel}.py``. One
+step, with x the input::
 
     Leaky       v = beta * v + x                             RLeaky       as Leaky, x = x + W s + b
     Synaptic    i = alpha * i + x;  v = beta * v + i         RSynaptic    as Synaptic, x = x + W s + b
     Lapicque    v = (1 - dt / (R * C)) * v + dt / C * x
     Alpha       i = alpha * i + x;  e = beta * e - x;  v = (log(alpha) / (log(beta) - log(alpha)) + 1) * (i + e)
+    LeakyParallel  v = relu(W x + b + beta * v), all steps at once; spikes reset nothing
     s = v > threshold, which leaves as graded_spikes_factor * s
 
 ``reset_delay=True`` stores the v that fired and resets it in the next step; ``zero`` then keeps that step's input in
@@ -30,14 +31,13 @@ from neurodeploy.synapses import Shape
 
 STATES = {
     "Leaky": ("mem",), "Synaptic": ("syn", "mem"), "RLeaky": ("spk", "mem"), "RSynaptic": ("spk", "syn", "mem"),
-    "Alpha": ("syn_exc", "syn_inh", "mem"), "Lapicque": ("mem",),
+    "Alpha": ("syn_exc", "syn_inh", "mem"), "Lapicque": ("mem",), "LeakyParallel": (),
 }  # fmt: skip
 """The neurons that are exported, and the states that their forward takes after the input, in order."""
 
 ADVICE = {
     "SLSTM": "its gates multiply states; the nearest are RLeaky and RSynaptic with linear_features",
     "SConv2dLSTM": "its gates multiply states; the nearest are RLeaky and RSynaptic with conv2d_channels",
-    "LeakyParallel": "it runs all steps at once through torch's RNN; use Leaky in a loop",
     "LeakyKernel": "it runs all steps at once; use Leaky in a loop",
     "StateLeaky": "it has no reset and takes all steps at once; use Leaky with reset_mechanism='none' in a loop",
     "LinearLeaky": "it has no reset and takes all steps at once; use nn.Linear and Leaky with reset_mechanism='none'",
@@ -61,7 +61,7 @@ class SnnTorch(Adapter):
         """See :class:`Adapter`."""
         from snntorch import SpikingNeuron
 
-        return isinstance(module, SpikingNeuron) or type(module).__name__ in ADVICE
+        return isinstance(module, SpikingNeuron) or type(module).__name__ in (*ADVICE, *STATES)
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
@@ -69,7 +69,11 @@ class SnnTorch(Adapter):
 
     def problems(self, module: Any) -> list[str]:
         """See :class:`Adapter`."""
-        return _unsupported_options(module)
+        return _unsupported_options(module) if _states(module) else _parallel_problems(module)
+
+    def lead(self, module: Any) -> str:
+        """See :class:`Adapter`."""
+        return "B" if _states(module) else "TB"
 
     def clear(self, module: Any, n_samples: int) -> None:
         """See :class:`Adapter`."""
@@ -95,14 +99,17 @@ class SnnTorch(Adapter):
         sent = output[0] if isinstance(output, tuple) else output
         shape = tuple(first_argument(args, kwargs).shape)
         current = getattr(module, "syn", getattr(module, "syn_exc", None))
-        return Call("B", shape, (sent != 0).to(sent.dtype), module.mem, current)
+        fired, v = (sent != 0).to(sent.dtype), getattr(module, "mem", None)
+        return Call(self.lead(module), shape, fired, v, current)
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
+        leaving = _leaving_node(name, module, shape)
+        if not _states(module):
+            entering, node = _parallel_nodes(name, module, shape, dt)
+            return NeuronNodes(node, entering=entering, leaving=leaving)
         node, findings = _neuron_node(name, module, shape, dt)
-        return NeuronNodes(
-            node, findings, recurrent=_recurrent_node(name, module, shape), leaving=_leaving_node(name, module, shape)
-        )
+        return NeuronNodes(node, findings, recurrent=_recurrent_node(name, module, shape), leaving=leaving)
 
 
 def kind_of(module: Any) -> str | None:
@@ -118,6 +125,29 @@ def kind_of(module: Any) -> str | None:
 
 def _states(module: Any) -> tuple[str, ...]:
     return STATES[kind_of(module) or "Leaky"]
+
+
+def _parallel_nodes(name: str, module: Any, shape: Shape, dt: float) -> tuple[Any, Any]:
+    """Return the NIR nodes of a LeakyParallel: its weights, and neurons that keep v above 0 and never reset it."""
+    state = {key: value.detach().numpy() for key, value in module.rnn.named_parameters()}
+    entering: Any = nir.Linear(state["weight_ih_l0"].copy())
+    if module.rnn.bias:
+        entering = nir.Affine(state["weight_ih_l0"].copy(), state["bias_ih_l0"] + state["bias_hh_l0"])
+    tau = euler_tau(decay_of(name, "beta", np.diag(state["weight_hh_l0"]).astype(np.float64)), dt)
+    rules = {"reset": "none", "reset_delay": False, "spike": ">", "min_v_mem": 0.0}
+    threshold = by_neuron(name, "threshold", module.threshold, shape)
+    common = {"r": tau / dt, "v_leak": np.zeros(shape), "v_threshold": threshold, "v_reset": np.zeros(shape)}
+    return entering, nir.LIF(tau=tau, **common, metadata=rules_metadata(rules))
+
+
+def _parallel_problems(module: Any) -> list[str]:
+    """Return what a LeakyParallel does that no neuron of ours does."""
+    weight, problems = module.rnn.weight_hh_l0.detach(), []
+    if bool((weight != weight.diag().diag()).any()):
+        problems.append("passes potentials from neuron to neuron (weight_hh_enable=True); the nearest is RLeaky")
+    if bool((module.threshold <= 0).any()):
+        problems.append("has a threshold of 0 or less, which its potential never leaves")
+    return problems + _other_steps(module)
 
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> tuple[Any, list[str]]:
@@ -183,8 +213,6 @@ def _leaving_node(name: str, module: Any, shape: Shape) -> Any | None:
 
 def _unsupported_options(module: Any) -> list[str]:
     """Return what a neuron does that neither NIR nor our rules can say."""
-    import torch
-
     problems = []
     if module.inhibition:
         problems.append("has inhibition=True")
@@ -194,13 +222,22 @@ def _unsupported_options(module: Any) -> list[str]:
         problems.append("has a graded_spikes_factor of 0, so that its spikes reach nothing")
     if kind_of(module) == "Alpha" and module.state_function.__name__ == "_base_sub":
         problems.append("has reset_mechanism='subtract', which takes from its currents; use 'zero' or 'none'")
-    with torch.no_grad():
-        fired = module.spike_grad(torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0]))
-    if fired.tolist() != [0.0, 0.0, 0.0, 1.0, 1.0]:
-        problems.append("has a spike_grad that fires other than at v > threshold")
+    if bool(module.threshold.isinf().any()) and module.state_function.__name__ == "_base_sub":
+        problems.append("has an infinite threshold, which its reset subtracts; use reset_mechanism='none'")
+    problems += _other_steps(module)
     if module.state_function.__name__ not in _RESETS:
         problems.append("has a state_function of its own")
     return problems
+
+
+def _other_steps(module: Any) -> list[str]:
+    import torch
+
+    with torch.no_grad():
+        fired = module.spike_grad(torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0]))
+    if fired.tolist() != [0.0, 0.0, 0.0, 1.0, 1.0]:
+        return ["has a spike_grad that fires other than at v > threshold"]
+    return []
 
 
 def _rules(name: str, module: Any) -> tuple[dict[str, Any], list[str]]:

@@ -24,7 +24,7 @@ import numpy as np
 from torch import nn
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
+from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.nir_nodes import module_node
 from neurodeploy.exporters.parameters import HUGE_STEPS, by_neuron, decay_of, euler_tau, rules_metadata
 from neurodeploy.synapses import Shape
@@ -68,14 +68,7 @@ class SpikingJelly(Adapter):
 
     def kind_of(self, module: Any) -> str | None:
         """See :class:`Adapter`."""
-        from spikingjelly.activation_based import layer, neuron
-        from spikingjelly.activation_based.neuron import ilif, integrate_and_fire, lif, ternary
-
-        if any(type(module) is getattr(layer, kind) for kind in CONTAINERS):
-            return type(module).__name__
-        sources = (neuron, ilif, integrate_and_fire, lif, ternary)
-        is_known = any(type(module) is getattr(source, kind, None) for source in sources for kind in KINDS)
-        return type(module).__name__ if is_known else None
+        return _kind(module) or None
 
     def parts(self, module: Any) -> list[Any]:
         """See :class:`Adapter`."""
@@ -145,7 +138,7 @@ class SpikingJelly(Adapter):
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """See :class:`Adapter`."""
         node = _neuron_node(name, _neuron(module), shape, dt)
-        match type(module).__name__:
+        match _kind(module):
             case "LinearRecurrentContainer":
                 return NeuronNodes(node, [], *_linear_loop(name, module, shape))
             case "ElementWiseRecurrentContainer":
@@ -153,8 +146,19 @@ class SpikingJelly(Adapter):
         return NeuronNodes(node)
 
 
+def _kind(module: Any) -> str:
+    """Return the class of a neuron or container that is exported, an empty text for others."""
+    from spikingjelly.activation_based import layer, neuron
+    from spikingjelly.activation_based.neuron import ilif, integrate_and_fire, lif, ternary
+
+    sources = (layer, neuron, ilif, integrate_and_fire, lif, ternary)
+    names = (*KINDS, *CONTAINERS)
+    found = kind_among(module, (getattr(source, kind) for source in sources for kind in names if hasattr(source, kind)))
+    return found or ""
+
+
 def _is_container(module: Any) -> bool:
-    return type(module).__name__ in CONTAINERS
+    return _kind(module) in CONTAINERS
 
 
 def _neuron(module: Any) -> Any:
@@ -215,7 +219,7 @@ def _layers_before_neuron(name: str, module: Any, shape: Shape) -> list[Any]:
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
     """Return the NIR node of a neuron itself; one that never fires is an integrator."""
-    kind, is_soft = type(module).__name__, module.v_reset is None
+    kind, is_soft = _kind(module), module.v_reset is None
     v_reset = 0.0 if is_soft else float(module.v_reset)
     v_init = 0.0 if kind.startswith("Simple") else v_reset
     if kind == "HalfThresholdIFNode":
@@ -253,7 +257,7 @@ def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
 
 def _slope(name: str, module: Any) -> float:
     """Return k of a KLIFNode, 1 of others."""
-    if type(module).__name__ != "KLIFNode":
+    if _kind(module) != "KLIFNode":
         return 1.0
     k = float(module.k.detach())
     if k <= 0 or (module.v_reset or 0.0) < 0:

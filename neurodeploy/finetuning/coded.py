@@ -16,7 +16,7 @@ from neurodeploy.network import Network, Projection
 from neurodeploy.passes.helpers import source_of_bias
 from neurodeploy.program import Program
 from neurodeploy.quantise.plan import BiasPlan, Bits, Plan, compact, projection_names, spread
-from neurodeploy.quantise.registers import bias_codes
+from neurodeploy.quantise.registers import bias_codes, settled_bias
 from neurodeploy.quantise.weights import FULL_BITS
 from neurodeploy.target import Target, load_target
 
@@ -108,10 +108,10 @@ def coded_order(network: Network) -> tuple[Projection, ...]:
 def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
     """Return a population's bias, with what a source that is always on adds to v."""
     total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
-    for p in program.projections:
-        adds = p.target == population.name and p.source == source_of_bias(program)
-        if adds and not population.takes_bias_as_spikes:
-            total = total + ((p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS)
+    for p in program.projections if not population.takes_bias_as_spikes else ():
+        if p.target == population.name and p.source == source_of_bias(program):
+            delivered = (p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS
+            total = total + settled_bias(delivered, population.du.astype(np.int64))
     mantissa, exponent = bias_codes(total, chip.number_formats.values())
     return BiasPlan(mantissa=compact(mantissa, population.shape), exponent=exponent)
 

@@ -34,8 +34,8 @@ class ChipNeuron:
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
     keep_second: factor on the second current in a step, or None.
-    bias_syn: V per step, a constant input of currents that spikes clear, or of two, which enters as spikes do; None for
-        others, whose ``bias`` and ``u_init`` say it.
+    bias_syn: V per step that the currents receive, or None. ``bias`` and ``u_init`` have what it amounts to, unless it
+        always enters as spikes do; u_rest is u_init without it. sees_late: v sees the current of the step before.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -54,10 +54,12 @@ class ChipNeuron:
     conditions: tuple[str, ...] = (">",)
     keep_second: Floats | None = None
     bias_syn: Floats | None = None
+    u_rest: Floats | None = None
+    sees_late: bool = False
 
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
-        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn")
+        keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn", "u_rest")
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
@@ -65,6 +67,11 @@ class ChipNeuron:
         """Return the same neurons without a threshold, and so without anything that only a spike does."""
         model = NeuronModel(fires=False, reset_interval=self.model.reset_interval)
         return replace(self, threshold=np.zeros_like(self.threshold), model=model, adapt_keep=None, adapt_rise=None)
+
+    @property
+    def takes_bias_as_spikes(self) -> bool:
+        """Whether a constant input always enters as spikes do: that of two currents, or of those that spikes clear."""
+        return self.keep_second is not None or self.model.clears_u != ""
 
     @property
     def adapt_most(self) -> float:
@@ -98,17 +105,19 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
     level = _level(population)
     bias = np.asarray(population.bias, np.float64).ravel() - (1.0 - keep_mem) * level
     constant = synapse_bias.ravel() * gain
-    keep_syn, u_init, bias_syn = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None
+    keep_syn, u_init, bias_syn, u_rest = np.zeros_like(keep_mem), np.zeros_like(keep_mem), None, None
     if population.decay_syn is None:
         bias = bias + constant
     else:
         keep_syn = population.decay_syn.astype(np.float64).ravel()
         if population.rule.order == "add-decay":
             gain, constant = gain * keep_syn, constant * keep_syn
+        bias_syn = constant
         if population.decay_second is not None or clears_currents(population):
-            bias_syn, constant = constant, np.zeros_like(constant)
+            constant = np.zeros_like(constant)
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
+        u_rest = _first_current(population, keep_syn, np.zeros_like(settled))
     return ChipNeuron(
         keep_mem,
         keep_syn,
@@ -122,6 +131,8 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         tuple(target.neuron.spike.value),
         None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
         bias_syn,
+        u_rest,
+        population.decay_syn is not None and population.rule.order == "use-decay-add",
     )
 
 

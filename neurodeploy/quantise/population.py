@@ -160,8 +160,7 @@ def quantise_population(
     moments = _moments(weights, neuron, choices)
     candidates = _scales(population, neuron, weights, formats, method, choices, moments)
 
-    def code(scale: _Scale, corrects: bool) -> tuple[Any, ...]:
-        coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
+    def code(scale: _Scale, coded: tuple[CodedProjection, ...], corrects: bool) -> tuple[Any, ...]:
         corrected = neuron
         if corrects:
             corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
@@ -171,15 +170,18 @@ def quantise_population(
     # Where the mean input is met, rates need not be: a neuron that most samples leave alone may lie at its threshold.
     may_correct = "bias" in choices.correct and choices.drive is not None and choices.plan.bias is None
     variants = (True, False) if may_correct and neuron.model.fires else (may_correct,)
-    found = [code(scale, corrects) for scale in candidates for corrects in variants]
+    found = []
+    for scale in candidates:
+        coded = tuple(_code_projection(w, scale, formats, choices, m) for w, m in zip(weights, moments, strict=True))
+        found += [code(scale, coded, corrects) for corrects in variants]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
     weights_per_volt, projections, codes, corrected = found[0]
     decided = _plan(codes, weights_per_volt, method, gains)
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        coded = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
-        decided = _plan(replace(codes, population=coded), weights_per_volt, method, gains)
+        fitted = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
+        decided = _plan(replace(codes, population=fitted), weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
     late = _late(codes)
@@ -198,12 +200,12 @@ def quantise_population(
 
 
 def _late(codes: Registers) -> tuple[CodedProjection, ...]:
-    """Return the synapses of the source of bias, if there are any; they deliver from row 0 on."""
+    """Return the synapses of the source of bias, if there are any; they first deliver in row 0, or in the row after."""
     name, late = codes.population.name, codes.late
     if late is None:
         return ()
     weight = late.weight.reshape(-1, 1)
-    latency = codes.population.latency
+    latency = codes.population.latency + late.after
     return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, FULL_BITS, late.sign_mode, latency),)
 
 
@@ -366,7 +368,7 @@ def _corrected(
     for w, p, spikes in zip(weights, projections, choices.drive.spikes, strict=True):
         lost = w.weight - dequantise_weights(p.weight, weights_per_volt / 2.0**p.exponent)
         missing += mean_input(spikes, w.synapses.folded, lost, len(missing))
-    if neuron.bias_syn is not None:
+    if neuron.takes_bias_as_spikes and neuron.bias_syn is not None:
         return replace(neuron, bias_syn=neuron.bias_syn + missing)
     kept = np.minimum(neuron.keep_syn, 1.0 - 1.0 / 2**DECAY_BITS)
     # The unit leaves room for the model's own bias; of what is added, as much as fits.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,12 +31,13 @@ MISSED_CONDITION = (
 class LateBias:
     """The part of a bias that acts from the population's row 0 on, as weights of a source that is always on.
 
-    weight: int16 (n,). exponent, sign_mode: of the synapses.
+    weight: int16 (n,). exponent, sign_mode: of the synapses. after: steps from row 0 on until they first deliver.
     """
 
     weight: NDArray[np.int16]
     exponent: int
     sign_mode: str
+    after: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,19 +91,14 @@ def code_population(
         is_on_grid(neuron.model, du, dv, (mantissa << exponent, *goal), extras),
     )
 
-    def initial_for(bias: Ints) -> InitialCodes:
+    def initial_for(bias: Ints, goal: tuple[Ints, Ints]) -> InitialCodes:
         if model.reset_interval:
             return cleared_codes(bias, threshold if model.fires else None)
         return initial_codes(du, dv, threshold, bias, goal, latency, extras.get("v_min"))
 
-    bias, late = (mantissa, exponent), None
-    initial = initial_for(mantissa << exponent)
-    if neuron.bias_syn is not None and neuron.bias_syn.any():
-        late, _ = _late_bias(np.rint(neuron.bias_syn * unit).astype(np.int64))
-    elif initial.v_error.any() and (du == 2**DECAY_BITS - 1).all():
-        late, rest = _late_bias(mantissa << exponent)
-        mantissa, exponent = bias_codes(rest, formats)
-        initial = initial_for(mantissa << exponent)
+    bias = mantissa, exponent
+    initial, late, own = _start(neuron, mantissa << exponent, du, unit, goal, initial_for)
+    mantissa, exponent = bias if late is None else bias_codes(own, formats)
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if (threshold == 1).any():
         warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
@@ -130,15 +127,54 @@ def code_population(
     return Registers(coded, tuple(warnings), bias, late)
 
 
-def _late_bias(bias: Ints) -> tuple[LateBias, Ints]:
-    """Return a bias as synapses of a source that is always on, and what they leave of it, register units."""
+def _start(
+    neuron: ChipNeuron,
+    bias: Ints,
+    du: Ints,
+    unit: float,
+    goal: tuple[Ints, Ints],
+    initial_for: Callable[[Ints, tuple[Ints, Ints]], InitialCodes],
+) -> tuple[InitialCodes, LateBias | None, Ints]:
+    """Return initial codes, what of a bias enters late, and what stays a register's, all in register units.
+
+    Args:
+        neuron: the population in the chip's form.
+        bias: all of it, as a constant on v.
+        du: codes of the current.
+        unit: register units a volt.
+        goal: u and v that row 0 must start from.
+        initial_for: initial codes for a bias and a goal.
+    """
+    of_current = bias if neuron.bias_syn is None else np.rint(neuron.bias_syn * unit).astype(np.int64)
+    initial = initial_for(bias, goal)
+    if neuron.takes_bias_as_spikes:
+        return initial, _late_bias(of_current, neuron.sees_late)[0] if of_current.any() else None, bias
+    if not initial.v_error.any() or not of_current.any():
+        return initial, None, bias
+    late, delivered = _late_bias(of_current, neuron.sees_late)
+    u_rest = goal[0] if neuron.u_rest is None else np.rint(neuron.u_rest * unit).astype(np.int64)
+    rest = bias - settled_bias(delivered, du)
+    # What the synapses cannot hold is less than what it would cost to start elsewhere.
+    missed = initial_for(rest, (u_rest, goal[1])).v_error != 0
+    rest = np.where(missed, bias - settled_bias(of_current, du), rest)
+    return initial_for(rest, (u_rest, goal[1])), late, rest
+
+
+def _late_bias(bias: Ints, sees_late: bool) -> tuple[LateBias, Ints]:
+    """Return a bias as synapses of a source that is always on, and what these deliver of it, register units."""
     codes = weight_range(bias.astype(np.float64), FULL_BITS, "a bias")
     weight_units = bias / 2.0**ALIGN_BITS
     over = float(np.abs(weight_units).max()) / (256 - codes.step)
     exponent = max(0, int(np.ceil(np.log2(max(over, 1.0)))))
     weight = quantise_weights(weight_units, 2.0**-exponent, codes)
-    rest = bias - ((weight.astype(np.int64) << exponent) << ALIGN_BITS)
-    return LateBias(weight, exponent, codes.sign_mode), rest
+    return LateBias(weight, exponent, codes.sign_mode, int(sees_late)), (
+        weight.astype(np.int64) << exponent
+    ) << ALIGN_BITS
+
+
+def settled_bias(delivered: Ints, du: Ints) -> Ints:
+    """Return the constant on v, register units, that a constant input settles at behind currents of these codes."""
+    return np.rint(delivered * (2.0**DECAY_BITS / (du + 1.0))).astype(np.int64)
 
 
 def is_on_grid(model: NeuronModel, du: Ints, dv: Ints, values: tuple[Ints, ...], extras: dict[str, Ints]) -> bool:

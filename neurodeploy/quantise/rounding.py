@@ -18,6 +18,9 @@ BLOCK = 128
 MOST_ALIKE = 2**18
 """Weights, evenly spaced, that are looked at where each counts alike."""
 
+MOST_ROWS = 64
+"""Rows of weights, evenly spaced, whose errors in the membrane are looked at."""
+
 RATIOS = 2.0 ** np.linspace(0.0, 3.0, 37)
 """By how much a scale may exceed the one at which the largest weight fits; what is beyond the codes is clipped."""
 
@@ -81,10 +84,7 @@ def ratio_by_error(weights: list[tuple[Floats, WeightRange, float]], base: float
         base: codes per unit at which the largest weight fits.
         moments: for each projection its second moments, or None to count each weight alike.
     """
-    looked_at = [
-        (weight if of_projection is not None else weight.ravel()[:: max(1, weight.size // MOST_ALIKE)], codes, down)
-        for (weight, codes, down), of_projection in zip(weights, moments, strict=True)
-    ]
+    looked_at = [(_some(weight, m), codes, down) for (weight, codes, down), m in zip(weights, moments, strict=True)]
     shares = [
         len(few.ravel()) / max(whole.size, 1) for (few, _, _), (whole, _, _) in zip(looked_at, weights, strict=True)
     ]
@@ -97,6 +97,13 @@ def ratio_by_error(weights: list[tuple[Floats, WeightRange, float]], base: float
             total += _cost(difference, of_projection) / (share or 1.0)
         errors.append(total)
     return float(RATIOS[int(np.argmin(errors))])
+
+
+def _some(weight: Floats, moments: Any) -> Floats:
+    """Return evenly spaced weights, or rows of them, of large arrays."""
+    if moments is None:
+        return weight.ravel()[:: max(1, weight.size // MOST_ALIKE)]
+    return weight if moments.ndim == 3 and len(moments) > 1 else weight[:: max(1, len(weight) // MOST_ROWS)]
 
 
 def _cost(difference: Floats, moments: Any) -> float:

@@ -168,7 +168,7 @@ def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, f
     """Return how far from 0 v or u can get, V: in a step from the threshold, and if inputs drive v for long."""
     swings = [s.swing() for s in synapses]
     low, high = sum(swing[0] for swing in swings), sum(swing[1] for swing in swings)
-    if neuron.bias_syn is not None:
+    if neuron.takes_bias_as_spikes and neuron.bias_syn is not None:
         low, high = low + float(neuron.bias_syn.min(initial=0.0)), high + float(neuron.bias_syn.max(initial=0.0))
     bias = float(np.abs(neuron.bias).max(initial=0.0))
     lost_syn, lost_mem = _lost(neuron.keep_syn), _lost(neuron.keep_mem)

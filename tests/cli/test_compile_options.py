@@ -62,3 +62,54 @@ def test_custom_neurons_are_warned_of(fc_model: Path, tmp_path: Path) -> None:
     code, _, err = run("compile", model, "--target", "loihi2", "-o", tmp_path / "p.npz")
     assert code == 0, err
     assert "warning: lif1: custom neuron (reset by subtraction in the next step): simulator only" in err
+
+
+@pytest.fixture
+def real_valued(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
+    """Return files of real-valued data to calibrate on and to score."""
+    for name in ("calibration", "test"):
+        x = rng.normal(0, 1, (10, 8, 12)).astype(np.float32)
+        np.savez(tmp_path / f"{name}.npz", x=x, y=rng.integers(0, 4, 8))
+    return tmp_path / "calibration.npz", tmp_path / "test.npz"
+
+
+def test_real_values_are_sent_as_messages_or_stay_on_the_host(
+    fc_model: Path, tmp_path: Path, real_valued: tuple[Path, Path]
+) -> None:
+    calibration, test = real_valued
+    program, target = tmp_path / "p.npz", ("--target", "loihi2")
+    code, _, err = run("compile", fc_model, *target, "--calibrate", calibration, "--allow-silent", "-o", program)
+    assert code == 0, err
+    assert "input 'input' is graded: sent as whole numbers of" in err
+    code, _, err = run("run", program, "--backend", "emulator", "--input", test)
+    assert code == 0, err
+    code, _, err = run("compile", fc_model, "--target", "loihi1", "--calibrate", calibration, "-o", program)
+    assert code == 2
+    assert "--host auto" in err
+
+
+def test_a_network_cut_at_the_host_is_compared_whole(
+    fc_model: Path, tmp_path: Path, real_valued: tuple[Path, Path]
+) -> None:
+    calibration, test = real_valued
+    result = tmp_path / "r.json"
+    backends = ("--backend", "reference", "--backend", "emulator")
+    options = ("--target", "loihi1", "--calibrate", calibration, "--host", "auto", *backends, "--tolerance", 100)
+    code, _, err = run("compare", fc_model, *options, "--input", test, "-o", result)
+    assert code == 0, err
+    found = json.loads(result.read_text())
+    assert "the host runs lif1 in float" in " ".join(found["warnings"])
+    assert "without the host, which runs lif1" in found["energy"]["scope"]
+    assert found["provenance"]["program"]["host"] == ["lif1"]
+    assert set(found["agreement"]["emulator"]) == {"lif2"}
+
+
+def test_a_grid_that_is_kept_is_said(fc_model: Path, tmp_path: Path) -> None:
+    graph = nir.read(fc_model)
+    for node in graph.nodes.values():
+        if hasattr(node, "weight"):
+            node.weight = np.clip(np.rint(node.weight * 8), -7, 7) / 16
+    model = save_nir(tmp_path / "grid.nir", graph.nodes, graph.edges, ZERO)
+    code, out, err = run("compile", model, "--target", "loihi2", "--allow-silent", "-o", tmp_path / "p.npz")
+    assert code == 0, err
+    assert "grid of 1/16 found, kept exactly" in out

@@ -63,6 +63,7 @@ MODELS = {
         "aLIFTorch(8, tau_ahp=torch.linspace(.005, .05, 8), w_ahp=-torch.rand(8), threshold=1., has_rec=True, bias=.02)"
     ),
     "membrane only": DENSE.format("LIFNeuronTorch(8, tau_mem=.01, threshold=.6)"),
+    "own class": DENSE.format("type('Cell', (aLIFTorch,), {})(8, threshold=.5)"),
     "residual": "Sequential(LinearTorch((6, 8)), LIFTorch(8, threshold=.5), Residual(LinearTorch((8, 8)),"
     " LIFTorch(8, threshold=.5)), LinearTorch((8, 4)), LIFTorch(4, threshold=.3))",
     "residual from the input": "Sequential(Residual(LinearTorch((6, 6)), LIFTorch(6, threshold=.4)),"

@@ -86,6 +86,7 @@ MODELS = {
         "sl.IAFRecurrent(rec_connect=nn.Sequential(nn.Linear(8, 3, bias=False), nn.Linear(3, 8, bias=False)),"
         " spike_threshold=t(.6))"
     ),
+    "own class": DENSE.format("type('Layer', (sl.LIFRecurrent,), {})(5., nn.Linear(8, 8), spike_threshold=t(.1))"),
     "read-out": (
         "nn.Sequential(nn.Linear(6, 8), sl.IAF(spike_threshold=t(.5)), nn.Linear(8, 3), sl.ExpLeak(tau_mem=5.))"
     ),

@@ -95,6 +95,10 @@ MODELS = {
     "recurrent by element, steps": DENSE.format(
         "ElementWiseRecurrentContainer(neuron.LIFNode(v_threshold=.2), lambda y, x: y + x)"
     ),
+    "own class": (
+        "nn.Sequential(layer.Linear(6, 8), type('Node', (neuron.LIFNode,),"
+        " {'__init__': lambda self: neuron.LIFNode.__init__(self, tau=3., v_threshold=.2)})())"
+    ),
     "containers": SEVERAL,
 }
 

@@ -130,3 +130,19 @@ def test_what_a_population_helps_with_is_kept_in_the_file(tmp_path: object) -> N
     program = compile(skipping(70), "loihi2")
     save_program(program, path)
     assert [p.helps for p in load_program(path).populations] == [p.helps for p in program.populations]
+
+
+@pytest.mark.parametrize("order", ["decay-add", "add-decay", "add-use-decay"])
+def test_a_bias_enters_the_current_from_the_first_row_on(order: str) -> None:
+    network = deep(0.5, replace(SUBTRACT, order=order))
+    populations = tuple(replace(p, decay_syn=np.float32(0.75)) for p in network.populations)
+    network = replace(network, populations=populations)
+    x, options = spikes(1), RunOptions(record=("spikes", "v"))
+    program = compile(network, "loihi2")
+    assert not any("do not start as the model" in warning for warning in program.warnings)
+    reference = Reference().run(network, {"in": x.astype(np.float32)}, options)
+    emulated = Emulator().run(program, {"in": x}, options)
+    for node in reference.nodes:
+        assert (emulated.spikes(node) != reference.spikes(node)).mean() < (0.05 if order == "add-decay" else 1e-9)
+    first = emulated.nodes["l0"]["v"][0] / program.population("l0").unit
+    assert np.abs(first - reference.nodes["l0"]["v"][0]).max() < 2.0

@@ -16,12 +16,15 @@ from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
+from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.overflow import custom_neurons
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, Flatten, Linear
+from neurodeploy.target import load_target
 
 ZERO = NeuronRule()
 SUBTRACT = NeuronRule(reset="subtract")
@@ -238,6 +241,20 @@ def test_a_bias_of_currents_acts_as_in_the_model(
         for node in ("a", "b"):
             assert reference[node]["spikes"].any()
             np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"], err_msg=node)
+
+
+@pytest.mark.parametrize("order", ["decay-add", "add-decay", "add-use-decay", "use-decay-add"])
+def test_a_deep_layers_bias_enters_its_current_when_its_model_says_so(order: str) -> None:
+    network = two_layers(ZERO)
+    first, second = network.projections
+    op = Linear(network_weight(second), np.array([-60, 20, 40, 80, 120, 250], np.float32))
+    deep = replace(network.populations[1], rule=replace(ZERO, order=order), decay_mem=0.0, decay_syn=0.5)
+    network = replace(network, populations=(network.populations[0], deep))
+    reference, integers, program = run_both(
+        replace(network, projections=(first, replace(second, ops=(op,)))), random_input()
+    )
+    assert any(p.helps for p in program.populations)
+    np.testing.assert_array_equal(integers["b"]["spikes"], reference["b"]["spikes"])
 
 
 def test_an_order_of_currents_delays_nothing_where_there_are_none() -> None:
@@ -458,3 +475,35 @@ def test_what_only_the_reference_knows_is_refused_by_name(
 def test_a_potential_with_a_floor_is_refused() -> None:
     with pytest.raises(DeployError, match="'a' sends a potential that has a lower bound"):
         compile(readout(v_min=-1.0), "loihi2")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule", "said"),
+    [
+        ({"v_min": -1.0}, ZERO, ("no lower bound of its potential",)),
+        ({"adapt_decay": 0.5}, ZERO, ("no adaptation",)),
+        (
+            {"v_min": -1.0},
+            replace(SUBTRACT, spike=">=", max_spikes=None),
+            (
+                "reset by subtraction becomes reset to zero",
+                "counts of any number of spikes become single spikes",
+                "no lower bound of its potential",
+            ),
+        ),
+        ({}, replace(ZERO, reset="none"), ("no reset becomes reset to zero",)),
+    ],
+)
+def test_loihi1_approximates_by_the_least_that_it_takes(
+    parameters: dict[str, Any], rule: NeuronRule, said: tuple[str, ...]
+) -> None:
+    nearest, changes = approximate(two_layers(rule, **parameters), load_target("loihi1"))
+    assert [(change.node, change.changes) for change in changes] == [("a", said)]
+    assert compile(nearest, "loihi1").population("a").process == "LIF"
+
+
+def test_what_counted_before_it_was_approximated_calibrates_as_single_spikes() -> None:
+    network = two_layers(replace(SUBTRACT, max_spikes=None), 0.5, v_min=-40.0)
+    data = Data({"in": random_input()}, None, "calibration")
+    program = compile(network, "loihi1", approximate=True, calibrate=data, correct=("threshold",))
+    assert set(program.provenance["approximations"]["changes"]) == {"a"}
