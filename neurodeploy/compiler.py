@@ -35,6 +35,7 @@ from neurodeploy.quantise.messages import (
     is_graded,
     loss_of_codes,
     measured_swing,
+    messages_of_range,
 )
 from neurodeploy.quantise.messages import sentence as messages_sentence
 from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
@@ -76,6 +77,7 @@ class CompileOptions:
         calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
     allow_silent: compile a network of which a population never fires.
+    input_range: the least and the most of each graded input, by name, for where no calibration data says it.
     host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
         data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.
     approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
@@ -93,6 +95,7 @@ class CompileOptions:
     allow_silent: bool = False
     approximate: bool = False
     host: int | str | None = None
+    input_range: dict[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -403,23 +406,35 @@ def _messages_of_inputs(
         bits, scale = planned.message_bits or options.message_bits, planned.scale or options.input_scale
         values = None if calibration is None else calibration.inputs[name]
         graded = values is not None and is_graded(values)
-        if not bits and not graded:
+        known_range = (options.input_range or {}).get(name) if values is None and not bits else None
+        if not bits and not graded and known_range is None:
             continue
         if formats["message_bits_max"] == 0:
             raise _spikes_only(name, target)
-        if values is None or not graded or (bits and scale is not None):
+        if known_range is not None:
+            reached = _reached(name, Messages(1, 1.0, known_range), network, target, None, learned=False)
+            found[name] = messages_of_range(*known_range, reached, options.weight_bits, formats)
+        elif values is None or not graded or (bits and scale is not None):
             found[name] = Messages(bits, scale or 1.0, payload_range(bits))
-            continue
-        unscaled = {name: Messages(bits or formats["message_bits_max"], 1.0, expected_range(values))}
-        delays = dict.fromkeys(network.projections, 1)
-        reached = []
-        for p in (p for p in network.projections if p.source == name):
-            neuron, synapses = _float_parts(
-                network.population(p.target), network, target, unscaled, calibration, delays
-            )
+        else:
             learned = options.rounding == "learned"
-            reached += [Reached.of(neuron, s, synapses, values, learned) for s in synapses if s.projection is p]
-        found[name] = choose_messages(values, reached, options.weight_bits, formats, (bits, scale))
+            unscaled = Messages(bits or formats["message_bits_max"], 1.0, expected_range(values))
+            reached = _reached(name, unscaled, network, target, calibration, learned)
+            found[name] = choose_messages(values, reached, options.weight_bits, formats, (bits, scale))
+    return found
+
+
+def _reached(
+    name: str, unscaled: Messages, network: Network, target: Target, calibration: Calibration | None, learned: bool
+) -> list[Reached]:
+    """Return the populations that an input reaches, as if one message carried the value itself."""
+    delays = dict.fromkeys(network.projections, 1)
+    values = None if calibration is None else calibration.inputs[name]
+    found = []
+    for p in (p for p in network.projections if p.source == name):
+        population = network.population(p.target)
+        neuron, into = _float_parts(population, network, target, {name: unscaled}, calibration, delays)
+        found += [Reached.of(neuron, s, into, values, learned) for s in into if s.projection is p]
     return found
 
 

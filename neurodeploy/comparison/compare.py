@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy import backends
-from neurodeploy.backends.base import RunOptions, check_inputs, spike_inputs
+from neurodeploy.backends.base import RunOptions, check_inputs, is_binary, spike_inputs
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality
 from neurodeploy.comparison.measures import first_difference
@@ -107,6 +107,8 @@ def compare(
     check_inputs(network.inputs, data.part(0, 1).x)
     answers = make_answers(network, data, decide)
     if program is None:
+        if compiling.get("calibrate") is None:
+            compiling["input_range"] = _graded_ranges(data)
         program = compile(model, target, dialect=dialect, decide=decide, **compiling)
     else:
         _check_program(program, network, target)
@@ -195,6 +197,18 @@ def _run_blocks(runner: _Runner, names: tuple[str, ...], trained: Recorded | Non
         found.events.add(block, spike_inputs(runner.program, part.x) if "emulator" in block else part.x)
         found.shown.add(block, first, found.named())
     return found
+
+
+def _graded_ranges(data: Samples) -> dict[str, tuple[float, float]]:
+    """Return the least and the most of each input that holds other values than 0 and 1; nothing else is calibrated."""
+    found: dict[str, tuple[float, float]] = {}
+    graded: set[str] = set()
+    for _, part in blocks(data, 4 * sum(values.nbytes for values in data.part(0, 1).x.values())):
+        for name, values in part.x.items():
+            low, high = found.get(name, (0.0, 0.0))
+            found[name] = min(low, float(values.min())), max(high, float(values.max()))
+            graded |= set() if is_binary(values) else {name}
+    return {name: found[name] for name in graded}
 
 
 def _checked_trained(trained: Recorded | None, data: Samples) -> Recorded | None:

@@ -134,6 +134,20 @@ def choose_messages(
     return best
 
 
+def messages_of_range(
+    low: float, high: float, reached: list[Reached], bits: int | str, formats: dict[str, int]
+) -> Messages:
+    """Return the width and scale for values of which only the range is known.
+
+    Bits are shared out: as many are taken of the values' own as of the weights, if both cannot be kept.
+    """
+    width = min(WIDTHS[0], formats["message_bits_max"])
+    full = min((_most(one, formats) / _filling(one, bits) for one in reached), default=np.inf) * (1 - 1e-9)
+    most = (2 ** (width - 1) - 1) / max(-low, high, 1e-30)
+    scale = most if full >= most else float(np.sqrt(full * most))
+    return Messages(width, float(scale), (float(np.floor(low * scale)), float(np.ceil(high * scale))), full)
+
+
 def expected_range(values: NDArray[Any]) -> tuple[float, float]:
     """Return the least and the most that data like this is expected to hold.
 

@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import DECAY_BITS
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.rules import clears_currents, integer_model
+from neurodeploy.quantise.rules import clears_currents, integer_model, is_stateless
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]
@@ -33,9 +33,10 @@ class ChipNeuron:
     v_init, u_init: V, the state before the model's row 0.
     model: which integer neuron it is.
     v_min: V, below which v is not let fall, or None.
-    keep_second: factor on the second current in a step, or None.
-    bias_syn: V per step that the currents receive, or None. ``bias`` and ``u_init`` have what it amounts to, unless it
-        always enters as spikes do; u_rest is u_init without it. sees_late: v sees the current of the step before.
+    keep_second: factor on the second current in a step, or None. bias_syn: V per step that the currents receive, or
+        None. Where there is one current that spikes leave alone, ``bias`` and ``u_init`` have what it amounts to, and
+        u_rest is u_init without it; elsewhere it enters as spikes do.
+    sees_late: v sees the current of the step before.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -57,6 +58,11 @@ class ChipNeuron:
     u_rest: Floats | None = None
     sees_late: bool = False
 
+    @property
+    def takes_bias_as_spikes(self) -> bool:
+        """Whether the constant input of its currents enters as spikes do: of two, or of those that spikes clear."""
+        return self.keep_second is not None or self.model.clears_u != ""
+
     def times(self, gain: Floats) -> ChipNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
         keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn", "u_rest")
@@ -67,11 +73,6 @@ class ChipNeuron:
         """Return the same neurons without a threshold, and so without anything that only a spike does."""
         model = NeuronModel(fires=False, reset_interval=self.model.reset_interval)
         return replace(self, threshold=np.zeros_like(self.threshold), model=model, adapt_keep=None, adapt_rise=None)
-
-    @property
-    def takes_bias_as_spikes(self) -> bool:
-        """Whether a constant input always enters as spikes do: that of two currents, or of those that spikes clear."""
-        return self.keep_second is not None or self.model.clears_u != ""
 
     @property
     def adapt_most(self) -> float:
@@ -147,10 +148,11 @@ def _threshold(population: Population, level: Floats) -> Floats:
     if not population.rule.fires:
         return np.zeros(population.size)
     threshold: Floats = population.threshold.astype(np.float64).ravel() - level
-    if (threshold <= 0).any():
+    # A neuron without memory meets its threshold with nothing but its input, so that 0 tells signs apart.
+    beneath = threshold < 0 if is_stateless(population) and population.rule.max_spikes == 1 else threshold <= 0
+    if beneath.any():
         raise DeployError(
-            f"{int((threshold <= 0).sum())} neurons of {population.name!r} have a threshold that is not above"
-            " their reset",
+            f"{int(beneath.sum())} neurons of {population.name!r} have a threshold that is not above their reset",
             where=f"node {population.name!r}",
             fix="Such neurons fire in every step or never; train or export them again.",
         )

@@ -368,7 +368,7 @@ def _corrected(
     for w, p, spikes in zip(weights, projections, choices.drive.spikes, strict=True):
         lost = w.weight - dequantise_weights(p.weight, weights_per_volt / 2.0**p.exponent)
         missing += mean_input(spikes, w.synapses.folded, lost, len(missing))
-    if neuron.takes_bias_as_spikes and neuron.bias_syn is not None:
+    if neuron.bias_syn is not None and neuron.takes_bias_as_spikes:
         return replace(neuron, bias_syn=neuron.bias_syn + missing)
     kept = np.minimum(neuron.keep_syn, 1.0 - 1.0 / 2**DECAY_BITS)
     # The unit leaves room for the model's own bias; of what is added, as much as fits.

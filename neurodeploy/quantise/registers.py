@@ -167,9 +167,8 @@ def _late_bias(bias: Ints, sees_late: bool) -> tuple[LateBias, Ints]:
     over = float(np.abs(weight_units).max()) / (256 - codes.step)
     exponent = max(0, int(np.ceil(np.log2(max(over, 1.0)))))
     weight = quantise_weights(weight_units, 2.0**-exponent, codes)
-    return LateBias(weight, exponent, codes.sign_mode, int(sees_late)), (
-        weight.astype(np.int64) << exponent
-    ) << ALIGN_BITS
+    delivered = (weight.astype(np.int64) << exponent) << ALIGN_BITS
+    return LateBias(weight, exponent, codes.sign_mode, int(sees_late)), delivered
 
 
 def settled_bias(delivered: Ints, du: Ints) -> Ints:

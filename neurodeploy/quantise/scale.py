@@ -137,8 +137,10 @@ def unit_exponent(
     if not neuron.model.fires:
         # The last threshold code lies one weight unit below the register's end; v must not fire there.
         room, fine = STATE_LIMIT - 2**ALIGN_BITS, 0.0
+    elif (highest := float(neuron.threshold.max())) > 0:
+        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (highest * base)))
     else:
-        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (float(neuron.threshold.max()) * base)))
+        room, fine = STATE_LIMIT, 0.0
     if finest > 0:
         fine = max(fine, np.ceil(np.log2(finest / base)))
     safe, deep = (np.floor(np.log2(room / (max(v, 1e-300) * base * 2**ALIGN_BITS))) for v in (rising, driven))
@@ -168,7 +170,7 @@ def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, f
     """Return how far from 0 v or u can get, V: in a step from the threshold, and if inputs drive v for long."""
     swings = [s.swing() for s in synapses]
     low, high = sum(swing[0] for swing in swings), sum(swing[1] for swing in swings)
-    if neuron.takes_bias_as_spikes and neuron.bias_syn is not None:
+    if neuron.bias_syn is not None and neuron.takes_bias_as_spikes:
         low, high = low + float(neuron.bias_syn.min(initial=0.0)), high + float(neuron.bias_syn.max(initial=0.0))
     bias = float(np.abs(neuron.bias).max(initial=0.0))
     lost_syn, lost_mem = _lost(neuron.keep_syn), _lost(neuron.keep_mem)

@@ -129,3 +129,14 @@ def test_a_correction_that_leaves_rates_further_off_is_not_made() -> None:
         for p in (plain, corrected)
     ]
     assert off[1] <= off[0]
+
+
+def test_a_known_range_is_enough_for_messages() -> None:
+    x = normal(2)
+    low, high = float(x.min()), float(x.max())
+    program = compile(network(), "loihi2", input_range={"in": (low, high)})
+    assert program.message_bits == {"in": 8}
+    assert 2 / max(-low, high) < program.input_scale["in"] <= 127 / max(-low, high)
+    inputs = {"in": x.astype(np.float32)}
+    reference, chip = run(network(), inputs), run(program, inputs, backend="emulator")
+    assert agreement(chip.spikes("a"), reference.spikes("a")) > 0.9

@@ -507,3 +507,16 @@ def test_what_counted_before_it_was_approximated_calibrates_as_single_spikes() -
     data = Data({"in": random_input()}, None, "calibration")
     program = compile(network, "loihi1", approximate=True, calibrate=data, correct=("threshold",))
     assert set(program.provenance["approximations"]["changes"]) == {"a"}
+
+
+def test_binary_neurons_at_zero_tell_signs_apart(rng: np.random.Generator) -> None:
+    rule, size = NeuronRule(reset="none"), 10
+    population = Population("a", (size,), rule, decay_mem=np.zeros(size), threshold=np.zeros(size))
+    weight = rng.integers(-7, 8, (size, 20)).astype(np.float32)
+    network = Network(
+        {"input": (20,)}, (population,), (Projection("input", "a", (Linear(weight),)),), ("a",), 1.0, "nir"
+    )
+    x = {"input": (rng.random((12, 4, 20)) < 0.3).astype(np.uint8)}
+    spikes = Emulator().run(compile(network, "loihi2"), x, RunOptions()).spikes("a")
+    np.testing.assert_array_equal(spikes, Reference().run(network, x, RunOptions()).spikes("a"))
+    assert 0 < spikes.mean() < 1
