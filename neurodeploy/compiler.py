@@ -254,7 +254,8 @@ def compile_network(
             network = replace(network, projections=tuple(new.get(p, p) for p in network.projections))
         if calibration is not None:
             _measure_inputs(graded, messages, synapses, coded[-1], calibration)
-    rung = rung or _strict(network, coded, calibration)
+    said = rung.get("approximations", {}).get("changes", {})
+    rung = rung | _strict(network, coded, calibration, said)
     complete = Plan(
         target=target.name,
         inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},
@@ -382,15 +383,27 @@ def _late_bias(network: Network, coded: list[Coded]) -> tuple[tuple[CodedPopulat
     return (bias_source(name),), tuple(replace(p, source=name) for p in late)
 
 
-def _strict(network: Network, coded: list[Coded], calibration: Calibration | None) -> dict[str, Any]:
-    """Return what it changes on calibration data that neurons fire at ``>`` where the model's do at ``>=``."""
+def _strict(
+    network: Network, coded: list[Coded], calibration: Calibration | None, said: dict[str, list[str]]
+) -> dict[str, Any]:
+    """Return what it changes on calibration data that neurons fire at ``>`` where the model's do at ``>=``.
+
+    Args:
+        network: as it is compiled.
+        coded: its populations.
+        calibration: what the model does as it was trained, or None.
+        said: what was approximated before, by population.
+    """
     missed = [c.population.name for c in coded if any(MISSED_CONDITION in warning for warning in c.warnings)]
     if calibration is None or not missed:
         return {}
     populations = tuple(
         replace(p, rule=replace(p.rule, spike=">")) if p.name in missed else p for p in network.populations
     )
-    changes = tuple(Approximation(name, ("fires at v > instead of v >= threshold",)) for name in missed)
+    found = {name: list(said.get(name, [])) for name in (*said, *missed)}
+    for name in missed:
+        found[name].append("fires at v > instead of v >= threshold")
+    changes = tuple(Approximation(name, tuple(what)) for name, what in found.items())
     nearest = replace(network, populations=populations)
     return {"approximations": _measured(network, nearest, changes, calibration)}
 

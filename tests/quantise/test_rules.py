@@ -520,3 +520,16 @@ def test_binary_neurons_at_zero_tell_signs_apart(rng: np.random.Generator) -> No
     spikes = Emulator().run(compile(network, "loihi2"), x, RunOptions()).spikes("a")
     np.testing.assert_array_equal(spikes, Reference().run(network, x, RunOptions()).spikes("a"))
     assert 0 < spikes.mean() < 1
+
+
+def test_a_threshold_that_loihi1_cannot_meet_is_measured_with_what_else_was_approximated() -> None:
+    data = Data({"in": random_input()}, None, "calibration")
+    network = two_layers(replace(SUBTRACT, spike=">="), 0.5)
+    alone = two_layers(replace(ZERO, spike=">="), 0.5)
+    strict = "fires at v > instead of v >= threshold"
+    program = compile(alone, "loihi1", calibrate=data)
+    assert program.provenance["approximations"]["changes"] == {"a": [strict]}
+    assert program.provenance["approximations"]["agreement"]["a"] > 0.9
+    program = compile(network, "loihi1", approximate=True, calibrate=data)
+    said = ["reset by subtraction becomes reset to zero", strict]
+    assert program.provenance["approximations"]["changes"] == {"a": said}
