@@ -36,6 +36,7 @@ class ChipNeuron:
     keep_second: factor on the second current in a step, or None. bias_syn: V per step that the currents receive, or
         None. Where there is one current that spikes leave alone, ``bias`` and ``u_init`` have what it amounts to, and
         u_rest is u_init without it; elsewhere it enters as spikes do.
+    sees_late: v sees the current of the step before.
     conditions: at which conditions the chip's neurons fire: ``>``, or ``>=`` as well.
     adapt_keep, adapt_rise: factor on what the threshold is raised by, and V by which a spike raises it, or None.
     """
@@ -55,6 +56,7 @@ class ChipNeuron:
     keep_second: Floats | None = None
     bias_syn: Floats | None = None
     u_rest: Floats | None = None
+    sees_late: bool = False
 
     @property
     def takes_bias_as_spikes(self) -> bool:
@@ -131,6 +133,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         None if population.decay_second is None else np.asarray(population.decay_second, np.float64).ravel(),
         bias_syn,
         u_rest,
+        population.decay_syn is not None and population.rule.order == "use-decay-add",
     )
 
 

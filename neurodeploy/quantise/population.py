@@ -200,12 +200,12 @@ def quantise_population(
 
 
 def _late(codes: Registers) -> tuple[CodedProjection, ...]:
-    """Return the synapses of the source of bias, if there are any; they deliver from row 0 on."""
+    """Return the synapses of the source of bias, if there are any; they first deliver in row 0, or in the row after."""
     name, late = codes.population.name, codes.late
     if late is None:
         return ()
     weight = late.weight.reshape(-1, 1)
-    latency = codes.population.latency
+    latency = codes.population.latency + late.after
     return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, FULL_BITS, late.sign_mode, latency),)
 
 

@@ -31,12 +31,13 @@ MISSED_CONDITION = (
 class LateBias:
     """The part of a bias that acts from the population's row 0 on, as weights of a source that is always on.
 
-    weight: int16 (n,). exponent, sign_mode: of the synapses.
+    weight: int16 (n,). exponent, sign_mode: of the synapses. after: steps from row 0 on until they first deliver.
     """
 
     weight: NDArray[np.int16]
     exponent: int
     sign_mode: str
+    after: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -147,10 +148,10 @@ def _start(
     of_current = bias if neuron.bias_syn is None else np.rint(neuron.bias_syn * unit).astype(np.int64)
     initial = initial_for(bias, goal)
     if neuron.takes_bias_as_spikes:
-        return initial, _late_bias(of_current)[0] if of_current.any() else None, bias
+        return initial, _late_bias(of_current, neuron.sees_late)[0] if of_current.any() else None, bias
     if not initial.v_error.any() or not of_current.any():
         return initial, None, bias
-    late, delivered = _late_bias(of_current)
+    late, delivered = _late_bias(of_current, neuron.sees_late)
     u_rest = goal[0] if neuron.u_rest is None else np.rint(neuron.u_rest * unit).astype(np.int64)
     rest = bias - settled_bias(delivered, du)
     # What the synapses cannot hold is less than what it would cost to start elsewhere.
@@ -159,14 +160,15 @@ def _start(
     return initial_for(rest, (u_rest, goal[1])), late, rest
 
 
-def _late_bias(bias: Ints) -> tuple[LateBias, Ints]:
+def _late_bias(bias: Ints, sees_late: bool) -> tuple[LateBias, Ints]:
     """Return a bias as synapses of a source that is always on, and what these deliver of it, register units."""
     codes = weight_range(bias.astype(np.float64), FULL_BITS, "a bias")
     weight_units = bias / 2.0**ALIGN_BITS
     over = float(np.abs(weight_units).max()) / (256 - codes.step)
     exponent = max(0, int(np.ceil(np.log2(max(over, 1.0)))))
     weight = quantise_weights(weight_units, 2.0**-exponent, codes)
-    return LateBias(weight, exponent, codes.sign_mode), (weight.astype(np.int64) << exponent) << ALIGN_BITS
+    delivered = (weight.astype(np.int64) << exponent) << ALIGN_BITS
+    return LateBias(weight, exponent, codes.sign_mode, int(sees_late)), delivered
 
 
 def settled_bias(delivered: Ints, du: Ints) -> Ints:

@@ -243,6 +243,20 @@ def test_a_bias_of_currents_acts_as_in_the_model(
             np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"], err_msg=node)
 
 
+@pytest.mark.parametrize("order", ["decay-add", "add-decay", "add-use-decay", "use-decay-add"])
+def test_a_deep_layers_bias_enters_its_current_when_its_model_says_so(order: str) -> None:
+    network = two_layers(ZERO)
+    first, second = network.projections
+    op = Linear(network_weight(second), np.array([-60, 20, 40, 80, 120, 250], np.float32))
+    deep = replace(network.populations[1], rule=replace(ZERO, order=order), decay_mem=0.0, decay_syn=0.5)
+    network = replace(network, populations=(network.populations[0], deep))
+    reference, integers, program = run_both(
+        replace(network, projections=(first, replace(second, ops=(op,)))), random_input()
+    )
+    assert any(p.helps for p in program.populations)
+    np.testing.assert_array_equal(integers["b"]["spikes"], reference["b"]["spikes"])
+
+
 def test_an_order_of_currents_delays_nothing_where_there_are_none() -> None:
     network = two_layers(replace(ZERO, order="use-decay-add"))
     reference, integers, _ = run_both(network, random_input())
