@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from neurodeploy.report.html import write_report
     from neurodeploy.rule import NeuronRule
     from neurodeploy.running import run
-    from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Sparse
+    from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
     from neurodeploy.target import Target, load_target
 
 _HOMES = {
@@ -36,6 +36,7 @@ _HOMES = {
     "DeployError": "errors",
     "Flatten": "synapses",
     "Linear": "synapses",
+    "MaxPool2d": "synapses",
     "Network": "network",
     "NeuronRule": "rule",
     "Pool2d": "synapses",

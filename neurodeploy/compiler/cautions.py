@@ -1,0 +1,104 @@
+"""What a program warns of, and whether it fits the chip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurodeploy.calibrate import approximation_sentence
+from neurodeploy.compiler.options import CompileOptions
+from neurodeploy.errors import DeployError
+from neurodeploy.network import Network
+from neurodeploy.passes.helpers import relay_warnings
+from neurodeploy.program import Program
+from neurodeploy.quantise.messages import (
+    bits_kept,
+)
+from neurodeploy.quantise.messages import sentence as messages_sentence
+from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
+from neurodeploy.quantise.population import Coded
+from neurodeploy.quantise.scale import COUNTED_ON
+from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
+from neurodeploy.target import Target
+
+
+def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:
+    """Return what can go wrong, or could not be matched."""
+    found = list(beyond)
+    for name, bits in program.message_bits.items():
+        if name in program.provenance.get("graded_inputs", {}):
+            found.append(messages_sentence(name, program.provenance["graded_inputs"][name]))
+            continue
+        low, high = payload_range(bits)
+        scale = program.input_scale[name]
+        found.append(
+            f"input {name!r} is graded: its values are rounded to multiples of 1/{scale:g} and range from"
+            f" {low / scale:g} to {high / scale:g}"
+        )
+        found += [
+            f"{p.name}: messages of this scale leave weights {bits_kept(p)} of {p.weight_bits} bits; --calibrate"
+            " DATA chooses scale and bits"
+            for p in program.projections
+            if p.source == name and bits_kept(p) < p.weight_bits
+        ]
+    if rung := program.provenance.get("approximations"):
+        found.append(approximation_sentence(rung))
+    for name, needs in custom_neurons(program).items():
+        found.append(
+            f"{name}: custom neuron ({needs}): simulator only; emulator and Lava run it as a model of our own, for the"
+            " chip it would have to be programmed"
+        )
+    for population in program.populations:
+        if population.model.max_spikes is None:
+            found.append(
+                f"{population.name}: can send any number of spikes a step; what follows reckons with {COUNTED_ON}, and"
+                " wraps and clips are counted in each run"
+            )
+    found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
+    return (*found, *arithmetic_differences(program))
+
+
+def beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:
+    """Return in what the program exceeds the whole chip; how populations share cores is not looked at.
+
+    Raises:
+        DeployError: it does, and that was not allowed.
+    """
+    limits = target.limits
+    neurons = sum(population.size for population in program.populations)
+    # A weight of 0 is no synapse.
+    synapse_bytes = sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections)
+    used = {
+        "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
+        "bytes of synapses": (int(synapse_bytes), limits.cores.value * limits.synapse_bytes_per_core.value),
+    }
+    over = [f"{name}: {need:,} needed, {most:,} available" for name, (need, most) in used.items() if need > most]
+    if not over:
+        return []
+    what = f"the network does not fit one {target.title} chip ({'; '.join(over)})"
+    if options.allow_oversize:
+        return [f"{what}: emulator only"]
+    raise DeployError(
+        what,
+        where="--target",
+        fix=" ".join(
+            [
+                "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator.",
+                *_written_out(network, program),
+            ]
+        ),
+    )
+
+
+def _written_out(network: Network, program: Program) -> list[str]:
+    """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
+    found = []
+    for p, coded in zip(
+        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=False
+    ):
+        if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
+            chain = ", ".join(type(op).__name__ for op in p.ops)
+            found.append(
+                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; convolutions and pools"
+                " in a row stay one convolution where what lies between them is not padded, or divides."
+            )
+    return found

@@ -1,0 +1,118 @@
+"""How a network is compiled, and what of it a target cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from neurodeploy.errors import DeployError, known
+from neurodeploy.quantise.plan import (
+    RoundingMethod,
+    ScaleMethod,
+)
+from neurodeploy.quantise.population import CORRECTIONS
+from neurodeploy.target import Target, load_target, target_names
+
+DEFAULT_WEIGHT_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """How a network is compiled.
+
+    weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
+    scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
+        and more, else ``mse``. With calibration data ``mse`` is the membrane's error, else the weights'.
+    rounding: ``nearest``, or ``learned`` on calibration data.
+    correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met.
+    per_channel: let each output channel fill its codes, by a gain of its own.
+    message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes, or where it is to be chosen
+        because calibration data holds other values than 0 and 1.
+    input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
+        calibration data, or 1 without.
+    allow_oversize: compile what does not fit one chip, for the emulator.
+    allow_silent: compile a network of which a population never fires.
+    input_range: the least and the most of each graded input, by name, for where no calibration data says it.
+    host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
+        data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.
+    approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
+        changes.
+    """
+
+    weight_bits: int | str = DEFAULT_WEIGHT_BITS
+    scale: str | None = None
+    rounding: str = "nearest"
+    correct: tuple[str, ...] = ()
+    per_channel: bool = False
+    message_bits: int = 0
+    input_scale: float | None = None
+    allow_oversize: bool = False
+    allow_silent: bool = False
+    approximate: bool = False
+    host: int | str | None = None
+    input_range: dict[str, tuple[float, float]] | None = None
+
+
+def check_options(options: CompileOptions, target: Target, has_data: bool) -> None:
+    """Refuse widths, methods and scales that there are not, or that the target's numbers do not have.
+
+    Raises:
+        DeployError: at the first of them.
+    """
+    formats = target.number_formats.values()
+    most = formats["weight_bits_max"]
+    bits = options.weight_bits
+    if bits not in ("ternary", "binary") and not (isinstance(bits, int) and 1 <= bits <= most):
+        raise DeployError(
+            f"{bits} bits per weight",
+            where="--weight-bits",
+            fix=f"{target.title} takes 1 to {most}, ternary and binary.",
+        )
+    needs_data = {
+        "--scale": options.scale == "rate",
+        "--rounding": options.rounding == "learned",
+        "--correct": bool(options.correct),
+        "--approximate": options.approximate,
+    }
+    for flag, needed in needs_data.items():
+        if needed and not has_data:
+            raise DeployError("this method needs calibration data", where=flag, fix="Give some with --calibrate.")
+    for flag, value, choices in (
+        ("--scale", options.scale, (None, *get_args(ScaleMethod))),
+        ("--rounding", options.rounding, get_args(RoundingMethod)),
+        *(("--correct", one, CORRECTIONS) for one in options.correct),
+    ):
+        if value not in choices:
+            raise DeployError(f"{value!r} is no method", where=flag, fix=f"Choose from {known(filter(None, choices))}.")
+    _check_messages(options, target, has_data)
+
+
+def _check_messages(options: CompileOptions, target: Target, has_data: bool) -> None:
+    message_most = target.number_formats.message_bits_max.value
+    if options.message_bits and message_most == 0:
+        able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
+        raise DeployError(
+            f"graded input of {options.message_bits} bits, and {target.title} takes spikes only",
+            where="--message-bits",
+            fix=f"Encode the input as spikes (run --encode rate or latency), or use --target {' or '.join(able)}.",
+        )
+    if options.message_bits and not 2 <= options.message_bits <= message_most:
+        raise DeployError(
+            f"graded input of {options.message_bits} bits",
+            where="--message-bits",
+            fix=f"{target.title} takes 2 to {message_most}, with the sign.",
+        )
+    if options.input_scale is None:
+        return
+    if not 0 < options.input_scale < np.inf:
+        raise DeployError(
+            f"an input scale of {options.input_scale:g}", where="--input-scale", fix="Give a number above 0."
+        )
+    if options.input_scale != 1 and not options.message_bits and not has_data:
+        raise DeployError(
+            f"an input scale of {options.input_scale:g} for inputs that are spikes",
+            where="--input-scale",
+            fix="Say --message-bits as well, or leave it out.",
+        )

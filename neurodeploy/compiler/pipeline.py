@@ -1,0 +1,272 @@
+"""Compile a model for a chip: quantised, scheduled, checked against what the chip holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neurodeploy import contract as contracts
+from neurodeploy.arithmetic import ALIGN_BITS
+from neurodeploy.calibrate import Calibration, run_reference
+from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.compiler.cautions import beyond, cautions
+from neurodeploy.compiler.changes import approximated, helping, never_firing, strict, without_maxima
+from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
+from neurodeploy.compiler.nearest import nearest_form
+from neurodeploy.compiler.options import CompileOptions, check_options
+from neurodeploy.contract import Contract
+from neurodeploy.data import Data, load_data
+from neurodeploy.decision import Decision, membranes, with_decision
+from neurodeploy.errors import LackingError
+from neurodeploy.host import entering, split
+from neurodeploy.host import sentence as host_sentence
+from neurodeploy.importers.lower import read_network
+from neurodeploy.network import Network, Projection
+from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
+from neurodeploy.passes.maxima import with_realised_steps
+from neurodeploy.passes.schedule import schedule
+from neurodeploy.program import Program
+from neurodeploy.quantise.messages import (
+    is_graded,
+)
+from neurodeploy.quantise.plan import (
+    InputPlan,
+    Plan,
+    PopulationPlan,
+    ProjectionPlan,
+    check_plan,
+    load_plan,
+    projection_names,
+)
+from neurodeploy.quantise.population import Choices, Coded, quantise_population
+from neurodeploy.quantise.scale import is_out_of_reach
+from neurodeploy.target import Target, load_target
+from neurodeploy.version import __version__
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Compiled:
+    """A program, the plan that gives the same program again, and what is known of its registers before it runs."""
+
+    program: Program
+    plan: Plan
+    contract: Contract | None = None
+
+
+def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
+    """Quantise and schedule a model for a target.
+
+    Args:
+        model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
+        target: name of the chip.
+        **options: those of :func:`compile_with_plan`.
+
+    Returns:
+        The program; its ``warnings`` say what can go wrong or could not be matched.
+
+    Raises:
+        DeployError: the model cannot be read, or the chip cannot run it.
+    """
+    return compile_with_plan(model, target, **options).program
+
+
+def compile_with_plan(
+    model: Path | str | Any,
+    target: str,
+    *,
+    dialect: str | None = None,
+    plan: Plan | Path | str | None = None,
+    calibrate: Data | Path | str | None = None,
+    decide: Decision | str | None = None,
+    **options: Any,
+) -> Compiled:
+    """Quantise and schedule a model for a target; return the decisions, too.
+
+    Args:
+        model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
+        target: name of the chip.
+        dialect: as given to ``--dialect``, or None.
+        plan: decisions, or a file of them; what it leaves out is decided by the options.
+        calibrate: data that the methods that need some are given; never the data that is scored.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
+        **options: fields of :class:`CompileOptions`.
+
+    Raises:
+        DeployError: the model, the plan or the data cannot be read, or the chip cannot run the network.
+    """
+    chip = load_target(target)
+    provenance: dict[str, Any] = {"neurodeploy": __version__}
+    if isinstance(model, Network):
+        network = model
+    else:
+        network, settled, graph = read_network(model, dialect)
+        provenance.update(model_sha256=graph.sha256, nir=graph.version, dialect_evidence=list(settled.evidence))
+    network = with_decision(network, decide)
+    if isinstance(plan, (str, Path)):
+        plan = load_plan(plan)
+    if isinstance(calibrate, (str, Path)):
+        calibrate = load_data(Path(calibrate), network.inputs)
+    settings = CompileOptions(**options)
+    check_options(settings, chip, calibrate is not None)
+    host, on_chip, calibrate = _split(network, settings, calibrate)
+    calibration = None if calibrate is None else run_reference(on_chip, calibrate)
+    try:
+        compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+    except LackingError as error:
+        cost = "" if calibration is None or settings.approximate else nearest_form(on_chip, chip, calibration)
+        raise LackingError(error.what, where=error.where, fix=f"{error.fix} {cost}".strip()) from error
+    if host is not None:
+        compiled = _with_host(compiled, host, network.digest())
+    inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
+    contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
+    return replace(compiled, contract=contract)
+
+
+def _split(
+    network: Network, options: CompileOptions, calibrate: Data | None
+) -> tuple[Network | None, Network, Data | None]:
+    """Return what the host runs, or None, what the chip does, and the calibration data as it enters the chip."""
+    if options.host is None:
+        return None, network, calibrate
+    if options.host == "auto" and calibrate is not None and not any(map(is_graded, calibrate.x.values())):
+        return None, network, calibrate
+    host, on_chip = split(network, options.host)
+    if calibrate is not None:
+        calibrate = replace(calibrate, x=entering(host, on_chip.inputs, calibrate.x))
+    return host, on_chip, calibrate
+
+
+def _with_host(compiled: Compiled, host: Network, digest: str) -> Compiled:
+    """Return a program of the whole network: that of the chip, and what the host runs before it."""
+    program = compiled.program
+    provenance = {
+        **program.provenance,
+        "network_sha256": digest,
+        "host": [population.name for population in host.populations],
+    }
+    warnings = (host_sentence(host), *program.warnings)
+    return replace(compiled, program=replace(program, host=host, provenance=provenance, warnings=warnings))
+
+
+def compile_network(
+    network: Network,
+    target: Target,
+    options: CompileOptions,
+    provenance: dict[str, Any],
+    plan: Plan,
+    calibration: Calibration | None,
+) -> Compiled:
+    """Quantise and schedule a network without asking whether it falls silent; see :func:`compile_with_plan`."""
+    check_options(options, target, calibration is not None)
+    formats = target.number_formats.values()
+    check_plan(plan, network, target.name, formats)
+    digest = network.digest()
+    network, calibration, steps, rung = without_maxima(network, target, calibration)
+    latency, delays = schedule(network)
+    messages = messages_of_inputs(network, target, options, plan, calibration)
+    # Firing rates are to meet those of the model as it was trained, not of its approximation.
+    network, found = approximated(network, target, options, calibration)
+    rung = rung | found
+    if calibration is not None:
+        calibration = replace(calibration, network=network)
+    names = dict(zip(network.projections, projection_names(network), strict=True))
+    # Potentials that decide are held against each other, so they share one scale.
+    read = membranes(network)
+    coded: list[Coded] = []
+    graded: dict[str, dict[str, Any]] = {}
+    for population in network.populations:
+        into = network.into(population.name)
+        neuron, synapses = float_parts(population, network, target, messages, calibration, delays)
+        sends = any(p.source == population.name for p in network.projections)
+        if integrates := not sends and is_out_of_reach(neuron, synapses):
+            neuron = neuron.integrating()
+        choices = Choices(
+            options.weight_bits,
+            options.scale,
+            options.rounding,
+            options.correct,
+            options.per_channel and population.name not in (*read, *steps),
+            plan.populations.get(population.name, PopulationPlan()),
+            tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
+            None
+            if calibration is None
+            else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
+        )
+        coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        if integrates:
+            coded[-1] = never_firing(coded[-1])
+        if population.name in steps:
+            coded[-1] = helping(coded[-1])
+            realised = float(coded[-1].population.threshold_code[0] << ALIGN_BITS) / coded[-1].population.unit
+            new = with_realised_steps(network.projections, population.name, steps[population.name], realised)
+            delays |= {new[old]: delays[old] for old in new}
+            names |= {new[old]: names[old] for old in new}
+            network = replace(network, projections=tuple(new.get(p, p) for p in network.projections))
+        if calibration is not None:
+            measure_inputs(graded, messages, synapses, coded[-1], calibration)
+    said = rung.get("approximations", {}).get("changes", {})
+    rung = rung | strict(network, coded, calibration, said)
+    complete = Plan(
+        target=target.name,
+        inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},
+        populations={c.population.name: c.plan for c in coded},
+        projections={
+            names[p]: own
+            for c in coded
+            for p, own in zip(network.into(c.population.name), c.projection_plans, strict=True)
+        },
+    )
+    sources, late = _late_bias(network, coded)
+    stretched = [name for name, own in complete.populations.items() if own.channel_gain is not None]
+    program = Program(
+        target=target.name,
+        arithmetic=target.arithmetic,
+        inputs=network.inputs,
+        populations=(*(c.population for c in coded), *sources),
+        projections=(*(p for c in coded for p in c.projections), *late),
+        outputs=network.outputs,
+        dt=network.dt,
+        dialect=network.dialect,
+        number_formats=formats,
+        provenance={
+            **provenance,
+            **rung,
+            **_found(graded, coded, names, network),
+            **({"per_channel": stretched} if stretched else {}),
+            **({"never_fire": never} if (never := [c.population.name for c in coded if c.never_fires]) else {}),
+            "network_sha256": digest,
+            "plan_sha256": complete.digest(),
+        },
+        message_bits={name: one.bits for name, one in messages.items()},
+        input_scale={name: one.scale for name, one in messages.items()},
+        decision=network.decision,
+        readouts=network.readouts,
+    )
+    program = with_relays(program, formats["delay_max"])
+    warnings = cautions(program, coded, beyond(network, program, target, options))
+    return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _late_bias(network: Network, coded: list[Coded]) -> tuple[tuple[CodedPopulation, ...], tuple[CodedProjection, ...]]:
+    """Return the source of bias and its synapses, where a population needs them."""
+    late = [c.late for c in coded if c.late is not None]
+    if not late:
+        return (), ()
+    name = BIAS_SOURCE
+    while name in network.shapes:
+        name += " (always on)"
+    return (bias_source(name),), tuple(replace(p, source=name) for p in late)
+
+
+def _found(
+    graded: dict[str, dict[str, Any]], coded: list[Coded], names: dict[Projection, str], network: Network
+) -> dict[str, Any]:
+    """Return what was found of inputs and weights, as programs carry it; nothing where nothing was."""
+    grids = {
+        names[p]: grid
+        for c in coded
+        for p, grid in zip(network.into(c.population.name), c.grids, strict=True)
+        if grid is not None and any(hasattr(op, "weight") for op in p.ops)
+    }
+    return {key: value for key, value in (("graded_inputs", graded), ("weight_grids", grids)) if value}
