@@ -97,7 +97,10 @@ def measure(
     measured: dict[str, Any] = {
         "rung": "neuron",
         "samples": before.n_samples,
-        "changes": {change.node: list(change.changes) for change in changes},
+        "changes": {
+            node: [what for change in changes if change.node == node for what in change.changes]
+            for node in dict.fromkeys(change.node for change in changes)
+        },
         "agreement": {
             name: agreement(one["spikes"], after.nodes[name]["spikes"])
             for name, one in before.nodes.items()
