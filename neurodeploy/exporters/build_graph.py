@@ -15,7 +15,7 @@ from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.draft import INPUT, Draft, DraftNode, Source
 from neurodeploy.exporters.layers import Maximum, Neurons
 from neurodeploy.exporters.nir_nodes import layer_node, maximum_of_spikes, maximum_of_values
-from neurodeploy.exporters.readout import Readout, feeds_other, find_readout
+from neurodeploy.exporters.readout import Readout, find_readout
 from neurodeploy.exporters.simplify import simplify
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.importers.nir_graph import METADATA_KEY
@@ -257,6 +257,3 @@ def _free_name(name: str, taken: dict[str, Any]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-__all__ = ["BuiltGraph", "build_graph", "feeds_other"]

@@ -149,11 +149,10 @@ class _Followed:
         self, network: Network, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
     ) -> Recording:
         """Return what the framework itself computes."""
-        from neurodeploy.exporters.record import record_model
+        from neurodeploy.exporters.record import Trained
 
-        return record_model(
-            self.model, self.adapter, self.convention, self.built, self.paths, network, inputs, meta, record
-        )
+        trained = Trained(self.model, self.adapter, self.convention, self.built, self.paths)
+        return trained.recording(network, inputs, meta, record)
 
 
 def _follow(

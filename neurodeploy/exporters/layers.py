@@ -111,7 +111,7 @@ def layer_step(name: str, given: dict[str, Any], shape: Shape) -> Step:
         return Step((_pad(given, shape),))
     if len(shape) != (2 if name.endswith("1d") else 3):
         raise UnsupportedError(f"{name}() over features of shape {list(shape)}; it takes channels and one axis or two")
-    return _pool1d(name, given, shape) if name.endswith("1d") else _pool2d(name, given, shape)
+    return _pool(name, given, shape)
 
 
 def _array(tensor: Any) -> NDArray[np.float32] | None:
@@ -200,36 +200,24 @@ def chosen(shape: Shape, first: int, size: int) -> Operation:
     raise UnsupportedError(f"part of features of shape {list(shape)}; take channels")
 
 
-def _pool1d(name: str, given: dict[str, Any], shape: Shape) -> Step:
-    """Return a pool over one axis: a sum is a convolution of each channel on its own."""
+def _pool(name: str, given: dict[str, Any], shape: Shape) -> Step:
+    """Return a pool over one axis or two; a sum over one is a convolution of each channel on its own."""
     if name.startswith("adaptive"):
         kernel = stride = _adaptive_kernel(name, given["output_size"], shape)
-        padding: tuple[int, ...] = (0,)
+        padding: tuple[int, ...] = (0,) * len(kernel)
     else:
         kernel, stride, padding = _window(given, shape)
     if "max" in name:
         _check_maximum(name, given)
         return Step((Maximum(kernel, stride, padding),))
     _check_mean(given, padding)
-    weight = 1.0 if _is_sum(name, given) else 1 / kernel[0]
-    return Step((window_sum(shape[0], kernel[0], stride[0], padding[0], weight),))
-
-
-def _pool2d(name: str, given: dict[str, Any], shape: Shape) -> Step:
-    """Return a pool over two axes."""
-    if name.startswith("adaptive"):
-        kernel = stride = _adaptive_kernel(name, given["output_size"], shape)
-        padding: tuple[int, ...] = (0, 0)
-    else:
-        kernel, stride, padding = _window(given, shape)
-    if "max" in name:
-        _check_maximum(name, given)
-        return Step((Maximum(kernel, stride, padding),))
-    _check_mean(given, padding)
+    is_sum = _is_sum(name, given)
+    if len(kernel) == 1:
+        return Step((window_sum(shape[0], kernel[0], stride[0], padding[0], 1.0 if is_sum else 1 / kernel[0]),))
     pairs = (pair(kernel), pair(stride), pair(padding))
     if divisor := given.get("divisor_override"):
         return Step((Pool2d(*pairs),), 1 / divisor)
-    return Step((Pool2d(*pairs, mean=not _is_sum(name, given)),))
+    return Step((Pool2d(*pairs, mean=not is_sum),))
 
 
 def _window(given: dict[str, Any], shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

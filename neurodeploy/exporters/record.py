@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,82 +23,77 @@ BLOCK_SAMPLES = 32
 Rows = dict[str, dict[str, NDArray[Any]]]
 
 
-def record_blocks(
-    model: Any,
-    adapter: Adapter,
-    convention: Convention,
-    built: BuiltGraph,
-    paths: dict[str, Any],
-    network: Network,
-    inputs: NDArray[Any],
-    record: tuple[str, ...],
-) -> Iterator[Rows]:
-    """Give, for blocks of samples, what the framework computes: observables by node, ``[T, block, *shape]``.
+@dataclass(frozen=True, eq=False, slots=True)
+class Trained:
+    """A model that its own framework runs, and the graph that was made of it.
 
-    Args:
-        model: the module. adapter: of its framework. convention: how it is called.
-        built: the graph that was made of it. paths: its neuron modules by path.
-        network: the graph as it was read back.
-        inputs: [T, B, *shape].
-        record: which of ``spikes``, ``v`` and ``u``; ``value`` of nodes that do not fire always.
+    model: the module. adapter: of its framework. convention: how it is called. built: the graph. paths: its neuron
+    modules by path.
     """
-    for start in range(0, inputs.shape[1], BLOCK_SAMPLES):
-        x = torch.from_numpy(np.array(inputs[:, start : start + BLOCK_SAMPLES], dtype=np.float32))
-        rows = _neurons(model, adapter, convention, built, paths, network, x, record) if paths else {}
-        rows |= _values(model, adapter, convention, built, paths, x)
-        yield rows
 
+    model: Any
+    adapter: Adapter
+    convention: Convention
+    built: BuiltGraph
+    paths: dict[str, Any]
 
-def record_model(
-    model: Any,
-    adapter: Adapter,
-    convention: Convention,
-    built: BuiltGraph,
-    paths: dict[str, Any],
-    network: Network,
-    inputs: NDArray[Any],
-    meta: dict[str, Any],
-    record: tuple[str, ...],
-) -> Recording:
-    """Return the framework's own recording on ``inputs`` [T, B, *shape]; see :func:`record_blocks`."""
-    nodes: Rows = {}
-    start = 0
-    for rows in record_blocks(model, adapter, convention, built, paths, network, inputs, record):
-        for node, observed in rows.items():
-            for key, values in observed.items():
-                whole = nodes.setdefault(node, {})
-                if key not in whole:
-                    whole[key] = np.empty((len(values), inputs.shape[1], *values.shape[2:]), values.dtype)
-                whole[key][:, start : start + values.shape[1]] = values
-        start += BLOCK_SAMPLES
-    return Recording(nodes, meta)
+    def run(self, network: Network, inputs: NDArray[Any], record: tuple[str, ...]) -> Iterator[Rows]:
+        """Give, for blocks of samples, what the framework computes: observables by node, ``[T, block, *shape]``.
 
+        Args:
+            network: the graph as it was read back.
+            inputs: [T, B, *shape].
+            record: which of ``spikes``, ``v`` and ``u``; ``value`` of nodes that do not fire always.
+        """
+        for start in range(0, inputs.shape[1], BLOCK_SAMPLES):
+            x = torch.from_numpy(np.array(inputs[:, start : start + BLOCK_SAMPLES], dtype=np.float32))
+            rows = self._neurons(network, x, record) if self.paths else {}
+            yield rows | self._values(x)
 
-def _neurons(
-    model: Any,
-    adapter: Adapter,
-    convention: Convention,
-    built: BuiltGraph,
-    paths: dict[str, Any],
-    network: Network,
-    x: Any,
-    record: tuple[str, ...],
-) -> Rows:
-    """Return what the neurons do."""
-    found: Rows = {}
-    read = {(reading.node, reading.port) for reading in built.readout.readings}
-    for path, calls in run_model(model, adapter, paths, convention, x).items():
-        for node, made in _by_node(path, calls, built):
-            rule = network.population(node).rule
-            wanted = [("spikes" if rule.fires else "value", "out"), ("v", "v"), ("u", "i")]
-            found[node] = {
-                key: _rows(made, field, x.shape[1])
-                for key, field in wanted
-                if (key in record or key == "value" or (node, key) in read) and getattr(made[0], field) is not None
-            }
-            if "spikes" in found[node]:
-                found[node]["spikes"] = found[node]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
-    return found
+    def recording(
+        self, network: Network, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
+    ) -> Recording:
+        """Return the whole of :meth:`run` as a recording."""
+        nodes: Rows = {}
+        for index, rows in enumerate(self.run(network, inputs, record)):
+            start = index * BLOCK_SAMPLES
+            for node, observed in rows.items():
+                for key, values in observed.items():
+                    whole = nodes.setdefault(node, {})
+                    if key not in whole:
+                        whole[key] = np.empty((len(values), inputs.shape[1], *values.shape[2:]), values.dtype)
+                    whole[key][:, start : start + values.shape[1]] = values
+        return Recording(nodes, meta)
+
+    def _neurons(self, network: Network, x: Any, record: tuple[str, ...]) -> Rows:
+        """Return what the neurons do."""
+        found: Rows = {}
+        read = {(reading.node, reading.port) for reading in self.built.readout.readings}
+        for path, calls in run_model(self.model, self.adapter, self.paths, self.convention, x).items():
+            for node, made in _by_node(path, calls, self.built):
+                rule = network.population(node).rule
+                wanted = [("spikes" if rule.fires else "value", "out"), ("v", "v"), ("u", "i")]
+                found[node] = {
+                    key: _rows(made, field, x.shape[1])
+                    for key, field in wanted
+                    if (key in record or key == "value" or (node, key) in read) and getattr(made[0], field) is not None
+                }
+                if "spikes" in found[node]:
+                    found[node]["spikes"] = found[node]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
+        return found
+
+    def _values(self, x: Any) -> Rows:
+        """Return the values that are read of nodes without neurons, seen where the model computes them."""
+        built = self.built
+        readings = [one for one in built.readout.readings if not one.port and one.node not in built.neurons]
+        if not readings:
+            return {}
+        wanted = Wanted([reading.signal for reading in readings])
+        trace_model(self.model, self.adapter, self.paths, self.convention, x, wanted)
+        return {
+            reading.node: {"value": _assembled(seen, len(x))}
+            for reading, seen in zip(readings, wanted.seen, strict=True)
+        }
 
 
 def _by_node(path: str, calls: list[Any], built: BuiltGraph) -> Iterator[tuple[str, list[Any]]]:
@@ -117,21 +113,6 @@ def _extended(order: list[str], count: int) -> list[str]:
     if order[: len(nodes)] == nodes:  # in turn, step after step
         return [nodes[index % len(nodes)] for index in range(count)]
     return [nodes[index * len(nodes) // count] for index in range(count)]
-
-
-def _values(
-    model: Any, adapter: Adapter, convention: Convention, built: BuiltGraph, paths: dict[str, Any], x: Any
-) -> Rows:
-    """Return the values that are read of nodes without neurons, seen where the model computes them."""
-    readings = [reading for reading in built.readout.readings if not reading.port and reading.node not in built.neurons]
-    if not readings:
-        return {}
-    wanted = Wanted([reading.signal for reading in readings])
-    trace_model(model, adapter, paths, convention, x, wanted)
-    rows = {}
-    for reading, seen in zip(readings, wanted.seen, strict=True):
-        rows[reading.node] = {"value": _assembled(seen, len(x))}
-    return rows
 
 
 def _assembled(seen: list[tuple[tuple[Any, ...], int | None, Any]], n_steps: int) -> NDArray[np.float32]:
