@@ -359,7 +359,7 @@ class _Runner:
         different = first_difference(emulator, lava, order, what)
         held = sum(observed[key].size for observed in lava.nodes.values() for key in what if key in observed)
         scope = f"spikes, u and v of {len(order)} nodes on {lava.n_samples} samples ({held:,} values)"
-        if custom := [p.name for p in self.program.populations if p.process == "custom"]:
+        if custom := [p.name for p in self.program.populations if p.process == "custom" and not p.helps]:
             scope += f"; {len(custom)} of them are custom neurons, our own on both sides ({', '.join(custom)})"
         if different is None:
             return {"status": "pass", "reason": f"equal in {scope}", "samples": lava.n_samples}

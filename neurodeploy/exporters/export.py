@@ -18,6 +18,7 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.data import Data, Samples, blocks
+from neurodeploy.decision import parse_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_bytes
@@ -101,6 +102,8 @@ def export(
     data = Data({"input": inputs}, None, "in memory") if isinstance(inputs, np.ndarray) else inputs
     head = None if data is None else data.part(0, min(_CHECK_SAMPLES, data.n_samples)).x["input"]
     _check_request(sample_shape, head, record_output, dt, record)
+    if decide is not None:
+        parse_decision(decide)
     model, findings = load_model(spec, weights)
     with _located(spec):
         followed = _follow(model, sample_shape, head, dt, form)
