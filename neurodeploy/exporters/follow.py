@@ -12,7 +12,7 @@ import torch
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import Draft
-from neurodeploy.exporters.hints import hint_for
+from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.layers import (
     ARGUMENTS,
     Joined,
@@ -137,7 +137,7 @@ class Follower:
         """Refuse a signal that cannot enter a node."""
         if signal.broken:
             raise DeployError(
-                f"{signal.broken} is not supported, and its result feeds {name}",
+                f"{said(signal.broken)} is not supported, and its result feeds {name}",
                 where=name,
                 fix=hint_for(signal.broken),
             )
@@ -166,8 +166,8 @@ class Follower:
         try:
             found = None if any(s.broken for s in taken) else self._known(name, args, kwargs, out)
         except UnsupportedError as problem:
-            what, _, _ = str(problem).partition(";")
-            return self.broken(taken, name, out, f"{what.strip()} in {self._place(name)}")
+            what, _, advice = str(problem).partition(";")
+            return self.broken(taken, name, out, f"{what.strip()} in {self._place(name)};{advice}")
         return self.broken(taken, name, out) if found is None else found
 
     def _known(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:

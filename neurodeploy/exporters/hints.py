@@ -32,7 +32,14 @@ HINTS = {
 """What to do about an operation, by its name."""
 
 
+def said(cause: str) -> str:
+    """Return a cause without the advice that it may carry behind a semicolon."""
+    return cause.partition(";")[0]
+
+
 def hint_for(cause: str) -> str:
-    """Return what to do about a cause such as ``relu() in fc``."""
+    """Return what to do about a cause such as ``relu() in fc``, or ``pad() by 1; pad with zeros``."""
+    if advice := cause.partition(";")[2].strip():
+        return f"{advice[0].upper()}{advice[1:]}. {SUPPORTED}"
     name = cause.partition("(")[0]
     return f"{HINTS[name]} {SUPPORTED}" if name in HINTS else SUPPORTED

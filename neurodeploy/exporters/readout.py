@@ -10,7 +10,7 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
-from neurodeploy.exporters.hints import hint_for
+from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.synapses import Scale
@@ -71,12 +71,12 @@ def find_readout(trace: Trace) -> Readout:
     for signal in trace.returned[0] if trace.returned else []:
         if signal.broken and not trace.modules:
             raise DeployError(
-                f"{signal.broken} is not supported, and the module has no neurons",
+                f"{said(signal.broken)} is not supported, and the module has no neurons",
                 where="what the model returns",
                 fix=hint_for(signal.broken),
             )
         if signal.broken:
-            findings.append(f"readout: {signal.broken} is applied to the output and is no part of the network")
+            findings.append(f"readout: {said(signal.broken)} is applied to the output and is no part of the network")
             signals = [_bare(Tap(n, SPIKES, None), draft) for n in sorted(signal.nodes - {INPUT})]
         else:
             signals = [signal]
@@ -91,7 +91,7 @@ def find_readout(trace: Trace) -> Readout:
         ends = [name for name, node in draft.nodes.items() if node.is_neuron and not feeds_other(draft, name)]
         readings = [Reading(name, SPIKES, None, None, _bare(Tap(name, SPIKES, None), draft)) for name in sorted(ends)]
         findings.append("readout: the model returns nothing that is followed; the last neurons are read")
-    findings += [f"readout: {_said(reading)}" for reading in readings if reading.rule]
+    findings += [f"readout: {_words(reading)}" for reading in readings if reading.rule]
     return Readout(tuple(readings), tuple(dict.fromkeys(findings)))
 
 
@@ -164,7 +164,7 @@ def _accumulated(signal: Signal, n_steps: int) -> Signal:
     return replace(signal, terms=terms, rule="mean" if is_mean else "sum")
 
 
-def _said(reading: Reading) -> str:
+def _words(reading: Reading) -> str:
     what = {
         "count": "spikes are counted",
         "sum": "its values are added up over time",
