@@ -23,6 +23,7 @@ from neurodeploy.exporters.layers import (
     mean_over,
     named_arguments,
 )
+from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup
 from neurodeploy.synapses import Flatten
 
@@ -52,6 +53,7 @@ class Follower:
         extent: of ``T`` and ``B``.
         signal_of: origin of a tensor, None if it does not come from the input.
         place: name for a node of an operation that is computed now.
+        sent: what nodes send.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class Follower:
         extent: dict[str, int],
         signal_of: Callable[[Any], Signal | None],
         place: Callable[[str], str],
+        sent: Sent,
     ) -> None:
+        self._sent = sent
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
         self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
@@ -94,6 +98,7 @@ class Follower:
         """Give the parts of a result: the largest values and where they are, or parts that nothing stands for."""
         if name == "max":
             yield out[0], self._single("amax", args, kwargs, out[0], taken)
+            yield out[1], self._single("argmax", args, kwargs, out[1], taken)
             return
         signal, first = self.signal_of(args[0]), 0
         is_cut = name in ("chunk", "split", "tensor_split", "split_with_sizes") and signal is not None
@@ -189,6 +194,10 @@ class Follower:
         if name in SAME:
             trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
             return signal if out.is_floating_point() and not trains else None
+        if name == "relu":
+            return signal if self._sent.is_positive(signal) else None
+        if name == "argmax":
+            return _largest(signal, args, kwargs)
         if name in _RESHAPES:
             return self._reshaped(signal, before, after)
         if name in _REPEATS:
@@ -241,6 +250,8 @@ class Follower:
         if len(parts) == 1:
             index = signals.index(None)
             constant = 0.0 if self._is_zero(terms[index]) else features_of(terms[index], parts[0])
+            if np.any(constant) and parts[0].rule == "sum":
+                return None  # once, not in each step
             if constant is None or tuple(out.shape) != tuple(terms[1 - index].shape):
                 return None
             return parts[0].shifted(np.multiply(constant, factors[index])) if np.any(constant) else parts[0]
@@ -424,6 +435,15 @@ def _first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
         return None
     starts = [cut.start or 0 for cut in cuts if cut != _SLICE]
     return int(starts[0]) if len(starts) == 1 and starts[0] >= 0 else None
+
+
+def _largest(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
+    """Return a signal of which the largest feature is taken: the class, which its own values say as well."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if not isinstance(dim, int) or signal.axes[dim] != 0 or len(signal.shape) != 1:
+        return None
+    left = tuple("1" if axis == 0 else axis for axis in signal.axes)
+    return replace(signal, axes=left if kwargs.get("keepdim") else tuple(axis for axis in signal.axes if axis != 0))
 
 
 def _picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:

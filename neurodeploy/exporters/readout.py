@@ -11,6 +11,7 @@ import numpy as np
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
 from neurodeploy.exporters.hints import hint_for
+from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.synapses import Scale
@@ -60,7 +61,7 @@ class Readout:
         return f"{reading.rule}{groups},output={reading.name}"
 
 
-def find_readout(trace: Trace) -> Readout:
+def find_readout(trace: Trace, sent: Sent) -> Readout:
     """Return what a traced model returns; nodes are added to the draft where it returns more than one node's output.
 
     Raises:
@@ -69,6 +70,9 @@ def find_readout(trace: Trace) -> Readout:
     draft, findings = trace.draft, []
     found: dict[tuple[str, str], Reading] = {}
     for signal in trace.returned[0] if trace.returned else []:
+        signal = _accumulated(signal, trace.n_steps)
+        if not signal.broken and not signal.rule and len(signal.steps) > 1:
+            signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
         if signal.broken and not trace.modules:
             raise DeployError(
                 f"{signal.broken} is not supported, and the module has no neurons",
@@ -77,11 +81,12 @@ def find_readout(trace: Trace) -> Readout:
             )
         if signal.broken:
             findings.append(f"readout: {signal.broken} is applied to the output and is no part of the network")
-            signals = [_bare(Tap(n, SPIKES, None), draft) for n in sorted(signal.nodes - {INPUT})]
+            taps = {(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT}
+            signals = [_bare(Tap(node, port, None), draft) for node, port in sorted(taps)]
         else:
             signals = [signal]
         for one in signals:
-            reading = _reading(one, trace)
+            reading = _reading(one, trace, sent)
             if reading is not None:
                 found.setdefault((reading.node, reading.port), reading)
     readings = list(found.values())
@@ -114,9 +119,8 @@ def _bare(tap: Tap, draft: Draft) -> Signal:
     return Signal(("B", *range(len(shape))), shape, {tap: 1.0})
 
 
-def _reading(signal: Signal, trace: Trace) -> Reading | None:
+def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
     """Return what a returned signal reads; None for states other than v, and for the input."""
-    signal = _accumulated(signal, trace.n_steps)
     ports = {tap.port for tap in signal.terms}
     if not signal.terms or INPUT in signal.nodes or ports - {SPIKES, V} or len(ports) > 1:
         return None
@@ -130,7 +134,7 @@ def _reading(signal: Signal, trace: Trace) -> Reading | None:
         if not (is_scalar and port == V) and not (rule or _is_unit(signal)):
             return None
         plain = replace(one_step, terms={tap: 1.0}, offset=0.0)
-        fires = port == SPIKES and trace.draft.nodes[node].is_neuron
+        fires = port == SPIKES and sent.fires(node)
         return Reading(node, port, "count" if rule in ("sum", "mean") and fires else rule, signal.groups, plain)
     if port == V:
         return None
@@ -146,11 +150,15 @@ def _is_unit(signal: Signal) -> bool:
 
 
 def _accumulated(signal: Signal, n_steps: int) -> Signal:
-    """Return a signal that was added up step by step as one step of it and the rule that this follows."""
+    """Return a signal that was added up step by step, or is the last step, as one step and the rule it follows."""
     by_tap: dict[tuple[str, str], dict[int | None, Any]] = defaultdict(dict)
     for tap, factor in signal.terms.items():
         by_tap[tap.node, tap.port][tap.step] = factor
-    if signal.rule or n_steps < 2 or any(set(steps) != set(range(n_steps)) for steps in by_tap.values()):
+    if signal.rule or n_steps < 2:
+        return signal
+    if signal.steps == {n_steps - 1} and "T" not in signal.axes:
+        return replace(signal, rule="last")
+    if any(set(steps) != set(range(n_steps)) for steps in by_tap.values()) or np.any(signal.offset):
         return signal
     terms = {}
     for (node, port), steps in by_tap.items():
