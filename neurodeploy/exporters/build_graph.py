@@ -209,6 +209,12 @@ def _check_names(draft: Draft) -> None:
 def _check_steps(draft: Draft, n_steps: int) -> None:
     """Refuse nodes that are not computed once in each step."""
     for name, node in draft.nodes.items():
+        if node.steps == {n_steps - 1} and n_steps > 1:
+            raise DeployError(
+                f"{name} is computed once, behind the last step",
+                where=name,
+                fix="Call it in each step, and add up or average what it gives; of a mean over time that is the same.",
+            )
         if None not in node.steps and len(node.steps) != n_steps:
             raise DeployError(
                 f"{name} is computed in {len(node.steps)} of {n_steps} steps",

@@ -168,6 +168,7 @@ def _follow(
     from neurodeploy.exporters.trace import trace_model
 
     adapter = adapter_of(model)
+    adapter.prepare(model)
     paths = neurons_of(model, adapter)
     seconds, findings = time_step(adapter, paths, dt)
     convention = detect_convention(model, adapter, paths, sample_shape, None if inputs is None else len(inputs), form)

@@ -41,6 +41,7 @@ _REPEATS = ("repeat", "expand", "expand_as", "tile")
 _TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
 _REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
+_FORWARD = "Feed each step's spikes forward, and reduce what leaves the last layer; of a mean that is the same."
 
 Found = Iterator[tuple[Any, Signal]]
 
@@ -148,7 +149,7 @@ class Follower:
             )
         if signal.rule or signal.groups:
             what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
-            raise DeployError(f"{what} feeds {name}", where=name, fix="Feed each step's spikes forward.")
+            raise DeployError(f"{what} feeds {name}", where=name, fix=_FORWARD)
         if states := sorted({f"{tap.port} of {tap.node}" for tap in signal.terms if tap.port != SPIKES}):
             raise DeployError(
                 f"a state of {states[0].partition(' of ')[2]} (membrane potential or current) feeds {name}",
@@ -330,7 +331,7 @@ class Follower:
         """Return the signal with other axes; joined features become a node."""
         found = regroup(signal.axes, before, after, self._extent)
         if found is None:
-            return None
+            return _in_groups(signal, before, after)
         result = replace(signal, axes=found.axes)
         for first, last in reversed(found.joined):
             result = self._flattened(result, first, last)
@@ -376,6 +377,9 @@ class Follower:
         if axes == ["T"] and signal.rule is None:
             left = tuple("1" if i in dims else axis for i, axis in enumerate(signal.axes) if keeps or i not in dims)
             return replace(signal, axes=left, rule=name.removeprefix("a"))
+        if axes == ["members"] and name in ("sum", "mean") and not keeps:
+            left = tuple(0 if axis == "groups" else axis for axis in signal.axes if axis != "members")
+            return replace(signal, axes=left, groups=out.shape[left.index(0)])
         features = tuple(axis for axis in axes if isinstance(axis, int))
         if len(features) != len(axes) or signal.lead is None or name not in ("mean", "sum"):
             return None
@@ -391,6 +395,8 @@ class Follower:
         index = index if isinstance(index, tuple) else (index,)
         while index and (index[-1] is Ellipsis or index[-1] == _SLICE):
             index = index[:-1]
+        if index and index[0] is Ellipsis:
+            index = (*((_SLICE,) * (buffer.dim() - len(index) + 1)), *index[1:])
         n_before = len(index) - 1
         if (
             value is not None
@@ -435,6 +441,14 @@ def _first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
         return None
     starts = [cut.start or 0 for cut in cuts if cut != _SLICE]
     return int(starts[0]) if len(starts) == 1 and starts[0] >= 0 else None
+
+
+def _in_groups(signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -> Signal | None:
+    """Return units as groups of neighbours, one axis of groups and one of their members, or None."""
+    is_split = before[:-1] == after[:-2] and len(after) == len(before) + 1
+    if not is_split or len(signal.shape) != 1 or signal.axes[-1] != 0 or signal.groups:
+        return None
+    return replace(signal, axes=(*signal.axes[:-1], "groups", "members"))
 
 
 def _largest(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:

@@ -70,6 +70,8 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
     draft, findings = trace.draft, []
     found: dict[tuple[str, str], Reading] = {}
     for signal in trace.returned[0] if trace.returned else []:
+        if "members" in signal.axes:
+            signal = replace(signal, broken="reshape()")
         signal = _accumulated(signal, trace.n_steps)
         if not signal.broken and not signal.rule and len(signal.steps) > 1:
             signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from neurodeploy.synapses import Shape
 
 Axis = str | int
-"""``T`` time steps, ``B`` samples, ``TB`` and ``BT`` the two as one axis, ``1`` an axis of one, a number a feature."""
+"""``T`` time steps, ``B`` samples, ``TB`` and ``BT`` the two as one axis, ``1`` an axis of one, a number a feature.
+
+``groups`` and ``members``: the one axis of features as groups of neighbours."""
 
 SPIKES, V = "", "v"
 """What is taken from a node: what it sends, or its membrane potential."""

@@ -70,7 +70,7 @@ class Wanted:
 
     def look(self, tensor: Any, signal: Signal) -> None:
         """Keep a tensor if it is one of those that are wanted."""
-        if not signal.is_plain or len(signal.steps) > 1:
+        if not signal.is_plain or signal.lead is None or len(signal.steps) > 1:
             return
         for index, wanted in enumerate(self.signals):
             given = {(tap.node, tap.port): factor for tap, factor in signal.terms.items()}
@@ -334,7 +334,8 @@ class _Tracer(TorchFunctionMode):
         if nodes and (changed is not None or signal.latest not in (None, 0)):
             state = changed or next(iter(self._left[nodes[-1]].tensors))
             calls = (self.trace.draft.nodes[nodes[-1]].last or 0) + 2
-            raise _foreign_state(f"{state} of {name} is changed by the model before call {calls}", name)
+            what = "is changed by the model" if changed else "is set to zero by the model"
+            raise _foreign_state(f"{state} of {name} {what} before call {calls}", name)
         return None
 
     def _usable(self, name: str, tensor: Any) -> Signal:
@@ -365,7 +366,8 @@ def _foreign_state(what: str, name: str) -> DeployError:
     return DeployError(
         what,
         where=name,
-        fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample.",
+        fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample; a forward "
+        "that starts from zero loops over all steps itself.",
     )
 
 

@@ -45,6 +45,8 @@ def decision(result: ExportResult) -> Any:
         ("torch.stack(potentials).max(0)[0].argmax(1)", "max,output=last.v"),
         ("torch.stack(spikes).sum(0).max(1)[1]", "count,output=last"),
         ("torch.argmax(torch.stack(spikes).mean(0), dim=-1)", "count,output=last"),
+        ("torch.stack(spikes).sum(0).reshape(-1, 2, 2).sum(-1)", "count,groups=2,output=last"),
+        ("torch.stack(spikes).view(len(x), x.shape[1], 2, 2).mean((3,)).mean(0)", "count,groups=2,output=last"),
         ("-torch.stack(spikes).sum(0)", "sum,output=output_values"),
         ("sum(spikes) * torch.tensor([1.0, 2.0, 3.0, 4.0])", "sum,output=output_values"),
     ],
@@ -94,6 +96,22 @@ class build(nn.Module):
             rows.append(v)
         return torch.stack(rows).RULE(0)
 """
+
+
+@pytest.mark.parametrize(
+    ("returned", "rule"),
+    [
+        ("torch.stack(rows, dim=2).mean(2)", "mean,output=out"),
+        ("torch.stack(rows, dim=-1)", "None"),
+        ("buffer.sum(-1)", "sum,output=out"),
+    ],
+)
+def test_time_may_be_the_last_axis_of_values(reproduced: Callable[..., ExportResult], returned: str, rule: str) -> None:
+    pytest.importorskip("norse", reason="norse is not installed")
+    code = CELLS.replace("v, so = self.li(self.out(RELU), so)", "v = self.out(z)")
+    code = code.replace("return", "buffer = torch.zeros(x.shape[1], 4, len(x))\n        return")
+    code = code.replace("return", "for t, row in enumerate(rows):\n            buffer[..., t] = row\n        return")
+    assert str(decision(reproduced(code.replace("torch.stack(rows).RULE(0)", returned), NORSE))) == rule
 
 
 @pytest.mark.parametrize("rule", ["sum", "mean"])
