@@ -184,6 +184,8 @@ class Follower:
             return self._joined(name, args, kwargs)
         if name in _SUMS:
             return self._sum(name, args, kwargs, out)
+        if name == "maximum":
+            return self._running_maximum(*args[:2])
         if name in _PRODUCTS:
             return self._product(name, args, kwargs, out)
         signal = self.signal_of(args[0]) if args else None
@@ -260,6 +262,23 @@ class Follower:
         if (one.axes, one.shape) != (two.axes, two.shape) or (one.rule, one.groups) != (two.rule, two.groups):
             return None
         return one.plus(two)
+
+    def _running_maximum(self, one: Any, two: Any) -> Signal | None:
+        """Return the largest value of steps 0 to t from that of the steps before t, which carries the step it has."""
+        before, now = self.signal_of(one), self.signal_of(two)
+        if before is None or now is None:
+            return None
+        if now.rule == "max":
+            before, now = now, before
+        (first, *more), (second, *others) = before.terms or [None], now.terms or [None]
+        if first is None or second is None or more or others or first.step is None or second.step != first.step + 1:
+            return None
+        if before.rule not in (None, "max") or not now.is_plain or (before.rule is None and first.step != 0):
+            return None
+        is_same = before.axes == now.axes and before.shape == now.shape and equal(before.offset, now.offset)
+        if not is_same or first[:2] != second[:2] or not equal(before.terms[first], now.terms[second]):
+            return None
+        return replace(now, rule="max")
 
     def _product(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return a signal times, or divided by, a constant."""

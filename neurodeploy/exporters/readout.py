@@ -70,6 +70,8 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
     draft, findings = trace.draft, []
     found: dict[tuple[str, str], Reading] = {}
     for signal in trace.returned[0] if trace.returned else []:
+        if signal.rule == "max" and signal.latest not in (None, trace.n_steps - 1):
+            signal = replace(signal, broken="maximum()")
         if "members" in signal.axes:
             signal = replace(signal, broken="reshape()")
         signal = _accumulated(signal, trace.n_steps)
@@ -82,7 +84,10 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
                 fix=hint_for(signal.broken),
             )
         if signal.broken:
-            findings.append(f"readout: {signal.broken} is applied to the output and is no part of the network")
+            findings.append(
+                f"readout: {signal.broken} is applied to the output and is no part of the network"
+                "; say --decide where it changes which output is the largest"
+            )
             taps = {(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT}
             signals = [_bare(Tap(node, port, None), draft) for node, port in sorted(taps)]
         else:
@@ -156,6 +161,8 @@ def _accumulated(signal: Signal, n_steps: int) -> Signal:
     by_tap: dict[tuple[str, str], dict[int | None, Any]] = defaultdict(dict)
     for tap, factor in signal.terms.items():
         by_tap[tap.node, tap.port][tap.step] = factor
+    if signal.rule == "sum" and all(np.all(factor * n_steps == 1) for factor in signal.terms.values()):
+        return replace(signal.scaled(n_steps), rule="mean")
     if signal.rule or n_steps < 2:
         return signal
     if signal.steps == {n_steps - 1} and "T" not in signal.axes:

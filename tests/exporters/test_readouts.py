@@ -11,7 +11,7 @@ import pytest
 from neurodeploy.exporters.export import ExportResult
 
 SNN = "import snntorch as snn\n"
-NORSE = "from norse.torch import LICell, LIFCell, LIFParameters\n"
+NORSE = "from functools import reduce\nfrom norse.torch import LICell, LIFCell, LIFParameters\n"
 SINABS = "import sinabs.layers as sl\n"
 
 STEPS = """
@@ -103,6 +103,10 @@ class build(nn.Module):
     [
         ("torch.stack(rows, dim=2).mean(2)", "mean,output=out"),
         ("torch.stack(rows, dim=-1)", "None"),
+        ("torch.stack(rows).sum(0) / len(x)", "mean,output=out"),
+        ("reduce(torch.maximum, rows)", "max,output=out"),
+        ("reduce(torch.maximum, rows[1:])", "None"),
+        ("reduce(torch.maximum, rows[:-1])", "None"),
         ("buffer.sum(-1)", "sum,output=out"),
     ],
 )
