@@ -20,6 +20,7 @@ from neurodeploy.exporters.layers import (
     UnsupportedError,
     chosen,
     layer_step,
+    maximum_over,
     mean_over,
     named_arguments,
 )
@@ -400,11 +401,14 @@ class Follower:
             left = tuple(0 if axis == "groups" else axis for axis in signal.axes if axis != "members")
             return replace(signal, axes=left, groups=out.shape[left.index(0)])
         features = tuple(axis for axis in axes if isinstance(axis, int))
-        if len(features) != len(axes) or signal.lead is None or name not in ("mean", "sum"):
+        if len(features) != len(axes) or signal.lead is None:
             return None
-        ops = mean_over(signal.shape, features, keeps)
+        largest = name in ("amax", "max")
+        ops = (maximum_over if largest else mean_over)(signal.shape, features, keeps)
         if ops is None:
             return None
+        if largest:
+            return self._through("max", ops, signal)
         return self._through("mean", ops, signal).scaled(1.0 if name == "mean" else prod(signal.shape[1:]))
 
     def _collected(self, args: Any, taken: list[Signal]) -> Signal:

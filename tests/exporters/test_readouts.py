@@ -156,15 +156,25 @@ class build(nn.Module):
         self.fc.weight.data *= 4
 
     def forward(self, x):
-        h = F.adaptive_avg_pool2d(self.lif(self.conv(x)), 1){}
+        h = self.lif(self.conv(x))
+        h = {}
         return self.out(self.fc(h))
 """
 
 
-@pytest.mark.parametrize("squeezed", [".squeeze(-1).squeeze(-1)", ".squeeze(3).squeeze(2)", ".squeeze()"])
-def test_pooled_channels_are_squeezed(reproduced: Callable[..., ExportResult], squeezed: str) -> None:
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        "F.adaptive_avg_pool2d(h, 1).squeeze(-1).squeeze(-1)",
+        "F.adaptive_avg_pool2d(h, (1, 1)).squeeze(3).squeeze(2)",
+        "F.adaptive_avg_pool2d(h, 1).squeeze()",
+        "h.amax(dim=(2, 3))",
+        "h.amax((-2, -1), keepdim=True).flatten(1)",
+    ],
+)
+def test_space_is_pooled_whole(reproduced: Callable[..., ExportResult], pooled: str) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
-    reproduced(POOLED.format(squeezed), SNN, shape=(2, 4, 4))
+    reproduced(POOLED.format(pooled), SNN, shape=(2, 4, 4))
 
 
 def test_values_of_a_last_layer_that_are_added_up_are_a_sum(reproduced: Callable[..., ExportResult]) -> None:
