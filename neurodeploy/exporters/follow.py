@@ -185,7 +185,7 @@ class Follower:
             return self._joined(name, args, kwargs)
         if name in _SUMS:
             return self._sum(name, args, kwargs, out)
-        if name == "maximum":
+        if name in ("maximum", "max") and len(args) > 1 and isinstance(args[1], torch.Tensor):
             return self._running_maximum(*args[:2])
         if name in _PRODUCTS:
             return self._product(name, args, kwargs, out)

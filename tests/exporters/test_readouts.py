@@ -105,6 +105,7 @@ class build(nn.Module):
         ("torch.stack(rows, dim=-1)", "None"),
         ("torch.stack(rows).sum(0) / len(x)", "mean,output=out"),
         ("reduce(torch.maximum, rows)", "max,output=out"),
+        ("reduce(torch.max, rows)", "max,output=out"),
         ("reduce(torch.maximum, rows[1:])", "None"),
         ("reduce(torch.maximum, rows[:-1])", "None"),
         ("buffer.sum(-1)", "sum,output=out"),
