@@ -254,9 +254,16 @@ def settle_decision(
         return _asked(found, dict.fromkeys(("spikes", "value", "v"), rules), None)
     one = found[0]
     split = classes is not None and 1 < classes < one.size and one.size % classes == 0
+    if subject.undecided:
+        asked = _asked(found, RULES_ASKED, classes)
+        return replace(asked, because=subject.undecided)
     if len(found) == 1 and one.observable == "spikes" and not split:
         return Settled(Decision("count", one.name), "no rule in the file: spike counts")
-    return _asked(found, {"spikes": ("count",), "value": ("sum", "max", "last"), "v": ("sum", "max", "last")}, classes)
+    return _asked(found, RULES_ASKED, classes)
+
+
+RULES_ASKED = {"spikes": ("count",), "value": ("sum", "max", "last"), "v": ("sum", "max", "last")}
+"""The rules that are plausible of each observable."""
 
 
 def _asked(found: tuple[Readout, ...], rules: dict[str, tuple[str, ...]], classes: int | None) -> Settled:

@@ -134,6 +134,7 @@ class Network:
     sha256: of the model file, or empty. evidence: sentences that say how the file was read, and why.
     decision: how a sample is decided, as the file says, or None.
     readouts: what the trained model returns, ``NAME`` or ``NAME.v``, as the file says; the outputs where empty.
+    undecided: what the model does to its outputs that no rule of ours is, so that one has to be said; else empty.
     """
 
     inputs: dict[str, Shape]
@@ -146,6 +147,7 @@ class Network:
     evidence: tuple[str, ...] = ()
     decision: Decision | None = None
     readouts: tuple[str, ...] = ()
+    undecided: str = ""
 
     def __post_init__(self) -> None:
         shapes = self.shapes

@@ -54,6 +54,7 @@ class Program:
     placement: cores by population, or None where the program is not placed on cores.
     decision: how a sample is decided, or None where nobody said it.
     readouts: what the trained model returns, ``NAME`` or ``NAME.v``; the outputs where empty.
+    undecided: as :class:`neurodeploy.network.Network` has it.
     host: layers that run in float before the chip, whose spikes are the inputs, or None; see :mod:`neurodeploy.host`.
     """
 
@@ -73,6 +74,7 @@ class Program:
     input_scale: dict[str, float] = field(default_factory=dict)
     decision: Decision | None = None
     readouts: tuple[str, ...] = ()
+    undecided: str = ""
     host: Network | None = None
 
     def __post_init__(self) -> None:
@@ -185,7 +187,7 @@ class Program:
 
 
 _KINDS: dict[type, tuple[str, ...]] = {
-    str: ("target", "arithmetic", "dialect"),
+    str: ("target", "arithmetic", "dialect", "undecided"),
     dict: ("inputs", "number_formats", "provenance", "message_bits", "input_scale"),
     tuple: ("populations", "projections", "outputs", "warnings", "readouts"),
 }

@@ -242,6 +242,7 @@ def compile_network(
         input_scale={name: one.scale for name, one in messages.items()},
         decision=network.decision,
         readouts=network.readouts,
+        undecided=network.undecided,
     )
     program = with_relays(program, formats["delay_max"])
     warnings = cautions(program, coded, beyond(network, program, target, options))

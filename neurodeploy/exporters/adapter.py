@@ -89,6 +89,9 @@ class Adapter:
         """Return the leading axes that a neuron takes; see :class:`Call`."""
         return "B"
 
+    def prepare(self, model: Any) -> None:
+        """Take from a model what only watches it, and could fail on the inputs that it is tried with."""
+
     def clear(self, module: Any, n_samples: int) -> None:
         """Make a neuron forget its states, and expect a number of samples."""
         raise NotImplementedError

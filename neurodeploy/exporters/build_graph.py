@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,11 +15,11 @@ from neurodeploy.exporters.draft import INPUT, Draft, DraftNode, Source
 from neurodeploy.exporters.layers import Maximum, Neurons
 from neurodeploy.exporters.nir_nodes import layer_node, maximum_of_spikes, maximum_of_values
 from neurodeploy.exporters.readout import Readout, find_readout
+from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.simplify import simplify
 from neurodeploy.exporters.trace import Trace
-from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.recording import RESERVED_NAMES
-from neurodeploy.synapses import Flatten, Scale, Shape
+from neurodeploy.synapses import Scale, Shape
 
 Edge = tuple[str, str]
 
@@ -62,7 +61,7 @@ def build_graph(trace: Trace, adapter: Adapter, sample_shape: Shape, dt: float, 
     draft = trace.draft
     _check_names(draft)
     _check_steps(draft, trace.n_steps)
-    readout = find_readout(trace)
+    readout = find_readout(trace, Sent(draft, adapter, dt))
     simplify(draft, set(readout.nodes))
     readout = _bypassed(draft, readout)
     builder = _Builder(draft, adapter, dt, binary_input)
@@ -93,6 +92,7 @@ class _Builder:
         self.findings: list[str] = []
         self._exits: dict[str, str] = {}
         self._draft, self._adapter, self._dt, self._binary = draft, adapter, dt, binary_input
+        self._sent = Sent(draft, adapter, dt)
 
     def add(self, node: DraftNode) -> str:
         """Add a node; returns the name of the node that takes its input."""
@@ -144,27 +144,13 @@ class _Builder:
                 where=node.name,
                 fix="Pool each part before they are added, or use an average pool.",
             )
-        if not self._sends_spikes(terms[0].node):
+        if not self._sent.is_binary(terms[0].node, self._binary):
             self.nodes[node.name] = maximum_of_values(node.name, op)
             return node.name
         total, self.nodes[node.name] = maximum_of_spikes(node.name, op, node.entering)
         self.nodes[f"{node.name}.sum"] = total
         self.edges.append((f"{node.name}.sum", node.name))
         return f"{node.name}.sum"
-
-    def _sends_spikes(self, name: str) -> bool:
-        """Tell whether a node sends 0 and 1 only."""
-        if name == INPUT:
-            return self._binary
-        node = self._draft.nodes[name]
-        if isinstance(node.op, Neurons):
-            made = self._adapter.nodes(name, node.op.module, node.leaving, self._dt)
-            if type(made.node).__name__ not in ("IF", "LIF", "CubaLIF", "Threshold") or made.leaving is not None:
-                return False
-            rules = json.loads((made.node.metadata or {}).get(METADATA_KEY, "{}")).get("rules", {})
-            return bool(rules.get("max_spikes", 1) == 1) and not rules.get("signed")
-        passes = isinstance(node.op, (Flatten, Maximum)) and len(node.slots[0].terms) == 1
-        return passes and all(self._sends_spikes(source.node) for source in node.slots[0].terms)
 
     def _connect(self, source: Source, node: DraftNode, entry: str) -> None:
         """Add the edge from a source, with a Delay node where it takes steps that no recurrence implies."""
@@ -207,7 +193,7 @@ def _bypassed(draft: Draft, readout: Readout) -> Readout:
             del draft.nodes[node.name]
             reading = replace(reading, node=terms[0].node)
         readings.append(reading)
-    return Readout(tuple(readings), readout.findings)
+    return replace(readout, readings=tuple(readings))
 
 
 def _check_names(draft: Draft) -> None:
@@ -223,6 +209,12 @@ def _check_names(draft: Draft) -> None:
 def _check_steps(draft: Draft, n_steps: int) -> None:
     """Refuse nodes that are not computed once in each step."""
     for name, node in draft.nodes.items():
+        if node.steps == {n_steps - 1} and n_steps > 1:
+            raise DeployError(
+                f"{name} is computed once, behind the last step",
+                where=name,
+                fix="Call it in each step, and add up or average what it gives; of a mean over time that is the same.",
+            )
         if None not in node.steps and len(node.steps) != n_steps:
             raise DeployError(
                 f"{name} is computed in {len(node.steps)} of {n_steps} steps",

@@ -168,6 +168,7 @@ def _follow(
     from neurodeploy.exporters.trace import trace_model
 
     adapter = adapter_of(model)
+    adapter.prepare(model)
     paths = neurons_of(model, adapter)
     seconds, findings = time_step(adapter, paths, dt)
     convention = detect_convention(model, adapter, paths, sample_shape, None if inputs is None else len(inputs), form)
@@ -322,6 +323,7 @@ def _graph(followed: _Followed, versions: dict[str, str], decision: str | None) 
         "framework": versions,
         "outputs": list(built.outputs),
         **({"decision": decision} if decision else {}),
+        **({"undecided": built.readout.undecided} if built.readout.undecided and not decision else {}),
     }
     # NIR's own type check infers wrong shapes for kernels that are not square and for groups; ours are checked against
     # the model.

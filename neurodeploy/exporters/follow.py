@@ -20,9 +20,11 @@ from neurodeploy.exporters.layers import (
     UnsupportedError,
     chosen,
     layer_step,
+    maximum_over,
     mean_over,
     named_arguments,
 )
+from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup
 from neurodeploy.synapses import Flatten
 
@@ -40,6 +42,7 @@ _REPEATS = ("repeat", "expand", "expand_as", "tile")
 _TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
 _REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
+_FORWARD = "Feed each step's spikes forward, and reduce what leaves the last layer; of a mean that is the same."
 
 Found = Iterator[tuple[Any, Signal]]
 
@@ -52,6 +55,7 @@ class Follower:
         extent: of ``T`` and ``B``.
         signal_of: origin of a tensor, None if it does not come from the input.
         place: name for a node of an operation that is computed now.
+        sent: what nodes send.
     """
 
     def __init__(
@@ -60,7 +64,9 @@ class Follower:
         extent: dict[str, int],
         signal_of: Callable[[Any], Signal | None],
         place: Callable[[str], str],
+        sent: Sent,
     ) -> None:
+        self._sent = sent
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
         self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
@@ -94,6 +100,7 @@ class Follower:
         """Give the parts of a result: the largest values and where they are, or parts that nothing stands for."""
         if name == "max":
             yield out[0], self._single("amax", args, kwargs, out[0], taken)
+            yield out[1], self._single("argmax", args, kwargs, out[1], taken)
             return
         signal, first = self.signal_of(args[0]), 0
         is_cut = name in ("chunk", "split", "tensor_split", "split_with_sizes") and signal is not None
@@ -143,7 +150,7 @@ class Follower:
             )
         if signal.rule or signal.groups:
             what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
-            raise DeployError(f"{what} feeds {name}", where=name, fix="Feed each step's spikes forward.")
+            raise DeployError(f"{what} feeds {name}", where=name, fix=_FORWARD)
         if states := sorted({f"{tap.port} of {tap.node}" for tap in signal.terms if tap.port != SPIKES}):
             raise DeployError(
                 f"a state of {states[0].partition(' of ')[2]} (membrane potential or current) feeds {name}",
@@ -178,6 +185,8 @@ class Follower:
             return self._joined(name, args, kwargs)
         if name in _SUMS:
             return self._sum(name, args, kwargs, out)
+        if name in ("maximum", "max") and len(args) > 1 and isinstance(args[1], torch.Tensor):
+            return self._running_maximum(*args[:2])
         if name in _PRODUCTS:
             return self._product(name, args, kwargs, out)
         signal = self.signal_of(args[0]) if args else None
@@ -189,6 +198,10 @@ class Follower:
         if name in SAME:
             trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
             return signal if out.is_floating_point() and not trains else None
+        if name == "relu":
+            return signal if self._sent.is_positive(signal) else None
+        if name == "argmax":
+            return _largest(signal, args, kwargs)
         if name in _RESHAPES:
             return self._reshaped(signal, before, after)
         if name in _REPEATS:
@@ -241,6 +254,8 @@ class Follower:
         if len(parts) == 1:
             index = signals.index(None)
             constant = 0.0 if self._is_zero(terms[index]) else features_of(terms[index], parts[0])
+            if np.any(constant) and parts[0].rule == "sum":
+                return None  # once, not in each step
             if constant is None or tuple(out.shape) != tuple(terms[1 - index].shape):
                 return None
             return parts[0].shifted(np.multiply(constant, factors[index])) if np.any(constant) else parts[0]
@@ -248,6 +263,23 @@ class Follower:
         if (one.axes, one.shape) != (two.axes, two.shape) or (one.rule, one.groups) != (two.rule, two.groups):
             return None
         return one.plus(two)
+
+    def _running_maximum(self, one: Any, two: Any) -> Signal | None:
+        """Return the largest value of steps 0 to t from that of the steps before t, which carries the step it has."""
+        before, now = self.signal_of(one), self.signal_of(two)
+        if before is None or now is None:
+            return None
+        if now.rule == "max":
+            before, now = now, before
+        (first, *more), (second, *others) = before.terms or [None], now.terms or [None]
+        if first is None or second is None or more or others or first.step is None or second.step != first.step + 1:
+            return None
+        if before.rule not in (None, "max") or not now.is_plain or (before.rule is None and first.step != 0):
+            return None
+        is_same = before.axes == now.axes and before.shape == now.shape and equal(before.offset, now.offset)
+        if not is_same or first[:2] != second[:2] or not equal(before.terms[first], now.terms[second]):
+            return None
+        return replace(now, rule="max")
 
     def _product(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return a signal times, or divided by, a constant."""
@@ -319,7 +351,7 @@ class Follower:
         """Return the signal with other axes; joined features become a node."""
         found = regroup(signal.axes, before, after, self._extent)
         if found is None:
-            return None
+            return _in_groups(signal, before, after)
         result = replace(signal, axes=found.axes)
         for first, last in reversed(found.joined):
             result = self._flattened(result, first, last)
@@ -365,12 +397,18 @@ class Follower:
         if axes == ["T"] and signal.rule is None:
             left = tuple("1" if i in dims else axis for i, axis in enumerate(signal.axes) if keeps or i not in dims)
             return replace(signal, axes=left, rule=name.removeprefix("a"))
+        if axes == ["members"] and name in ("sum", "mean") and not keeps:
+            left = tuple(0 if axis == "groups" else axis for axis in signal.axes if axis != "members")
+            return replace(signal, axes=left, groups=out.shape[left.index(0)])
         features = tuple(axis for axis in axes if isinstance(axis, int))
-        if len(features) != len(axes) or signal.lead is None or name not in ("mean", "sum"):
+        if len(features) != len(axes) or signal.lead is None:
             return None
-        ops = mean_over(signal.shape, features, keeps)
+        largest = name in ("amax", "max")
+        ops = (maximum_over if largest else mean_over)(signal.shape, features, keeps)
         if ops is None:
             return None
+        if largest:
+            return self._through("max", ops, signal)
         return self._through("mean", ops, signal).scaled(1.0 if name == "mean" else prod(signal.shape[1:]))
 
     def _collected(self, args: Any, taken: list[Signal]) -> Signal:
@@ -380,6 +418,8 @@ class Follower:
         index = index if isinstance(index, tuple) else (index,)
         while index and (index[-1] is Ellipsis or index[-1] == _SLICE):
             index = index[:-1]
+        if index and index[0] is Ellipsis:
+            index = (*((_SLICE,) * (buffer.dim() - len(index) + 1)), *index[1:])
         n_before = len(index) - 1
         if (
             value is not None
@@ -424,6 +464,23 @@ def _first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
         return None
     starts = [cut.start or 0 for cut in cuts if cut != _SLICE]
     return int(starts[0]) if len(starts) == 1 and starts[0] >= 0 else None
+
+
+def _in_groups(signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -> Signal | None:
+    """Return units as groups of neighbours, one axis of groups and one of their members, or None."""
+    is_split = before[:-1] == after[:-2] and len(after) == len(before) + 1
+    if not is_split or len(signal.shape) != 1 or signal.axes[-1] != 0 or signal.groups:
+        return None
+    return replace(signal, axes=(*signal.axes[:-1], "groups", "members"))
+
+
+def _largest(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
+    """Return a signal of which the largest feature is taken: the class, which its own values say as well."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if not isinstance(dim, int) or signal.axes[dim] != 0 or len(signal.shape) != 1:
+        return None
+    left = tuple("1" if axis == 0 else axis for axis in signal.axes)
+    return replace(signal, axes=left if kwargs.get("keepdim") else tuple(axis for axis in signal.axes if axis != 0))
 
 
 def _picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:

@@ -281,6 +281,14 @@ def mean_over(shape: Shape, axes: tuple[int, ...], keeps: bool) -> tuple[Operati
     return None
 
 
+def maximum_over(shape: Shape, axes: tuple[int, ...], keeps: bool) -> tuple[Operation, ...] | None:
+    """Return operations that take the largest of features over all axes but the channels, as :func:`mean_over`."""
+    if axes != tuple(range(1, len(shape))) or len(shape) not in (2, 3):
+        return None
+    whole = tuple(shape[1:])
+    return (Maximum(whole, whole, (0,) * len(whole)), *(() if keeps else (Flatten(0, -1),)))
+
+
 def pair(value: Any) -> Pair:
     """Return one or two numbers as two."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)

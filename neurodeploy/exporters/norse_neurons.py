@@ -45,6 +45,8 @@ ADVICE = {
     "LIFCorrelation": "it learns while it runs; the nearest is LIFRecurrent",
     "CobaLIF": "its conductances multiply v; the nearest is LIF",
     "Izhikevich": "it is quadratic in v; the nearest is LIF",
+    "ConstantCurrentLIFEncoder": "encoding belongs to the data: leave it out, and give the spikes that it makes",
+    "SpikeLatencyLIFEncoder": "encoding belongs to the data: leave it out, and give the spikes that it makes",
     "ConvLSTM": "its gates multiply states; the nearest is LSNN",
 }
 """What to take instead of neurons that are not exported, by the beginning of their names."""

@@ -11,6 +11,7 @@ import numpy as np
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
 from neurodeploy.exporters.hints import hint_for, said
+from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.synapses import Scale
@@ -38,10 +39,15 @@ class Reading:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Readout:
-    """What is read of a model. readings: in the order in which they are returned. findings: lines to print."""
+    """What is read of a model.
+
+    readings: in the order in which they are returned. findings: lines to print. undecided: what the model does to its
+    outputs that no rule of ours is, or empty.
+    """
 
     readings: tuple[Reading, ...]
     findings: tuple[str, ...]
+    undecided: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -60,15 +66,22 @@ class Readout:
         return f"{reading.rule}{groups},output={reading.name}"
 
 
-def find_readout(trace: Trace) -> Readout:
+def find_readout(trace: Trace, sent: Sent) -> Readout:
     """Return what a traced model returns; nodes are added to the draft where it returns more than one node's output.
 
     Raises:
         DeployError: it has no neurons, and returns what is no layer's output.
     """
-    draft, findings = trace.draft, []
+    draft, findings, undecided, is_clear = trace.draft, [], "", False
     found: dict[tuple[str, str], Reading] = {}
     for signal in trace.returned[0] if trace.returned else []:
+        if signal.rule == "max" and signal.latest not in (None, trace.n_steps - 1):
+            signal = replace(signal, broken="maximum()")
+        if "members" in signal.axes:
+            signal = replace(signal, broken="reshape()")
+        signal = _accumulated(signal, trace.n_steps)
+        if not signal.broken and not signal.rule and len(signal.steps) > 1:
+            signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
         if signal.broken and not trace.modules:
             raise DeployError(
                 f"{said(signal.broken)} is not supported, and the module has no neurons",
@@ -76,12 +89,17 @@ def find_readout(trace: Trace) -> Readout:
                 fix=hint_for(signal.broken),
             )
         if signal.broken:
-            findings.append(f"readout: {said(signal.broken)} is applied to the output and is no part of the network")
-            signals = [_bare(Tap(n, SPIKES, None), draft) for n in sorted(signal.nodes - {INPUT})]
+            undecided = f"the model applies {said(signal.broken)} to its output"
+            findings.append(
+                f"readout: {said(signal.broken)} is applied to the output and is no part of the network"
+                "; say --decide where it changes which output is the largest"
+            )
+            taps = {(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT}
+            signals = [_bare(Tap(node, port, None), draft) for node, port in sorted(taps)]
         else:
-            signals = [signal]
+            signals, is_clear = [signal], True
         for one in signals:
-            reading = _reading(one, trace)
+            reading = _reading(one, trace, sent)
             if reading is not None:
                 found.setdefault((reading.node, reading.port), reading)
     readings = list(found.values())
@@ -91,8 +109,9 @@ def find_readout(trace: Trace) -> Readout:
         ends = [name for name, node in draft.nodes.items() if node.is_neuron and not feeds_other(draft, name)]
         readings = [Reading(name, SPIKES, None, None, _bare(Tap(name, SPIKES, None), draft)) for name in sorted(ends)]
         findings.append("readout: the model returns nothing that is followed; the last neurons are read")
+        undecided = "nothing that the model returns is followed"
     findings += [f"readout: {_words(reading)}" for reading in readings if reading.rule]
-    return Readout(tuple(readings), tuple(dict.fromkeys(findings)))
+    return Readout(tuple(readings), tuple(dict.fromkeys(findings)), "" if is_clear else undecided)
 
 
 def feeds_other(draft: Draft, name: str) -> bool:
@@ -114,9 +133,8 @@ def _bare(tap: Tap, draft: Draft) -> Signal:
     return Signal(("B", *range(len(shape))), shape, {tap: 1.0})
 
 
-def _reading(signal: Signal, trace: Trace) -> Reading | None:
+def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
     """Return what a returned signal reads; None for states other than v, and for the input."""
-    signal = _accumulated(signal, trace.n_steps)
     ports = {tap.port for tap in signal.terms}
     if not signal.terms or INPUT in signal.nodes or ports - {SPIKES, V} or len(ports) > 1:
         return None
@@ -130,7 +148,7 @@ def _reading(signal: Signal, trace: Trace) -> Reading | None:
         if not (is_scalar and port == V) and not (rule or _is_unit(signal)):
             return None
         plain = replace(one_step, terms={tap: 1.0}, offset=0.0)
-        fires = port == SPIKES and trace.draft.nodes[node].is_neuron
+        fires = port == SPIKES and sent.fires(node)
         return Reading(node, port, "count" if rule in ("sum", "mean") and fires else rule, signal.groups, plain)
     if port == V:
         return None
@@ -146,11 +164,17 @@ def _is_unit(signal: Signal) -> bool:
 
 
 def _accumulated(signal: Signal, n_steps: int) -> Signal:
-    """Return a signal that was added up step by step as one step of it and the rule that this follows."""
+    """Return a signal that was added up step by step, or is the last step, as one step and the rule it follows."""
     by_tap: dict[tuple[str, str], dict[int | None, Any]] = defaultdict(dict)
     for tap, factor in signal.terms.items():
         by_tap[tap.node, tap.port][tap.step] = factor
-    if signal.rule or n_steps < 2 or any(set(steps) != set(range(n_steps)) for steps in by_tap.values()):
+    if signal.rule == "sum" and all(np.all(factor * n_steps == 1) for factor in signal.terms.values()):
+        return replace(signal.scaled(n_steps), rule="mean")
+    if signal.rule or n_steps < 2:
+        return signal
+    if signal.steps == {n_steps - 1} and "T" not in signal.axes:
+        return replace(signal, rule="last")
+    if any(set(steps) != set(range(n_steps)) for steps in by_tap.values()) or np.any(signal.offset):
         return signal
     terms = {}
     for (node, port), steps in by_tap.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.build_graph import BuiltGraph
 from neurodeploy.exporters.convention import Convention, run_model
+from neurodeploy.exporters.signals import Signal, Tap
 from neurodeploy.exporters.trace import Wanted, trace_model
 from neurodeploy.network import Network
 from neurodeploy.recording import Recording
@@ -88,12 +89,24 @@ class Trained:
         readings = [one for one in built.readout.readings if not one.port and one.node not in built.neurons]
         if not readings:
             return {}
-        wanted = Wanted([reading.signal for reading in readings])
+        taps = {tap: _alone(tap, reading.signal) for reading in readings for tap in reading.signal.terms}
+        wanted = Wanted([*(reading.signal for reading in readings), *taps.values()])
         trace_model(self.model, self.adapter, self.paths, self.convention, x, wanted)
-        return {
-            reading.node: {"value": _assembled(seen, len(x))}
-            for reading, seen in zip(readings, wanted.seen, strict=True)
-        }
+        alone = dict(zip(taps, wanted.seen[len(readings) :], strict=True))
+        found: Rows = {}
+        for reading, seen in zip(readings, wanted.seen, strict=False):
+            steps = {step for _, step, _ in seen}
+            if None not in steps and len(steps) < len(x):  # factors came after the steps were added up
+                terms = ((_assembled(alone[tap], len(x)), own) for tap, own in reading.signal.terms.items())
+                value = sum((rows * own for rows, own in terms), start=reading.signal.offset)
+            else:
+                value = _assembled(seen, len(x))
+            found[reading.node] = {"value": np.ascontiguousarray(value, dtype=np.float32)}
+        return found
+
+
+def _alone(tap: Tap, signal: Signal) -> Signal:
+    return replace(signal, terms={tap: 1.0}, offset=0.0)
 
 
 def _by_node(path: str, calls: list[Any], built: BuiltGraph) -> Iterator[tuple[str, list[Any]]]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from neurodeploy.synapses import Shape
 
 Axis = str | int
-"""``T`` time steps, ``B`` samples, ``TB`` and ``BT`` the two as one axis, ``1`` an axis of one, a number a feature."""
+"""``T`` time steps, ``B`` samples, ``TB`` and ``BT`` the two as one axis, ``1`` an axis of one, a number a feature.
+
+``groups`` and ``members``: the one axis of features as groups of neighbours."""
 
 SPIKES, V = "", "v"
 """What is taken from a node: what it sends, or its membrane potential."""
@@ -173,14 +175,16 @@ def _regroup_one(old: list[Axis], new: list[int], extent: dict[str, int]) -> Reg
         return Regrouped((old[0],), ())
     sizes = [n for n in new if n != 1]
     features = [axis for axis in old if isinstance(axis, int)]
+    are_joined = len(features) == len(old) > 1 and len(sizes) <= 1 <= len(new)
+    if are_joined and features == list(range(features[0], features[-1] + 1)):
+        at = new.index(max(new))
+        axes = tuple(features[0] if index == at else "1" for index in range(len(new)))
+        return Regrouped(axes, ((features[0], features[-1]),))
     kept: tuple[Axis, ...] | None = None
-    joined: tuple[tuple[int, int], ...] = ()
     if not old:
         kept = ()
     elif len(old) == len(sizes) == 1:
         kept = (old[0],)
-    elif len(features) == len(old) and len(sizes) == 1 and features == list(range(features[0], features[-1] + 1)):
-        kept, joined = (features[0],), ((features[0], features[-1]),)
     elif tuple(old) in (("T", "B"), ("B", "T")) and len(sizes) == 1:
         kept = ("TB",) if old[0] == "T" else ("BT",)
     elif tuple(old) in (("TB",), ("BT",)) and len(sizes) == 2:
@@ -189,4 +193,4 @@ def _regroup_one(old: list[Axis], new: list[int], extent: dict[str, int]) -> Reg
     if kept is None or len(kept) != len(sizes):
         return None
     labels = iter(kept)
-    return Regrouped(tuple("1" if n == 1 else next(labels) for n in new), joined)
+    return Regrouped(tuple("1" if n == 1 else next(labels) for n in new), ())

@@ -79,6 +79,13 @@ class Sinabs(Adapter):
         """See :class:`Adapter`."""
         return "b" if hasattr(module, "num_timesteps") else "BT"
 
+    def prepare(self, model: Any) -> None:
+        """See :class:`Adapter`; counters of synaptic operations add up over calls, which must be of one size."""
+        for module in model.modules():
+            for key, hook in list(module._forward_hooks.items()):
+                if str(getattr(hook, "__module__", "")) in ("sinabs.synopcounter", "sinabs.hooks"):
+                    del module._forward_hooks[key]
+
     def clear(self, module: Any, n_samples: int) -> None:
         """See :class:`Adapter`; a Squeeze layer is told how many samples share its first axis."""
         import torch

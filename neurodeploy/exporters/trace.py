@@ -22,6 +22,7 @@ from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
+from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 
 AXES = {
@@ -69,7 +70,7 @@ class Wanted:
 
     def look(self, tensor: Any, signal: Signal) -> None:
         """Keep a tensor if it is one of those that are wanted."""
-        if not signal.is_plain:
+        if not signal.is_plain or signal.lead is None or len(signal.steps) > 1:
             return
         for index, wanted in enumerate(self.signals):
             given = {(tap.node, tap.port): factor for tap, factor in signal.terms.items()}
@@ -138,7 +139,8 @@ class _Tracer(TorchFunctionMode):
         self._calling: list[tuple[str, Signal]] = []
         self._inside = 0
         self._path: list[tuple[str, bool]] = []
-        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place)
+        sent = Sent(self.trace.draft, adapter)
+        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent)
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
@@ -185,7 +187,7 @@ class _Tracer(TorchFunctionMode):
     def _note(self, func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
         taken = [s for s in map(self.signal_of, tensors((args, tuple(kwargs.values())))) if s is not None]
         name = getattr(func, "__name__", str(func)).strip("_")
-        if taken and name in _LOOKS:
+        if taken and name in _LOOKS and (name == "nonzero" or not isinstance(out, torch.Tensor)):
             self.trace.looks.append(self._path[-1][0] if self._path and self._path[-1][0] else "forward")
         for tensor, signal in self._follower.follow(name, func, args, kwargs, out, taken):
             self.mark(tensor, signal)
@@ -292,6 +294,14 @@ class _Tracer(TorchFunctionMode):
                 fix="Give each place in the network neurons of its own; these have one state for all.",
             )
 
+        same = "A network on a chip has the same connections, factors and delays at every step"
+        if slot.terms and slot.terms.keys() == made.slots[0].terms.keys():
+            return DeployError(
+                f"{name} is given {_called(next(iter(slot.terms)).node)} with other factors or offsets at each step",
+                where=name,
+                fix=f"{same}: let all steps share one normalisation (BatchNorm, not one for each step), and finetune.",
+            )
+
         def said(terms: dict[Source, Any]) -> str:
             parts = [f"{_called(s.node)}{f' {s.delay} steps before' if s.delay else ''}" for s in sorted(terms)]
             return " + ".join(parts) or "nothing"
@@ -299,7 +309,7 @@ class _Tracer(TorchFunctionMode):
         return DeployError(
             f"{name} is given {said(slot.terms)} at one step and {said(made.slots[0].terms)} at another",
             where=name,
-            fix="A network on a chip has the same connections, factors and delays at every step.",
+            fix=f"{same}.",
         )
 
     def _carried_on(self, name: str, module: Any, signal: Signal, args: Any, kwargs: Any) -> str | None:
@@ -324,7 +334,8 @@ class _Tracer(TorchFunctionMode):
         if nodes and (changed is not None or signal.latest not in (None, 0)):
             state = changed or next(iter(self._left[nodes[-1]].tensors))
             calls = (self.trace.draft.nodes[nodes[-1]].last or 0) + 2
-            raise _foreign_state(f"{state} of {name} is changed by the model before call {calls}", name)
+            what = "is changed by the model" if changed else "is set to zero by the model"
+            raise _foreign_state(f"{state} of {name} {what} before call {calls}", name)
         return None
 
     def _usable(self, name: str, tensor: Any) -> Signal:
@@ -355,7 +366,8 @@ def _foreign_state(what: str, name: str) -> DeployError:
     return DeployError(
         what,
         where=name,
-        fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample.",
+        fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample; a forward "
+        "that starts from zero loops over all steps itself.",
     )
 
 

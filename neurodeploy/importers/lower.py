@@ -113,7 +113,7 @@ def _with_decision(network: Network, graph: NirGraph) -> Network:
         )
     for name in said or ():
         find_readout(network, name, graph.where)
-    network = replace(network, readouts=tuple(said or ()))
+    network = replace(network, readouts=tuple(said or ()), undecided=str(graph.metadata.get("undecided", "")))
     if text is None:
         return network
     decision = parse_decision(text, graph.where)

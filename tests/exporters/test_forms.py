@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
@@ -322,3 +323,13 @@ def test_steps_that_are_thrown_away_are_named(make_model: Callable[..., str], tm
     x = (np.random.default_rng(5).random((20, 4, 6)) < 0.5).astype(np.uint8)
     result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x)
     assert any("a stack of 12 of 20 steps" in line for line in result.findings)
+
+
+def test_return_that_no_rule_is_has_to_be_decided(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(net(TWO, returned="torch.stack(out).cumsum(0)[:, -1]"))
+    export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+    settled = settle_decision(read_network(tmp_path / "m.nir")[0], None, 4)
+    assert settled.decision is None
+    assert "cumsum() to its output" in settled.because
+    assert [str(one) for one in settled.candidates] == ["count,output=lif2"]

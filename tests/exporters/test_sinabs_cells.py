@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.export import export
+from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.importers.lower import read_network
 
 pytest.importorskip("sinabs", reason="sinabs is not installed")
@@ -133,3 +133,16 @@ def test_what_cannot_be_said_is_refused(
     spec = make_model(f"build = lambda: nn.Sequential(nn.Linear(6, 8), {neuron})", imports=IMPORTS)
     with pytest.raises(DeployError, match=match):
         export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+
+
+def test_counters_of_synaptic_operations_are_left_out(reproduced: Callable[..., ExportResult]) -> None:
+    code = """
+def build():
+    from sinabs.from_torch import from_model
+
+    model = nn.Sequential(nn.Linear(6, 9, bias=False), nn.ReLU(), nn.Linear(9, 4, bias=False))
+    model[0].weight.data *= 3
+    model[2].weight.data *= 3
+    return from_model(model, num_timesteps=15, add_spiking_output=True, synops=True)
+"""
+    reproduced(code, IMPORTS)

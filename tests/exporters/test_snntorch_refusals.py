@@ -198,7 +198,7 @@ class Net(nn.Module):
 
 build = Net
 """
-    refuse(make_model(body), tmp_path, "mem of lif is changed by the model before call 2")
+    refuse(make_model(body), tmp_path, "mem of lif is set to zero by the model before call 2")
 
 
 def test_fixed_number_of_steps_is_found_or_asked_for(make_model: Callable[..., str], tmp_path: Path) -> None:
