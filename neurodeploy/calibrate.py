@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
-from neurodeploy.decision import Decision, membranes
+from neurodeploy.decision import Decision, class_count, membranes, settle_decision
 from neurodeploy.network import Network, Projection
 from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
@@ -77,6 +77,18 @@ def run_reference(network: Network, data: Data) -> Calibration:
 
     options = RunOptions(membranes=membranes(network))
     return Calibration(network, data.x, data.labels, Reference().run(network, data.x, options))
+
+
+def measure_changes(trained: Calibration, nearest: Network, changes: tuple[Approximation, ...]) -> dict[str, Any]:
+    """Return what :func:`measure` finds of a network beside the one that it was made from.
+
+    Args:
+        trained: what the float model does as it was trained. nearest: the network that ``changes`` made of it.
+    """
+    data = Data(trained.inputs, trained.labels, "calibration")
+    settled = settle_decision(trained.network, None, class_count(trained.labels))
+    after = run_reference(nearest, data).recording
+    return measure(trained.recording, after, trained.labels, changes, settled.decision)
 
 
 def measure(

@@ -154,11 +154,16 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
     except DeployError:
         raise
     except Exception as error:  # whatever a broken archive raises, it is no readable file
-        raise DeployError(
-            f"this is not {what}: it is no readable .npz file ({error})",
-            where=str(path),
-            fix="It may be truncated or of another kind; make it again.",
-        ) from error
+        raise unreadable_npz(path, what, error) from error
+
+
+def unreadable_npz(path: Path, what: str, error: Exception) -> DeployError:
+    """Return the refusal of a file that is no whole ``.npz``."""
+    return DeployError(
+        f"this is not {what}: it is no readable .npz file ({error})",
+        where=str(path),
+        fix="It may be truncated or of another kind; make it again.",
+    )
 
 
 def existing_file(path: Path | str, what: str) -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.files import check_members, existing_file, npz_entry, write_atomically
+from neurodeploy.files import check_members, existing_file, npz_entry, unreadable_npz, write_atomically
 
 HELD_BYTES = 2**26
 """An array of at most so many bytes, or of one axis, is read at once and held."""
@@ -87,11 +87,7 @@ def open_npz(path: Path, what: str) -> dict[str, Array]:
     except DeployError:
         raise
     except Exception as error:  # whatever a broken archive raises, it is no readable file
-        raise DeployError(
-            f"this is not {what}: it is no readable .npz file ({error})",
-            where=str(path),
-            fix="It may be truncated or of another kind; make it again.",
-        ) from error
+        raise unreadable_npz(path, what, error) from error
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stream: IO[bytes]) -> Array:

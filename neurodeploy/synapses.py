@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -221,6 +221,11 @@ class Scale:
 
 
 SynapseOp = Linear | Sparse | Conv1d | Conv2d | Pool2d | MaxPool2d | Flatten | Scale
+
+
+def without_bias(op: SynapseOp) -> SynapseOp:
+    """Return an operation that is linear in the strict sense."""
+    return replace(op, bias=None) if isinstance(op, (Linear, Sparse, Conv1d, Conv2d)) else op
 
 
 def chain_shape(ops: tuple[SynapseOp, ...], shape: Shape) -> Shape:

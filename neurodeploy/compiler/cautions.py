@@ -10,9 +10,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.network import Network
 from neurodeploy.passes.helpers import relay_warnings
 from neurodeploy.program import Program
-from neurodeploy.quantise.messages import (
-    bits_kept,
-)
+from neurodeploy.quantise.messages import bits_kept
 from neurodeploy.quantise.messages import sentence as messages_sentence
 from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
 from neurodeploy.quantise.population import Coded

@@ -24,10 +24,7 @@ from neurodeploy.quantise.messages import (
 )
 from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import payload_range
-from neurodeploy.quantise.plan import (
-    InputPlan,
-    Plan,
-)
+from neurodeploy.quantise.plan import InputPlan, Plan
 from neurodeploy.quantise.population import Coded
 from neurodeploy.quantise.scale import COUNTED_ON, Synapses
 from neurodeploy.target import Target, load_target, target_names

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.calibrate import Calibration, approximation_sentence, measure, run_reference
+from neurodeploy.calibrate import Calibration, approximation_sentence, measure_changes, run_reference
 from neurodeploy.data import Data
-from neurodeploy.decision import class_count, settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.host import entering, split
 from neurodeploy.network import Network, Projection
@@ -43,9 +42,7 @@ def nearest_form(network: Network, target: Target, calibration: Calibration) -> 
         return ""
     if not (changes or more):
         return f"With {said} nothing that the chip computes is approximated."
-    settled = settle_decision(network, None, class_count(data.labels))
-    after = run_reference(nearest, data).recording
-    measured = measure(calibration.recording, after, data.labels, (*changes, *more), settled.decision)
+    measured = measure_changes(calibration, nearest, (*changes, *more))
     return f"What the nearest form costs before any training ({said}): {approximation_sentence(measured)}."
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.calibrate import Calibration, run_reference
+from neurodeploy.calibrate import Calibration, measure_changes, run_reference
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.compiler.cautions import beyond, cautions
-from neurodeploy.compiler.changes import approximated, helping, never_firing, strict, without_maxima
+from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import CompileOptions, check_options
@@ -27,9 +27,8 @@ from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
-from neurodeploy.quantise.messages import (
-    is_graded,
-)
+from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.messages import is_graded
 from neurodeploy.quantise.plan import (
     InputPlan,
     Plan,
@@ -162,12 +161,15 @@ def compile_network(
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
     digest = network.digest()
-    network, calibration, steps, rung = without_maxima(network, target, calibration)
+    trained = calibration
+    network, calibration, steps, changes = without_maxima(network, target, calibration)
     latency, delays = schedule(network)
     messages = messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
-    network, found = approximated(network, target, options, calibration)
-    rung = rung | found
+    if options.approximate:
+        network, more = approximate(network, target)
+        changes += more
+    nominal = network
     if calibration is not None:
         calibration = replace(calibration, network=network)
     names = dict(zip(network.projections, projection_names(network), strict=True))
@@ -198,15 +200,11 @@ def compile_network(
             coded[-1] = never_firing(coded[-1])
         if population.name in steps:
             coded[-1] = helping(coded[-1])
-            realised = float(coded[-1].population.threshold_code[0] << ALIGN_BITS) / coded[-1].population.unit
-            new = with_realised_steps(network.projections, population.name, steps[population.name], realised)
-            delays |= {new[old]: delays[old] for old in new}
-            names |= {new[old]: names[old] for old in new}
-            network = replace(network, projections=tuple(new.get(p, p) for p in network.projections))
+            network = _with_realised_step(network, coded[-1].population, steps[population.name], delays, names)
         if calibration is not None:
             measure_inputs(graded, messages, synapses, coded[-1], calibration)
-    said = rung.get("approximations", {}).get("changes", {})
-    rung = rung | strict(network, coded, calibration, said)
+    nearest, more = strict(nominal, coded)
+    changes += more
     complete = Plan(
         target=target.name,
         inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},
@@ -231,7 +229,7 @@ def compile_network(
         number_formats=formats,
         provenance={
             **provenance,
-            **rung,
+            **({"approximations": measure_changes(trained, nearest, changes)} if trained and changes else {}),
             **_found(graded, coded, names, network),
             **({"per_channel": stretched} if stretched else {}),
             **({"never_fire": never} if (never := [c.population.name for c in coded if c.never_fires]) else {}),
@@ -247,6 +245,21 @@ def compile_network(
     program = with_relays(program, formats["delay_max"])
     warnings = cautions(program, coded, beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _with_realised_step(
+    network: Network,
+    rectifiers: CodedPopulation,
+    step: float,
+    delays: dict[Projection, int],
+    names: dict[Projection, str],
+) -> Network:
+    """Return the network with the step that rectifiers have on the chip; the new projections enter both dicts."""
+    realised = float(rectifiers.threshold_code[0] << ALIGN_BITS) / rectifiers.unit
+    new = with_realised_steps(network.projections, rectifiers.name, step, realised)
+    delays |= {new[old]: delays[old] for old in new}
+    names |= {new[old]: names[old] for old in new}
+    return replace(network, projections=tuple(new.get(p, p) for p in network.projections))
 
 
 def _late_bias(network: Network, coded: list[Coded]) -> tuple[tuple[CodedPopulation, ...], tuple[CodedProjection, ...]]:

@@ -61,10 +61,11 @@ def build_graph(trace: Trace, adapter: Adapter, sample_shape: Shape, dt: float, 
     draft = trace.draft
     _check_names(draft)
     _check_steps(draft, trace.n_steps)
-    readout = find_readout(trace, Sent(draft, adapter, dt))
+    sent = Sent(draft, adapter, dt)
+    readout = find_readout(trace, sent)
     simplify(draft, set(readout.nodes))
     readout = _bypassed(draft, readout)
-    builder = _Builder(draft, adapter, dt, binary_input)
+    builder = _Builder(draft, adapter, dt, binary_input, sent)
     entries = {node.name: builder.add(node) for node in draft.nodes.values()}
     for node in draft.nodes.values():
         builder.connect(node, entries[node.name])
@@ -86,13 +87,12 @@ def build_graph(trace: Trace, adapter: Adapter, sample_shape: Shape, dt: float, 
 class _Builder:
     """Collects NIR nodes and edges."""
 
-    def __init__(self, draft: Draft, adapter: Adapter, dt: float, binary_input: bool) -> None:
+    def __init__(self, draft: Draft, adapter: Adapter, dt: float, binary_input: bool, sent: Sent) -> None:
         self.nodes: dict[str, Any] = {}
         self.edges: list[Edge] = []
         self.findings: list[str] = []
         self._exits: dict[str, str] = {}
-        self._draft, self._adapter, self._dt, self._binary = draft, adapter, dt, binary_input
-        self._sent = Sent(draft, adapter, dt)
+        self._draft, self._adapter, self._dt, self._binary, self._sent = draft, adapter, dt, binary_input, sent
 
     def add(self, node: DraftNode) -> str:
         """Add a node; returns the name of the node that takes its input."""

@@ -61,6 +61,10 @@ class DraftNode:
         """The last step at which it was seen."""
         return max((step for step in self.steps if step is not None), default=None)
 
+    def takes(self, name: str) -> bool:
+        """Tell whether it is given what ``name`` sends, at whatever delay."""
+        return any(source.node == name for slot in self.slots for source in slot.terms)
+
     def accepts(self, slots: Sequence[Slot], step: int | None) -> bool:
         """Tell whether it can be this node that is given ``slots`` at ``step``.
 
@@ -123,6 +127,10 @@ class Draft:
         self.nodes[name] = DraftNode(name, op, slots, entering, leaving, {step})
         self.uses.setdefault(place, []).append(name)
         return name
+
+    def users(self, name: str) -> list[DraftNode]:
+        """Return the nodes that are given what ``name`` sends."""
+        return [node for node in self.nodes.values() if node.takes(name)]
 
     def free(self, name: str) -> str:
         """Return a name that no node has."""

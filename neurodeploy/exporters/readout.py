@@ -118,9 +118,8 @@ def feeds_other(draft: Draft, name: str) -> bool:
     """Tell whether what a node sends reaches neurons other than itself."""
     seen, frontier = {name}, [name]
     while frontier:
-        current = frontier.pop()
-        for node in draft.nodes.values():
-            if node.name not in seen and any(s.node == current for slot in node.slots for s in slot.terms):
+        for node in draft.users(frontier.pop()):
+            if node.name not in seen:
                 if node.is_neuron:
                     return True
                 seen.add(node.name)

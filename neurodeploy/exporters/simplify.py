@@ -37,11 +37,6 @@ def simplify(draft: Draft, kept: set[str]) -> None:
     _prune(draft, kept)
 
 
-def consumers(draft: Draft, name: str) -> list[DraftNode]:
-    """Return the nodes that are given what ``name`` sends."""
-    return [node for node in draft.nodes.values() if any(s.node == name for slot in node.slots for s in slot.terms)]
-
-
 def _prune(draft: Draft, kept: set[str]) -> None:
     """Remove nodes that lead neither to what is read nor to neurons."""
     alive = {name for name, node in draft.nodes.items() if name in kept or node.is_neuron}
@@ -96,7 +91,7 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
     """Give each part of the joined features ``name`` its own way into what these feed."""
     shape = draft.nodes[name].leaving
     embedded: list[str] = []
-    for node in consumers(draft, name):
+    for node in draft.users(name):
         (slot,) = [slot for slot in node.slots if any(s.node == name for s in slot.terms)]
         ((source, factor),) = [(s, f) for s, f in slot.terms.items() if s.node == name]
         pieces = None if node.name in kept else _pieces(node, parts, len(slot.terms) > 1)
@@ -142,7 +137,7 @@ def _add_terms(draft: Draft, node: DraftNode, made: list[str]) -> None:
         first = draft.nodes[made[0]]
         assert isinstance(first.op, (Linear, Conv1d, Conv2d))
         first.op = replace(first.op, bias=getattr(node.op, "bias", None))
-    for after in consumers(draft, node.name):
+    for after in draft.users(node.name):
         for slot in after.slots:
             for source, factor in [(s, f) for s, f in slot.terms.items() if s.node == node.name]:
                 if is_empty:
@@ -239,7 +234,7 @@ def _can_hold(draft: Draft, source: Source, factor: Any, offset: Any) -> bool:
 def _hold(draft: Draft, name: str, user: DraftNode, factor: Any, offset: Any, kept: set[str]) -> str:
     """Put a factor and an offset into a node, or into a copy where others use it as it is; returns its name."""
     node = draft.nodes[name]
-    if name in kept or any(other is not user for other in consumers(draft, name)) or _takes(user, name):
+    if name in kept or any(other is not user for other in draft.users(name)) or user.takes(name):
         steps = set(node.steps)
         slots = [Slot(dict(slot.terms), slot.offset) for slot in node.slots]
         name = draft.add(node.name, node.op, slots, node.entering, node.leaving, None)
@@ -256,11 +251,6 @@ def _hold(draft: Draft, name: str, user: DraftNode, factor: Any, offset: Any, ke
         held = _hold(draft, source.node, node, before[0], before[1] if not index else 0.0, kept)
         slot.terms[source._replace(node=held)] = own
     return name
-
-
-def _takes(node: DraftNode, name: str) -> bool:
-    """Tell whether a node is (still) given what ``name`` sends, with another delay."""
-    return any(source.node == name for slot in node.slots for source in slot.terms)
 
 
 def _before(node: DraftNode, factor: Any, offset: Any) -> tuple[Any, Any] | None:
@@ -295,7 +285,7 @@ def _fold_forward(draft: Draft, node: DraftNode, slot: Slot, kept: set[str]) -> 
         after = _after(node, factor, offset)
         if after is None:
             return
-        for user in consumers(draft, node.name):
+        for user in draft.users(node.name):
             for into in user.slots:
                 for source in [s for s in into.terms if s.node == node.name]:
                     into.offset = into.offset + into.terms[source] * after[1]

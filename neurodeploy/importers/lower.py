@@ -15,11 +15,11 @@ from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
 from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
-from neurodeploy.importers.operations import operation, without_bias
+from neurodeploy.importers.operations import operation
 from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp
+from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp, without_bias
 
 MAX_IN_A_ROW = 200
 """Linear nodes between two neurons; a way through them is followed node by node."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import NirNode
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, SynapseOp
 
 
 class UnevenError(ValueError):
@@ -63,11 +62,6 @@ def _conv1d(params: dict[str, Any], name: str) -> Conv1d:
     else:
         padding = int(np.asarray(params["padding"]).ravel()[0])
     return Conv1d(params["weight"], params["bias"], stride, padding, dilation, groups, name)
-
-
-def without_bias(op: SynapseOp) -> SynapseOp:
-    """Return an operation that is linear in the strict sense."""
-    return replace(op, bias=None) if isinstance(op, (Linear, Sparse, Conv1d, Conv2d)) else op
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.operations import without_bias
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Conv2d, MaxPool2d, Scale, Shape, SynapseOp, chain_shape
+from neurodeploy.synapses import Conv2d, MaxPool2d, Scale, Shape, SynapseOp, chain_shape, without_bias
 
 STAIRS = 255
 """Steps of a rectifier's staircase, from 0 to the largest difference: what a message of 8 bits can say."""
@@ -37,9 +36,9 @@ class Rectified:
     steps: dict[str, float]
 
 
-def takes_maxima(network: Network) -> bool:
-    """Tell whether a network pools maxima of values anywhere."""
-    return any(isinstance(op, MaxPool2d) for p in network.projections for op in p.ops)
+def pooling(network: Network) -> tuple[Projection, ...]:
+    """Return the projections that pool maxima of values."""
+    return tuple(p for p in network.projections if any(isinstance(op, MaxPool2d) for op in p.ops))
 
 
 def rectify(network: Network, swing: dict[Projection, float]) -> Rectified:
@@ -57,7 +56,7 @@ def rectify(network: Network, swing: dict[Projection, float]) -> Rectified:
     steps: dict[str, float] = {}
     for population in network.populations:
         for p in network.into(population.name):
-            if not any(isinstance(op, MaxPool2d) for op in p.ops):
+            if p not in swing:
                 projections.append(p)
                 continue
             made = _Windows.of(p, network.shapes[p.source], swing[p], f"{population.name}.maximum{len(steps) or ''}")
@@ -161,11 +160,9 @@ def widest(network: Network, rows: dict[str, NDArray[Any]] | None) -> dict[Proje
             weights, given spikes.
     """
     found = {}
-    for p in network.projections:
-        if any(isinstance(op, MaxPool2d) for op in p.ops):
-            at, pool = _pool_of(p.ops)
-            given = None if rows is None else rows[p.source]
-            found[p] = _widest(p.ops[:at], pool, network.shapes[p.source], given)
+    for p in pooling(network):
+        at, pool = _pool_of(p.ops)
+        found[p] = _widest(p.ops[:at], pool, network.shapes[p.source], None if rows is None else rows[p.source])
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import load_recording
@@ -53,6 +54,18 @@ def reproduced(make_model: Callable[..., str], tmp_path: Path) -> Callable[..., 
                         run.nodes[node][key], values, rtol=0, atol=limit, err_msg=f"{node} {key}"
                     )
         return result
+
+    return check
+
+
+@pytest.fixture
+def refused(make_model: Callable[..., str], tmp_path: Path) -> Callable[[str, str, str], None]:
+    """Export a module of six inputs that cannot be: it is refused in these words."""
+
+    def check(body: str, imports: str, match: str) -> None:
+        spec = make_model(f"build = lambda: {body}", imports=imports)
+        with pytest.raises(DeployError, match=match):
+            export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
 
     return check
 

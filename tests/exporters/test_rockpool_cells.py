@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from neurodeploy.errors import DeployError
-from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
 
 pytest.importorskip("rockpool", reason="rockpool is not installed")
@@ -102,9 +99,5 @@ def test_spikes_lower_v_by_a_current(reproduced: Callable[..., Any]) -> None:
         ("LIFTorch(8, noise_std=.1)", "has noise_std other than 0"),
     ],
 )
-def test_other_modules_are_refused_with_the_nearest(
-    neuron: str, match: str, make_model: Callable[..., str], tmp_path: Path
-) -> None:
-    spec = make_model(f"build = lambda: {DENSE.format(neuron)}", imports=IMPORTS)
-    with pytest.raises(DeployError, match=match):
-        export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+def test_other_modules_are_refused_with_the_nearest(neuron: str, match: str, refused: Callable[..., None]) -> None:
+    refused(DENSE.format(neuron), IMPORTS, match)
