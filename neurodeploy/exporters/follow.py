@@ -25,7 +25,17 @@ from neurodeploy.exporters.layers import (
     named_arguments,
 )
 from neurodeploy.exporters.sent import Sent
-from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup
+from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup, reshaped
+from neurodeploy.exporters.views import (
+    first_channel,
+    in_groups,
+    index_of_largest,
+    normalised,
+    picked,
+    step_of,
+    turned,
+    voted,
+)
 from neurodeploy.synapses import Flatten
 
 SAME = (
@@ -201,7 +211,7 @@ class Follower:
         if name == "relu":
             return signal if self._sent.is_positive(signal) else None
         if name == "argmax":
-            return _largest(signal, args, kwargs)
+            return index_of_largest(signal, args, kwargs)
         if name in _RESHAPES:
             return self._reshaped(signal, before, after)
         if name in _REPEATS:
@@ -209,12 +219,12 @@ class Follower:
         if name in _REDUCTIONS:
             return self._reduced(name, signal, args, kwargs, out)
         if name in _TURNS:
-            return _turned(signal, name, args, kwargs)
+            return turned(signal, name, args, kwargs)
         if name == "batch_norm":
-            return _normalised(signal, args, kwargs)
-        if (first := _first_channel(name, args, kwargs)) is not None and before != after:
+            return normalised(signal, args, kwargs)
+        if (first := first_channel(name, args, kwargs)) is not None and before != after:
             return self._part(signal, before, after, first)
-        return _picked(name, signal, args, kwargs, before)
+        return picked(name, signal, args, kwargs, before)
 
     def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return what leaves a linear layer, which becomes a node."""
@@ -222,8 +232,8 @@ class Follower:
         signal = self.signal_or_rest(given["input"])
         if signal is None or any(self.signal_of(given.get(key)) for key in ("weight", "bias", "other")):
             return None
-        if name == "avg_pool1d" and (voted := _voted(signal, given)) is not None:
-            return voted
+        if name == "avg_pool1d" and (vote := voted(signal, given)) is not None:
+            return vote
         if signal.lead is None or (name not in ("linear", "matmul") and len(signal.axes) != len(signal.shape) + 1):
             raise UnsupportedError(f"{name}() over an axis that is none of the features")
         step = layer_step(name, given, signal.shape)
@@ -351,7 +361,7 @@ class Follower:
         """Return the signal with other axes; joined features become a node."""
         found = regroup(signal.axes, before, after, self._extent)
         if found is None:
-            return _in_groups(signal, before, after)
+            return in_groups(signal, before, after)
         result = replace(signal, axes=found.axes)
         for first, last in reversed(found.joined):
             result = self._flattened(result, first, last)
@@ -364,9 +374,9 @@ class Follower:
         gone = last - first
         axes = tuple(axis - gone if isinstance(axis, int) and axis > last else axis for axis in signal.axes)
         if not signal.is_plain or any(tap.port != SPIKES for tap in signal.terms):
-            terms = {tap: _flat(factor, signal.shape, shape) for tap, factor in signal.terms.items()}
+            terms = {tap: reshaped(factor, signal.shape, shape) for tap, factor in signal.terms.items()}
             return replace(
-                signal, axes=axes, shape=shape, terms=terms, offset=_flat(signal.offset, signal.shape, shape)
+                signal, axes=axes, shape=shape, terms=terms, offset=reshaped(signal.offset, signal.shape, shape)
             )
         node, step = self._draft.use(self._place("flatten"), op, [signal], shape)
         return Signal(axes, shape, {Tap(node, SPIKES, step): 1.0})
@@ -441,136 +451,10 @@ class Follower:
         for step, part in enumerate(out):
             if signal is None:
                 return
-            made = None if signal.broken else _indexed(signal, (_SLICE,) * dim + (step,), tuple(args[0].shape))
+            made = None if signal.broken else step_of(signal, (_SLICE,) * dim + (step,), tuple(args[0].shape))
             yield part, made or self.broken([signal], "unbind", part)
 
 
 def _shape_of(terms: list[Any], other: Any) -> tuple[int, ...]:
     """Return the shape of the term that is not ``other``."""
     return tuple(next(term for term in terms if term is not other).shape)
-
-
-def _flat(factor: Any, shape: tuple[int, ...], after: tuple[int, ...]) -> Any:
-    return factor if np.ndim(factor) == 0 else np.broadcast_to(factor, shape).reshape(after)
-
-
-def _first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
-    """Return where a slice without gaps begins, None for any other index."""
-    if name == "narrow":
-        return int(kwargs.get("start", args[2] if len(args) > 2 else 0))
-    index = args[1] if name == "getitem" else ()
-    cuts = [item for item in (index if isinstance(index, tuple) else (index,)) if item is not Ellipsis]
-    if not all(isinstance(cut, slice) and cut.step in (None, 1) for cut in cuts):
-        return None
-    starts = [cut.start or 0 for cut in cuts if cut != _SLICE]
-    return int(starts[0]) if len(starts) == 1 and starts[0] >= 0 else None
-
-
-def _in_groups(signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -> Signal | None:
-    """Return units as groups of neighbours, one axis of groups and one of their members, or None."""
-    is_split = before[:-1] == after[:-2] and len(after) == len(before) + 1
-    if not is_split or len(signal.shape) != 1 or signal.axes[-1] != 0 or signal.groups:
-        return None
-    return replace(signal, axes=(*signal.axes[:-1], "groups", "members"))
-
-
-def _largest(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
-    """Return a signal of which the largest feature is taken: the class, which its own values say as well."""
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    if not isinstance(dim, int) or signal.axes[dim] != 0 or len(signal.shape) != 1:
-        return None
-    left = tuple("1" if axis == 0 else axis for axis in signal.axes)
-    return replace(signal, axes=left if kwargs.get("keepdim") else tuple(axis for axis in signal.axes if axis != 0))
-
-
-def _picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:
-    """Return one step of a sequence, by an index or by ``select``."""
-    if name == "getitem":
-        return _indexed(signal, args[1], shape)
-    if name != "select":
-        return None
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0) % len(signal.axes)
-    return _indexed(signal, (_SLICE,) * dim + (kwargs.get("index", args[2] if len(args) > 2 else None),), shape)
-
-
-def _indexed(signal: Signal, index: Any, shape: tuple[int, ...]) -> Signal | None:
-    """Return one step of a sequence, such as ``x[t]`` or ``x[:, t]``, also with full slices after it."""
-    index = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in [item for item in index if not isinstance(item, torch.Tensor)]:
-        at = next(i for i, item in enumerate(index) if item is Ellipsis)
-        missing = len(shape) - sum(item is not None for item in index) + 1
-        index = (*index[:at], *((_SLICE,) * missing), *index[at + 1 :])
-    axes: list[Axis] = []
-    rest, rule, chosen = list(signal.axes), signal.rule, False
-    step: int | None = None
-    for item in index:
-        if item is None:
-            axes.append("1")
-            continue
-        axis = rest.pop(0)
-        extent = shape[len(signal.axes) - len(rest) - 1]
-        if isinstance(item, slice) and item.indices(extent) == (0, extent, 1):
-            axes.append(axis)
-        elif axis == "1" and isinstance(item, int):
-            continue
-        elif axis == "T" and isinstance(item, int) and not isinstance(item, bool) and not chosen:
-            if item < 0 and item != -1:
-                return None
-            rule, step, chosen = ("last", None, True) if item == -1 else (rule, item, True)
-        else:
-            return None
-    found = replace(signal, axes=(*axes, *rest), rule=rule)
-    return found if step is None or not chosen else found.at(step, found.axes)
-
-
-def _turned(signal: Signal, name: str, args: Any, kwargs: dict[str, Any]) -> Signal | None:
-    """Return a signal with its axes in another order."""
-    rank = len(signal.axes)
-    given = kwargs.get("dims", args[1:])
-    dims = list(given[0]) if given and isinstance(given[0], (tuple, list)) else list(given)
-    order = list(range(rank))
-    if name in ("T", "mT"):
-        order = order[::-1] if name == "T" else [*order[:-2], order[-1], order[-2]]
-    elif name == "permute":
-        order = [int(dim) % rank for dim in dims]
-    else:
-        dims = dims or [kwargs.get("dim0", kwargs.get("source")), kwargs.get("dim1", kwargs.get("destination"))]
-        if len(dims) != 2 or not all(isinstance(dim, int) for dim in dims):
-            return None
-        one, two = (dim % rank for dim in dims)
-        if name == "movedim":
-            order.insert(two, order.pop(one))
-        else:
-            order[one], order[two] = order[two], order[one]
-    return replace(signal, axes=tuple(signal.axes[i] for i in order))
-
-
-def _normalised(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
-    """Return a signal after batch normalisation by running statistics, over the axis behind the samples."""
-    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    is_frame = signal.lead in ("B", "t", "b") or (signal.lead is not None and len(signal.lead) == 1)
-    if given.get("training") or given["running_mean"] is None or not is_frame or not signal.shape:
-        return None
-    mean, variance = (given[key].detach().double().numpy() for key in ("running_mean", "running_var"))
-    factor = 1.0 / np.sqrt(variance + given.get("eps", 1e-5))
-    if given.get("weight") is not None:
-        factor = factor * given["weight"].detach().double().numpy()
-    offset = -mean * factor
-    if given.get("bias") is not None:
-        offset = offset + given["bias"].detach().double().numpy()
-    shape = (-1, *(1,) * (len(signal.shape) - 1))
-    return signal.scaled(factor.reshape(shape)).shifted(offset.reshape(shape))
-
-
-def _voted(signal: Signal, given: dict[str, Any]) -> Signal | None:
-    """Return units averaged in groups of neighbours, as SpikingJelly's VotingLayer does it, or None."""
-    if signal.axes[-2:] != ("1", 0) or len(signal.shape) != 1:
-        return None
-    kernel = given["kernel_size"]
-    size = int(kernel[0]) if isinstance(kernel, (tuple, list)) else int(kernel)
-    stride = given.get("stride") or size
-    stride = int(stride[0]) if isinstance(stride, (tuple, list)) else int(stride)
-    if stride != size or signal.shape[0] % size or given.get("padding") not in (None, 0, (0,)):
-        return None
-    return replace(signal, groups=signal.shape[0] // size)

@@ -102,6 +102,11 @@ def equal(one: Any, two: Any) -> bool:
     return np.shape(one) == np.shape(two) and bool(np.all(one == two))
 
 
+def reshaped(value: Any, before: Shape, after: Shape) -> Any:
+    """Return a factor or offset of features whose shape ``before`` becomes ``after``; a number is for all."""
+    return value if np.ndim(value) == 0 else np.broadcast_to(value, before).reshape(after)
+
+
 def features_of(constant: Any, signal: Signal) -> NDArray[np.float64] | float | None:
     """Return a constant that is broadcast against a signal as an array of features; None if it varies elsewhere."""
     if not hasattr(constant, "detach"):

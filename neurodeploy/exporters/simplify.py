@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, DraftNode, Slot, Source
 from neurodeploy.exporters.layers import Joined, Maximum, Operation
-from neurodeploy.exporters.signals import equal
+from neurodeploy.exporters.signals import equal, reshaped
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape
 
 MOST_UNITS = 4096
@@ -258,7 +258,7 @@ def _before(node: DraftNode, factor: Any, offset: Any) -> tuple[Any, Any] | None
     if not node.slots[0].is_bare:
         return None
     if isinstance(node.op, Flatten):
-        return _reshaped(factor, node.leaving, node.entering), _reshaped(offset, node.leaving, node.entering)
+        return reshaped(factor, node.leaving, node.entering), reshaped(offset, node.leaving, node.entering)
     if isinstance(node.op, Pool2d):
         channels, shift = _by_channel(factor, node.leaving), _by_channel(offset, node.leaving)
         if channels is None or shift is None or (any(node.op.padding) and np.any(shift)):
@@ -299,7 +299,7 @@ def _fold_forward(draft: Draft, node: DraftNode, slot: Slot, kept: set[str]) -> 
 def _after(node: DraftNode, factor: Any, offset: Any) -> tuple[Any, Any] | None:
     """Return a factor and an offset before a pool or flattening as they are behind it."""
     if isinstance(node.op, Flatten):
-        return _reshaped(factor, node.entering, node.leaving), _reshaped(offset, node.entering, node.leaving)
+        return reshaped(factor, node.entering, node.leaving), reshaped(offset, node.entering, node.leaving)
     assert isinstance(node.op, Pool2d)
     channels, shift = _by_channel(factor, node.entering), _by_channel(offset, node.entering)
     if channels is None or shift is None or (any(node.op.padding) and np.any(shift)):
@@ -395,7 +395,3 @@ def _known_channels(value: Any, shape: Shape) -> NDArray[np.float64]:
     found = _by_channel(value, shape)
     assert found is not None
     return found
-
-
-def _reshaped(value: Any, before: Shape, after: Shape) -> Any:
-    return value if np.ndim(value) == 0 else np.broadcast_to(value, before).reshape(after)
