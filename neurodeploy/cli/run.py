@@ -187,8 +187,3 @@ def _print_scores(summary: dict[str, Any]) -> None:
         click.echo(f"  against y{by}: {number_errors(summary['regression'])}")
     elif decision.get("question") and "accuracy_candidates" not in summary:
         click.echo(f"  {decision['question']}")
-
-
-def _extent(values: Any) -> tuple[float, float]:
-    """Return the least and the most of what a node that does not fire gave."""
-    return float(values.min()), float(values.max())

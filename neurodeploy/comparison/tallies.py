@@ -130,7 +130,3 @@ def both(a: Recording, b: Recording, nodes: tuple[str, ...], key: str) -> tuple[
         and key in b.nodes.get(node, {})
         and a.nodes[node][key].shape == b.nodes[node][key].shape
     )
-
-
-def _wide(values: NDArray[Any]) -> type:
-    return np.float64 if values.dtype.kind == "f" else np.int64
