@@ -182,7 +182,7 @@ def test_a_model_too_large_for_the_chip_is_refused_with_numbers(tmp_path: Path) 
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "conv", "lif", "output"), ZERO)
     with pytest.raises(DeployError, match=r"neurons: 2,097,152 needed, 1,048,576 available") as refusal:
         compile(model, "loihi2")
-    assert "--allow-oversize to run it on the emulator" in str(refusal.value)
+    assert "allow_oversize to run it on the emulator" in str(refusal.value)
     program = compile(model, "loihi2", allow_oversize=True)
     assert program.warnings[0] == (
         "the network does not fit one Intel Loihi 2 chip (neurons: 2,097,152 needed, 1,048,576 available):"

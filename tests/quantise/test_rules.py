@@ -403,7 +403,7 @@ def test_loihi1_refuses_programmed_neurons_and_names_loihi2(
 ) -> None:
     with pytest.raises(DeployError, match=message) as refusal:
         compile(two_layers(rule, **parameters), "loihi1")
-    assert "Compile for --target loihi2; or train without it" in str(refusal.value)
+    assert "Compile for target loihi2; or train without it" in str(refusal.value)
 
 
 def test_loihi1_has_refractory_periods_up_to_its_register() -> None:
