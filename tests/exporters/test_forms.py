@@ -315,6 +315,68 @@ build = Wrapped
         assert result.convention.startswith(form)
 
 
+STATES = """
+class build(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 9), snn.Leaky(beta=0.9, threshold=0.2)
+        self.out, self.last, self.num_steps = nn.Linear(9, 4), snn.Leaky(beta=0.9, threshold=0.1), 15
+
+    def forward(self, {}):
+        {}
+        spk, m1 = self.lif(self.fc(x), m1)
+        spk, m2 = self.last(self.out(spk), m2)
+        return {}
+"""
+FRESH = "m1, m2 = self.lif.init_leaky(), self.last.init_leaky()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "returned"),
+    [
+        ("x, m1=None, m2=None", f"if m1 is None: {FRESH}", "spk, m1, m2"),
+        ("x, state=None", f"{FRESH} if state is None else state".replace("m1, m2 = ", "m1, m2 = (", 1).replace(" if", ") if"), "spk, (m1, m2)"),
+    ],
+)  # fmt: skip
+def test_states_may_be_passed_in_and_out(
+    reproduced: Callable[..., Any], arguments: str, before: str, returned: str
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    result = reproduced(STATES.format(arguments, before, returned), "import snntorch as snn\n")
+    assert result.convention.startswith("step")
+
+
+def test_forward_that_zeroes_its_states_is_a_run_of_one_step(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(STATES.format("x", FRESH, "spk, m2"))
+    result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+    assert "each call starts from the same states" in result.convention
+    assert any("16 samples of 1 steps" in line for line in result.findings)
+
+
+def test_states_that_are_taken_and_not_returned_are_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(STATES.format("x, m1=None, m2=None", f"if m1 is None: {FRESH}", "spk, m2"))
+    with pytest.raises(DeployError, match="mem of lif is set to zero by the model"):
+        export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+
+
+def test_steps_that_an_attribute_fixes_are_tried(reproduced: Callable[..., Any]) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    body = net(TWO, init="self.num_steps = 15").replace("range(len(x))", "range(self.num_steps)")
+    assert "that number is fixed in the model" in reproduced(body, "import snntorch as snn\n").convention
+
+
+def test_values_below_zero_loosen_no_bound(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    body = net(
+        "spk1, mem1 = self.cell(self.fc1(x[t])); out.append(mem1)",
+        init="self.cell = snn.Lapicque(R=5.1, C=5e-3, time_step=1e-3)",
+    )
+    result = export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+    assert any("v of cell within float32 rounding" in line and "random values" in line for line in result.findings)
+
+
 def test_steps_that_are_thrown_away_are_named(make_model: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     spec = make_model(net(TWO, returned="torch.stack(out[8:])"))

@@ -186,7 +186,7 @@ def test_convolutional_gates_are_refused_with_the_nearest(make_model: Callable[.
     refuse(make_model(sequential("nn.Conv2d(1, 2, 3)", neuron)), tmp_path, "with conv2d_channels", (1, 8, 8))
 
 
-def test_resetting_at_every_step_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
+def test_resetting_at_every_step_leaves_one_step_to_run(make_model: Callable[..., str], tmp_path: Path) -> None:
     body = """
 class Net(nn.Module):
     def __init__(self):
@@ -198,7 +198,10 @@ class Net(nn.Module):
 
 build = Net
 """
-    refuse(make_model(body), tmp_path, "mem of lif is set to zero by the model before call 2")
+    x = np.ones((9, 2, 6), np.uint8)
+    error = refuse(make_model(body), tmp_path, "the input has 9 steps, the model always runs 1", inputs=x)
+    assert "let forward loop over them, or take the states" in error.fix
+    export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x[:1])
 
 
 def test_fixed_number_of_steps_is_found_or_asked_for(make_model: Callable[..., str], tmp_path: Path) -> None:
