@@ -11,7 +11,16 @@ import numpy as np
 import torch
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.draft import Draft
+from neurodeploy.exporters.by_step import (
+    accumulated,
+    is_reduced,
+    of_each_step,
+    reads_values,
+    reduced_again,
+    swapped,
+    values_of_each_step,
+)
+from neurodeploy.exporters.draft import INPUT, Draft
 from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.layers import (
     ARGUMENTS,
@@ -25,7 +34,7 @@ from neurodeploy.exporters.layers import (
     named_arguments,
 )
 from neurodeploy.exporters.sent import Sent
-from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup, reshaped
+from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup, reshaped, tensors
 from neurodeploy.exporters.views import (
     first_channel,
     in_groups,
@@ -52,7 +61,8 @@ _REPEATS = ("repeat", "expand", "expand_as", "tile")
 _TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
 _REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
-_FORWARD = "Feed each step's spikes forward, and reduce what leaves the last layer; of a mean that is the same."
+_CUTS = ("getitem", "narrow", "select", "chunk", "split", "tensor_split", "split_with_sizes")
+_FORWARD = "Feed each step's spikes forward, and reduce what leaves the last layer."
 
 Found = Iterator[tuple[Any, Signal]]
 
@@ -66,6 +76,8 @@ class Follower:
         signal_of: origin of a tensor, None if it does not come from the input.
         place: name for a node of an operation that is computed now.
         sent: what nodes send.
+        marked: gives all tensors that are followed, with their signals.
+        is_fixed: whether the model always runs ``T`` steps.
     """
 
     def __init__(
@@ -75,8 +87,10 @@ class Follower:
         signal_of: Callable[[Any], Signal | None],
         place: Callable[[str], str],
         sent: Sent,
+        marked: Callable[[], list[tuple[Any, Signal]]],
+        is_fixed: bool,
     ) -> None:
-        self._sent = sent
+        self._sent, self._marked, self._is_fixed = sent, marked, is_fixed
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
         self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
@@ -97,6 +111,8 @@ class Follower:
             name = str(getattr(getattr(func, "__self__", None), "__name__", "get"))
         if name == "setitem":
             yield args[0], self._collected(args, taken)
+        elif (reduced := self._behind_time(name, taken)) is not None:
+            yield from self._by_step(name, func, args, kwargs, out, reduced)
         elif name == "unbind":
             yield from self._unbound(args, kwargs, out)
         elif isinstance(out, torch.Tensor):
@@ -131,6 +147,55 @@ class Follower:
             return None
         return self._through("part", (chosen(signal.shape, first, after[changed[0]]),), signal)
 
+    def _behind_time(self, name: str, taken: list[Signal]) -> Signal | None:
+        """Return what a layer is given if it is one signal whose steps were reduced to one, None for anything else."""
+        called = "part" if name in _CUTS else "mean" if name in ("sum", "mean") else name
+        if len(taken) != 1 or not (called in ("part", "mean") or name in ARGUMENTS):
+            return None
+        (signal,) = taken
+        if signal.rule is None and (signal.lead != "B" or self._draft.uses.get(self._place(called))):
+            return None
+        found = accumulated(signal, self._extent["T"])
+        return found if is_reduced(found) and reads_values(found) else None
+
+    def _by_step(self, name: str, func: Any, args: Any, kwargs: dict[str, Any], out: Any, signal: Signal) -> Found:
+        """Follow a layer behind a reduction over time as one that is there in each step, before it."""
+        n_steps, place = self._extent["T"], self._place(name)
+        rows = values_of_each_step(signal, self._marked(), n_steps)
+        given = next(t for t in tensors((args, tuple(kwargs.values()))) if self.signal_of(t) is not None)
+        whole = of_each_step(self._flat(signal))
+        if rows is None:
+            raise UnsupportedError(f"{name} behind a reduction over time")
+        yield rows, whole
+        args, kwargs = swapped(args, given, rows), swapped(kwargs, given, rows)
+        made = list(self.follow(name, func, args, kwargs, func(*args, **kwargs), [whole]))
+        parts = [out] if isinstance(out, torch.Tensor) else list(out)
+        for part, (again, found) in zip(parts, made, strict=True):
+            yield again, found
+            try:
+                if found.broken:
+                    raise UnsupportedError(found.broken)
+                yield part, reduced_again(found, str(signal.rule), again, part, n_steps, self._is_fixed, place)
+            except UnsupportedError as problem:
+                yield part, self.broken([signal], name, part, str(problem))
+
+    def _flat(self, signal: Signal) -> Signal:
+        """Return a reduced signal whose features were joined after their node, with that as a node of its own."""
+        terms = {}
+        for tap, factor in signal.terms.items():
+            leaving = self._draft.nodes[tap.node].leaving if tap.node != INPUT else signal.shape
+            if leaving != signal.shape:
+                rank = range(len(leaving))
+                ways = [Flatten(first, last) for first in rank for last in rank[first + 1 :]]
+                op = next((way for way in ways if way.output_shape(leaving) == signal.shape), None)
+                if op is None:
+                    raise UnsupportedError(f"features {list(leaving)} as {list(signal.shape)}")
+                own = Signal(("B", *rank), leaving, {tap._replace(step=None): 1.0})
+                node, _ = self._draft.use("flatten", op, [own], signal.shape)
+                tap = Tap(node, SPIKES, None)
+            terms[tap] = factor
+        return replace(signal, terms=terms)
+
     def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
         """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
         changes = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
@@ -158,15 +223,15 @@ class Follower:
                 where=name,
                 fix=hint_for(signal.broken),
             )
-        if signal.rule or signal.groups:
-            what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
-            raise DeployError(f"{what} feeds {name}", where=name, fix=_FORWARD)
         if states := sorted({f"{tap.port} of {tap.node}" for tap in signal.terms if tap.port != SPIKES}):
             raise DeployError(
                 f"a state of {states[0].partition(' of ')[2]} (membrane potential or current) feeds {name}",
                 where=name,
                 fix="Feed spikes forward; neurons on a chip pass on nothing else.",
             )
+        if signal.rule or signal.groups:
+            what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
+            raise DeployError(f"{what} feeds {name}", where=name, fix=_FORWARD)
 
     def broken(self, taken: list[Signal], name: str, out: Any, why: str = "") -> Signal:
         """Return the mark for something that no node stands for; the first cause is kept, but for chance."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from neurodeploy.errors import DeployError
+from neurodeploy.exporters.by_step import accumulated
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
 from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.sent import Sent
@@ -79,7 +78,7 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
             signal = replace(signal, broken="maximum()")
         if "members" in signal.axes:
             signal = replace(signal, broken="reshape()")
-        signal = _accumulated(signal, trace.n_steps)
+        signal = accumulated(signal, trace.n_steps)
         if not signal.broken and not signal.rule and len(signal.steps) > 1:
             signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
         if signal.broken and not trace.modules:
@@ -160,31 +159,6 @@ def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
 
 def _is_unit(signal: Signal) -> bool:
     return equal(signal.offset, 0.0) and all(equal(factor, 1.0) for factor in signal.terms.values())
-
-
-def _accumulated(signal: Signal, n_steps: int) -> Signal:
-    """Return a signal that was added up step by step, or is the last step, as one step and the rule it follows."""
-    by_tap: dict[tuple[str, str], dict[int | None, Any]] = defaultdict(dict)
-    for tap, factor in signal.terms.items():
-        by_tap[tap.node, tap.port][tap.step] = factor
-    if signal.rule == "sum" and all(np.all(factor * n_steps == 1) for factor in signal.terms.values()):
-        return replace(signal.scaled(n_steps), rule="mean")
-    if signal.rule or n_steps < 2:
-        return signal
-    if signal.steps == {n_steps - 1} and "T" not in signal.axes:
-        return replace(signal, rule="last")
-    if any(set(steps) != set(range(n_steps)) for steps in by_tap.values()) or np.any(signal.offset):
-        return signal
-    terms = {}
-    for (node, port), steps in by_tap.items():
-        first = steps[0]
-        if any(not equal(factor, first) for factor in steps.values()):
-            return signal
-        terms[Tap(node, port, None)] = first
-    (factor, *_) = terms.values()
-    is_mean = np.ndim(factor) == 0 and abs(float(factor) * n_steps - 1) < 1e-6
-    terms = {tap: own * n_steps for tap, own in terms.items()} if is_mean else terms
-    return replace(signal, terms=terms, rule="mean" if is_mean else "sum")
 
 
 def _words(reading: Reading) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.build_graph import BuiltGraph
+from neurodeploy.exporters.by_step import assembled
 from neurodeploy.exporters.convention import Convention, run_model
 from neurodeploy.exporters.signals import Signal, Tap
 from neurodeploy.exporters.trace import Wanted, trace_model
@@ -97,10 +98,10 @@ class Trained:
         for reading, seen in zip(readings, wanted.seen, strict=False):
             steps = {step for _, step, _ in seen}
             if None not in steps and len(steps) < len(x):  # factors came after the steps were added up
-                terms = ((_assembled(alone[tap], len(x)), own) for tap, own in reading.signal.terms.items())
+                terms = ((assembled(alone[tap], len(x)).numpy(), own) for tap, own in reading.signal.terms.items())
                 value = sum((rows * own for rows, own in terms), start=reading.signal.offset)
             else:
-                value = _assembled(seen, len(x))
+                value = assembled(seen, len(x)).numpy()
             found[reading.node] = {"value": np.ascontiguousarray(value, dtype=np.float32)}
         return found
 
@@ -126,25 +127,6 @@ def _extended(order: list[str], count: int) -> list[str]:
     if order[: len(nodes)] == nodes:  # in turn, step after step
         return [nodes[index % len(nodes)] for index in range(count)]
     return [nodes[index * len(nodes) // count] for index in range(count)]
-
-
-def _assembled(seen: list[tuple[tuple[Any, ...], int | None, Any]], n_steps: int) -> NDArray[np.float32]:
-    """Return tensors of single steps, or of all, as one array [T, B, *shape]."""
-    whole = next(((axes, value) for axes, step, value in seen if step is None), None)
-    if whole is None:
-        by_step = {step: value for _, step, value in seen}
-        rows = torch.stack([by_step[step] for step in range(n_steps)])
-    else:
-        axes, rows = whole
-        if axes[0] == "B" and axes[1:2] != ("T",):
-            rows = rows.unsqueeze(0).expand(n_steps, *rows.shape)
-        elif axes[0] == "BT":
-            rows = rows.unflatten(0, (-1, n_steps)).transpose(0, 1)
-        elif axes[0] == "TB":
-            rows = rows.unflatten(0, (n_steps, -1))
-        elif axes[:2] == ("B", "T"):
-            rows = rows.transpose(0, 1)
-    return np.ascontiguousarray(rows.numpy(), dtype=np.float32)
 
 
 def _rows(calls: list[Any], field: str, n_samples: int) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
 from neurodeploy.exporters.sent import Sent
-from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal, tensors
 
 AXES = {
     "B": "one time step",
@@ -103,7 +103,7 @@ def trace_model(
             outside.
     """
     clear_states(adapter, neurons, x.shape[1])
-    tracer = _Tracer(adapter, neurons, x, wanted)
+    tracer = _Tracer(adapter, neurons, x, wanted, convention.n_steps is not None)
     handles = list(tracer.attach(model))
     try:
         with torch.no_grad(), tracer:
@@ -128,7 +128,9 @@ class _Left:
 class _Tracer(TorchFunctionMode):
     """Follows tensors while it is active."""
 
-    def __init__(self, adapter: Adapter, neurons: dict[str, Any], x: Any, wanted: Wanted | None) -> None:
+    def __init__(
+        self, adapter: Adapter, neurons: dict[str, Any], x: Any, wanted: Wanted | None, is_fixed: bool
+    ) -> None:
         super().__init__()
         self.trace = Trace(n_steps=len(x))
         self._adapter, self._neurons, self._wanted = adapter, neurons, wanted
@@ -140,7 +142,8 @@ class _Tracer(TorchFunctionMode):
         self._inside = 0
         self._path: list[tuple[str, bool]] = []
         sent = Sent(self.trace.draft, adapter)
-        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent)
+        marked = lambda: list(self._signals.values())  # noqa: E731
+        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent, marked, is_fixed)
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
@@ -394,14 +397,3 @@ def _called(node: str) -> str:
 
 def _named(signal: Signal) -> str:
     return " and ".join(_called(node) for node in sorted(signal.nodes))
-
-
-def tensors(value: Any) -> Iterator[Any]:
-    """Give the tensors in nested tuples, lists and dicts."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from tensors(tuple(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from tensors(part)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from neurodeploy.exporters.export import ExportResult
+from neurodeploy.errors import DeployError
+from neurodeploy.exporters.export import ExportResult, export
 
 SNN = "import snntorch as snn\n"
 NORSE = "from functools import reduce\nfrom norse.torch import LICell, LIFCell, LIFParameters\n"
@@ -22,6 +25,7 @@ class build(nn.Module):
         self.out, self.last = nn.Linear(9, 4), snn.Leaky(beta=0.8, reset_delay=False)
         self.fc.weight.data *= 3
         self.out.weight.data *= 4
+        self.head = nn.Linear(4, 3)
 
     def forward(self, x):
         mem, m, spikes, potentials = self.lif.init_leaky(), self.last.init_leaky(), [], []
@@ -49,6 +53,14 @@ def decision(result: ExportResult) -> Any:
         ("torch.stack(spikes).view(len(x), x.shape[1], 2, 2).mean((3,)).mean(0)", "count,groups=2,output=last"),
         ("-torch.stack(spikes).sum(0)", "sum,output=output_values"),
         ("sum(spikes) * torch.tensor([1.0, 2.0, 3.0, 4.0])", "sum,output=output_values"),
+        ("self.head(torch.stack(spikes).mean(0))", "mean,output=head"),
+        ("self.head(torch.stack(spikes, dim=1).mean(dim=1)).softmax(-1)", "mean,output=head"),
+        ("self.head(sum(spikes) / len(x))", "mean,output=head"),
+        ("self.head(spikes[-1])", "last,output=head"),
+        ("2 * self.head(F.relu(torch.stack(spikes).mean(0))) + 1", "mean,output=head"),
+        ("torch.stack(spikes).sum(0) @ self.head.weight.T", "sum,output=matmul"),
+        ("F.linear(sum(spikes), self.head.weight)", "sum,output=linear"),
+        ("torch.stack(spikes).sum(0)[:, :2] - torch.stack(spikes).sum(0)[:, 2:]", "sum,output=output_values"),
     ],
 )
 def test_what_decides_is_read_from_the_return(
@@ -78,6 +90,55 @@ def test_a_cast_is_no_look_at_a_value(reproduced: Callable[..., ExportResult]) -
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     result = reproduced(STEPS.replace("self.fc(step)", "self.fc(step.float())").format("torch.stack(spikes)"), SNN)
     assert not any("looks at" in line for line in result.findings)
+
+
+def test_a_layer_behind_a_sum_of_a_fixed_number_of_steps_adds_its_bias_once(
+    reproduced: Callable[..., ExportResult],
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    code = STEPS.replace("for step in x:", "for step in (x[t] for t in range(self.num_steps)):").replace(
+        "self.head =", "self.num_steps = 15\n        self.head ="
+    )
+    result = reproduced(code.format("self.head(torch.stack(spikes).sum(0))"), SNN)
+    assert decision(result) == "sum,output=head"
+    bias = result.graph.nodes["head"].bias
+    assert 0 < np.abs(bias).max() < 0.5 / 15 + 1e-6  # torch draws biases below 1 / sqrt(4)
+
+
+def test_a_largest_over_time_that_feeds_a_layer_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(STEPS.format("self.head(torch.stack(spikes).max(0)[0])"))
+    with pytest.raises(DeployError, match="the max over time feeds head"):
+        export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+
+
+SPACE = """
+class build(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lif = nn.Conv2d(2, 4, 3, padding=1), snn.Leaky(beta=0.7, init_hidden=True)
+        self.fc = nn.Linear(4, 3)
+        self.conv.weight.data *= 3
+
+    def forward(self, x):
+        spikes = torch.stack([self.lif(self.conv(row)) for row in x])
+        return self.fc({})
+"""
+
+
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        "spikes.mean(0).mean((2, 3))",
+        "spikes.mean(0).mean((2, 3), keepdim=True).flatten(1)",
+        "F.adaptive_avg_pool2d(spikes.mean(0), 1).flatten(1)",
+        "spikes.mean([3, 4]).mean(0)",
+        "F.avg_pool2d(spikes.mean(0), 4).squeeze()",
+    ],
+)
+def test_space_and_time_are_averaged_in_any_order(reproduced: Callable[..., ExportResult], pooled: str) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    assert decision(reproduced(SPACE.format(pooled), SNN, shape=(2, 4, 4))) == "mean,output=fc"
 
 
 CELLS = """
