@@ -19,7 +19,7 @@ from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.simplify import simplify
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.recording import RESERVED_NAMES
-from neurodeploy.synapses import Scale, Shape
+from neurodeploy.synapses import Flatten, Scale, Shape
 
 Edge = tuple[str, str]
 
@@ -189,11 +189,16 @@ def _bypassed(draft: Draft, readout: Readout) -> Readout:
         node = draft.nodes[reading.node]
         terms = list(node.slots[0].terms)
         passes = isinstance(node.op, Scale) and (node.op.scale == 1).all() and node.slots[0].is_bare
-        if passes and len(terms) == 1 and not terms[0].delay and terms[0].node != INPUT:
+        if passes and len(terms) == 1 and not terms[0].delay and not _is_flatten(draft, terms[0].node):
             del draft.nodes[node.name]
             reading = replace(reading, node=terms[0].node)
         readings.append(reading)
     return replace(readout, readings=tuple(readings))
+
+
+def _is_flatten(draft: Draft, name: str) -> bool:
+    """Tell whether a node only gives another shape, which readers of the graph look through; so does the input."""
+    return name == INPUT or isinstance(draft.nodes[name].op, Flatten)
 
 
 def _check_names(draft: Draft) -> None:

@@ -102,6 +102,8 @@ def reduced_again(found: Signal, rule: str, again: Any, out: Any, n_steps: int, 
         UnsupportedError: the two differ other than by a bias, so that it is not linear; or by a bias that counts once
             in a sum of any number of steps.
     """
+    if found.axes[:1] != ("TB",):
+        raise UnsupportedError(f"{place} of the {rule} over time; it moves the samples, so call it in each step")
     rows = again.unflatten(0, (n_steps, -1)).double()
     reduced = rows[-1] if rule == "last" else rows.sum(0) if rule == "sum" else rows.mean(0)
     missing = out.double() - reduced

@@ -11,7 +11,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.layers import Maximum, Operation, layer_step
 from neurodeploy.files import to_json
 from neurodeploy.importers.nir_graph import METADATA_KEY
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse
 
 
 def layer_node(name: str, op: Operation, entering: Shape) -> Any:
@@ -20,6 +20,12 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
         case Linear():
             weight = np.array(op.weight)
             return nir.Linear(weight) if op.bias is None else nir.Affine(weight, np.array(op.bias))
+        case Sparse():
+            weight = op.weight.toarray()
+            said = {METADATA_KEY: to_json({"shape": list(op.output_shape(entering))})}
+            if op.bias is None:
+                return nir.Linear(weight, metadata=said)
+            return nir.Affine(weight, np.array(op.bias), metadata=said)
         case Conv1d():
             return nir.Conv1d(
                 entering[1], np.array(op.weight), op.stride, op.padding, op.dilation, op.groups, _bias(op)

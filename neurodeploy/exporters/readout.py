@@ -13,7 +13,7 @@ from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
-from neurodeploy.synapses import Scale
+from neurodeploy.synapses import Flatten, Scale
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -143,6 +143,8 @@ def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
     if len(signal.terms) == 1 and (port == V or (is_scalar and (rule or _is_unit(signal)))):
         (tap,) = signal.terms
         node = tap.node
+        if isinstance(trace.draft.nodes[node].op, Flatten):
+            return _flattened(signal, trace, sent)
         if not (is_scalar and port == V) and not (rule or _is_unit(signal)):
             return None
         plain = replace(one_step, terms={tap: 1.0}, offset=0.0)
@@ -150,11 +152,30 @@ def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
         return Reading(node, port, "count" if rule in ("sum", "mean") and fires else rule, signal.groups, plain)
     if port == V:
         return None
-    latest = signal.latest
-    step = latest if latest is not None else None
-    slot = slot_of(one_step, step)
-    node = trace.draft.add("output_values", Scale(np.ones(1, np.float32)), [slot], signal.shape, signal.shape, None)
-    return Reading(node, SPIKES, rule, signal.groups, one_step)
+    return _as_values(signal, trace)
+
+
+def _flattened(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
+    """Return what reads a node that gives another shape to neurons' spikes, which are read, or to other values."""
+    (tap,) = signal.terms
+    (slot,) = trace.draft.nodes[tap.node].slots
+    sources = list(slot.terms)
+    if len(sources) == 1 and slot.is_bare and sources[0].node != INPUT and not sources[0].delay:
+        source = trace.draft.nodes[sources[0].node]
+        if source.is_neuron:
+            axes = ("B", *range(len(source.leaving)))
+            factor = signal.terms[tap]
+            terms = {Tap(source.name, sources[0].port, tap.step): factor}
+            return _reading(replace(signal, axes=axes, shape=source.leaving, terms=terms), trace, sent)
+    return _as_values(signal, trace)
+
+
+def _as_values(signal: Signal, trace: Trace) -> Reading:
+    """Return what reads a signal through a node of its own."""
+    one_step = replace(signal, rule=None, groups=None)
+    slot, shape = slot_of(one_step, signal.latest), signal.shape or (1,)
+    node = trace.draft.add("output_values", Scale(np.ones(1, np.float32)), [slot], shape, shape, None)
+    return Reading(node, SPIKES, signal.rule, signal.groups, one_step)
 
 
 def _is_unit(signal: Signal) -> bool:

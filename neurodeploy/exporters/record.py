@@ -50,7 +50,7 @@ class Trained:
         for start in range(0, inputs.shape[1], BLOCK_SAMPLES):
             x = torch.from_numpy(np.array(inputs[:, start : start + BLOCK_SAMPLES], dtype=np.float32))
             rows = self._neurons(network, x, record) if self.paths else {}
-            yield rows | self._values(x)
+            yield rows | self._values(network, x)
 
     def recording(
         self, network: Network, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
@@ -84,7 +84,7 @@ class Trained:
                     found[node]["spikes"] = found[node]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
         return found
 
-    def _values(self, x: Any) -> Rows:
+    def _values(self, network: Network, x: Any) -> Rows:
         """Return the values that are read of nodes without neurons, seen where the model computes them."""
         built = self.built
         readings = [one for one in built.readout.readings if not one.port and one.node not in built.neurons]
@@ -102,7 +102,8 @@ class Trained:
                 value = sum((rows * own for rows, own in terms), start=reading.signal.offset)
             else:
                 value = assembled(seen, len(x)).numpy()
-            found[reading.node] = {"value": np.ascontiguousarray(value, dtype=np.float32)}
+            shape = (*x.shape[:2], *network.shapes[reading.node])
+            found[reading.node] = {"value": np.ascontiguousarray(value, dtype=np.float32).reshape(shape)}
         return found
 
 

@@ -192,6 +192,18 @@ CONVOLUTIONAL = {
     "padded by hand": conv("spk1, _ = self.lif1(self.g(F.pad(row, (1, 2, 0, 1)))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "half of the channels": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.g(spk1[:, :2]))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "grouped and dilated": conv("spk1, _ = self.lif1(self.e(row)); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.e = nn.Conv2d(2, 4, 3, groups=2, dilation=2); self.b = nn.Conv2d(4, 3, 3, padding=1)"),
+    "made larger by a transposed convolution": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(60 * self.b(self.up(F.avg_pool2d(spk1, 2))))" + ENDS, "self.up = nn.ConvTranspose2d(3, 3, 3, stride=2, padding=1, output_padding=1, groups=3)"),
+    "made larger by repeating": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(9 * self.b(F.interpolate(F.avg_pool2d(spk1, 2), scale_factor=2, mode='nearest')))" + ENDS),
+    "made larger between points": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(nn.Upsample((7, 9), mode='bilinear')(spk1)))" + ENDS),
+    "neurons behind a larger map": conv("spk1, _ = self.lif1(self.up(self.a(row))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.up = nn.ConvTranspose2d(3, 3, 2, stride=2)"),
+    "pools that do not divide": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(9 * self.b(F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(spk1, (3, 5)), 7)))" + ENDS),
+    "pools that are not full": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(F.avg_pool2d(spk1, 3, 2, 1, ceil_mode=True, count_include_pad=False)))" + ENDS),
+    "padded by what lies at the edge": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.g(F.pad(spk1, (1, 1, 1, 1), mode='replicate')))" + ENDS, "self.g = nn.Conv2d(3, 3, 3)"),
+    "einsum over channels": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(torch.einsum('bchw,oc->bohw', spk1, self.b.weight[:, :, 1, 1]))" + ENDS),
+    "einsum over all features": conv("spk1, _ = self.lif1(self.a(row)); spk, _ = self.lif4(torch.einsum('ochw,bchw->bo', self.w, spk1))", "self.w = nn.Parameter(torch.randn(4, 3, 8, 8) / 9)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
+    "channels last": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(spk1)); s = s.permute(0, 2, 3, 1)" + ENDS),
+    "every second row": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(spk1[:, :, ::2]))" + ENDS),
+    "one pixel of a mean that keeps its axes": conv("spk1, _ = self.lif1(self.a(row)); spk, _ = self.lif4(self.end(spk1.mean((2, 3), keepdim=True)[:, :, 0, 0]))", "self.end = nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
     "squeezed": conv("spk1, _ = self.lif1(self.g(row)); spk, _ = self.lif4(self.end(spk1.squeeze()))", "self.g, self.end = nn.Conv2d(2, 3, 8), nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
 }  # fmt: skip
 

@@ -60,6 +60,12 @@ def decision(result: ExportResult) -> Any:
         ("2 * self.head(F.relu(torch.stack(spikes).mean(0))) + 1", "mean,output=head"),
         ("torch.stack(spikes).sum(0) @ self.head.weight.T", "sum,output=matmul"),
         ("F.linear(sum(spikes), self.head.weight)", "sum,output=linear"),
+        ("torch.stack(spikes).sum(0)[:, ::2]", "sum,output=getitem"),
+        ("torch.stack([c.sum(-1) for c in torch.stack(spikes).sum(0).chunk(2, 1)], 1)", "sum,output=output_values"),
+        ("torch.stack([s[:, :2].sum(1) - s[:, 2:].sum(1) for s in spikes]).sum(0)", "sum,output=output_values"),
+        ("torch.stack([s.view(-1, 2, 2).sum(-1) for s in spikes]).sum(0)", "count,groups=2,output=last"),
+        ("torch.stack([s.view(-1, 2, 2).sum(1) for s in spikes]).mean(0)", "mean,output=sum"),
+        ("torch.stack(spikes).view(len(x), -1, 2, 2).sum((0, -1))", "count,groups=2,output=last"),
         ("torch.stack(spikes).sum(0)[:, :2] - torch.stack(spikes).sum(0)[:, 2:]", "sum,output=output_values"),
     ],
 )
