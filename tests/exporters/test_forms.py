@@ -192,7 +192,7 @@ CONVOLUTIONAL = {
     "padded by hand": conv("spk1, _ = self.lif1(self.g(F.pad(row, (1, 2, 0, 1)))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "half of the channels": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.g(spk1[:, :2]))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "grouped and dilated": conv("spk1, _ = self.lif1(self.e(row)); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.e = nn.Conv2d(2, 4, 3, groups=2, dilation=2); self.b = nn.Conv2d(4, 3, 3, padding=1)"),
-    "made larger by a transposed convolution": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(60 * self.b(self.up(F.avg_pool2d(spk1, 2))))" + ENDS, "self.up = nn.ConvTranspose2d(3, 3, 3, stride=2, padding=1, output_padding=1, groups=3)"),
+    "made larger by a transposed convolution": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(2 * self.b(self.up(F.avg_pool2d(spk1, 2))))" + ENDS, "self.up = nn.ConvTranspose2d(3, 6, 3, stride=2, padding=1, output_padding=1, groups=3); self.b = nn.Conv2d(6, 3, 3, padding=1)"),
     "made larger by repeating": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(9 * self.b(F.interpolate(F.avg_pool2d(spk1, 2), scale_factor=2, mode='nearest')))" + ENDS),
     "made larger between points": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(nn.Upsample((7, 9), mode='bilinear')(spk1)))" + ENDS),
     "neurons behind a larger map": conv("spk1, _ = self.lif1(self.up(self.a(row))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.up = nn.ConvTranspose2d(3, 3, 2, stride=2)"),
