@@ -138,12 +138,8 @@ class _Builder:
 
     def _add_maximum(self, node: DraftNode, op: Maximum) -> str:
         terms = list(node.slots[0].terms)
-        if len(terms) != 1:
-            raise DeployError(
-                f"{node.name} takes the largest of sums",
-                where=node.name,
-                fix="Pool each part before they are added, or use an average pool.",
-            )
+        if len(terms) > 1:
+            return self._add_maximum_of_counts(node, op)
         if not self._sent.is_binary(terms[0].node, self._binary):
             self.nodes[node.name] = maximum_of_values(node.name, op)
             return node.name
@@ -151,6 +147,25 @@ class _Builder:
         self.nodes[f"{node.name}.sum"] = total
         self.edges.append((f"{node.name}.sum", node.name))
         return f"{node.name}.sum"
+
+    def _add_maximum_of_counts(self, node: DraftNode, op: Maximum) -> str:
+        """Add the largest of sums of spikes: of each count that a sum can reach, whether any of a window reaches it."""
+        terms = list(node.slots[0].terms)
+        if not all(self._sent.is_binary(source.node, self._binary) for source in terms):
+            raise DeployError(
+                f"{node.name} takes the largest of sums of values that are no spikes",
+                where=node.name,
+                fix="Pool each part before they are added, or use an average pool.",
+            )
+        entry = f"{node.name}.count"
+        self.nodes[entry] = nir.Scale(np.ones(node.entering))
+        self.nodes[node.name] = nir.Scale(np.ones(node.leaving))
+        for count in range(1, len(terms) + 1):
+            reaches, window, found = (f"{node.name}.{what}_{count}" for what in ("from", "sum", "any"))
+            self.nodes[reaches] = nir.Threshold(np.full(node.entering, count - 0.5))
+            self.nodes[window], self.nodes[found] = maximum_of_spikes(node.name, op, node.entering)
+            self.edges += pairwise((entry, reaches, window, found, node.name))
+        return entry
 
     def _connect(self, source: Source, node: DraftNode, entry: str) -> None:
         """Add the edge from a source, with a Delay node where it takes steps that no recurrence implies."""

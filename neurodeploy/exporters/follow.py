@@ -66,6 +66,10 @@ _TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
 _REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
 _CUTS = ("getitem", "narrow", "select", "chunk", "split", "tensor_split", "split_with_sizes")
+_DIFFERENCE = (
+    "relu() of a difference of spikes, which can be below 0,; a neuron without memory that fires above one half gives "
+    "the same of spikes (snnTorch: snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism='none'))"
+)
 _PLACES = ("part", "mean")
 """How nodes of parts, and of sums and means over features, are called."""
 
@@ -311,7 +315,7 @@ class Follower:
             trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
             return signal if out.is_floating_point() and not trains else None
         if name == "relu":
-            return signal if self._sent.is_positive(signal) else None
+            return self._rectified(signal)
         if name == "argmax":
             return index_of_largest(signal, args, kwargs)
         if name in _RESHAPES:
@@ -328,6 +332,16 @@ class Follower:
         if (first := first_channel(name, args, kwargs)) is not None and before != after:
             return self._part(signal, before, after, first)
         return picked(name, signal, args, kwargs, before)
+
+    def _rectified(self, signal: Signal) -> Signal | None:
+        """Return what a rectifier leaves of spikes, which are not below 0; None for values that a layer gives."""
+        if self._sent.is_positive(signal):
+            return signal
+        if signal.is_plain and all(
+            self._sent.is_positive(replace(signal, terms={t: 1.0}, offset=0.0)) for t in signal.terms
+        ):
+            raise UnsupportedError(_DIFFERENCE)
+        return None
 
     def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return what leaves a linear layer, which becomes a node."""

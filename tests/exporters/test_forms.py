@@ -178,6 +178,7 @@ CONVOLUTIONAL = {
     "normalised before a padded convolution": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(self.bn(spk1)))" + ENDS),
     "scaled image, padded": conv("spk1, _ = self.lif1(self.a((row - 0.5) / 0.3)); s, _ = self.lif2(self.b(spk1))" + ENDS),
     "spikes pooled by their largest": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(F.max_pool2d(spk1, 2)))" + ENDS),
+    "sums of spikes pooled by their largest": conv("spk1, _ = self.lif1(self.a(row)); spk2, _ = self.lif2(self.b(spk1)); s, _ = self.lif3(self.d(self.m(spk1 + spk2)))" + ENDS, "self.m, self.d = nn.MaxPool2d(3, 2, 1), nn.Conv2d(3, 3, 3)"),
     "overlapping padded pools": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(self.p(self.m(spk1))))" + ENDS, "self.p, self.m = nn.AvgPool2d(3, 2, 1), nn.MaxPool2d(3, 1, 1)"),
     "currents pooled by their largest": conv("spk1, _ = self.lif1(F.max_pool2d(self.a(row), 2)); s, _ = self.lif2(self.b(spk1))" + ENDS),
     "adaptive and global pools": conv("spk1, _ = self.lif1(3 * nn.AdaptiveAvgPool2d(4)(self.a(row))); s, _ = self.lif2(3 * self.b(spk1)); spk, _ = self.lif4(self.end(nn.AdaptiveAvgPool2d(1)(s).flatten(1)))", "self.end = nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),

@@ -198,6 +198,38 @@ def test_a_rectifier_of_spikes_changes_nothing(reproduced: Callable[..., ExportR
     reproduced(CELLS.replace("RELU", "F.relu(z)").replace("RULE", "sum"), NORSE)
 
 
+RISES = """
+class build(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 9), snn.Leaky(beta=0.8)
+        self.out, self.last = nn.Linear(9, 4), snn.Leaky(beta=0.8)
+        self.rise = snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism="none")
+        self.fc.weight.data *= 3
+        self.out.weight.data *= 4
+
+    def forward(self, x):
+        mem, m, r, previous, spikes = self.lif.init_leaky(), self.last.init_leaky(), self.rise.init_leaky(), 0, []
+        for step in x:
+            s, mem = self.lif(self.fc(step), mem)
+            {}
+            previous = s
+            s, m = self.last(self.out(rising), m)
+            spikes.append(s)
+        return torch.stack(spikes)
+"""
+
+
+def test_a_rectified_difference_of_spikes_is_named_and_a_neuron_takes_it(
+    reproduced: Callable[..., ExportResult],
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    with pytest.raises(DeployError, match=r"relu\(\) of a difference of spikes, which can be below 0") as caught:
+        reproduced(RISES.format("rising = F.relu(s - previous)"), SNN)
+    assert "snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism='none')" in caught.value.fix
+    reproduced(RISES.format("rising, r = self.rise(s - previous, r)"), SNN)
+
+
 def test_a_leaky_readout_averaged_over_time_is_a_mean(reproduced: Callable[..., ExportResult]) -> None:
     pytest.importorskip("sinabs", reason="sinabs is not installed")
     code = """
