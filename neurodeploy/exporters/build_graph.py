@@ -12,8 +12,8 @@ import numpy as np
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.draft import INPUT, Draft, DraftNode, Source
-from neurodeploy.exporters.layers import Maximum, Neurons
-from neurodeploy.exporters.nir_nodes import layer_node, maximum_of_spikes, maximum_of_values
+from neurodeploy.exporters.layers import Maximum, Neurons, Total
+from neurodeploy.exporters.nir_nodes import integrator, layer_node, maximum_of_spikes, maximum_of_values
 from neurodeploy.exporters.readout import Readout, find_readout
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.simplify import simplify
@@ -100,6 +100,9 @@ class _Builder:
             return self._add_neurons(node, node.op.module)
         if isinstance(node.op, Maximum):
             return self._add_maximum(node, node.op)
+        if isinstance(node.op, Total):
+            self.nodes[node.name] = integrator(node.op, self._dt)
+            return node.name
         self.nodes[node.name] = layer_node(node.name, node.op, node.entering)
         return node.name
 

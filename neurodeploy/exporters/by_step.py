@@ -90,17 +90,19 @@ def assembled(seen: list[Seen], n_steps: int) -> Any:
     return rows.transpose(0, 1) if axes[:2] == ("B", "T") else rows
 
 
-def reduced_again(found: Signal, rule: str, again: Any, out: Any, n_steps: int, is_fixed: bool, place: str) -> Signal:
+def reduced_again(found: Signal, rule: str, again: Any, out: Any, n_steps: int, place: str) -> tuple[Signal, Any]:
     """Return what left a layer in each step, reduced by a rule as its input was.
 
     Args:
         found: what left it. rule: how steps are reduced. again: values that left it, ``[T * B, *shape]``. out: values
-            that left it when it was called on the reduced ones. is_fixed: whether the model always runs ``n_steps``.
-        place: of the layer.
+            that left it when it was called on the reduced ones. place: of the layer.
+
+    Returns:
+        The signal, and by how much a sum of steps is off because the layer adds its bias in each of them, float64 of
+        the features' shape; None where it is not.
 
     Raises:
-        UnsupportedError: the two differ other than by a bias, so that it is not linear; or by a bias that counts once
-            in a sum of any number of steps.
+        UnsupportedError: the two differ other than by a bias, so that it is not linear.
     """
     if found.axes[:1] != ("TB",):
         raise UnsupportedError(f"{place} of the {rule} over time; it moves the samples, so call it in each step")
@@ -110,15 +112,10 @@ def reduced_again(found: Signal, rule: str, again: Any, out: Any, n_steps: int, 
     limit = 1e-4 * float(rows.abs().amax(0).max() + 1e-6) * (n_steps if rule == "sum" else 1)
     result = replace(found, axes=tuple("B" if axis == "TB" else axis for axis in found.axes), rule=rule)
     if bool((missing.abs() <= limit).all()):
-        return result
+        return result, None
     if rule != "sum" or not bool(((missing - missing[:1]).abs() <= limit).all()):
         raise UnsupportedError(f"{place} of the {rule} over time; it is not linear, so call it in each step")
-    if not is_fixed:
-        raise UnsupportedError(
-            f"a bias that {place} adds once to a sum of as many steps as the input has; "
-            "use the mean over time, or bias=False"
-        )
-    return result.shifted(missing[0].numpy().reshape(found.shape) / n_steps)
+    return result, missing[0].numpy().reshape(found.shape)
 
 
 def is_reduced(signal: Signal) -> bool:

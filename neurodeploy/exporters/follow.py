@@ -27,6 +27,7 @@ from neurodeploy.exporters.layers import (
     LINEAR,
     Joined,
     Operation,
+    Total,
     UnsupportedError,
     across_groups,
     chosen,
@@ -53,9 +54,9 @@ from neurodeploy.synapses import Flatten
 
 SAME = (
     "contiguous", "clone", "detach", "float", "double", "to", "cpu", "type", "type_as", "requires_grad", "dropout1d",
-    "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout", "data", "softmax", "log_softmax",
+    "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout", "data",
 )  # fmt: skip
-"""Operations that change no value in eval mode, or not which class is largest."""
+"""Operations that change no value in eval mode."""
 
 _RESHAPES = ("flatten", "unflatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as")
 _JOINS = ("cat", "concat", "concatenate", "stack")
@@ -88,7 +89,6 @@ class Follower:
         place: name for a node of an operation that is computed now.
         sent: what nodes send.
         marked: gives all tensors that are followed, with their signals.
-        is_fixed: whether the model always runs ``T`` steps.
     """
 
     def __init__(
@@ -99,9 +99,8 @@ class Follower:
         place: Callable[[str], str],
         sent: Sent,
         marked: Callable[[], list[tuple[Any, Signal]]],
-        is_fixed: bool,
     ) -> None:
-        self._sent, self._marked, self._is_fixed = sent, marked, is_fixed
+        self._sent, self._marked = sent, marked
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
         self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
@@ -191,7 +190,11 @@ class Follower:
             try:
                 if found.broken:
                     raise UnsupportedError(found.broken)
-                yield part, reduced_again(found, rule, again, part, n_steps, self._is_fixed, place)
+                result, missing = reduced_again(found, rule, again, part, n_steps, place)
+                if missing is None:
+                    yield part, result
+                else:
+                    yield from self._total(place, found, again, missing / (1 - n_steps), part)
             except UnsupportedError as problem:
                 yield part, self.broken(taken, name, part, str(problem))
 
@@ -219,6 +222,16 @@ class Follower:
     def _followed(self, args: Any, kwargs: dict[str, Any]) -> list[Any]:
         """Return the tensors among arguments that come from the input."""
         return [one for one in tensors((args, tuple(kwargs.values()))) if self.signal_of(one) is not None]
+
+    def _total(self, place: str, found: Signal, again: Any, bias: Any, out: Any) -> Found:
+        """Follow a layer whose bias enters a sum over time once: it has none, and an integrator starts from it."""
+        plain = replace(found.shifted(-bias), axes=("B", *range(len(found.shape))))
+        node, _ = self._draft.use(f"{place}.sum", Total(bias), [plain], found.shape)
+        start = torch.as_tensor(bias)
+        rows = (again.unflatten(0, (self._extent["T"], -1)).double() - start).cumsum(0) + start
+        terms = {Tap(node, SPIKES, None): 1.0}
+        yield rows.float().flatten(0, 1), replace(found, terms=terms, offset=0.0)
+        yield out, replace(plain, terms=terms, offset=0.0, rule="last")
 
     def _flat(self, signal: Signal) -> Signal:
         """Return a reduced signal whose features were joined after their node, with that as a node of its own."""
@@ -314,8 +327,8 @@ class Follower:
         if name in SAME:
             trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
             return signal if out.is_floating_point() and not trains else None
-        if name == "relu":
-            return self._rectified(signal)
+        if name in ("softmax", "log_softmax", "relu"):
+            return self._rectified(signal) if name == "relu" else self._softmax(name, signal, args, kwargs)
         if name == "argmax":
             return index_of_largest(signal, args, kwargs)
         if name in _RESHAPES:
@@ -332,6 +345,21 @@ class Follower:
         if (first := first_channel(name, args, kwargs)) is not None and before != after:
             return self._part(signal, before, after, first)
         return picked(name, signal, args, kwargs, before)
+
+    def _softmax(self, name: str, signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal:
+        """Return classes whose order a softmax keeps, once their steps are reduced.
+
+        Of each step it weights the steps differently: what is largest in their sum may change.
+
+        Raises:
+            UnsupportedError: it is over another axis, or of each step.
+        """
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        is_of_classes = isinstance(dim, int) and signal.axes[dim] == 0 and len(signal.shape) == 1
+        is_last = signal.steps == {self._extent["T"] - 1}
+        if not is_of_classes or not (signal.rule or is_last):
+            raise UnsupportedError(f"{name}() of each step" if is_of_classes else f"{name}() over axis {dim}")
+        return signal
 
     def _rectified(self, signal: Signal) -> Signal | None:
         """Return what a rectifier leaves of spikes, which are not below 0; None for values that a layer gives."""

@@ -54,7 +54,21 @@ class Neurons:
     module: Any
 
 
-Operation = Linear | Sparse | Conv1d | Conv2d | Pool2d | Flatten | Scale | Maximum | Joined | Neurons
+@dataclass(frozen=True, eq=False, slots=True)
+class Total:
+    """The sum of what came in all steps so far, and of what it starts from.
+
+    start: float64, of the features' shape.
+    """
+
+    start: NDArray[np.float64]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters."""
+        return shape
+
+
+Operation = Linear | Sparse | Conv1d | Conv2d | Pool2d | Flatten | Scale | Maximum | Joined | Total | Neurons
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -152,10 +166,11 @@ def matrix_of(function: Callable[[Any], Any], n_lead: int, shape: Shape) -> Spar
     """
     n = prod(shape)
     lead = (1,) * (n_lead - 1)
-    samples = torch.randn((*lead, 3, *shape), generator=torch.Generator().manual_seed(0))
+    several = (*(4,) * (n_lead - 1), 3)  # so that what mixes steps, or samples, shows
+    samples = torch.randn((*several, *shape), generator=torch.Generator().manual_seed(0))
     given = function(samples)
     leaving = tuple(given.shape[n_lead:])
-    if tuple(given.shape[:n_lead]) != (*lead, 3):
+    if tuple(given.shape[:n_lead]) != several:
         return None
     if n * prod(leaving) > MOST_WEIGHTS:
         raise UnsupportedError(
@@ -164,8 +179,8 @@ def matrix_of(function: Callable[[Any], Any], n_lead: int, shape: Shape) -> Spar
         )
     offset = function(torch.zeros((*lead, 1, *shape))).reshape(-1)
     weight = (function(torch.eye(n).reshape(*lead, n, *shape)).reshape(n, -1) - offset).T
-    again = samples.reshape(3, -1) @ weight.T + offset
-    if not torch.allclose(given.reshape(3, -1), again, rtol=1e-4, atol=1e-5):
+    again = samples.reshape(-1, n) @ weight.T + offset
+    if not torch.allclose(given.reshape(len(again), -1), again, rtol=1e-4, atol=1e-5):
         return None
     bias = offset.numpy() if bool(offset.any()) else None
     return Sparse(csc_array(weight.numpy()), bias, shape=leaving or (1,))

@@ -103,7 +103,7 @@ def trace_model(
             outside.
     """
     clear_states(adapter, neurons, x.shape[1])
-    tracer = _Tracer(adapter, neurons, x, wanted, convention.n_steps is not None)
+    tracer = _Tracer(adapter, neurons, x, wanted)
     handles = list(tracer.attach(model))
     try:
         with torch.no_grad(), tracer:
@@ -128,9 +128,7 @@ class _Left:
 class _Tracer(TorchFunctionMode):
     """Follows tensors while it is active."""
 
-    def __init__(
-        self, adapter: Adapter, neurons: dict[str, Any], x: Any, wanted: Wanted | None, is_fixed: bool
-    ) -> None:
+    def __init__(self, adapter: Adapter, neurons: dict[str, Any], x: Any, wanted: Wanted | None) -> None:
         super().__init__()
         self.trace = Trace(n_steps=len(x))
         self._adapter, self._neurons, self._wanted = adapter, neurons, wanted
@@ -142,12 +140,15 @@ class _Tracer(TorchFunctionMode):
         self._inside = 0
         self._path: list[tuple[str, bool]] = []
         sent = Sent(self.trace.draft, adapter)
-        marked = lambda: list(self._signals.values())  # noqa: E731
-        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent, marked, is_fixed)
+        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent, self._marked)
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
         return self._signals.get(id(tensor), (None, None))[1]
+
+    def _marked(self) -> list[tuple[Any, Signal]]:
+        """Return all tensors that are followed, with their origins."""
+        return list(self._signals.values())
 
     def mark(self, tensor: Any, signal: Signal) -> None:
         """Remember the origin of a tensor."""

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import ExportResult, export
+from neurodeploy.exporters.load_model import load_model
+from neurodeploy.importers.lower import read_network
 
 SNN = "import snntorch as snn\n"
 NORSE = "from functools import reduce\nfrom norse.torch import LICell, LIFCell, LIFParameters\n"
@@ -80,6 +84,12 @@ def test_what_decides_is_read_from_the_return(
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
+        ("torch.stack(spikes).flip(0)[0]", "flip()"),
+        ("torch.stack(spikes).roll(1, 0).cumsum(0)[-1]", "roll()"),
+        ("F.softmax(torch.stack(potentials), dim=2).sum(0)", "softmax() of each step"),
+        ("sum(F.log_softmax(m, dim=1) for m in potentials)", "log_softmax() of each step"),
+        ("torch.stack(potentials).softmax(-1).max(0)[0]", "softmax() of each step"),
+        ("torch.stack(spikes).sum(0).softmax(0)", "softmax() over axis 0"),
         ("sum(s * 0.9**t for t, s in enumerate(spikes))", "a sum of steps that weights them differently"),
         ("torch.stack(spikes).sum(0) + torch.tensor([0.5, 0.0, 0.0, 0.0])", "add()"),
         ("sum(spikes) + torch.tensor([0.5, 0.0, 0.0, 0.0])", "a sum of steps that weights them differently"),
@@ -98,17 +108,22 @@ def test_a_cast_is_no_look_at_a_value(reproduced: Callable[..., ExportResult]) -
     assert not any("looks at" in line for line in result.findings)
 
 
-def test_a_layer_behind_a_sum_of_a_fixed_number_of_steps_adds_its_bias_once(
-    reproduced: Callable[..., ExportResult],
+@pytest.mark.parametrize("total", ["torch.stack(spikes).sum(0)", "sum(spikes)"])
+def test_a_layer_behind_a_sum_of_steps_adds_its_bias_once(
+    reproduced: Callable[..., ExportResult], tmp_path: Path, total: str
 ) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
-    code = STEPS.replace("for step in x:", "for step in (x[t] for t in range(self.num_steps)):").replace(
-        "self.head =", "self.num_steps = 15\n        self.head ="
-    )
-    result = reproduced(code.format("self.head(torch.stack(spikes).sum(0))"), SNN)
-    assert decision(result) == "sum,output=head"
-    bias = result.graph.nodes["head"].bias
-    assert 0 < np.abs(bias).max() < 0.5 / 15 + 1e-6  # torch draws biases below 1 / sqrt(4)
+    result = reproduced(STEPS.format(f"self.head({total}).softmax(-1)"), SNN)
+    assert decision(result) == "last,output=head.sum"
+    network = read_network(result.path)[0]
+    head = load_model(f"{tmp_path / 'net.py'}:build", None)[0].head
+    weight, bias = (values.detach().numpy() for values in (head.weight, head.bias))
+    np.testing.assert_allclose(network.population("head.sum").v_init, bias, rtol=1e-4)
+    for n_steps in (1, 8):
+        x = (np.random.default_rng(2).random((n_steps, 5, 6)) < 0.5).astype(np.uint8)
+        run = Reference().run(network, dict.fromkeys(network.inputs, x), RunOptions(record=("spikes",)))
+        wanted = run.spikes("last").sum(0) @ weight.T + bias
+        np.testing.assert_allclose(run.nodes["head.sum"]["value"][-1], wanted, atol=1e-4)
 
 
 def test_a_largest_over_time_that_feeds_a_layer_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
