@@ -164,7 +164,7 @@ class Follower:
         if not taken or name in _TURNS or name not in (*_CUTS, *ARGUMENTS, *LINEAR, *_JOINS):
             return None
         is_first = name not in _JOINS and not any(self._draft.uses.get(self._place(one)) for one in (name, *_PLACES))
-        if any(signal.rule is None and (signal.lead != "B" or not is_first) for signal in taken):
+        if any(s.rule is None and (s.lead != "B" or INPUT in s.nodes or not is_first) for s in taken):
             return None
         found = [accumulated(signal, self._extent["T"]) for signal in taken]
         is_alike = len({signal.rule for signal in found}) == 1

@@ -58,9 +58,12 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
 
 def _matrix(node: NirNode, name: str) -> Linear | Sparse:
     weight, bias = node.params["weight"], node.params.get("bias")
-    if "shape" not in node.metadata:
+    shape = node.metadata.get("shape")
+    if shape is None:
         return Linear(weight, bias, name)
-    return Sparse(csc_array(np.asarray(weight)), bias, name, tuple(int(extent) for extent in node.metadata["shape"]))
+    if not isinstance(shape, list) or not shape or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(f"its metadata says that {shape!r} leaves it, which is no shape")
+    return Sparse(csc_array(np.asarray(weight)), bias, name, tuple(shape))
 
 
 def _conv1d(params: dict[str, Any], name: str) -> Conv1d:

@@ -169,6 +169,7 @@ DENSE = {
         "a, b = self.fc1(x[t]).split([2, 3], dim=1); spk1, _ = self.lif1(torch.cat([b, a], 1)); spk2, _ = self.lif2(self.end(spk1[:, 1:4])); out.append(spk2)",
         init="self.end = nn.Linear(3, 4)",
     ),
+    "units repeated": net("spk1, _ = self.lif1(self.fc1(x[t])); spk2, _ = self.lif2(self.end(spk1[:, :2].repeat(1, 2))); out.append(spk2)", init="self.end = nn.Linear(4, 4)"),
     "changed in place": net(TWO.replace("self.fc2(spk1)", "self.fc2(spk1.mul_(2.0))")),
 }  # fmt: skip
 
