@@ -178,7 +178,7 @@ def matrix_of(function: Callable[[Any], Any], n_lead: int, shape: Shape) -> Spar
             "smaller map there, or a convolution"
         )
     offset = function(torch.zeros((*lead, 1, *shape))).reshape(-1)
-    ones = torch.arange(n).split(max(1, MOST_WEIGHTS // (4 * n)))
+    ones = torch.split(torch.arange(n), max(1, MOST_WEIGHTS // (4 * n)))
     units = (torch.nn.functional.one_hot(block, n).float().reshape(*lead, -1, *shape) for block in ones)
     weight = (torch.cat([function(block).reshape(block.shape[n_lead - 1], -1) for block in units]) - offset).T
     again = samples.reshape(-1, n) @ weight.T + offset
