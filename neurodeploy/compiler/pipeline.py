@@ -39,6 +39,7 @@ from neurodeploy.quantise.plan import (
     projection_names,
 )
 from neurodeploy.quantise.population import Choices, Coded, quantise_population
+from neurodeploy.quantise.rules import check_sent_potentials
 from neurodeploy.quantise.scale import is_out_of_reach
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
@@ -163,6 +164,7 @@ def compile_network(
     digest = network.digest()
     trained = calibration
     network, calibration, steps, changes = without_maxima(network, target, calibration)
+    check_sent_potentials(network)
     latency, delays = schedule(network)
     messages = messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
