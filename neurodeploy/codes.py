@@ -51,6 +51,7 @@ EXTRA_CODES = ("threshold_low_code", "v_min", "adapt_decay", "adapt_step", "du_s
 
 BIAS_EXPONENTS = (0, 7)
 WEIGHT_EXPONENTS = (0, 7)
+WEIGHT_BITS = (1, 8)
 WEIGHT_RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
 """Of each sign mode. Source: lava-nc 0.10.0, ``lava.utils.weightutils.clip_weights``."""
 
@@ -292,7 +293,7 @@ class CodedProjection:
     def faults(self) -> list[str]:
         """Return what no synapse holds, a sentence each."""
         single = {
-            "weight_bits": (self.weight_bits, (1, 8)),
+            "weight_bits": (self.weight_bits, WEIGHT_BITS),
             "exponent": (self.exponent, WEIGHT_EXPONENTS),
             "delay": (self.delay, (1, MAX_DELAY)),
             "message_bits": (self.message_bits, MESSAGE_BITS),

@@ -8,7 +8,7 @@ from neurodeploy.cli.common import json_option, print_json
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[NAME|FILE.toml]")
 @json_option
 def targets(name: str | None, as_json: bool) -> None:
     """List the chips one can compile for, or show one with the source of every fact."""
@@ -27,9 +27,8 @@ def targets(name: str | None, as_json: bool) -> None:
         print_json(chip.model_dump())
         return
     click.echo(f"{chip.name}: {chip.title}, arithmetic {chip.arithmetic}")
-    for facts in (chip.neuron, chip.number_formats, chip.limits):
-        for key, fact in facts:
-            click.echo(f"  {key}: {fact.value} {fact.unit} [{fact.kind}] {fact.source}")
+    for key, fact in chip.facts():
+        click.echo(f"  {key.split('.')[1]}: {fact.value} {fact.unit} [{fact.kind}] {fact.source}")
     if chip.energy.statement:
         click.echo(f"  energy: {chip.energy.statement}")
     for profile in chip.energy.profiles:

@@ -30,6 +30,16 @@ def dialect_option(command: F) -> F:
     )(command)
 
 
+def target_option(command: F) -> F:
+    """Add ``--target``."""
+    return click.option(
+        "--target",
+        required=True,
+        metavar="NAME|FILE.toml",
+        help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
+    )(command)
+
+
 def decide_option(command: F) -> F:
     """Add ``--decide``."""
     return click.option(

@@ -22,6 +22,7 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    target_option,
 )
 from neurodeploy.errors import DeployError
 from neurodeploy.files import check_outputs
@@ -29,7 +30,7 @@ from neurodeploy.files import check_outputs
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@target_option
 @click.option(
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )

@@ -19,13 +19,14 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    target_option,
 )
 from neurodeploy.errors import DeployError
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@target_option
 @click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
 @click.option("--calibrate", type=PATH, metavar="DATA", help="Data for the methods that need some; not what is scored.")
 @click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")

@@ -53,12 +53,12 @@ class Compiled:
     contract: Contract | None = None
 
 
-def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
+def compile(model: Path | str | Any, target: str | Path | Target, **options: Any) -> Program:
     """Quantise and schedule a model for a target.
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         **options: those of :func:`compile_with_plan`.
 
     Returns:
@@ -72,7 +72,7 @@ def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
 
 def compile_with_plan(
     model: Path | str | Any,
-    target: str,
+    target: str | Path | Target,
     *,
     dialect: str | None = None,
     plan: Plan | Path | str | None = None,
@@ -84,7 +84,7 @@ def compile_with_plan(
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         dialect: as given to ``--dialect``, or None.
         plan: decisions, or a file of them; what it leaves out is decided by the options.
         calibrate: data that the methods that need some are given; never the data that is scored.
