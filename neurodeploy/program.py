@@ -174,9 +174,22 @@ class Program:
         return self.population(name).is_graded
 
     def faults(self) -> list[str]:
-        """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
-        of_populations = [fault for population in self.populations for fault in population.faults()]
-        return of_populations + [fault for projection in self.projections for fault in projection.faults()]
+        """Return all codes that the hardware, or the program's number formats, cannot hold, a sentence each."""
+        parts = (*self.populations, *self.projections)
+        return [fault for part in parts for fault in part.faults()] + self._format_faults()
+
+    def _format_faults(self) -> list[str]:
+        """Return which codes are wider than the target of the program has them."""
+        formats = self.number_formats
+        found = []
+        for part in (*self.populations, *self.projections):
+            used = _extents(part)
+            found += [
+                f"{part.name}: {what} is {used[key]}, {key} of the target is {formats[key]}"
+                for key, what in FORMATTED.items()
+                if key in used and used[key] > formats.get(key, used[key])
+            ]
+        return found
 
     def population(self, name: str) -> CodedPopulation:
         """Return the population called ``name``; KeyError if there is none."""
@@ -184,6 +197,35 @@ class Program:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+
+FORMATTED = {
+    "threshold_bits": "the width of threshold codes",
+    "bias_mantissa_max": "the largest bias mantissa",
+    "bias_exponent_max": "the bias exponent",
+    "weight_bits_max": "the width of weights",
+    "weight_exponent_max": "the weight exponent",
+    "delay_max": "the delay beyond a connection's own step",
+    "message_bits_max": "the width of messages",
+}
+"""What each number format of a target bounds in a program; the widths of state and decay are the arithmetic's own."""
+
+
+def _extents(part: CodedPopulation | CodedProjection) -> dict[str, int]:
+    """Return what a population or a projection takes of the number formats that it has to do with."""
+    if isinstance(part, CodedProjection):
+        return {
+            "weight_bits_max": part.weight_bits,
+            "weight_exponent_max": part.exponent,
+            "delay_max": part.delay - 1,
+            "message_bits_max": part.message_bits,
+        }
+    thresholds = [codes for codes in (part.threshold_code, part.threshold_low_code) if codes is not None]
+    return {
+        "threshold_bits": max(int(np.abs(codes.astype(np.int64)).max(initial=0)) for codes in thresholds).bit_length(),
+        "bias_mantissa_max": int(np.abs(part.bias_mantissa.astype(np.int64)).max(initial=0)),
+        "bias_exponent_max": part.bias_exponent,
+    }
 
 
 _KINDS: dict[type, tuple[str, ...]] = {

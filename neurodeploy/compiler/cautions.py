@@ -87,6 +87,20 @@ def beyond(network: Network, program: Program, target: Target, options: CompileO
     )
 
 
+def refuse_misfits(program: Program, target: Target) -> None:
+    """Refuse a program that holds what the target's number formats do not.
+
+    Raises:
+        DeployError: it does; it names all that is too wide.
+    """
+    if faults := program.faults():
+        raise DeployError(
+            f"{target.title} cannot hold this program: {'; '.join(faults)}",
+            where="--target",
+            fix="Choose a target whose number formats are wider, or change the layers that are named.",
+        )
+
+
 def _written_out(network: Network, program: Program) -> list[str]:
     """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
     found = []

@@ -10,7 +10,7 @@ from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.calibrate import Calibration, measure_changes, run_reference
 from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.compiler.cautions import beyond, cautions
+from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.compiler.nearest import nearest_form
@@ -243,6 +243,7 @@ def compile_network(
         undecided=network.undecided,
     )
     program = with_relays(program, formats["delay_max"])
+    refuse_misfits(program, target)
     warnings = cautions(program, coded, beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
-from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
+from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
@@ -34,7 +34,6 @@ from neurodeploy.quantise.registers import Registers, code_population
 from neurodeploy.quantise.rounding import RATIOS, learned_codes, ratio_by_error
 from neurodeploy.quantise.scale import Synapses, base_scale, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.weights import (
-    FULL_BITS,
     WeightRange,
     dequantise_weights,
     filling_scale,
@@ -180,7 +179,8 @@ def quantise_population(
     weights_per_volt, projections, codes, corrected = found[0]
     decided = _plan(codes, weights_per_volt, method, gains)
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        fitted = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
+        into = (*projections, *_late(codes))
+        fitted = _fitting_threshold(codes.population, into, choices.drive, 2 ** formats["threshold_bits"] - 1)
         decided = _plan(replace(codes, population=fitted), weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
@@ -206,7 +206,7 @@ def _late(codes: Registers) -> tuple[CodedProjection, ...]:
         return ()
     weight = late.weight.reshape(-1, 1)
     latency = codes.population.latency + late.after
-    return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, FULL_BITS, late.sign_mode, latency),)
+    return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, late.weight_bits, late.sign_mode, latency),)
 
 
 def _stretched(
@@ -378,14 +378,17 @@ def _corrected(
 
 
 def _fitting_threshold(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive, top: int
 ) -> CodedPopulation:
-    """Return the population with thresholds at which it fires as often as the float model's, all by one factor."""
+    """Return the population with thresholds, ``top`` at most, at which it fires as often as the float model's.
+
+    All change by one factor.
+    """
     if not population.model.fires:
         return population
 
     def scaled(factor: float) -> CodedPopulation:
-        codes = np.clip(np.rint(population.threshold_code * factor), 1, THRESHOLD_MAX).astype(np.int64)
+        codes = np.clip(np.rint(population.threshold_code * factor), 1, top).astype(np.int64)
         return replace(population, threshold_code=codes)
 
     # Factors nearest to 1 first, so that a tie changes nothing.
