@@ -28,6 +28,7 @@ from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
+from neurodeploy.needs import Needy, can, needs_of, refuse_missing
 from neurodeploy.network import Network
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
@@ -173,6 +174,20 @@ class Program:
         """Tell whether what population ``name`` sends can be other than 0 and 1."""
         return self.population(name).is_graded
 
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"program for {self.target}"
+
+    @property
+    def parts(self) -> tuple[Needy, ...]:
+        """All that can need something of whoever computes with it."""
+        return (*self.populations, *self.projections, self)
+
+    def needs(self) -> frozenset[str]:
+        """Return what it needs beyond its populations and projections; see :mod:`neurodeploy.needs`."""
+        return needs_of(self, {}, _PLAIN_FIELDS)
+
     def faults(self) -> list[str]:
         """Return all codes that the hardware, or the program's number formats, cannot hold, a sentence each."""
         parts = (*self.populations, *self.projections)
@@ -198,6 +213,12 @@ class Program:
                 return population
         raise KeyError(name)
 
+
+_PLAIN_FIELDS = (
+    "target", "arithmetic", "inputs", "populations", "projections", "outputs", "dt", "dialect", "number_formats",
+    "warnings", "provenance", "placement", "message_bits", "input_scale", "decision", "readouts", "undecided",
+)  # fmt: skip
+"""What everybody reads, or nobody computes with; messages are a need of projections."""
 
 FORMATTED = {
     "threshold_bits": "the width of threshold codes",
@@ -237,6 +258,14 @@ _KINDS: dict[type, tuple[str, ...]] = {
 _BROKEN = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 """What a manifest raises that is not what it should be; the last for sizes that no memory holds."""
 
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What a program file keeps of all that programs can need, see :mod:`neurodeploy.needs`.
+
+A new one takes a new ``VERSION``."""
+
 _PLAIN_KEYS = ("name", "shape", "bias_exponent", "latency", "unit", "helps")
 """Of populations, what is neither codes nor a model."""
 
@@ -247,8 +276,15 @@ def save_program(program: Program, path: Path) -> None:
     """Write a program file; see DESIGN section 4.
 
     Raises:
-        DeployError: the file cannot be written.
+        DeployError: the file cannot be written, or would not keep all that the program is.
     """
+    refuse_missing(program.parts, CAN, "a program file")
+    manifest, arrays = _contents(program)
+    write_npz(path, {**arrays, "manifest": text_array(to_json(manifest))})
+
+
+def _contents(program: Program) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return a program's manifest and the arrays beside it."""
     arrays: dict[str, NDArray[Any]] = {}
     populations, projections = [], []
     for population in program.populations:
@@ -275,8 +311,7 @@ def save_program(program: Program, path: Path) -> None:
     if program.host is not None:
         manifest["host"], of_host = to_arrays(program.host)
         arrays |= of_host
-    arrays["manifest"] = text_array(to_json(manifest))
-    write_npz(path, arrays)
+    return manifest, arrays
 
 
 def load_program(path: Path) -> Program:
@@ -293,6 +328,7 @@ def load_program(path: Path) -> Program:
         if manifest["version"] in READABLE:
             program = _program(manifest, arrays)
             find_arithmetic(program.arithmetic, str(path))
+            _refuse_unread(program, manifest, arrays)
             if faults := program.faults():
                 raise ValueError("; ".join(faults))
             return program
@@ -307,6 +343,15 @@ def load_program(path: Path) -> Program:
         where=str(path),
         fix="Compile the model again with this version.",
     )
+
+
+def _refuse_unread(program: Program, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Refuse what a file holds beside the program that was read from it; ValueError if there is any."""
+    known, read = _contents(program)
+    if unread := sorted(set(arrays) - {"manifest", *read}):
+        raise ValueError(f"nothing reads the arrays {', '.join(unread)}")
+    if unread := sorted(set(manifest) - set(known)):
+        raise ValueError(f"nothing reads {', '.join(unread)} of the manifest")
 
 
 def is_program(path: Path) -> bool:

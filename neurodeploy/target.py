@@ -29,6 +29,8 @@ from neurodeploy.codes import (
 )
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file
+from neurodeploy.needs import RESETS as RESETS_NEED
+from neurodeploy.needs import can
 from neurodeploy.shipped import shipped_folder
 from neurodeploy.target_file import Place, in_words, inherit, line_of
 
@@ -161,6 +163,26 @@ class Target(_Facts):
     def __repr__(self) -> str:
         return f"Target({self.name!r})"
 
+    def can(self) -> frozenset[str]:
+        """Return what programs may need of the chip; see :mod:`neurodeploy.needs`."""
+        neuron, formats = self.neuron, self.number_formats
+        by_fact = {
+            **{need: reset in neuron.resets.value for reset, need in RESETS_NEED.items()},
+            "meets": ">=" in neuron.spike.value,
+            "count": neuron.spikes_per_step_max.value > 1,
+            "refractory": neuron.refractory_max.value > 0,
+            "adaptive": neuron.adaptive_threshold.value,
+            "lowers-v": neuron.adaptive_threshold.value,
+            "second": neuron.second_current.value,
+            "clears-now": neuron.reset_currents.value,
+            "clears-late": neuron.reset_currents.value,
+            "floor": neuron.potential_floor.value,
+            "integrator": neuron.potential_output.value,
+            "delay": formats.delay_max.value > 0,
+            "graded": formats.message_bits_max.value > 0,
+        }
+        return ALWAYS | {need for need, is_met in by_fact.items() if is_met}
+
     def facts(self) -> Iterator[tuple[str, Number | Choice | Flag]]:
         """Yield every fact with its key, ``number_formats.delay_max``."""
         for section in ("neuron", "number_formats", "limits"):
@@ -201,6 +223,9 @@ class Allowed:
             return f"{key} is {words}, it has to name {self.always!r}, which every program uses"
         return f"{key} names a word twice: {words}" if len(set(words)) < len(words) else None
 
+
+ALWAYS = can("interval ternary conv sparse negative-exponent host")
+"""What programs may need of every chip: Lava's own processes and layouts, which no fact of a target is about."""
 
 _MANY = 2**31 - 1
 

@@ -7,6 +7,7 @@ import numpy as np
 from neurodeploy.calibrate import approximation_sentence
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError
+from neurodeploy.needs import refuse_missing
 from neurodeploy.network import Network
 from neurodeploy.passes.helpers import relay_warnings
 from neurodeploy.program import Program
@@ -88,11 +89,12 @@ def beyond(network: Network, program: Program, target: Target, options: CompileO
 
 
 def refuse_misfits(program: Program, target: Target) -> None:
-    """Refuse a program that holds what the target's number formats do not.
+    """Refuse a program that needs what the target's neurons do not do, or that its number formats do not hold.
 
     Raises:
-        DeployError: it does; it names all that is too wide.
+        DeployError: it does; it names all of that.
     """
+    refuse_missing(program.parts, target.can(), target.title, f"Choose a target that does, not {target.name}.")
     if faults := program.faults():
         raise DeployError(
             f"{target.title} cannot hold this program: {'; '.join(faults)}",

@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
 from neurodeploy.quantise.reach import Payload, driver, swings
 from neurodeploy.quantise.rules import features
 from neurodeploy.quantise.scale import COUNTED_ON
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""Of which neurons and synapses warnings are right, see :mod:`neurodeploy.needs`."""
 
 
 def overflow_warnings(
@@ -26,6 +33,7 @@ def overflow_warnings(
         projections: all that flows into it.
         payloads: for each projection the least and the most that a spike carries.
     """
+    refuse_missing((population, *projections), CAN, "the warning of overflow")
     low, high = swings(population, projections, payloads)
     full = 2.0**DECAY_BITS
     lost_syn, lost_mem = (population.du + 1) / full, np.maximum(population.dv / full, 1 / full)
@@ -78,6 +86,7 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
     leaves the 24 bits that Lava keeps of it; and where a negative weight exponent shifts weights that it does not
     divide. ``loihi`` is what the chip does, ``lava`` what Intel's simulator does.
     """
+    refuse_missing(program.parts, CAN, "the comparison of the two arithmetics")
     found = []
     for population in program.populations:
         into = tuple(p for p in program.projections if p.target == population.name)

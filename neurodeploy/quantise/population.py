@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
 from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
@@ -54,6 +55,12 @@ CORRECTIONS = ("bias", "threshold")
 THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 """By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
 
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late floor adaptive second delay graded conv sparse"
+)
+"""Which neurons and synapses are given scales and initial codes, see :mod:`neurodeploy.needs`."""
 
 NOTHING_PLANNED = PopulationPlan()
 
@@ -184,6 +191,7 @@ def quantise_population(
         decided = _plan(replace(codes, population=fitted), weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
+    refuse_missing((codes.population, *projections), CAN, "quantisation")
     late = _late(codes)
     kept = [_kept(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)]
     lost = [f"{w.synapses.projection.name}: {lost}" for w, (_, lost) in zip(weights, kept, strict=True) if lost]

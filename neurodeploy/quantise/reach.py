@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, LOIHI, STATE_LIMIT, Arithmetic, decay
 from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Payload = tuple[int, int]
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""Of which neurons and synapses the bounds hold, see :mod:`neurodeploy.needs`."""
 
 FAR = 1 << 44
 """Beyond every register, and small enough that no product leaves int64."""
@@ -118,7 +125,11 @@ def reach(
         projections: all that flows into it.
         payloads: for each projection the least (0 or below) and the most (0 or above) that its source sends.
         arithmetic: how u wraps.
+
+    Raises:
+        LackingError: the bounds do not hold of such neurons or synapses.
     """
+    refuse_missing((population, *projections), CAN, "the proof of register bounds")
     low, high = (_whole(side) for side in swings(population, projections, payloads, arithmetic))
     threshold = population.threshold_code.astype(np.int64) << ALIGN_BITS
     never = np.zeros(population.size, bool)

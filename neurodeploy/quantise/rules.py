@@ -6,17 +6,11 @@ import numpy as np
 
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError, LackingError
+from neurodeploy.needs import NEEDS, RESETS
 from neurodeploy.network import Population
 from neurodeploy.target import Target, load_target, target_names
 
-_RESET_WORDS = {
-    "zero": "reset to zero",
-    "subtract": "reset by subtraction",
-    "subtract-late": "reset by subtraction in the next step",
-    "zero-late": "reset that drops the next step's input",
-    "none": "potential that no spike resets",
-    "subtract-pending": "second reset in the next step where v is still above the threshold",
-}
+_RESET_WORDS = {"zero": "reset to zero"} | {reset: NEEDS[need] for reset, need in RESETS.items()}
 
 
 def integer_model(population: Population, target: Target, sends: bool) -> NeuronModel:
@@ -76,16 +70,16 @@ def features(model: NeuronModel, has_floor: bool, adapts: bool, has_second: bool
     """Return in words what a neuron has beyond the plain one."""
     counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
     found = {
-        "spike where v meets the threshold (v >= threshold)": model.fires and model.spike == ">=",
+        NEEDS["meets"]: model.fires and model.spike == ">=",
         _RESET_WORDS[model.reset]: model.reset != "zero",
         f"count of {counted} a step": model.max_spikes != 1,
         f"refractory period of {model.refractory} steps": model.refractory > 0,
-        "potential that is read instead of spikes": not model.fires,
-        "lower bound of its potential": has_floor,
+        NEEDS["integrator"]: not model.fires,
+        NEEDS["floor"]: has_floor,
         "adaptive threshold": adapts and model.adapts == "threshold",
-        "current that spikes raise and that lowers its potential": adapts and model.adapts == "v",
-        "second synaptic current": has_second,
-        "reset that clears its currents": model.clears_u != "",
+        NEEDS["lowers-v"]: adapts and model.adapts == "v",
+        NEEDS["second"]: has_second,
+        NEEDS["clears-now"]: model.clears_u != "",
     }
     return [what for what, is_so in found.items() if is_so]
 
