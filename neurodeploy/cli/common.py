@@ -30,14 +30,16 @@ def dialect_option(command: F) -> F:
     )(command)
 
 
-def target_option(command: F) -> F:
-    """Add ``--target``."""
+def target_option(default: str | None = None) -> Callable[[F], F]:
+    """Return what adds ``--target``, which has to be said unless there is a default."""
     return click.option(
         "--target",
-        required=True,
+        required=default is None,
+        default=default,
+        show_default=True,
         metavar="NAME|FILE.toml",
         help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
-    )(command)
+    )
 
 
 def decide_option(command: F) -> F:

@@ -30,7 +30,7 @@ from neurodeploy.files import check_outputs
 
 @click.command()
 @click.argument("model", type=PATH)
-@target_option
+@target_option()
 @click.option(
     "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )

@@ -26,7 +26,7 @@ from neurodeploy.errors import DeployError
 
 @click.command()
 @click.argument("model", type=PATH)
-@target_option
+@target_option()
 @click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
 @click.option("--calibrate", type=PATH, metavar="DATA", help="Data for the methods that need some; not what is scored.")
 @click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")

@@ -30,7 +30,7 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--data", type=PATH, required=True, metavar="TRAIN.npz", help="Training data, x with labels y.")
-@target_option
+@target_option()
 @click.option("--plan", type=PATH, metavar="P.yaml", help="Quantisation decisions to keep.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
