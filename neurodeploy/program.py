@@ -190,14 +190,16 @@ class Program:
 
     def faults(self) -> list[str]:
         """Return all codes that the hardware, or the program's number formats, cannot hold, a sentence each."""
-        parts = (*self.populations, *self.projections)
-        return [fault for part in parts for fault in part.faults()] + self._format_faults()
+        of_populations = [fault for population in self.populations for fault in population.faults()]
+        of_projections = [fault for projection in self.projections for fault in projection.faults()]
+        return of_populations + of_projections + self._format_faults()
 
     def _format_faults(self) -> list[str]:
         """Return which codes are wider than the target of the program has them."""
         formats = self.number_formats
+        parts: tuple[CodedPopulation | CodedProjection, ...] = (*self.populations, *self.projections)
         found = []
-        for part in (*self.populations, *self.projections):
+        for part in parts:
             used = _extents(part)
             found += [
                 f"{part.name}: {what} is {used[key]}, {key} of the target is {formats[key]}"
