@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from neurodeploy.cli.common import json_option, print_json
+from neurodeploy.cli.completion import complete_target
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[NAME|FILE.toml]")
+@click.argument("name", required=False, metavar="[NAME|FILE.toml]", shell_complete=complete_target)
 @json_option
 def targets(name: str | None, as_json: bool) -> None:
     """List the chips one can compile for, or show one with the source of every fact."""

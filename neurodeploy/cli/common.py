@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from neurodeploy.cli.completion import complete_dialect, complete_target
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
 
@@ -23,6 +24,7 @@ def dialect_option(command: F) -> F:
     return click.option(
         "--dialect",
         metavar="NAME[,KEY=VALUE]...",
+        shell_complete=complete_dialect,
         help="How the framework computes, where the file does not say: snntorch, norse, sinabs, rockpool, spikingjelly,"
         " spyx or nir, and any of dt, decay, gain, spike, reset, reset_delay, reset_drops_input, v_reset, v_init, bias,"
         " max_spikes, min_v_mem, norm_input, order, output_delay; NODE:KEY=VALUE for one node."
@@ -38,6 +40,7 @@ def target_option(default: str | None = None) -> Callable[[F], F]:
         default=default,
         show_default=True,
         metavar="NAME|FILE.toml",
+        shell_complete=complete_target,
         help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
     )
 

@@ -24,6 +24,7 @@ from neurodeploy.cli.common import (
     say,
     target_option,
 )
+from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError
 from neurodeploy.files import check_outputs
 
@@ -40,7 +41,11 @@ from neurodeploy.files import check_outputs
 @click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
 @host_option
 @click.option(
-    "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
+    "--backend",
+    "only",
+    multiple=True,
+    shell_complete=complete_backend,
+    help="Run this backend; repeat for several.  [default: all that can run here]",
 )
 @click.option(
     "--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`."

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from neurodeploy.cli.completion import VARIABLE
 from neurodeploy.errors import DeployError
 from neurodeploy.version import __version__
 
@@ -33,6 +34,7 @@ VERBS = {
     "backends": Verb("about", "list_backends", "List backends, and what each that is missing needs."),
     "doctor": Verb("about", "doctor", "Check this machine: packages, backends, devices."),
     "install": Verb("install", "install", "Install a backend that lives apart (Lava)."),
+    "completion": Verb("completion", "completion", "Print the script that completes commands in bash, zsh or fish."),
     "demo": Verb("demo", "demo", "The main job on the models and images that come with neurodeploy."),
 }
 
@@ -79,7 +81,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line; a refusal is one message on standard error and an exit code, never a traceback."""
     try:
-        cli(standalone_mode=False)
+        cli(standalone_mode=False, complete_var=VARIABLE)
     except DeployError as error:
         if "--debug" in sys.argv:
             raise
