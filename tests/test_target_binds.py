@@ -95,7 +95,7 @@ SHOWN = {
         holds=lambda p: all(q.bias_exponent == 0 for q in p.populations),
     ),
     "number_formats.weight_bits_max": Shown(
-        "number_formats.weight_bits_max = 4", options={"weight_bits": 5}, refusal="takes 1 to 4"
+        "number_formats.weight_bits_max = 4", options={"weight_bits": 5}, refusal="stores 1 to 4 bits"
     ),
     "number_formats.weight_exponent_max": Shown(
         "number_formats.weight_exponent_max = 1", holds=lambda p: max(q.exponent for q in p.projections) <= 1

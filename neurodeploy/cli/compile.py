@@ -66,7 +66,7 @@ from neurodeploy.errors import DeployError
     help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
-@click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
+@click.option("--allow-silent", is_flag=True, help="Compile a network even if one of its populations never fires.")
 @click.option("--search", type=click.Choice(["bits"]), help="Find bits for each projection that keep --budget.")
 @click.option("--budget", metavar="TEXT", help="accuracy=POINTS or agreement=SHARE[,minimise=memory|energy].")
 @click.option("--search-method", default="sensitivity", show_default=True, metavar="NAME", help="Or optuna.")
@@ -181,8 +181,9 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
         codes = f"threshold code {low if low == high else f'{low} to {high}'}"
-        what = codes if population.model.fires else f"v is read, {population.unit:g} units a volt"
-        click.echo(f"{population.name}: {population.size} neurons, {what}, rows come {population.latency} steps late")
+        what = codes if population.model.fires else f"output is v (1 V = {population.unit:g} register units)"
+        latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
+        click.echo(f"{population.name}: {population.size} neurons, {what}, {latency}")
     for p in program.projections:
         zeros = int((p.weight == 0).sum())
         click.echo(

@@ -320,7 +320,11 @@ class _Runner:
         read: tuple[str, ...] = (),
     ) -> None:
         if lava_samples < 1:
-            raise DeployError(f"Lava on {lava_samples} samples", where="--lava-samples", fix="Give 1 or more.")
+            raise DeployError(
+                f"--lava-samples is {lava_samples}; it must be at least 1",
+                where="--lava-samples",
+                fix="Give 1 or more.",
+            )
         self.network, self.program, self.data = network, program, data
         self.lava_samples, self.time_limit, self.progress = lava_samples, time_limit, progress
         self.read, self.order = read, tuple(population.name for population in network.populations)

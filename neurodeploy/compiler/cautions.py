@@ -49,8 +49,8 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
     for population in program.populations:
         if population.model.max_spikes is None:
             found.append(
-                f"{population.name}: can send any number of spikes a step; what follows reckons with {COUNTED_ON}, and"
-                " wraps and clips are counted in each run"
+                f"{population.name}: can send any number of spikes a step; the limits below assume up to {COUNTED_ON},"
+                " and the emulator counts what leaves its register as u_wraps and v_clips"
             )
     found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
     return (*found, *arithmetic_differences(program))

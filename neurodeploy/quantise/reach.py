@@ -101,14 +101,14 @@ def driver(
     neuron: int,
     sign: int,
 ) -> str:
-    """Return what moves a neuron most in one direction: a projection and a sign of its weights, bias, or nothing."""
+    """Return what moves a neuron most in one direction: weights of one sign of a projection, its bias, or nothing."""
     bias = sign * (int(population.bias_mantissa[neuron]) << population.bias_exponent)
     strongest, name = max(bias, 0), "its bias" if bias > 0 else "nothing"
     for projection, payload in zip(projections, payloads, strict=True):
         moved = sign * int(_swing(population, projection, payload, LOIHI)[sign > 0][neuron])
         if moved > strongest:
             weights = "positive" if (sign > 0) == (payload[1] >= -payload[0]) else "negative"
-            strongest, name = moved, f"{projection.name} ({weights} weights)"
+            strongest, name = moved, f"{weights} weights of {projection.name}"
     return name
 
 

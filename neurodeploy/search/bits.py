@@ -74,10 +74,16 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise DeployError(
-                f"{self.method!r} is no method", where="--search-method", fix=f"Choose from {known(METHODS)}."
+                f"--search-method is {self.method!r}, and there is no such method",
+                where="--search-method",
+                fix=f"Choose from {known(METHODS)}.",
             )
         if self.trials < 1:
-            raise DeployError(f"{self.trials} trials", where="--search-trials", fix="Give 1 or more.")
+            raise DeployError(
+                f"--search-trials is {self.trials}; it must be at least 1",
+                where="--search-trials",
+                fix="Give 1 or more.",
+            )
 
 
 def run_search(
