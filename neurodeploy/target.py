@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -214,7 +215,7 @@ class Allowed:
         low, high = self.span
         unit = "" if self.unit == "1" else f" {self.unit}"
         allowed = f"{low}{unit}, as the integer arithmetic has it" if low == high else f"{low} to {high}{unit}"
-        return f"{key} is {fact.value}, it has to be {allowed}"
+        return f"{key} is {shortened(fact.value)}, it has to be {allowed}"
 
     def _of_words(self, key: str, words: list[str]) -> str | None:
         if unknown := [word for word in words if word not in self.words]:
@@ -267,9 +268,11 @@ def load_target(target: str | Path | Target) -> Target:
         target: the name of one that ships with neurodeploy, the path of a TOML file, or the target itself.
 
     Raises:
-        DeployError: there is none of that name, or a file states what is no fact, or one that cannot be (with the key).
+        DeployError: there is none of that name, or it states what is no fact, or one that cannot be (with the key).
     """
     if isinstance(target, Target):
+        if faults := "; ".join(sentence for _, sentence in _faults(target)):
+            raise DeployError(f"this target is refused: {faults}", where=f"target {target.name!r}", fix=_FIX)
         return target
     if isinstance(target, Path) or (isinstance(target, str) and (target.endswith(".toml") or "/" in target)):
         return read_target(Path(target))
@@ -306,7 +309,7 @@ def _read(path: Path, readers: tuple[Path, ...]) -> tuple[Target, dict[str, Any]
     try:
         text = path.read_bytes().decode()
         content: dict[str, Any] = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DeployError(
             f"this is not a target file: it is no valid TOML ({error})", where=str(path), fix=_FIX
         ) from error

@@ -57,6 +57,9 @@ NO_FACT = "is nothing that neurodeploy reads"
         ('value = [">", ">="]', 'value = ">"', "neuron.spike.value is '>', it has to be a list"),
         ('value = ["zero", ', "value = [", "neuron.resets .* has to name 'zero'"),
         ("message_bits_max = { value = 24", "message_bits_max = { value = 8", "spikes_per_step_max is .* at most 127"),
+        ("cores = { value = 128", f"cores = {{ value = -1{'0' * 400}", r"limits.cores is -10+\.\.\.0+, it has"),
+        ("value = true", "value = 1", "value is 1, it has to be true or false"),
+        ("decay_bits = { value = 12", "decay_bits = { value = 12.0", "decay_bits.value is 12.0, it has to be a whole"),
         ('kind = "tested", source', 'kind = "guessed", source', "kind is 'guessed', it has to be 'tested'"),
         ('source = "brian2_loihi and lava-dl: 6 bit, usable 0 to 62"', 'source = ""', "delay_max.source is ''"),
         ("profiles_of", "profile_of", f"energy.profile_of {NO_FACT}"),
@@ -134,6 +137,21 @@ def test_energies_of_the_extended_chip_stay_its_own(tmp_path: Path) -> None:
 def test_what_cannot_be_extended_is_refused(tmp_path: Path, extended: str, message: str) -> None:
     with pytest.raises(DeployError, match=rf"{message}(?s:.*)line 1"):
         load_target(written(tmp_path, f'extends = "{extended}"\n'))
+
+
+def test_a_target_that_was_changed_in_python_is_checked_as_a_file_is() -> None:
+    chip = load_target("loihi2")
+    formats = chip.number_formats
+    narrow = formats.model_copy(update={"state_bits": formats.state_bits.model_copy(update={"value": 12})})
+    with pytest.raises(DeployError, match="state_bits is 12, it has to be 24 bit"):
+        load_target(chip.model_copy(update={"number_formats": narrow}))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"name = " + b"1" * 5000, b"a = " + b"[" * 9000])
+def test_bytes_that_are_no_toml_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.toml").write_bytes(content)
+    with pytest.raises(DeployError, match="no valid TOML"):
+        load_target(tmp_path / "t.toml")
 
 
 def test_a_target_is_a_name_a_file_or_itself(tmp_path: Path) -> None:
