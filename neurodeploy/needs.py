@@ -134,6 +134,26 @@ def _is_default(value: Any, default: Any, factory: Any) -> bool:
     return bool(value == default)
 
 
+def refuse_unread(name: str, part: Any, reads: Iterable[str], who: str) -> None:
+    """Refuse a float population, or its rule, that has more than somebody reads of such.
+
+    Args:
+        name: of the population.
+        part: the population or its rule.
+        reads: fields that are read.
+        who: by whom, as the message begins: ``the compiler``.
+
+    Raises:
+        LackingError: another field has a value of its own.
+    """
+    if unread := needs_of(part, {}, reads):
+        raise LackingError(
+            f"{who} does not know {', '.join(sorted(unread))} of {name!r}",
+            where=f"node {name!r}",
+            fix="Leave it out, or use what knows it.",
+        )
+
+
 def lacking(parts: Iterable[Needy], can: frozenset[str]) -> dict[str, list[str]]:
     """Return in words what each of some parts needs that is not in ``can``, by the part's name."""
     missing = {part.name: sorted(part.needs() - can) for part in parts}

@@ -20,6 +20,7 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import tables, twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava import backend as lava
+from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.codes import (
     ADAPTATIONS,
     CLEARED,
@@ -34,11 +35,15 @@ from neurodeploy.compiler import compile
 from neurodeploy.cost import energy
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.needs import EXTRAS, LAYOUT, MODEL, NEEDS
+from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program, load_program, save_program
-from neurodeploy.quantise import neurons, overflow, population, reach
+from neurodeploy.quantise import neurons, overflow, population, reach, rules
+from neurodeploy.rule import NeuronRule
+from neurodeploy.synapses import Linear
 from neurodeploy.target import load_target, target_names
 from tests.conformance.programs import draw
 
+neuron = pytest.importorskip("neurodeploy.backends.reference.neuron", reason="the float reference needs torch")
 integer = pytest.importorskip("neurodeploy.finetuning.integer", reason="fine-tuning needs torch")
 
 NO_BOARD = "lava-loihi is given plain neurons and dense synapses only; nothing else was ever seen to run on a board"
@@ -139,6 +144,47 @@ def test_the_compiler_refuses_a_neuron_that_it_does_not_know(fc_model: Path, mon
     monkeypatch.setattr(neurons, "integer_model", lambda *_: Dendrite(dendrite=2))
     with pytest.raises(LackingError, match="quantisation cannot compute with dendrite of lif1"):
         compile(fc_model, "loihi2")
+
+
+@dataclass(frozen=True, slots=True)
+class DendriteRule(NeuronRule):
+    """A float rule that nobody knows."""
+
+    dendrite: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class WithRate(Population):
+    """A float population that nobody knows."""
+
+    dendrite_rate: float | None = None
+
+
+def network(make: Callable[..., Population] = Population, rule: NeuronRule | None = None, **extra: Any) -> Network:
+    """Return three float neurons behind two inputs."""
+    neurons = make("lif", (3,), rule or NeuronRule(), np.float32(0.9), np.float32(1.0), **extra)
+    synapses = Projection("in", "lif", (Linear(np.ones((3, 2), np.float32)),))
+    return Network({"in": (2,)}, (neurons,), (synapses,), ("lif",), 1e-3, "nir")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "field"),
+    [
+        (network(rule=DendriteRule(dendrite=0.5)), "dendrite"),
+        (network(WithRate, dendrite_rate=0.5), "dendrite_rate"),
+    ],
+)
+def test_a_float_neuron_with_more_than_is_read_is_refused(unknown: Network, field: str) -> None:
+    with pytest.raises(LackingError, match=f"the compiler does not know {field} of 'lif'"):
+        compile(unknown, "loihi2")
+    with pytest.raises(LackingError, match=f"the reference does not know {field} of 'lif'"):
+        Reference().run(unknown, {"in": np.ones((4, 1, 2), np.float32)}, RunOptions())
+
+
+@pytest.mark.parametrize("reader", [rules, neuron], ids=["compiler", "reference"])
+def test_all_fields_of_float_neurons_are_read(reader: Any) -> None:
+    assert set(reader.READS_OF_RULE) == {field.name for field in fields(NeuronRule)}
+    assert set(reader.READS_OF_POPULATION) == {field.name for field in fields(Population)}
 
 
 def test_a_chip_refuses_what_no_fact_says_that_it_has() -> None:

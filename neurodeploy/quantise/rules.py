@@ -6,11 +6,21 @@ import numpy as np
 
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError, LackingError
-from neurodeploy.needs import NEEDS, RESETS
+from neurodeploy.needs import NEEDS, RESETS, refuse_unread
 from neurodeploy.network import Population
 from neurodeploy.target import Target, load_target, target_names
 
 _RESET_WORDS = {"zero": "reset to zero"} | {reset: NEEDS[need] for reset, need in RESETS.items()}
+
+READS_OF_RULE = (
+    "spike", "reset", "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "max_spikes", "rounds",
+    "signed", "order", "adapts", "adapt_order", "reset_currents", "sums_input", "output_delay", "fires",
+)  # fmt: skip
+READS_OF_POPULATION = (
+    "name", "shape", "rule", "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init",
+    "v_min", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second", "i_init", "refractory",
+)  # fmt: skip
+"""What is brought into integers of a rule and of a population; what a sum is rounded to first is no matter there."""
 
 
 def integer_model(population: Population, target: Target, sends: bool) -> NeuronModel:
@@ -25,6 +35,8 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
         DeployError: no integer neuron computes the rule exactly, or the chip has none such.
     """
     place, name = f"node {population.name!r}", population.name
+    refuse_unread(name, population.rule, READS_OF_RULE, "the compiler")
+    refuse_unread(name, population, READS_OF_POPULATION, "the compiler")
     for what in _float_only(population):
         raise DeployError(
             f"{name!r} {what}, which no target of ours computes",
