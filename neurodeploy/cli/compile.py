@@ -137,7 +137,7 @@ def _compiled(
         for key in ("budget", "search_state", "search_page"):
             if searching[key] is not None:
                 flag = f"--{key.replace('_', '-')}"
-                raise DeployError("this belongs to a search", where=flag, fix="Say --search bits as well.")
+                raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Say --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
 

@@ -71,14 +71,16 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
             fix=f"Give 1 to {most}, ternary or binary.",
         )
     needs_data = {
-        "--scale": options.scale == "rate",
-        "--rounding": options.rounding == "learned",
+        "--scale rate": options.scale == "rate",
+        "--rounding learned": options.rounding == "learned",
         "--correct": bool(options.correct),
         "--approximate": options.approximate,
     }
-    for flag, needed in needs_data.items():
+    for said, needed in needs_data.items():
         if needed and not has_data:
-            raise DeployError("this method needs calibration data", where=flag, fix="Give some with --calibrate.")
+            raise DeployError(
+                f"{said} needs calibration data", where=said.split()[0], fix="Give some with --calibrate DATA."
+            )
     for flag, value, choices in (
         ("--scale", options.scale, (None, *get_args(ScaleMethod))),
         ("--rounding", options.rounding, get_args(RoundingMethod)),

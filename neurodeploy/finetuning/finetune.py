@@ -158,7 +158,11 @@ def _checked(data: Data | Draw, network: Network) -> tuple[Draw, Decision]:
     if first.labels is None:
         raise DeployError("the data has no labels", where="--data", fix="Store the class of each sample as y.")
     if len(first.labels) < FEWEST:
-        raise DeployError(f"{len(first.labels)} samples", where="--data", fix=f"Training takes {FEWEST} or more.")
+        raise DeployError(
+            f"the data holds {len(first.labels)} samples, too few to train on",
+            where="--data",
+            fix=f"Give {FEWEST} or more.",
+        )
     settled = settle_decision(network, None, class_count(first.labels))
     decision = settled.chosen()
     check_labels(network, settled, first.labels, "--data")
