@@ -274,7 +274,11 @@ def load_target(target: str | Path | Target) -> Target:
         if faults := "; ".join(sentence for _, sentence in _faults(target)):
             raise DeployError(f"this target is refused: {faults}", where=f"target {target.name!r}", fix=_FIX)
         return target
-    if isinstance(target, Path) or (isinstance(target, str) and (target.endswith(".toml") or "/" in target)):
+    if not isinstance(target, (str, Path)):
+        raise DeployError(
+            f"--target is {shortened(target)}", where="--target", fix="Give a name, a TOML file or a Target."
+        )
+    if isinstance(target, Path) or target.endswith(".toml") or "/" in target:
         return read_target(Path(target))
     return _shipped(target)
 

@@ -159,5 +159,7 @@ def test_a_target_is_a_name_a_file_or_itself(tmp_path: Path) -> None:
     assert load_target(chip) is chip
     with pytest.raises(DeployError, match=r"no target is called 'loihi9'(?s:.*)loihi1, loihi2, or name a TOML file"):
         load_target("loihi9")
+    with pytest.raises(DeployError, match=r"target is \{\}"):
+        load_target({})  # type: ignore[arg-type]
     with pytest.raises(DeployError, match="a target file is needed, and this does not exist"):
         load_target(str(tmp_path / "none.toml"))

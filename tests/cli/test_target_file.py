@@ -94,6 +94,30 @@ def test_a_program_of_the_chip_as_it_was_before_is_refused(fc_model: Path, chip:
         neurodeploy("compare", fc_model, "--target", chip, "--input", data, "--program", chip.parent / "p.npz")
 
 
+ENERGY = """
+[[energy.profiles]]
+name = "bench"
+title = "Our bench"
+source = "lab book"
+kind = "tested"
+basis = "measured"
+synop = 1e-11
+neuron_active = 2e-11
+neuron_inactive = 1e-11
+"""
+
+
+def test_a_report_shows_the_chip_with_energies_of_its_own(fc_model: Path, chip: Path, data: Path) -> None:
+    chip.write_text(CHIP + ENERGY)
+    report, weights = chip.parent / "r.html", ["--weight-bits", "4", "--tolerance", "100"]
+    backends = ["--backend", "emulator", "--backend", "reference"]
+    given = ["--target", chip, "--input", data, *weights, *backends, "--report", report]
+    energy = json.loads(neurodeploy("compare", fc_model, *given, "--json"))["energy"]
+    assert energy["figures_of"] == "mychip"
+    assert energy["statement"] is None
+    assert "Our bench" in report.read_text()
+
+
 def test_bits_are_searched_within_the_chip(fc_model: Path, chip: Path, data: Path) -> None:
     search = ["--search", "bits", "--budget", "accuracy=100", "--calibrate", data]
     assert max(p.weight_bits for p in compiled(fc_model, chip, *search).projections) <= 4
