@@ -108,8 +108,10 @@ SHOWN = {
         options={"message_bits": 16},
         refusal="takes 2 to 8",
     ),
-    "limits.cores": Shown("limits.cores = 1\nlimits.neurons_per_core = 10", refusal="neurons: 18 needed, 10 available"),
-    "limits.neurons_per_core": Shown("limits.neurons_per_core = 0", refusal="limits.neurons_per_core is 0"),
+    "limits.cores": Shown("limits.cores = 1\nlimits.neurons_per_core = 17", refusal="neurons: 18 needed, 17 available"),
+    "limits.neurons_per_core": Shown(
+        "limits.neurons_per_core = 1\nlimits.cores = 10", refusal="neurons: 18 needed, 10 available"
+    ),
     "limits.synapse_bytes_per_core": Shown("limits.synapse_bytes_per_core = 1", refusal="128 available"),
 }
 """One case for each fact."""

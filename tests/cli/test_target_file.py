@@ -64,18 +64,8 @@ def test_a_program_for_a_chip_of_a_file_is_run_and_compared(fc_model: Path, chip
     assert program.target == "mychip"
     assert program.number_formats["bias_mantissa_max"] == 100
     assert json.loads(neurodeploy("run", chip.parent / "p.npz", "--backend", "emulator", "--input", data, "--json"))
-    common = [
-        "--target",
-        chip,
-        "--input",
-        data,
-        "--tolerance",
-        "100",
-        "--backend",
-        "emulator",
-        "--backend",
-        "reference",
-    ]
+    common = ["--target", chip, "--input", data, "--tolerance", "100"]
+    common += ["--backend", "emulator", "--backend", "reference"]
     found = [
         json.loads(neurodeploy("compare", fc_model, *common, "--json", *more))
         for more in (("--program", chip.parent / "p.npz"), ("--weight-bits", "4"))
