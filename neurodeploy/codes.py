@@ -126,8 +126,8 @@ class NeuronModel:
             del single["max_spikes"]
         if faults := outside(single):
             raise ValueError("NeuronModel." + "; ".join(faults))
-        if self.reset_interval:
-            object.__setattr__(self, "reset_offset", self.reset_offset % self.reset_interval)
+        offset = self.reset_offset % self.reset_interval if self.reset_interval else 0
+        object.__setattr__(self, "reset_offset", offset)
 
     def needs(self) -> frozenset[str]:
         """Return what it needs of whoever computes with it beyond the plain neuron; see :mod:`neurodeploy.needs`."""

@@ -220,6 +220,11 @@ def test_every_value_of_a_neuron_model_needs_something_that_has_words(key: str, 
     assert replace(PLAIN, **{key: value}).needs() <= set(NEEDS)
 
 
+def test_an_offset_of_no_interval_needs_nothing() -> None:
+    assert NeuronModel(reset_offset=3).needs() == frozenset()
+    assert NeuronModel(reset_offset=3) == PLAIN
+
+
 def test_all_needs_occur_in_random_programs_but_what_the_host_does() -> None:
     program, _ = draw(0, 60)
     found = {need for part in program.parts for need in part.needs()}
