@@ -51,11 +51,15 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
             raise DeployError(
-                f"a time limit of {self.time_limit:g} s", where="--time-limit", fix="Give a number of seconds above 0."
+                f"--time-limit is {self.time_limit:g}; it must be above 0",
+                where="--time-limit",
+                fix="Give a number of seconds above 0.",
             )
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
             raise DeployError(
-                f"{self.threads!r} threads", where="threads", fix="Give 1 or more, or None for one on each core."
+                f"threads is {self.threads!r}; it must be at least 1",
+                where="threads",
+                fix="Give 1 or more, or None for one on each core.",
             )
 
     def observed(self, name: str) -> tuple[str, ...]:
@@ -226,7 +230,7 @@ def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -
     """
     if faults:
         raise DeployError(
-            f"{backend} cannot run this program as it stands: " + "; ".join(faults),
+            f"{backend} cannot run this program: " + "; ".join(faults),
             where=f"program for target {program.target}",
             fix=fix,
         )

@@ -56,6 +56,9 @@ MEASURES = {
 }
 """What each probe of the profiler measures, as attributes. No public code reads an activity."""
 
+CAN = frozenset({"delay", "host"})
+"""What is carried to the chip of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+
 _SHARED = ("du", "dv", "threshold_code")
 _CODES = (*_SHARED, "bias_mantissa", "u_init", "v_init")
 _FIND = "from importlib.util import find_spec as find; print(find('lava.utils.loihi2_profiler') is not None)"
@@ -160,6 +163,7 @@ def check(program: Program, options: RunOptions) -> None:
         DeployError: it names all that is wrong with a program, or the option.
     """
     from neurodeploy.errors import DeployError
+    from neurodeploy.needs import lacking, refuse_missing
 
     fix = "Run it on --backend emulator, whose arithmetic 'loihi' is the chip's."
     if options.arithmetic not in (None, "loihi"):
@@ -167,7 +171,7 @@ def check(program: Program, options: RunOptions) -> None:
             f"a chip does not compute in arithmetic {options.arithmetic!r}", where="--arithmetic", fix=fix
         )
     plain = {p.name: p.process == "LIF" and p.model.fires and p.size > 0 for p in program.populations}
-    kinds = {p.name: p.process if p.model.fires else "an integrator" for p in program.populations}
+    kinds = {p.name: ", ".join(lacking([p], CAN).get(p.name, ["none at all"])) for p in program.populations}
     faults = program.faults() + [f"input {name} sends graded spikes" for name in program.message_bits]
     faults += [f"{name} has no plain LIF neurons ({kinds[name]})" for name, is_plain in plain.items() if not is_plain]
     faults += [f"{p.name} is a {p.kind} projection" for p in program.projections if p.kind != "dense"]
@@ -178,6 +182,7 @@ def check(program: Program, options: RunOptions) -> None:
             where=f"program for target {program.target}; backend 'loihi', {NOTE}",
             fix=fix,
         )
+    refuse_missing(program.parts, CAN, "a Loihi 2 board", fix)
 
 
 def _separate(program: Program) -> list[str]:

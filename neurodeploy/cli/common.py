@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from neurodeploy.cli.completion import complete_dialect, complete_target
 from neurodeploy.cli.streams import InputPath, OutputPath
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
@@ -24,11 +25,25 @@ def dialect_option(command: F) -> F:
     return click.option(
         "--dialect",
         metavar="NAME[,KEY=VALUE]...",
+        shell_complete=complete_dialect,
         help="How the framework computes, where the file does not say: snntorch, norse, sinabs, rockpool, spikingjelly,"
         " spyx or nir, and any of dt, decay, gain, spike, reset, reset_delay, reset_drops_input, v_reset, v_init, bias,"
         " max_spikes, min_v_mem, norm_input, order, output_delay; NODE:KEY=VALUE for one node."
         " For instance snntorch,reset=zero or sinabs,max_spikes=1,min_v_mem=-1 or nir,dt=1e-3.",
     )(command)
+
+
+def target_option(default: str | None = None) -> Callable[[F], F]:
+    """Return what adds ``--target``, which has to be said unless there is a default."""
+    return click.option(
+        "--target",
+        required=default is None,
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        shell_complete=complete_target,
+        help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
+    )
 
 
 def decide_option(command: F) -> F:

@@ -23,14 +23,16 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    target_option,
 )
+from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError
 from neurodeploy.files import check_outputs
 
 
 @click.command()
 @click.argument("model", type=INPUT)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@target_option()
 @click.option(
     "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
@@ -40,7 +42,11 @@ from neurodeploy.files import check_outputs
 @click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
 @host_option
 @click.option(
-    "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
+    "--backend",
+    "only",
+    multiple=True,
+    shell_complete=complete_backend,
+    help="Run this backend; repeat for several.  [default: all that can run here]",
 )
 @click.option(
     "--trained", "trained_path", type=INPUT, help="The framework's own recording, from `export --record-output`."

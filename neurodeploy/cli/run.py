@@ -23,6 +23,7 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
 )
+from neurodeploy.cli.completion import complete_backend
 
 if TYPE_CHECKING:
     from neurodeploy.comparison.answers import Answers
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--backend",
     required=True,
+    shell_complete=complete_backend,
     help="reference (for a .nir); emulator, lava or loihi (for a program; loihi is not run on hardware).",
 )
 @click.option(

@@ -29,7 +29,7 @@ from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recorded, Recording
 from neurodeploy.running import recorded_bytes
-from neurodeploy.target import load_target
+from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1
@@ -67,7 +67,7 @@ class Comparison:
 
 def compare(
     model: Path | str | Any,
-    target: str,
+    target: str | Path | Target,
     data: Samples,
     *,
     dialect: str | None = None,
@@ -85,7 +85,7 @@ def compare(
 
     Args:
         model: path of a ``.nir`` file or an in-memory ``nir.NIRGraph``.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         data: inputs and, for accuracy, labels.
         dialect: as given to ``--dialect``.
         program: the compiled model; compiled here if None.
@@ -103,15 +103,16 @@ def compare(
         BackendError: a backend that was named is missing, or one died.
     """
     check_tolerance(tolerance)
+    chip = load_target(target)
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.part(0, 1).x)
     answers = make_answers(network, data, decide)
     if program is None:
         if compiling.get("calibrate") is None:
             compiling["input_range"] = _graded_ranges(data)
-        program = compile(model, target, dialect=dialect, decide=decide, **compiling)
+        program = compile(model, chip, dialect=dialect, decide=decide, **compiling)
     else:
-        _check_program(program, network, target)
+        _check_program(program, network, chip)
     names, not_run = _choose(only)
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
     for node in read:
@@ -121,7 +122,7 @@ def compare(
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
-        "target": target,
+        "target": chip.name,
         "samples": run.events.samples,
         "steps": data.n_steps,
         "nodes": list(runner.order),
@@ -133,10 +134,10 @@ def compare(
         **answers.result(),
         **run.agreements.result(),
         "counters": run.events.result(),
-        "energy": _energy(program, run.events, data.n_steps, target),
+        "energy": _energy(program, run.events, data.n_steps, chip),
         "ladder": None,
         "warnings": [*program.warnings, *run.silences()],
-        "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings()),
+        "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings()),
     }
     result["verdict"] = _verdict(result, tolerance)
     shown = run.shown
@@ -231,7 +232,11 @@ def _checked_trained(trained: Recorded | None, data: Samples) -> Recorded | None
 
 
 def _provenance(
-    model: Path | str | Any, runner: _Runner, read: tuple[Dialect, NirGraph], recordings: dict[str, Recording]
+    model: Path | str | Any,
+    chip: Target,
+    runner: _Runner,
+    read: tuple[Dialect, NirGraph],
+    recordings: dict[str, Recording],
 ) -> dict[str, Any]:
     """Return what was compared, of which versions, and how the model was read."""
     settled, graph = read
@@ -243,7 +248,7 @@ def _provenance(
         "dialect": settled.name,
         "dialect_evidence": list(settled.evidence),
         "dt_s": runner.network.dt,
-        "target": load_target(runner.program.target).title,
+        "target": chip.title,
         "program": runner.program.provenance,
         "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
     }
@@ -259,10 +264,20 @@ def check_tolerance(tolerance: float) -> None:
         raise DeployError(f"a tolerance of {tolerance:g}", where="--tolerance", fix="Give a number from 0 to 100.")
 
 
-def _check_program(program: Program, network: Network, target: str) -> None:
-    if program.target != target:
+def _check_program(program: Program, network: Network, chip: Target) -> None:
+    if program.target != chip.name:
         raise DeployError(
-            f"the program was compiled for {program.target}", where="--program", fix=f"Say --target {program.target}."
+            f"the program was compiled for {program.target}, not for {chip.name}",
+            where="--program",
+            fix=f"Say --target {program.target}, or the file of that target.",
+        )
+    formats = chip.number_formats.values()
+    if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
+        had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
+        raise DeployError(
+            f"the program was compiled for a {chip.name} of other number formats: {had}",
+            where="--program",
+            fix="Compile the model again for this target.",
         )
     if program.provenance.get("network_sha256") != network.digest():
         raise DeployError(
@@ -305,7 +320,11 @@ class _Runner:
         read: tuple[str, ...] = (),
     ) -> None:
         if lava_samples < 1:
-            raise DeployError(f"Lava on {lava_samples} samples", where="--lava-samples", fix="Give 1 or more.")
+            raise DeployError(
+                f"--lava-samples is {lava_samples}; it must be at least 1",
+                where="--lava-samples",
+                fix="Give 1 or more.",
+            )
         self.network, self.program, self.data = network, program, data
         self.lava_samples, self.time_limit, self.progress = lava_samples, time_limit, progress
         self.read, self.order = read, tuple(population.name for population in network.populations)
@@ -371,12 +390,12 @@ class _Runner:
         }
 
 
-def _energy(program: Program, events: Events, n_steps: int, target: str) -> dict[str, Any] | None:
+def _energy(program: Program, events: Events, n_steps: int, chip: Target) -> dict[str, Any] | None:
     if "emulator" not in events.samples:
         return None
     sent = {name: total / events.samples["emulator"] for name, total in events.sent.items()}
     counts = mean_events(program, events.nodes, events.per_sample, n_steps, sent)
-    estimate = estimate_energy(load_target(target), counts)
+    estimate = estimate_energy(chip, counts)
     if program.host is not None:
         names = ", ".join(population.name for population in program.host.populations)
         estimate["scope"] += f"; without the host, which runs {names}"

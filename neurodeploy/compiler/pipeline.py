@@ -10,7 +10,7 @@ from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.calibrate import Calibration, measure_changes, run_reference
 from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.compiler.cautions import beyond, cautions
+from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.compiler.nearest import nearest_form
@@ -54,12 +54,12 @@ class Compiled:
     contract: Contract | None = None
 
 
-def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
+def compile(model: Path | str | Any, target: str | Path | Target, **options: Any) -> Program:
     """Quantise and schedule a model for a target.
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         **options: those of :func:`compile_with_plan`.
 
     Returns:
@@ -73,7 +73,7 @@ def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
 
 def compile_with_plan(
     model: Path | str | Any,
-    target: str,
+    target: str | Path | Target,
     *,
     dialect: str | None = None,
     plan: Plan | Path | str | None = None,
@@ -85,7 +85,7 @@ def compile_with_plan(
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         dialect: as given to ``--dialect``, or None.
         plan: decisions, or a file of them; what it leaves out is decided by the options.
         calibrate: data that the methods that need some are given; never the data that is scored.
@@ -245,6 +245,7 @@ def compile_network(
         undecided=network.undecided,
     )
     program = with_relays(program, formats["delay_max"])
+    refuse_misfits(program, target)
     warnings = cautions(program, coded, beyond(network, program, target, options))
     return Compiled(replace(program, warnings=warnings), complete)
 

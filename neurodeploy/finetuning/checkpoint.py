@@ -22,8 +22,8 @@ FORMAT = "neurodeploy-finetuning"
 def fingerprint(network: Network, trainer: Trainer) -> str:
     """Return a hash of all that the result of training depends on: model, start, options and data."""
     how = {key: value for key, value in asdict(trainer.how).items() if key != "device"}
-    decides = str(trainer.decision)
-    found = hashlib.sha256(repr((network.digest(), how, trainer.program.target, decides)).encode())
+    decides, formats = str(trainer.decision), sorted(trainer.program.number_formats.items())
+    found = hashlib.sha256(repr((network.digest(), how, trainer.program.target, formats, decides)).encode())
     for projection in trainer.program.projections:
         found.update(projection.weight.tobytes())
     for population in trainer.program.populations:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.codes import THRESHOLD_MAX
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.scale import Synapses, most_codes_per_volt, rising_of_neurons
 from neurodeploy.synapses import Shape
@@ -30,6 +29,7 @@ def filling_gains(
     graded, registers are what leaves least room: a channel whose currents are smaller is stretched until they are as
     large as the largest channel's.
     """
+    top_code = 2 ** formats["threshold_bits"] - 1
     n_channels, n = shape[0] if shape else 1, len(neuron.threshold)
     largest = np.zeros(n_channels)
     for s in synapses:
@@ -41,7 +41,7 @@ def filling_gains(
     threshold = np.maximum(neuron.threshold, 1e-30)
     if not any(s.message_bits for s in synapses):
         # The largest weight fills its code, at that many codes per volt thresholds still have to be held.
-        room = 0.9 * THRESHOLD_MAX / float(threshold.max()) * float(top) / FULL_CODE
+        room = 0.9 * top_code / float(threshold.max()) * float(top) / FULL_CODE
         return np.asarray(np.minimum(gain, max(1.0, room)).round(6), np.float64)
     rising = rising_of_neurons(neuron, synapses)
     if rising is None:
@@ -50,7 +50,7 @@ def filling_gains(
     bias = np.maximum(np.abs(neuron.bias), 1e-30)
     for room_of_neurons in (
         rising.max() / rising,
-        0.9 * THRESHOLD_MAX / (threshold * most),
+        0.9 * top_code / (threshold * most),
         0.9 * (formats["bias_mantissa_max"] << formats["bias_exponent_max"]) / (bias * most * 64),
     ):
         gain = np.minimum(gain, room_of_neurons.reshape(n_channels, -1).min(axis=1))

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
-from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, CodedProjection
+from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
 from neurodeploy.quantise.calibration import Drive, mean_input, second_moments
@@ -34,7 +35,6 @@ from neurodeploy.quantise.registers import Registers, code_population
 from neurodeploy.quantise.rounding import RATIOS, learned_codes, ratio_by_error
 from neurodeploy.quantise.scale import Synapses, base_scale, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.weights import (
-    FULL_BITS,
     WeightRange,
     dequantise_weights,
     filling_scale,
@@ -55,6 +55,12 @@ CORRECTIONS = ("bias", "threshold")
 THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 """By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
 
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late floor adaptive second delay graded conv sparse"
+)
+"""Which neurons and synapses are given scales and initial codes, see :mod:`neurodeploy.needs`."""
 
 NOTHING_PLANNED = PopulationPlan()
 
@@ -180,10 +186,12 @@ def quantise_population(
     weights_per_volt, projections, codes, corrected = found[0]
     decided = _plan(codes, weights_per_volt, method, gains)
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        fitted = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
+        into = (*projections, *_late(codes))
+        fitted = _fitting_threshold(codes.population, into, choices.drive, 2 ** formats["threshold_bits"] - 1)
         decided = _plan(replace(codes, population=fitted), weights_per_volt, method, gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
+    refuse_missing((codes.population, *projections), CAN, "quantisation")
     late = _late(codes)
     kept = [_kept(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)]
     lost = [f"{w.synapses.projection.name}: {lost}" for w, (_, lost) in zip(weights, kept, strict=True) if lost]
@@ -206,7 +214,7 @@ def _late(codes: Registers) -> tuple[CodedProjection, ...]:
         return ()
     weight = late.weight.reshape(-1, 1)
     latency = codes.population.latency + late.after
-    return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, FULL_BITS, late.sign_mode, latency),)
+    return (CodedProjection(BIAS_SOURCE, name, weight, late.exponent, late.weight_bits, late.sign_mode, latency),)
 
 
 def _stretched(
@@ -378,14 +386,17 @@ def _corrected(
 
 
 def _fitting_threshold(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive, top: int
 ) -> CodedPopulation:
-    """Return the population with thresholds at which it fires as often as the float model's, all by one factor."""
+    """Return the population with thresholds, ``top`` at most, at which it fires as often as the float model's.
+
+    All change by one factor.
+    """
     if not population.model.fires:
         return population
 
     def scaled(factor: float) -> CodedPopulation:
-        codes = np.clip(np.rint(population.threshold_code * factor), 1, THRESHOLD_MAX).astype(np.int64)
+        codes = np.clip(np.rint(population.threshold_code * factor), 1, top).astype(np.int64)
         return replace(population, threshold_code=codes)
 
     # Factors nearest to 1 first, so that a tie changes nothing.

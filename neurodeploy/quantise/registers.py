@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
-from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, NeuronModel
+from neurodeploy.codes import CodedPopulation, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
 from neurodeploy.quantise.initial import InitialCodes, cleared_codes, initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, spread
-from neurodeploy.quantise.weights import FULL_BITS, quantise_weights, weight_range
+from neurodeploy.quantise.weights import quantise_weights, weight_range
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,11 +31,13 @@ MISSED_CONDITION = (
 class LateBias:
     """The part of a bias that acts from the population's row 0 on, as weights of a source that is always on.
 
-    weight: int16 (n,). exponent, sign_mode: of the synapses. after: steps from row 0 on until they first deliver.
+    weight: int16 (n,). exponent, weight_bits, sign_mode: of the synapses. after: steps from row 0 on until they first
+        deliver.
     """
 
     weight: NDArray[np.int16]
     exponent: int
+    weight_bits: int
     sign_mode: str
     after: int
 
@@ -71,10 +73,11 @@ def code_population(
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
     planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
     _check_scale(population.name, neuron, weights_per_volt, formats, plan)
-    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, THRESHOLD_MAX).astype(np.int64)
+    top = 2 ** formats["threshold_bits"] - 1
+    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, top).astype(np.int64)
     threshold = planned.get("threshold", threshold)
     if not neuron.model.fires:
-        threshold = np.full_like(threshold, THRESHOLD_MAX)
+        threshold = np.full_like(threshold, top)
     typical = (threshold << ALIGN_BITS) / 2.0 if neuron.model.fires else np.full(threshold.shape, np.inf)
     dv = planned.get("leak_v", _decay_codes(neuron.keep_mem, formats, typical))
     du = planned.get("leak_u", np.maximum(_decay_codes(neuron.keep_syn, formats, typical, top=1) - 1, 0))
@@ -97,7 +100,7 @@ def code_population(
         return initial_codes(du, dv, threshold, bias, goal, latency, extras.get("v_min"))
 
     bias = mantissa, exponent
-    initial, late, own = _start(neuron, mantissa << exponent, du, unit, goal, initial_for)
+    initial, late, own = _start(neuron, mantissa << exponent, du, unit, goal, initial_for, formats["weight_bits_max"])
     mantissa, exponent = bias if late is None else bias_codes(own, formats)
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if (threshold == 1).any():
@@ -134,6 +137,7 @@ def _start(
     unit: float,
     goal: tuple[Ints, Ints],
     initial_for: Callable[[Ints, tuple[Ints, Ints]], InitialCodes],
+    weight_bits: int,
 ) -> tuple[InitialCodes, LateBias | None, Ints]:
     """Return initial codes, what of a bias enters late, and what stays a register's, all in register units.
 
@@ -144,14 +148,15 @@ def _start(
         unit: register units a volt.
         goal: u and v that row 0 must start from.
         initial_for: initial codes for a bias and a goal.
+        weight_bits: of the synapses through which a bias enters.
     """
     of_current = bias if neuron.bias_syn is None else np.rint(neuron.bias_syn * unit).astype(np.int64)
     initial = initial_for(bias, goal)
     if neuron.takes_bias_as_spikes:
-        return initial, _late_bias(of_current, neuron.sees_late)[0] if of_current.any() else None, bias
+        return initial, _late_bias(of_current, neuron.sees_late, weight_bits)[0] if of_current.any() else None, bias
     if not initial.v_error.any() or not of_current.any():
         return initial, None, bias
-    late, delivered = _late_bias(of_current, neuron.sees_late)
+    late, delivered = _late_bias(of_current, neuron.sees_late, weight_bits)
     u_rest = goal[0] if neuron.u_rest is None else np.rint(neuron.u_rest * unit).astype(np.int64)
     rest = bias - settled_bias(delivered, du)
     # What the synapses cannot hold is less than what it would cost to start elsewhere.
@@ -160,15 +165,15 @@ def _start(
     return initial_for(rest, (u_rest, goal[1])), late, rest
 
 
-def _late_bias(bias: Ints, sees_late: bool) -> tuple[LateBias, Ints]:
+def _late_bias(bias: Ints, sees_late: bool, weight_bits: int) -> tuple[LateBias, Ints]:
     """Return a bias as synapses of a source that is always on, and what these deliver of it, register units."""
-    codes = weight_range(bias.astype(np.float64), FULL_BITS, "a bias")
+    codes = weight_range(bias.astype(np.float64), weight_bits, "a bias")
     weight_units = bias / 2.0**ALIGN_BITS
     over = float(np.abs(weight_units).max()) / (256 - codes.step)
     exponent = max(0, int(np.ceil(np.log2(max(over, 1.0)))))
     weight = quantise_weights(weight_units, 2.0**-exponent, codes)
     delivered = (weight.astype(np.int64) << exponent) << ALIGN_BITS
-    return LateBias(weight, exponent, codes.sign_mode, int(sees_late)), delivered
+    return LateBias(weight, exponent, weight_bits, codes.sign_mode, int(sees_late)), delivered
 
 
 def settled_bias(delivered: Ints, du: Ints) -> Ints:

@@ -6,17 +6,21 @@ import numpy as np
 
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError, LackingError
+from neurodeploy.needs import NEEDS, RESETS, refuse_unread
 from neurodeploy.network import Network, Population
 from neurodeploy.target import Target, load_target, target_names
 
-_RESET_WORDS = {
-    "zero": "reset to zero",
-    "subtract": "reset by subtraction",
-    "subtract-late": "reset by subtraction in the next step",
-    "zero-late": "reset that drops the next step's input",
-    "none": "potential that no spike resets",
-    "subtract-pending": "second reset in the next step where v is still above the threshold",
-}
+_RESET_WORDS = {"zero": "reset to zero"} | {reset: NEEDS[need] for reset, need in RESETS.items()}
+
+READS_OF_RULE = (
+    "spike", "reset", "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "max_spikes", "rounds",
+    "signed", "order", "adapts", "adapt_order", "reset_currents", "sums_input", "output_delay", "fires",
+)  # fmt: skip
+READS_OF_POPULATION = (
+    "name", "shape", "rule", "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init",
+    "v_min", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second", "i_init", "refractory",
+)  # fmt: skip
+"""What is brought into integers of a rule and of a population; what a sum is rounded to first is no matter there."""
 
 
 def integer_model(population: Population, target: Target, sends: bool) -> NeuronModel:
@@ -31,6 +35,8 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
         DeployError: no integer neuron computes the rule exactly, or the chip has none such.
     """
     place, name = f"node {population.name!r}", population.name
+    refuse_unread(name, population.rule, READS_OF_RULE, "the compiler")
+    refuse_unread(name, population, READS_OF_POPULATION, "the compiler")
     for what in _float_only(population):
         raise DeployError(
             f"{name!r} {what}, which no target of ours computes",
@@ -96,16 +102,16 @@ def features(model: NeuronModel, has_floor: bool, adapts: bool, has_second: bool
     """Return in words what a neuron has beyond the plain one."""
     counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
     found = {
-        "spike where v meets the threshold (v >= threshold)": model.fires and model.spike == ">=",
+        NEEDS["meets"]: model.fires and model.spike == ">=",
         _RESET_WORDS[model.reset]: model.reset != "zero",
         f"count of {counted} a step": model.max_spikes != 1,
         f"refractory period of {model.refractory} steps": model.refractory > 0,
-        "potential that is read instead of spikes": not model.fires,
-        "lower bound of its potential": has_floor,
+        NEEDS["integrator"]: not model.fires,
+        NEEDS["floor"]: has_floor,
         "adaptive threshold": adapts and model.adapts == "threshold",
-        "current that spikes raise and that lowers its potential": adapts and model.adapts == "v",
-        "second synaptic current": has_second,
-        "reset that clears its currents": model.clears_u != "",
+        NEEDS["lowers-v"]: adapts and model.adapts == "v",
+        NEEDS["second"]: has_second,
+        NEEDS["clears-now"]: model.clears_u != "",
     }
     return [what for what, is_so in found.items() if is_so]
 

@@ -135,8 +135,8 @@ def unit_exponent(
     held = _held(base, neuron, formats, name)
     rising, driven = _reach(neuron, synapses)
     if not neuron.model.fires:
-        # The last threshold code lies one weight unit below the register's end; v must not fire there.
-        room, fine = STATE_LIMIT - 2**ALIGN_BITS, 0.0
+        # The last threshold code lies below the register's end; v must not fire there.
+        room, fine = (2 ** formats["threshold_bits"] - 1) << ALIGN_BITS, 0.0
     elif (highest := float(neuron.threshold.max())) > 0:
         room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (highest * base)))
     else:

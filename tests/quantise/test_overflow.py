@@ -34,10 +34,10 @@ def test_small_networks_have_no_differences() -> None:
 
 def test_currents_beyond_one_turn_are_named_and_do_differ() -> None:
     program = many_inputs(Linear(np.ones((2, 4000), np.float32)), (4000,))
-    named = "a: u of 2 of 2 neurons can leave its 24 bits by more than one turn"
+    named = "a: in 2 of 2 neurons u can leave its 24 bits by more than one turn"
     assert any(named in difference for difference in arithmetic_differences(program))
     assert any(named in warning for warning in program.warnings)
-    assert any("can wrap" in w and "most by in -> a (positive weights)" in w for w in program.warnings)
+    assert any("u can wrap" in w and "(mostly positive weights of in -> a)" in w for w in program.warnings)
     x = {"in": np.ones((10, 1, 4000), np.uint8)}
     one, other = (twin.run(program, x, arithmetic) for arithmetic in (LAVA, LOIHI))
     assert (one.u["a"] != other.u["a"]).any()

@@ -8,7 +8,7 @@ that never fire, so that no loop has a remainder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from neurodeploy.backends.base import refuse_faults
 from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape, as_map
@@ -47,6 +48,12 @@ N_PROPERTIES = 16
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What tables and kernels hold of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
 
 Ints = NDArray[np.int64]
 
@@ -119,8 +126,10 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     """Return the tables of a program; those of the last two are kept, since programs do not change.
 
     Raises:
+        LackingError: the program has neurons or synapses of other kinds than the kernels compute.
         DeployError: the tables cannot hold the program's numbers; it names all that are wrong.
     """
+    refuse_missing(program.parts, CAN, "the emulator")
     refuse_faults(faults(program), program, "the emulator", "Bring these numbers into range, or compile it again.")
     shapes = program.shapes
     names = list(shapes)
@@ -221,7 +230,7 @@ def _place(first: int, size: int, order: Ints | None) -> Any:
 
 def _is_custom(population: CodedPopulation) -> bool:
     """Tell whether the kernel for all neurons is needed; it is slower than the one for Loihi's own."""
-    return replace(population, model=replace(population.model, spike=">")).process not in ("LIF", "LIFReset")
+    return not population.needs() <= {"integrator", "meets", "interval"}
 
 
 def _model(population: CodedPopulation) -> list[int]:

@@ -34,6 +34,7 @@ from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program, save_program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
@@ -133,6 +134,13 @@ def observables(population: CodedPopulation, record: tuple[str, ...]) -> dict[st
     return {key: "uint8" if key == "spikes" and not population.is_graded else "int32" for key in keys}
 
 
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What the worker computes of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+
+
 def check_program(program: Program, inputs: Inputs | None = None) -> None:
     """Refuse a program that makes Lava hang, or that it would change in silence.
 
@@ -143,6 +151,7 @@ def check_program(program: Program, inputs: Inputs | None = None) -> None:
     Raises:
         DeployError: it names all that is wrong.
     """
+    refuse_missing(program.parts, CAN, "Lava's worker")
     empty = [f"{population.name}: it has no neurons" for population in program.populations if not population.size]
     sums = [
         fault
