@@ -28,6 +28,7 @@ from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.fit import Choices
 from neurodeploy.quantise.messages import is_graded
 from neurodeploy.quantise.plan import (
     InputPlan,
@@ -38,7 +39,7 @@ from neurodeploy.quantise.plan import (
     load_plan,
     projection_names,
 )
-from neurodeploy.quantise.population import Choices, Coded, quantise_population
+from neurodeploy.quantise.population import Coded, quantise_population
 from neurodeploy.quantise.scale import is_out_of_reach
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
@@ -188,7 +189,7 @@ def compile_network(
             options.scale,
             options.rounding,
             options.correct,
-            options.per_channel and population.name not in (*read, *steps),
+            False if population.name in (*read, *steps) else options.per_channel,
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
             None
