@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.compiler.cautions import beyond, cautions
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
+from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import CompileOptions, check_options
 from neurodeploy.contract import Contract
@@ -112,7 +114,7 @@ def compile_with_plan(
     host, on_chip, calibrate = _split(network, settings, calibrate)
     calibration = None if calibrate is None else run_reference(on_chip, calibrate)
     try:
-        compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+        compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration, True)
     except LackingError as error:
         cost = "" if calibration is None or settings.approximate else nearest_form(on_chip, chip, calibration)
         raise LackingError(error.what, where=error.where, fix=f"{error.fix} {cost}".strip()) from error
@@ -156,8 +158,12 @@ def compile_network(
     provenance: dict[str, Any],
     plan: Plan,
     calibration: Calibration | None,
+    names_losses: bool = False,
 ) -> Compiled:
-    """Quantise and schedule a network without asking whether it falls silent; see :func:`compile_with_plan`."""
+    """Quantise and schedule a network without asking whether it falls silent; see :func:`compile_with_plan`.
+
+    Losses, and what mends them, are found only where they are asked for: it quantises populations anew.
+    """
     check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
@@ -177,6 +183,7 @@ def compile_network(
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)
     coded: list[Coded] = []
+    losses: list[Loss] = []
     graded: dict[str, dict[str, Any]] = {}
     for population in network.populations:
         into = network.into(population.name)
@@ -196,9 +203,12 @@ def compile_network(
             if calibration is None
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
-        coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        quantise = partial(quantise_population, population, neuron, synapses, latency[population.name], formats)
+        coded.append(quantise(choices))
         if integrates:
             coded[-1] = never_firing(coded[-1])
+        if names_losses:
+            losses += find_losses(population, neuron, synapses, choices, coded[-1], quantise)
         if population.name in steps:
             coded[-1] = helping(coded[-1])
             network = _with_realised_step(network, coded[-1].population, steps[population.name], delays, names)
@@ -244,7 +254,7 @@ def compile_network(
         undecided=network.undecided,
     )
     program = with_relays(program, formats["delay_max"])
-    warnings = cautions(program, coded, beyond(network, program, target, options))
+    warnings = cautions(program, coded, [*beyond(network, program, target, options), *loss_sentences(losses)])
     return Compiled(replace(program, warnings=warnings), complete)
 
 

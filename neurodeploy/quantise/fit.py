@@ -19,7 +19,7 @@ from neurodeploy.quantise.membrane import LEVELS, Part, membrane_error
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, ProjectionPlan, spread
 from neurodeploy.quantise.rounding import RATIOS, ratio_by_error
-from neurodeploy.quantise.scale import Synapses, base_scale, most_codes_per_volt, unit_exponent
+from neurodeploy.quantise.scale import Synapses, base_scale, held_exponent, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.weights import WeightRange, filling_scale, weight_range
 
 Floats = NDArray[np.float64]
@@ -138,6 +138,12 @@ class Fit:
                 per_volt = base * ratio * 2.0 ** np.floor(np.log2(per_volt / (base * ratio)) + 1e-6)
         return Scale(per_volt, ratio)
 
+    def clipping_scales(self) -> list[Scale]:
+        """Return the scale at which all weights fit, and those that clip the largest, as far as registers hold them."""
+        ratios = [1 / float(level) for level in LEVELS]
+        held = [r for r in ratios if r == 1 or held_exponent(self.base * r, self.neuron, self.formats) >= 0]
+        return [self.finest(ratio) for ratio in held]
+
     def parts(self) -> list[Part]:
         """Return the projections' weights as their errors are measured."""
         return [Part.of(w.synapses.folded, w.codes, self.neuron) for w in self.weights]
@@ -204,8 +210,7 @@ def _giving_up(
     fits = []
     for form in forms:
         parts = form.parts()
-        scales = [form.finest(1 / float(level)) for level in LEVELS]
-        best = min(scales, key=lambda scale: form.error(scale, parts))
+        best = min(form.clipping_scales(), key=lambda scale: form.error(scale, parts))
         fits.append(replace(form, method="range" if best.ratio == 1 else "mse", scales=(best,)))
     return [replace(one, moments=_moments(one.weights, one.neuron, choices)) for one in fits]
 

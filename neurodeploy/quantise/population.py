@@ -29,7 +29,7 @@ from neurodeploy.quantise.plan import (
     pack_steps,
     unpack_steps,
 )
-from neurodeploy.quantise.registers import Registers, code_population
+from neurodeploy.quantise.registers import Registers, code_population, other_leaks
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses
 from neurodeploy.quantise.weights import (
@@ -89,22 +89,30 @@ def quantise_population(
     fit = fit_population(population, neuron, synapses, formats, choices)
     neuron, weights, gains = fit.neuron, fit.weights, fit.gains
 
-    def code(scale: Scale, coded: tuple[CodedProjection, ...], corrects: bool) -> tuple[Any, ...]:
-        corrected = neuron
+    def code(scale: Scale, coded: tuple[CodedProjection, ...], corrects: bool) -> list[tuple[Any, ...]]:
+        """Return codes, and where a leak lies between two, those with the other one: data decides."""
+        corrected, per_volt = neuron, scale.weights_per_volt
         if corrects:
-            corrected = _corrected(neuron, weights, coded, scale.weights_per_volt, choices, formats)
-        codes = code_population(population, corrected, scale.weights_per_volt, latency, formats, choices.plan)
-        return scale.weights_per_volt, coded, codes, corrected
+            corrected = _corrected(neuron, weights, coded, per_volt, choices, formats)
+        plans, made = [choices.plan], []
+        for plan in plans:
+            codes = code_population(population, corrected, per_volt, latency, formats, plan)
+            made.append((per_volt, coded, codes, corrected))
+            other = other_leaks(corrected, codes.population) if learns_leaks and plan.leak_v is None else None
+            if other is not None:
+                plans.append(plan.model_copy(update={"leak_v": compact(other, population.shape)}))
+        return made
 
     # Where the mean input is met, rates need not be: a neuron that most samples leave alone may lie at its threshold.
     may_correct = "bias" in choices.correct and choices.drive is not None and choices.plan.bias is None
+    learns_leaks = choices.drive is not None and choices.rounding == "learned" and neuron.model.fires
     variants = (True, False) if may_correct and neuron.model.fires else (may_correct,)
     found = []
     for scale in fit.scales:
         coded = tuple(
             _code_projection(w, scale, formats, choices, m) for w, m in zip(weights, fit.moments, strict=True)
         )
-        found += [code(scale, coded, corrects) for corrects in variants]
+        found += [one for corrects in variants for one in code(scale, coded, corrects)]
     if len(found) > 1 and choices.drive is not None:
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
