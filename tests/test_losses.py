@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -137,7 +136,9 @@ def test_a_leak_that_no_code_meets_is_said_and_decided_on_data(decay: float, cod
 
 def test_a_leak_of_currents_that_no_code_meets_is_said() -> None:
     program = compile(layers(normal(4, 6) * 1e-3, decay_syn=0.9999), "loihi2", allow_silent=True)
-    assert "u of 4 of 4 neurons loses 1/4096 in a step, in the model 0.41/4096" in line(program, "u of 4 of 4 neurons loses")
+    assert "u of 4 of 4 neurons loses 1/4096 in a step, in the model 0.41/4096" in line(
+        program, "u of 4 of 4 neurons loses"
+    )
     assert not [t for t in compile(layers(normal(4, 6), decay_syn=0.9), "loihi2").warnings if "/4096" in t]
 
 
@@ -176,6 +177,6 @@ def test_the_case_of_a_slow_leak_is_said_and_mended_by_data() -> None:
     network = read_network(SLOW_LEAK / "model.nir", "nir,dt=1,gain=unit")[0]
     data = load_data(SLOW_LEAK / "data.npz", network.inputs)
     line(compile(network, "loihi2"), "does not leak, in the model 0.41/4096")
-    program = compile(network, "loihi2", calibrate=replace(data, name="calibration"), **CALIBRATED)
+    program = compile(network, "loihi2", calibrate=data, **CALIBRATED)
     reference, chip = run(network, data.x).spikes("lif"), run(program, data.x, backend="emulator").spikes("lif")
     assert agreement(reference, chip) == 1.0

@@ -9,7 +9,13 @@ from typing import Any
 
 from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.calibrate import Calibration, measure_changes, run_reference
+from neurodeploy.calibrate import (
+    FEWEST_SPIKES,
+    Calibration,
+    correction_sentences,
+    measure_changes,
+    run_reference,
+)
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.compiler.cautions import beyond, cautions
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
@@ -195,7 +201,7 @@ def compile_network(
             options.weight_bits,
             options.scale,
             options.rounding,
-            options.correct,
+            _corrections(options, calibration, population.name),
             False if population.name in (*read, *steps) else options.per_channel,
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
@@ -243,6 +249,7 @@ def compile_network(
             **({"approximations": measure_changes(trained, nearest, changes)} if trained and changes else {}),
             **_found(graded, coded, names, network),
             **({"per_channel": stretched} if stretched else {}),
+            **({"calibration_rates": calibration.rates()} if calibration is not None else {}),
             **({"never_fire": never} if (never := [c.population.name for c in coded if c.never_fires]) else {}),
             "network_sha256": digest,
             "plan_sha256": complete.digest(),
@@ -254,8 +261,18 @@ def compile_network(
         undecided=network.undecided,
     )
     program = with_relays(program, formats["delay_max"])
-    warnings = cautions(program, coded, [*beyond(network, program, target, options), *loss_sentences(losses)])
+    said = [*beyond(network, program, target, options), *loss_sentences(losses)]
+    if calibration is not None:
+        factors = {c.population.name: c.threshold_factor for c in coded if not c.population.helps}
+        said += correction_sentences(calibration, factors, bool(options.correct))
+    warnings = cautions(program, coded, said)
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _corrections(options: CompileOptions, calibration: Calibration | None, name: str) -> tuple[str, ...]:
+    """Return what of a population is corrected: nothing by rates that are chance."""
+    spikes = None if calibration is None else calibration.spikes(name)
+    return options.correct if spikes is None or spikes >= FEWEST_SPIKES else ()
 
 
 def _with_realised_step(

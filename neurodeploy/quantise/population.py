@@ -53,6 +53,7 @@ class Coded:
     grids: for each projection what its weights' grid is called, where they were trained quantised and are kept, else
         None.
     late: synapses of the source of bias, or None. never_fires: no input brings the model's v to its threshold.
+    threshold_factor: by what thresholds were multiplied so that rates on calibration data are met.
     """
 
     population: CodedPopulation
@@ -63,6 +64,7 @@ class Coded:
     grids: tuple[str | None, ...] = ()
     late: CodedProjection | None = None
     never_fires: bool = False
+    threshold_factor: float = 1.0
 
 
 def quantise_population(
@@ -117,9 +119,9 @@ def quantise_population(
         drive = choices.drive
         found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
     weights_per_volt, projections, codes, corrected = found[0]
-    decided = _plan(codes, weights_per_volt, fit.method, gains)
+    decided, factor = _plan(codes, weights_per_volt, fit.method, gains), 1.0
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        fitted = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
+        fitted, factor = _fitting_threshold(codes.population, (*projections, *_late(codes)), choices.drive)
         decided = _plan(replace(codes, population=fitted), weights_per_volt, fit.method, gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
@@ -135,6 +137,7 @@ def quantise_population(
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
         tuple(title for title, _ in kept),
         late=late[0] if late else None,
+        threshold_factor=factor,
     )
 
 
@@ -206,10 +209,10 @@ def _corrected(
 
 def _fitting_threshold(
     population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive
-) -> CodedPopulation:
-    """Return the population with thresholds at which it fires as often as the float model's, all by one factor."""
+) -> tuple[CodedPopulation, float]:
+    """Return the population with thresholds at which it fires as often as the float model's, and their one factor."""
     if not population.model.fires:
-        return population
+        return population, 1.0
 
     def scaled(factor: float) -> CodedPopulation:
         codes = np.clip(np.rint(population.threshold_code * factor), 1, THRESHOLD_MAX).astype(np.int64)
@@ -217,7 +220,8 @@ def _fitting_threshold(
 
     # Factors nearest to 1 first, so that a tie changes nothing.
     order = sorted(THRESHOLD_FACTORS, key=lambda factor: abs(factor - 1.0))
-    return min((scaled(factor) for factor in order), key=lambda one: drive.rate_error(one, projections))
+    best = min(order, key=lambda factor: drive.rate_error(scaled(factor), projections))
+    return scaled(best), best
 
 
 def _kept(w: Weights, p: CodedProjection, weights_per_volt: float) -> tuple[str | None, str]:
