@@ -210,12 +210,12 @@ def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded
     """Return the neurons whose largest code, of all projections, is less than an eighth of the range; bool (n,)."""
     largest, heard = np.zeros(population.size), np.zeros(population.size, np.bool_)
     for s, p in zip(synapses, coded.projections, strict=True):
-        top = 128 if p.weight_bits < 3 else 256 - (1 << (8 - p.weight_bits + (p.sign_mode == "mixed")))
-        of_rows = s.folded.with_stored(p.weight / top) if s.folded.stored.size == p.weight.size else None
-        if of_rows is None:
+        if p.weight.size != s.folded.stored.size:
             return np.zeros(population.size, np.bool_)
-        for flags, values in ((largest, of_rows.largest()), (heard, s.folded.largest() > 0)):
-            np.maximum(flags, np.repeat(values, population.size // len(values)), out=flags)
+        top = 128 if p.weight_bits < 3 else 256 - (1 << (8 - p.weight_bits + (p.sign_mode == "mixed")))
+        of_rows = s.folded.with_stored(p.weight.astype(np.float32)).largest() / top
+        for found, rows in ((largest, of_rows), (heard, s.folded.largest() > 0)):
+            np.maximum(found, np.repeat(rows, population.size // len(rows)), out=found)
     return np.asarray(heard & (largest < NARROW), np.bool_)
 
 

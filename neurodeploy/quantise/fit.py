@@ -73,7 +73,8 @@ class Scale:
 class Weights:
     """A projection on its way to codes: range, bits as the plan has them, and the scale at which all weights fit.
 
-    grid: of weights that were trained quantised; that scale then keeps them.
+    grid: of weights that were trained quantised; that scale then keeps them. kept: the least and the most that is kept
+    of a weight, V, where what is beyond has been given up, so that nothing makes up for it.
     """
 
     synapses: Synapses
@@ -82,11 +83,18 @@ class Weights:
     codes: WeightRange
     filling: float
     grid: Grid | None = None
+    kept: tuple[float, float] | None = None
 
     @property
     def weight(self) -> Floats:
-        """The float weights that are stored, V."""
-        return self.synapses.folded.stored
+        """The float weights that are stored, V, as far as they are kept."""
+        stored = self.synapses.folded.stored
+        return stored if self.kept is None else np.clip(stored, *self.kept)
+
+    def keeping(self, scale: Scale, formats: dict[str, int]) -> Weights:
+        """Return it with what codes do not hold at a scale given up."""
+        per_volt = self.codes_per_volt(scale, formats)
+        return replace(self, kept=(self.codes.low / per_volt, self.codes.high / per_volt))
 
     def exponent(self, scale: Scale, formats: dict[str, int]) -> int:
         """Return the plan's exponent, or the smallest at which the largest weight that is not clipped still fits."""
@@ -156,7 +164,7 @@ class Fit:
     def clipped(self, scale: Scale) -> tuple[int, float]:
         """Return how many weights are clipped at a scale, and the largest by what it is clipped to."""
         sizes = [
-            np.abs(w.weight) * w.codes_per_volt(scale, self.formats) / max(-w.codes.low, w.codes.high)
+            np.abs(w.synapses.folded.stored) * w.codes_per_volt(scale, self.formats) / max(-w.codes.low, w.codes.high)
             for w in self.weights
         ]
         return sum(int((size > 1.01).sum()) for size in sizes), max(float(size.max(initial=0.0)) for size in sizes)
@@ -211,7 +219,9 @@ def _giving_up(
     for form in forms:
         parts = form.parts()
         best = min(form.clipping_scales(), key=lambda scale: form.error(scale, parts))
-        fits.append(replace(form, method="range" if best.ratio == 1 else "mse", scales=(best,)))
+        weights = tuple(w.keeping(best, form.formats) for w in form.weights)
+        method = "range" if best.ratio == 1 else "mse"
+        fits.append(replace(form, weights=weights, method=method, scales=(best,)))
     return [replace(one, moments=_moments(one.weights, one.neuron, choices)) for one in fits]
 
 

@@ -45,12 +45,14 @@ class Part:
     @classmethod
     def of(cls, folded: Folded, codes: WeightRange, neuron: ChipNeuron) -> Part:
         """Return the weights of a projection into neurons."""
-        weight, n_rows = folded.stored.ravel(), folded.weight.shape[0]
-        row = folded.weight.indices if folded.is_sparse else np.repeat(np.arange(n_rows), weight.size // max(n_rows, 1))
-        step = -(-weight.size // LOOKED_AT)
-        if step > 1:
-            seen = row % step == 0
-            weight, row = weight[seen], row[seen]
+        n_rows, step = folded.weight.shape[0], -(-folded.stored.size // LOOKED_AT)
+        if folded.is_sparse:
+            seen = slice(None) if step <= 1 else folded.weight.indices % step == 0
+            weight, row = folded.stored[seen], folded.weight.indices[seen]
+        else:
+            rows = np.arange(0, n_rows, max(step, 1))
+            kept = folded.stored.reshape(n_rows, -1)[rows]
+            weight, row = kept.ravel(), np.repeat(rows, kept.shape[1])
         limit = np.full(n_rows, np.inf)
         if neuron.model.fires and neuron.model.reset in ("zero", "zero-late"):
             limit = DECIDES * neuron.threshold.reshape(n_rows, -1).min(axis=1)

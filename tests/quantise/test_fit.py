@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from neurodeploy.compiler import compile, compile_with_plan
-from neurodeploy.data import load_data
+from neurodeploy.data import Data, load_data
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
@@ -155,3 +155,15 @@ def test_the_case_of_channels_that_differ_a_thousandfold_shares_its_spikes(per_c
     program = compile(network, "loihi2", per_channel=per_channel)
     reference, chip = run(network, x).spikes("lif1"), run(program, x, backend="emulator").spikes("lif1")
     assert agreement(reference, chip) > 0.97
+
+
+def test_calibration_makes_up_for_nothing_that_was_given_up() -> None:
+    weight = weights()
+    weight[3, 7] = 300.0
+    network = layer(Linear(weight))
+    data = Data({"in": (np.random.default_rng(4).random((60, 16, 100)) < 0.13).astype(np.uint8)}, None, "")
+    options: dict[str, Any] = {"rounding": "learned", "scale": "mse", "correct": ("bias", "threshold")}
+    program = compile(network, "loihi2", calibrate=data, per_channel=True, **options)
+    assert "is clipped" in said(program)
+    assert shared(network, program, OTHERS) > 0.95
+    assert shared(network, program, [3]) > 0.9
