@@ -80,6 +80,13 @@ def test_weights_that_became_zero_come_with_the_option_that_keeps_them(smallest:
     assert "less than an eighth of their codes" in line(program, "of 40 neurons use")
 
 
+def test_weights_that_became_zero_beside_much_larger_ones_are_no_loss() -> None:
+    weight = normal(40, 60) * np.geomspace(1, 1e-3, 60)
+    program = compile(layers(weight, threshold=0.2), "loihi2")
+    assert zeroed(program, weight) > 0.3
+    assert not [text for text in program.warnings if "became 0" in text]
+
+
 def test_few_bits_name_the_bits_that_keep_weights_and_one_line_stands_for_all_layers() -> None:
     first, second = normal(30, 60), normal(10, 30)
     network = layers(first, second)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import DECAY_BITS, LOIHI
 from neurodeploy.errors import known
 from neurodeploy.network import Population
-from neurodeploy.quantise.fit import Choices
+from neurodeploy.quantise.fit import FINE, Choices
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.population import Coded
 from neurodeploy.quantise.reach import Reach, reach
@@ -26,7 +26,8 @@ Flags = NDArray[np.bool_]
 Quantise = Callable[[Choices], Coded]
 
 MANY = 0.1
-"""Share of a projection's weights, or of a population's neurons, from which the loss of their codes is said."""
+"""Share of a projection's weights, or of a population's neurons, from which the loss of their codes is said; of weights
+only where neurons notice."""
 
 NARROW = 1 / 8
 """Share of the range of codes below which a neuron's weights hardly use it."""
@@ -89,10 +90,13 @@ def find_losses(
         if missed(leak).any():
             found.append(_leak_loss(population.name, register, leak, coded, choices))
     for index, s in enumerate(synapses):
-        of_all = _zeroed(s, coded, index)
-        if of_all >= MANY:
-            sentence = f"{s.projection.name}: {100 * of_all:.3g} % of the weights that are not 0 became 0"
-            remedy = remedies.find(lambda other, s=s, i=index: _zeroed(s, other, i), of_all)  # type: ignore[misc]
+        of_all, harm = _zeroed(s, coded, index)
+        if of_all >= MANY and harm >= FINE:
+            sentence = (
+                f"{s.projection.name}: {100 * of_all:.3g} % of the weights that are not 0 became 0, {100 * harm:.2g} %"
+                " of what they do to v"
+            )
+            remedy = remedies.find(lambda other, s=s, i=index: _zeroed(s, other, i)[0], of_all)  # type: ignore[misc]
             found.append(Loss("zeroed", s.projection.name, of_all, sentence, remedy))
     hardly = _narrow(population, synapses, coded)
     if (of_all := float(hardly.mean())) >= MANY:
@@ -199,11 +203,19 @@ def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Cod
     return Loss("leak", name, float(off.mean()), sentence, remedy)
 
 
-def _zeroed(s: Synapses, coded: Coded, index: int) -> float:
-    """Return the share of a projection's weights other than 0 whose code is 0."""
-    weight, codes = s.folded.stored.ravel(), coded.projections[index].weight.ravel()
-    there = weight != 0 if weight.size == codes.size else np.zeros(0, np.bool_)
-    return float((codes[there] == 0).mean()) if there.any() else 0.0
+def _zeroed(s: Synapses, coded: Coded, index: int) -> tuple[float, float]:
+    """Return the share of a projection's weights other than 0 whose code is 0, and of what a neuron's weights do.
+
+    The second is of squared weights, in the mean of all neurons.
+    """
+    weight, codes = s.folded.stored, coded.projections[index].weight
+    there = weight != 0
+    if weight.shape != codes.shape or not there.any():
+        return 0.0, 0.0
+    lost = there & (codes == 0)
+    squares = [s.folded.with_stored(weight**2 * which).row_sums()[1] for which in (lost, there)]
+    heard = squares[1] > 0
+    return float(lost.sum() / there.sum()), float((squares[0][heard] / squares[1][heard]).mean())
 
 
 def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded) -> Flags:
