@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import find_arithmetic
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_BITS, find_arithmetic
 from neurodeploy.codes import (
     CODES,
     EXTRA_CODES,
@@ -154,6 +154,12 @@ class Program(Summarised):
         n_codes = counted(sum(p.weight.size for p in self.projections), "weight")
         line = f"{n_neurons} and {n_codes} for {self.target}, {self.arithmetic} arithmetic"
         return Summary(line, ("population", "shape", "neurons", "rows come late by (steps)"), rows)
+
+    @property
+    def input_limit(self) -> int | None:
+        """Register units from which one step's input leaves the register that sums it; None if that is as wide as u."""
+        bits = self.number_formats.get("input_sum_bits", STATE_BITS)
+        return 1 << (bits - 1) if isinstance(bits, int) and ALIGN_BITS < bits < STATE_BITS else None
 
     @property
     def shapes(self) -> dict[str, Shape]:

@@ -122,7 +122,7 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
         correct = "bias,threshold" if calibrated else ""
     defaults = {
         "rounding": "learned" if calibrated else "nearest",
-        "per_channel": calibrated,
+        "per_channel": True if calibrated else None,
         "scale": "mse" if calibrated else None,
     }
     return {

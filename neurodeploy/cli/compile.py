@@ -48,7 +48,11 @@ from neurodeploy.errors import DeployError
     metavar="LIST",
     help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
 )
-@click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
+@click.option(
+    "--per-channel/--per-population",
+    default=None,
+    help="Scales. [default: per channel if calibrated, or clearly better]",
+)
 @host_option
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
 @click.option(

@@ -149,7 +149,7 @@ class Summary:
                 low, high = self.values.get(name, (inf, -inf))
                 values = recording.values(name)
                 self.values[name] = min(low, float(values.min())), max(high, float(values.max()))
-        for key in ("u_wraps", "v_clips"):
+        for key in _OVERFLOWS:
             if key in recording.counters:
                 self.counts[key] = self.counts.get(key, 0) + int(recording.counters[key].sum())
 
@@ -161,13 +161,20 @@ class Summary:
         return found | {key: count for key, count in self.counts.items() if count}
 
 
+_OVERFLOWS = {
+    "u_wraps": "currents left u's register and wrapped",
+    "v_clips": "potentials were clipped",
+    "input_wraps": "sums of a step's input left the register in which the chip, not the emulator, wraps them",
+}
+
+
 def _print_summary(summary: dict[str, Any]) -> None:
     click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
     for name, count in summary["spikes"].items():
         click.echo(f"  {name}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
         click.echo(f"  {name}: values of {low:g} to {high:g} V")
-    for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
+    for key, what in _OVERFLOWS.items():
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")
     _print_scores(summary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from neurodeploy import backends
 from neurodeploy.backends.base import RunOptions, check_inputs, is_binary, spike_inputs
+from neurodeploy.calibrate import other_data_sentences
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality
 from neurodeploy.comparison.measures import first_difference
@@ -136,7 +138,7 @@ def compare(
         "counters": run.events.result(),
         "energy": _energy(program, run.events, data.n_steps, chip),
         "ladder": None,
-        "warnings": [*program.warnings, *run.silences()],
+        "warnings": [*program.warnings, *run.silences(), *run.other_data(program, data)],
         "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings()),
     }
     result["verdict"] = _verdict(result, tolerance)
@@ -176,6 +178,18 @@ class _Run:
             for name, counts in self.events.spikes.items()
             if node in counts and not counts[node]
         ]
+
+    def other_data(self, program: Program, data: Samples) -> list[str]:
+        """Return which inputs are far from the data that the program was calibrated on."""
+        if not self.events.nodes:
+            return []
+        values = data.n_steps * data.n_samples
+        rates = {
+            name: self.events.sent[name] / (values * prod(shape))
+            for name, shape in program.inputs.items()
+            if name not in program.message_bits
+        }
+        return other_data_sentences(program.provenance.get("calibration_rates", {}), rates)
 
 
 def _run_blocks(runner: _Runner, names: tuple[str, ...], trained: Recorded | None, answers: Answers) -> _Run:
