@@ -103,8 +103,8 @@ def _projection(
     weight = rng.integers(low, high + 1, (n, sizes[source]))
     if mode == "mixed":
         weight = weight // 2 * 2
-    exponent = int(rng.choice([0, 0, rng.integers(0, 5), rng.integers(0, 8)]))
-    delay = int(rng.choice([1, rng.integers(1, 64)])) if judge == "brian" else 1
+    exponent = int(rng.choice([0, 0, int(rng.integers(0, 5)), int(rng.integers(0, 8))]))
+    delay = int(rng.choice([1, int(rng.integers(1, 64))])) if judge == "brian" else 1
     return CodedProjection(source, target, weight, exponent, 8, mode, delay)
 
 
@@ -215,7 +215,8 @@ def main() -> int:
         parser.error("there must be at least one program, and seeds are 0 or more")
     failed = False
     for judge in [options.judge] if options.judge else list(JUDGES):
-        counts, unexplained, start = Counter[str](), [], time.monotonic()
+        counts, start = Counter[str](), time.monotonic()
+        unexplained: list[str] = []
         end = options.seed + options.programs
         for seed in range(options.seed, end, BATCH):
             found, wrong = compare(options.python, judge, range(seed, min(seed + BATCH, end)))
