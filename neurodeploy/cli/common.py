@@ -25,8 +25,9 @@ def dialect_option(command: F) -> F:
         metavar="NAME[,KEY=VALUE]...",
         help="How the framework computes, where the file does not say: snntorch, norse, sinabs, rockpool, spikingjelly,"
         " spyx or nir, and any of dt, decay, gain, spike, reset, reset_delay, reset_drops_input, v_reset, v_init, bias,"
-        " max_spikes, min_v_mem, norm_input, order, output_delay; NODE:KEY=VALUE for one node."
-        " For instance snntorch,reset=zero or sinabs,max_spikes=1,min_v_mem=-1 or nir,dt=1e-3.",
+        " max_spikes, min_v_mem, tau_syn, norm_input, graded, order, output_delay; NODE:KEY=VALUE for one node,"
+        " KEY=@FILE.npy for a value a neuron, edge:A->B=delayed for the edge of a loop that takes a step, rest=default"
+        " for the framework's own defaults. For instance snntorch,reset=zero,rest=default or nir,dt=1e-3.",
     )(command)
 
 

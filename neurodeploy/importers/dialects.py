@@ -12,7 +12,8 @@ NEURONS = FIRING + INTEGRATING
 
 ByNeuron = float | tuple[Any, ...]
 BY_NEURON = (
-    "v_init", "i_init", "bias", "min_v_mem", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second",
+    "v_init", "i_init", "bias", "v_reset", "min_v_mem", "tau_syn", "graded", "adapt_decay", "adapt_gain", "adapt_rate",
+    "decay_second", "gain_second",
 )  # fmt: skip
 """Settings that may differ between the neurons of a node."""
 
@@ -32,6 +33,9 @@ class Settings:
     max_spikes: in one step, 0 for no limit.
     v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
     min_v_mem: V, below which v cannot fall, or None.
+    tau_syn: time constant, in the file's unit, of a synaptic current that an IF or LIF has beside its parameters, or
+        None.
+    graded: what a spike is multiplied by where it arrives.
     refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptation. decay_second, gain_second: of a second
         synaptic current. i_init: what the first starts with. adapts, adapt_order, reset_currents, rounds, signed,
         sums_input: see :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
@@ -57,11 +61,13 @@ class Settings:
     signed: bool = False
     order: str = "decay-add"
     output_delay: int = 0
-    v_reset: float | None = None
+    v_reset: ByNeuron | None = None
     v_init: ByNeuron | None = None
     starts_at_leak: bool = False
     bias: ByNeuron | None = None
     min_v_mem: ByNeuron | None = None
+    tau_syn: ByNeuron | None = None
+    graded: ByNeuron = 1.0
     refractory: int = 0
     adapts: str = "threshold"
     adapt_order: str = "test-decay-add"
@@ -88,7 +94,7 @@ DIALECTS = {
         decay="exp", gain="unit", gain_syn="unit", order="add-decay", spike=">=", reset="subtract",
         reset_drops_input=False, max_spikes=0,
     ),
-    "spikingjelly": Settings(dt=1e-4, spike=">=", reset="value", reset_drops_input=False, starts_at_leak=True),
+    "spikingjelly": Settings(spike=">=", reset="value", reset_drops_input=False, starts_at_leak=True),
     "spyx": Settings(
         dt=1.0, gain="unit", gain_syn="unit", reset="subtract", reset_delay=True, reset_drops_input=False,
         output_delay=1,
@@ -105,21 +111,5 @@ OF_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("spyx", "CubaLIF"): {"reset_before_decay": True},
 }
 """Where one node type of a dialect differs from the rest."""
-
-LOST: dict[str, tuple[str, ...]] = {
-    "snntorch": ("reset",),
-    "norse": ("v_reset",),
-    "sinabs": ("reset", "max_spikes", "min_v_mem", "norm_input"),
-    "rockpool": ("bias", "max_spikes"),
-    "spikingjelly": (),
-    "spyx": (),
-    "nir": (),
-}
-"""What each framework's own exporter drops, so that the file cannot know it."""
-
-ASSUMED: dict[str, Any] = {"reset": "subtract", "max_spikes": 0, "bias": 0.0, "norm_input": True}
-"""What is taken for a lost key where the user names the dialect and not the key: the framework's own default.
-snnTorch's
-reset is not among them: it is asked for."""
 
 KEYS = tuple(field.name for field in fields(Settings))

@@ -87,7 +87,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
         )
         populations[name], shapes[name] = population, shape
-        for way in ways:
+        for way in _graded(ways, dialect, shapes):
             takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
@@ -102,6 +102,21 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         dialect.evidence,
     )
     return _with_decision(network, graph)
+
+
+def _graded(ways: list[Way], dialect: Dialect, shapes: dict[str, Shape]) -> list[Way]:
+    """Return ways on which spikes are worth what their neurons' factor says."""
+    factors = {name: settings.graded for name, settings in dialect.settings.items() if settings.graded != 1.0}
+    return [
+        replace(way, ops=(_worth(way.source, factors[way.source], shapes[way.source]), *way.ops))
+        if way.source in factors
+        else way
+        for way in ways
+    ]
+
+
+def _worth(name: str, factor: Any, shape: Shape) -> Scale:
+    return Scale(np.asarray(_said(name, "graded", factor, shape, "--dialect"), np.float32))
 
 
 def _with_decision(network: Network, graph: NirGraph) -> Network:
@@ -293,6 +308,7 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:
     """Return the neurons of one node, discretised as its settings say."""
     assert settings.dt is not None
+    node = _with_current(name, node, settings, shape, place)
     for key in ("tau", "tau_mem", "tau_syn"):
         tau = np.asarray(node.params.get(key, 1.0), dtype=np.float64)
         clamps = settings.gain == "unit"
@@ -328,7 +344,7 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
             gain_syn=gain_syn,
             threshold=np.minimum(values.get("v_threshold", values.get("threshold", zeros + 1.0)), NEVER),
             bias=bias if settings.bias is None else said["bias"],
-            v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
+            v_reset=values.get("v_reset", zeros) if settings.v_reset is None else said["v_reset"],
             v_init=v_init if settings.v_init is None else said["v_init"],
             v_min=said["min_v_mem"],
             **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_", "i_"))},
@@ -338,6 +354,16 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         raise DeployError(
             f"{node.kind} {name!r} cannot be read: {error}", where=place, fix="Check tau, r, dt and the overrides."
         ) from error
+
+
+def _with_current(name: str, node: NirNode, settings: Settings, shape: Shape, place: str) -> NirNode:
+    """Return the node with the synaptic current that its dialect gives it; an IF then has a membrane without leak."""
+    tau_syn = _said(name, "tau_syn", settings.tau_syn, shape, place)
+    if tau_syn is None or node.kind not in ("IF", "LIF"):
+        return node
+    of_membrane = {key: value for key, value in node.params.items() if key != "tau"}
+    taus = {"tau_mem": node.params.get("tau", np.inf), "tau_syn": tau_syn}
+    return replace(node, kind="CubaLIF", params={**of_membrane, **taus})
 
 
 def _rule(kind: str, settings: Settings) -> NeuronRule:
