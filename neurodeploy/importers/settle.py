@@ -111,7 +111,19 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
     evidence += [f"{key}: {value} (--dialect)" for key, value in said.graph.items()]
     evidence += [f"{n}: {key} = {value} (--dialect)" for n, keys in said.nodes.items() for key, value in keys.items()]
     evidence += _notes(graph, name, settings)
-    return Dialect(name, settings, tuple(evidence), said.delayed)
+    return Dialect(name, settings, tuple(evidence), (*_written_delays(graph, neurons), *said.delayed))
+
+
+def _written_delays(graph: NirGraph, neurons: list[str]) -> list[Edge]:
+    """Return the pairs of populations whose edges take a step, as the file's metadata say."""
+    pairs = graph.metadata.get("delayed_edges", [])
+    if not isinstance(pairs, list) or not all(
+        isinstance(p, list) and len(p) == 2 and set(p) <= set(neurons) for p in pairs
+    ):
+        raise DeployError(
+            f"the metadata's delayed_edges are {pairs!r}", where=graph.where, fix="They are pairs of names of neurons."
+        )
+    return [(source, target) for source, target in pairs]
 
 
 def _with_time_step(base: Settings, name: str, graph: NirGraph) -> Settings:

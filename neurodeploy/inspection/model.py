@@ -84,6 +84,8 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
     graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
     settled, question = _settle(graph, dialect)
     reading = settled or _provisional(graph, dialect)
+    exporters = [_exporter(graph, candidate) for candidate in detect(graph)]
+    graph = graph if reading is None else graph.as_meant_by(reading.name)
     findings = [*structure_findings(graph), *parameter_findings(graph, reading)]
     network = None
     if reading is not None:
@@ -105,7 +107,7 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         None if settled is None else settled.name,
         () if settled is None else settled.evidence,
         question,
-        [_exporter(graph, candidate) for candidate in detect(graph)],
+        exporters,
         _lost(graph, reading, dialect, question),
         tuple(sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))),
         None if network is None else settle_decision(network).sentence,
@@ -154,7 +156,7 @@ def _lost(graph: NirGraph, reading: Dialect | None, option: str | None, question
     """Return what the recognised exporter drops, and whether it is known now."""
     if reading is None or "dialect" in graph.metadata:
         return []
-    lost = {}
+    lost: dict[str, dict[str, str]] = {}
     for loss in losses_of(graph, reading.name):
         is_said = re.search(rf"(^|[,:])\s*{loss.key}\s*=", option or "") is not None
         state = "said" if is_said else "asked" if question else "assumed"
