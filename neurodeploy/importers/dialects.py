@@ -31,7 +31,8 @@ class Settings:
     spike, reset, reset_delay, reset_drops_input, reset_before_decay, reset_pending, order, output_delay: see
         :class:`neurodeploy.rule.NeuronRule`.
     max_spikes: in one step, 0 for no limit.
-    v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
+    v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where
+        ``starts_at_leak``, or v_reset where ``starts_at_reset``).
     min_v_mem: V, below which v cannot fall, or None.
     tau_syn: time constant, in the file's unit, of a synaptic current that an IF or LIF has beside its parameters, or
         None.
@@ -64,6 +65,7 @@ class Settings:
     v_reset: ByNeuron | None = None
     v_init: ByNeuron | None = None
     starts_at_leak: bool = False
+    starts_at_reset: bool = False
     bias: ByNeuron | None = None
     min_v_mem: ByNeuron | None = None
     tau_syn: ByNeuron | None = None
@@ -94,7 +96,7 @@ DIALECTS = {
         decay="exp", gain="unit", gain_syn="unit", order="add-decay", spike=">=", reset="subtract",
         reset_drops_input=False, max_spikes=0,
     ),
-    "spikingjelly": Settings(spike=">=", reset="value", reset_drops_input=False, starts_at_leak=True),
+    "spikingjelly": Settings(spike=">=", reset="value", reset_drops_input=False, starts_at_reset=True),
     "spyx": Settings(
         dt=1.0, gain="unit", gain_syn="unit", reset="subtract", reset_delay=True, reset_drops_input=False,
         output_delay=1,
@@ -105,7 +107,7 @@ DIALECTS = {
 and spyx 1.0.0, their neuron classes and exporters; nir: forward Euler on the equations of NIR 1.0.8."""
 
 OF_KIND: dict[tuple[str, str], dict[str, Any]] = {
-    ("norse", "IF"): {"gain": "unit"},
+    ("norse", "IF"): {"gain": "unit", "starts_at_leak": False, "starts_at_reset": True},
     ("sinabs", "IF"): {"gain": "unit"},
     ("sinabs", "LI"): {"gain": "norm"},
     ("spyx", "CubaLIF"): {"reset_before_decay": True},

@@ -391,7 +391,9 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
     }
     zeros = np.zeros(shape)
     leak = values.get("v_leak", zeros)
-    v_init = leak if settings.starts_at_leak else zeros
+    said = {key: _said(name, key, getattr(settings, key), shape, place) for key in BY_NEURON}
+    v_reset = values.get("v_reset", zeros) if settings.v_reset is None else said["v_reset"]
+    v_init = v_reset if settings.starts_at_reset else leak if settings.starts_at_leak else zeros
     decay_mem, gain_mem = _membrane(node.kind, values, settings, zeros)
     decay_syn, gain_syn = None, zeros + 1.0
     if "tau_syn" in values:
@@ -400,7 +402,6 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         rate = settings.dt / (values["tau_syn"] * settings.tau_scale)
         gain_syn = _gain(w_in, rate, settings.gain_syn)
     bias = leak * (1.0 - decay_mem)
-    said = {key: _said(name, key, getattr(settings, key), shape, place) for key in BY_NEURON}
     try:
         return Population(
             name,
@@ -412,7 +413,7 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
             gain_syn=gain_syn,
             threshold=np.minimum(values.get("v_threshold", values.get("threshold", zeros + 1.0)), NEVER),
             bias=bias if settings.bias is None else said["bias"],
-            v_reset=values.get("v_reset", zeros) if settings.v_reset is None else said["v_reset"],
+            v_reset=v_reset,
             v_init=v_init if settings.v_init is None else said["v_init"],
             v_min=said["min_v_mem"],
             **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_", "i_"))},

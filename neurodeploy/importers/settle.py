@@ -27,7 +27,7 @@ CHOICES = {
 }
 TRUTHS = (
     "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "reset_currents", "norm_input",
-    "starts_at_leak", "rounds", "signed", "sums_input",
+    "starts_at_leak", "starts_at_reset", "rounds", "signed", "sums_input",
 )  # fmt: skip
 COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
 MAY_BE_NONE = ("min_v_mem", "tau_syn")
