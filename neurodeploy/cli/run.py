@@ -76,13 +76,13 @@ def run(
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
-    from neurodeploy.host import data_inputs
+    from neurodeploy.host import data_inputs, takes_counts
     from neurodeploy.recording import Writer
     from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
-    data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model)
+    data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model, takes_counts(subject))
     with progress_bars() as bars, ExitStack() as stack:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),

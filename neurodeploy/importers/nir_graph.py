@@ -21,11 +21,15 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.errors import DeployError, known
+from neurodeploy.file_kinds import MODEL, check_kind
 from neurodeploy.files import existing_file
 from neurodeploy.importers.hdf5 import MAX_EDGES, MAX_UNITS, read_hdf5
 from neurodeploy.recording import RESERVED_NAMES
 
 METADATA_KEY = "neurodeploy"
+
+MAX_PORTS = 200
+"""Inputs and Outputs of inner graphs that an edge leads through."""
 
 Edge = tuple[str, str]
 
@@ -125,7 +129,8 @@ def read_graph(path: Path | str) -> NirGraph:
             of a type that is not supported (named with its path), a parameter is missing or not finite, or an edge ends
             at a node that is not there.
     """
-    path = existing_file(path, "a NIR model")
+    path = existing_file(path, MODEL)
+    check_kind(path, MODEL)
     content = read_hdf5(path, ("node", "version"))
     if "node" not in content:
         raise DeployError("this is not a NIR model: it has no group 'node'", where=str(path), fix="Export it again.")
@@ -225,8 +230,15 @@ def _without_ports(edges: list[Edge], ports: Ports, where: str) -> list[Edge]:
     def ends(node: str, on_way: tuple[str, ...] = ()) -> list[str]:
         if node not in ports:
             return [node]
-        if node in on_way:
-            raise DeployError("ports of inner graphs form a loop", where=where, fix="Remove an edge of it.")
+        if node in on_way or len(on_way) > MAX_PORTS:
+            what = "form a loop" if node in on_way else f"follow each other more than {MAX_PORTS} times"
+            raise DeployError(f"ports of inner graphs {what}", where=where, fix="Open the inner graphs.")
+        if node not in out and ports[node][0] == "Input":
+            raise DeployError(
+                f"Input {node!r} of an inner graph leads to no node",
+                where=where,
+                fix="Connect it, or remove its edges.",
+            )
         found: list[str] = []
         for following in out.get(node, ()):
             found += ends(following, (*on_way, node))
