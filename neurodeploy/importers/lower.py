@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
+from neurodeploy.importers.findings import refuse_errors, warning_lines
 from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import Edge, NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.operations import operation
+from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.structure import structure_findings
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp, without_bias
@@ -41,15 +44,19 @@ def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[N
         dialect: as given to ``--dialect``, or None.
 
     Returns:
-        The network, how each neuron was read and why, and the graph.
+        The network, how each neuron was read and why, and the graph. Warnings are among the reasons.
 
     Raises:
-        DeployError: see :func:`read_graph`, :func:`settle_dialect` and :func:`lower`.
+        DeployError: see :func:`read_graph`, :func:`settle_dialect` and :func:`lower`; or a finding is an error.
     """
     graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
     settled = settle_dialect(graph, dialect)
     graph = graph.as_meant_by(settled.name)
-    return lower(graph, settled), settled, graph
+    network = lower(graph, settled)
+    findings = [*structure_findings(graph), *parameter_findings(graph, settled)]
+    refuse_errors(findings, graph.where)
+    settled = replace(settled, evidence=(*settled.evidence, *warning_lines(findings)))
+    return replace(network, evidence=settled.evidence), settled, graph
 
 
 def lower(graph: NirGraph, dialect: Dialect) -> Network:

@@ -107,7 +107,7 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         settings[node_name] = _complete(rules, graph, node_name)
     if asked.keys:
         raise asked.question(graph, name)
-    evidence += [f"assumed: {what} for {', '.join(nodes)}" for what, nodes in assumed.items()]
+    evidence += _assumed(assumed, name)
     evidence += [f"{key}: {value} (--dialect)" for key, value in said.graph.items()]
     evidence += [f"{n}: {key} = {value} (--dialect)" for n, keys in said.nodes.items() for key, value in keys.items()]
     evidence += _notes(graph, name, settings)
@@ -223,10 +223,18 @@ def _matters(loss: Loss, name: str, rules: Settings, told: dict[str, Any]) -> bo
 
 def _ask_or_assume(loss: Loss, node: str, name: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
     if said.rest_is_default:
-        what = f"{loss.key} = {loss.default}, {name}'s default, which its exporter does not write,"
-        assumed.setdefault(what, []).append(node)
+        assumed.setdefault(node, []).append(f"{loss.key} = {loss.default}")
     else:
         asked.add(loss.key, node, loss.default, f"{loss.means} ({loss.option})")
+
+
+def _assumed(assumed: dict[str, list[str]], name: str) -> list[str]:
+    """Return a line for all nodes of which the same is assumed."""
+    nodes: dict[str, list[str]] = {}
+    for node, answers in assumed.items():
+        nodes.setdefault(", ".join(answers), []).append(node)
+    why = f"{name}'s defaults, which its exporter does not write"
+    return [f"assumed: {answers} for {', '.join(of)} ({why})" for answers, of in nodes.items()]
 
 
 def _check_final(loss: Loss, value: Any, node: str) -> None:
@@ -265,21 +273,18 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
     if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
         read = read_time_step(name, [graph.nodes[node] for node in settings])
         notes += [f"dt = {dt:g} s" + (", read off the parameters" if dt == read else "") for dt in dts if dt]
+    units: dict[str, list[str]] = {}
     for node, rules in settings.items():
         kind = graph.nodes[node].kind
         if kind in LEAKY:
-            taus = membrane_tau(graph.nodes[node])
-            span = f"{taus.min():g}" if taus.min() == taus.max() else f"{taus.min():g} to {taus.max():g}"
-            unit = (
-                "steps" if name == "sinabs" else f"units of {1 / rules.tau_scale:g} s" if rules.tau_scale != 1 else "s"
-            )
-            notes.append(f"{node}: time constants of {span} are in {unit}")
+            unit = f"units of {rules.tau_scale:g} s" if rules.tau_scale != 1 else "steps" if name == "sinabs" else "s"
+            units.setdefault(unit, []).append(node)
         if name == "snntorch" and kind == "CubaLIF" and not rules.reset_delay and is_recurrent(graph, node):
             notes.append(
                 f"warning: {node} is read with reset_delay=false, which snnTorch 1.0.0 ignores in RSynaptic; for what"
                 f" it computes, say {node}:reset_delay=true"
             )
-    return notes
+    return notes + [f"time constants of {', '.join(of)} are in {unit}" for unit, of in units.items()]
 
 
 def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:

@@ -15,16 +15,16 @@ from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import Candidate, detect
 from neurodeploy.importers.dialects import DIALECTS
+from neurodeploy.importers.findings import SEVERITIES, Finding, finding
 from neurodeploy.importers.losses import LOSSES, Loss
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.shapes import batch_axes, infer_shapes, order_of
+from neurodeploy.importers.structure import structure_findings
 from neurodeploy.inspection.activity import activity, activity_findings
-from neurodeploy.inspection.findings import SEVERITIES, Finding, finding
-from neurodeploy.inspection.parameters import parameter_findings
 from neurodeploy.inspection.repair import repaired_graph
-from neurodeploy.inspection.shapes import batch_axes, infer_shapes, order_of
-from neurodeploy.inspection.structure import structure_findings
 from neurodeploy.network import Network, Population
 from neurodeploy.synapses import Shape
 

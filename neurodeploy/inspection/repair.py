@@ -14,9 +14,9 @@ from neurodeploy.files import to_json, write_atomically
 from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import METADATA_KEY, NirGraph, NirNode, read_graph
+from neurodeploy.importers.parameters import right_r, right_w_in
 from neurodeploy.importers.settle import Dialect, settle_dialect
-from neurodeploy.inspection.parameters import right_r, right_w_in
-from neurodeploy.inspection.shapes import batch_axes, infer_shapes
+from neurodeploy.importers.shapes import batch_axes, infer_shapes
 from neurodeploy.synapses import Shape
 from neurodeploy.version import __version__
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
+from neurodeploy.importers.findings import CODES, SEVERITIES
+from neurodeploy.importers.lower import read_network
 from neurodeploy.inspection import Finding, inspect
-from neurodeploy.inspection.findings import CODES, SEVERITIES
 from neurodeploy.shipped import shipped_folder
 from tests.conftest import DT, SHARED, ZERO, chain_edges, lif, save_nir, spikes
 from tests.inspection.conftest import NORSE, SINABS, SNNTORCH, cuba, model, neuron, replace
@@ -225,3 +226,22 @@ def test_networks_of_all_frameworks_have_their_exporter_recognised() -> None:
     for folder in sorted(corpus.iterdir()):
         framework = folder.name.replace("paper-braille", "snntorch").split("-")[0]
         assert framework in [e["name"] for e in inspect(folder / "model.nir").exporters], folder.name
+
+
+def test_what_inspect_calls_an_error_stops_reading(tmp_path: Path) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "lif": lif((2,)),
+        "beside": nir.Linear(np.eye(2)),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    path = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "lif", "output"), ZERO)
+    assert codes(path)["unreachable"].severity == "error"
+    with pytest.raises(DeployError, match="no Input leads to this Linear"):
+        read_network(path)
+
+
+def test_warnings_are_said_by_whoever_reads(tmp_path: Path) -> None:
+    evidence = read_network(model(tmp_path, neuron(2, 5e-4)), "nir,dt=1e-3")[0].evidence
+    (warning,) = [line for line in evidence if line.startswith("warning")]
+    assert warning.startswith("warning tau-range: neuron: 2 of 2 values of tau last less than 1")
