@@ -107,7 +107,7 @@ def run(
     if as_json:
         print_json(found)
     else:
-        _print_summary(found)
+        _print_summary(found, getattr(subject, "labels", {}))
     if found.get("custom_neurons"):
         say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
     if output is not None:
@@ -158,12 +158,12 @@ class Summary:
         return found | {key: count for key, count in self.counts.items() if count}
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
+def _print_summary(summary: dict[str, Any], labels: dict[str, str]) -> None:
     click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
     for name, count in summary["spikes"].items():
-        click.echo(f"  {name}: {count} spikes")
+        click.echo(f"  {labels.get(name, name)}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
-        click.echo(f"  {name}: values of {low:g} to {high:g} V")
+        click.echo(f"  {labels.get(name, name)}: values of {low:g} to {high:g} V")
     for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")

@@ -114,4 +114,29 @@ OF_KIND: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Where one node type of a dialect differs from the rest."""
 
+MODULES = {
+    ("snntorch", "LIF"): "Leaky",
+    ("snntorch", "CubaLIF"): "Synaptic",
+    ("norse", "IF"): "IAFCell",
+    ("norse", "LIF"): "LIFBoxCell",
+    ("norse", "CubaLIF"): "LIFCell",
+    ("norse", "LI"): "LIBoxCell",
+    ("sinabs", "IF"): "IAF",
+    ("sinabs", "LI"): "ExpLeak",
+    ("rockpool", "LIF"): "LIFNeuronTorch",
+    ("rockpool", "CubaLIF"): "LIFTorch",
+    ("rockpool", "LI"): "ExpSynTorch",
+    ("spikingjelly", "IF"): "IFNode",
+    ("spikingjelly", "LIF"): "LIFNode",
+    ("spikingjelly", "CubaLIF"): "CUBALIFNode",
+}
+"""What a framework calls its neurons of a NIR type, where not as NIR does."""
+
+
+def label(name: str, kind: str, dialect: str = "") -> str:
+    """Return a node's name as it is shown: one that is a mere number with what the framework calls such neurons."""
+    is_number = name.removeprefix("_").replace("_", "").isdecimal()
+    return f"{name} ({MODULES.get((dialect, kind), kind)})" if is_number and kind else name
+
+
 KEYS = tuple(field.name for field in fields(Settings))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
+from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings, label
 from neurodeploy.importers.findings import refuse_errors, warning_lines
 from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import Edge, NirGraph, NirNode, graph_from_nir, read_graph
@@ -110,6 +110,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         dialect.name,
         graph.sha256,
         dialect.evidence,
+        labels={name: label(name, graph.nodes[name].kind, dialect.name) for name in order},
     )
     return _with_decision(network, graph)
 

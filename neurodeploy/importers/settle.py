@@ -10,7 +10,7 @@ import numpy as np
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file
 from neurodeploy.importers.detect import Candidate, detect, fits, norse_scale
-from neurodeploy.importers.dialects import BY_NEURON, DIALECTS, FIRING, KEYS, NEURONS, OF_KIND, Settings
+from neurodeploy.importers.dialects import BY_NEURON, DIALECTS, FIRING, KEYS, NEURONS, OF_KIND, Settings, label
 from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, Loss, membrane_tau, read_time_step
 from neurodeploy.importers.nir_graph import Edge, NirGraph
 from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
@@ -170,8 +170,10 @@ class _Asked:
             if lasting
             else ""
         )
+        kind = graph.nodes[node].kind
+        shown = repr(node) if label(node, kind) == node else label(node, kind, name)
         return DeployError(
-            f"node {node!r} is read as {name}, and the file does not say its {_listed(list(self.keys))}",
+            f"node {shown} is read as {name}, and the file does not say its {_listed(list(self.keys))}",
             where=graph.where,
             fix=f"Say it, for instance --dialect {name},{','.join(answers)} with what the model really has"
             " (NODE:KEY=VALUE for one node, KEY=@FILE.npy for a value a neuron), or rest=default for all that is"
@@ -268,7 +270,10 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
     notes = []
     if "dialect" in graph.metadata:
         return []
-    if not fits(graph, name):
+    others = [c for c in detect(graph) if c.is_certain and c.name != name]
+    if others:
+        notes.append(f"warning: it is read as {name}, and looks like {others[0].name}: {others[0].evidence}")
+    elif not fits(graph, name):
         notes.append(f"warning: the parameters are not those that {name}'s exporter writes")
     if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
         read = read_time_step(name, [graph.nodes[node] for node in settings])
@@ -278,7 +283,7 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
         kind = graph.nodes[node].kind
         if kind in LEAKY:
             unit = f"units of {rules.tau_scale:g} s" if rules.tau_scale != 1 else "steps" if name == "sinabs" else "s"
-            units.setdefault(unit, []).append(node)
+            units.setdefault(unit, []).append(label(node, kind, name))
         if name == "snntorch" and kind == "CubaLIF" and not rules.reset_delay and is_recurrent(graph, node):
             notes.append(
                 f"warning: {node} is read with reset_delay=false, which snnTorch 1.0.0 ignores in RSynaptic; for what"

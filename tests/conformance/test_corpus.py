@@ -9,6 +9,7 @@ import pytest
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from tests.conftest import SHARED
 
@@ -81,6 +82,34 @@ def test_reference_fires_the_frameworks_spikes(name: str) -> None:
         np.testing.assert_array_equal(got, want, err_msg=key)
         held += 1
     assert held >= 1
+
+
+PAPER = SHARED / "nir-paper" / "03_rnn"
+BRAILLE = {"braille_noDelay_bias_zero": "zero", "braille_noDelay_noBias_subtract": "subtract"}
+
+
+@pytest.mark.parametrize("name", BRAILLE)
+def test_the_papers_braille_networks_are_asked_about_their_reset(name: str) -> None:
+    if not PAPER.is_dir():
+        pytest.skip("no files of the NIR paper beside the repository (shared/data/nir-paper)")
+    for option in (None, f"snntorch,reset={BRAILLE[name]}"):
+        with pytest.raises(DeployError, match="the file does not say its .*reset_delay"):
+            read_network(PAPER / f"{name}.nir", option)
+
+
+@pytest.mark.parametrize(
+    ("case", "answer"),
+    [("paper-braille-bias_zero-samestep", ""), ("paper-braille-bias_zero", ",lif1.lif:reset_delay=true")],
+)
+def test_the_papers_braille_network_fires_as_snntorch_once_it_is_answered(case: str, answer: str) -> None:
+    """snnTorch 1.0.0 ignores reset_delay=False in the recurrent layer; the networks were trained with it."""
+    if not PAPER.is_dir() or not CORPUS.is_dir():
+        pytest.skip("no files of the NIR paper, or no recordings, beside the repository (shared/data)")
+    option = f"snntorch,reset=zero,reset_delay=false{answer},rest=default"
+    network = read_network(PAPER / "braille_noDelay_bias_zero.nir", option)[0]
+    x = np.load(CORPUS / case / "input.npz")["x"]
+    got = Reference().run(network, {next(iter(network.inputs)): x}, RunOptions()).spikes(network.outputs[0])
+    np.testing.assert_array_equal(got, np.load(CORPUS / case / "output.npz")["spikes"])
 
 
 def unpacked(values: np.ndarray, packed: dict[str, list[int]] | None) -> np.ndarray:

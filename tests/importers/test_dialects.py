@@ -12,6 +12,7 @@ import pytest
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import detect
 from neurodeploy.importers.losses import LOSSES
+from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph, graph_from_nir, read_graph
 from neurodeploy.importers.settle import settle_dialect
 from tests.conftest import chain_edges, cuba, lif, save_nir
@@ -112,14 +113,22 @@ def neuron(dialect: str) -> Any:
     return nir.LIF(tau=tau, r=1 - 1 / tau, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
 
 
+def graph_in_memory(dialect: str, entry: str = "input", fc: str = "0", lif: str = "1") -> nir.NIRGraph:
+    return _in_memory(neuron(dialect), entry, fc, lif)
+
+
 def graph_of(node: Any, entry: str = "input", fc: str = "fc", lif: str = "lif") -> NirGraph:
+    return graph_from_nir(_in_memory(node, entry, fc, lif))
+
+
+def _in_memory(node: Any, entry: str, fc: str, lif: str) -> nir.NIRGraph:
     nodes = {
         entry: nir.Input({"input": np.array([N])}),
         fc: nir.Linear(np.eye(N)),
         lif: node,
         "output": nir.Output({"output": np.array([N])}),
     }
-    return graph_from_nir(nir.NIRGraph(nodes, chain_edges(entry, fc, lif, "output"), type_check=False))
+    return nir.NIRGraph(nodes, chain_edges(entry, fc, lif, "output"), type_check=False)
 
 
 def exported(dialect: str) -> NirGraph:
@@ -289,6 +298,11 @@ def test_a_name_that_contradicts_the_file_is_refused(fc_model: Path) -> None:
         settle_dialect(read_graph(fc_model), "norse,rest=default")
 
 
+def test_a_name_that_contradicts_the_parameters_is_said() -> None:
+    evidence = settle_dialect(graph_of(neuron("rockpool")), "snntorch,dt=1e-3,rest=default").evidence
+    assert any("it is read as snntorch, and looks like rockpool" in line for line in evidence)
+
+
 def test_a_key_that_contradicts_the_file_is_said(fc_model: Path) -> None:
     evidence = settle_dialect(read_graph(fc_model), "reset=subtract").evidence
     assert "warning: lif1 is read with reset = subtract (--dialect), the file says zero" in evidence
@@ -321,3 +335,9 @@ def test_a_rule_of_a_node_wins_over_that_of_the_graph() -> None:
     node = neuron("spyx")
     node.metadata = {"neurodeploy": '{"rules": {"spike": ">="}}'}
     assert settle_dialect(graph_of(node)).settings["lif"].spike == ">="
+
+
+def test_a_name_that_is_a_number_is_shown_with_its_kind() -> None:
+    with pytest.raises(DeployError, match=r"node 1 \(Leaky\) is read as snntorch"):
+        settle_dialect(exported("snntorch"))
+    assert read_network(graph_in_memory("snntorch"), "snntorch,rest=default")[0].labels == {"1": "1 (Leaky)"}
