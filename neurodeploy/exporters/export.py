@@ -178,8 +178,8 @@ def _follow(
     built = build_graph(trace, adapter, sample_shape, seconds, is_binary)
     unused = [f"{name}: never called, left out" for name in paths if name not in trace.order]
     used = {name: module for name, module in paths.items() if name in trace.order}
-    findings = (*findings, *_plain(adapter), *unused, *_surplus_axes(built, sample_shape), *built.findings)
-    return _Followed(model, adapter, used, convention, seconds, built, findings)
+    said = (*findings, *_plain(adapter), *unused, *_surplus_axes(built, sample_shape), *built.findings)
+    return _Followed(model, adapter, used, convention, seconds, built, said)
 
 
 def _check_axes(model: Any, sample_shape: tuple[int, ...]) -> None:

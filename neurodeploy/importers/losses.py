@@ -85,11 +85,8 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
     ),
     "spikingjelly": (Loss("dt", "dt of export_to_nir", "the time step that was written, s", "0.0001", ("LIF",)),),
     "spyx": (
-        _layers(
-            "kernel_dilation, feature_group_count, padding='SAME', Flatten",
-            "convolutions have no dilation and no groups, pools no SAME padding, and no image is flattened",
-            (*CONVOLUTIONS, *POOLS),
-        ),
+        Loss("dt", "dt of to_nir", "the time step that was written", "1", ("LI", "Threshold")),
+        _layers("kernel_dilation, feature_group_count", "convolutions have no dilation and no groups", CONVOLUTIONS),
     ),
     "nir": (),
 }

@@ -88,7 +88,8 @@ class NirGraph:
     nodes: by name. edges: (source, target), sorted and without repeats. metadata: ours, decoded from JSON.
     where: the file, for messages. sha256: of the file's bytes. version: of the nir package that wrote it.
     repeated: edges that the file has more than once. foreign: metadata of others, as stored.
-    spyx_edges: the edges as spyx means them, where that is not how it writes them; see :meth:`as_meant_by`.
+    spyx_edges: the edges as spyx means them, where that is not how it writes them. is_as_meant: see
+        :meth:`as_meant_by`.
     """
 
     nodes: dict[str, NirNode]
@@ -100,6 +101,7 @@ class NirGraph:
     repeated: tuple[Edge, ...] = ()
     foreign: dict[str, Any] = field(default_factory=dict)
     spyx_edges: tuple[Edge, ...] | None = None
+    is_as_meant: bool = False
     _into: dict[str, list[str]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -112,13 +114,52 @@ class NirGraph:
         return tuple(self._into.get(name, ()))
 
     def as_meant_by(self, dialect: str) -> NirGraph:
-        """Return the graph with the edges that a dialect's framework means.
+        """Return the graph as a dialect's framework means it; only spyx means another than it writes.
 
-        spyx wires the input of a recurrent layer to its recurrent weights, but adds it to the neurons.
+        It wires the input of a recurrent layer to its recurrent weights, but adds it to the neurons. It flattens images
+        in the order row, column, channel, and writes the weights behind in that order.
+
+        Raises:
+            DeployError: what it flattens leads to something else than weights, or a pool has SAME padding, of which it
+                writes the sum of both sides.
         """
-        if dialect != "spyx" or self.spyx_edges is None:
+        if dialect != "spyx" or self.is_as_meant or "dialect" in self.metadata:
             return self
-        return replace(self, edges=self.spyx_edges, spyx_edges=None)
+        edges = self.edges if self.spyx_edges is None else self.spyx_edges
+        nodes = dict(self.nodes)
+        for name, node in nodes.items():
+            if node.kind == "SumPool2d" and np.any(node.params["padding"]):
+                raise DeployError(
+                    "spyx pads this pool as SAME, unevenly, and the file does not say on which side",
+                    where=f"{self.where}, node {name!r}",
+                    fix="Train with a VALID pool.",
+                )
+        for source, target in edges:
+            if (shape := _flattened_image(nodes[source])) is not None:
+                nodes[target] = _in_order_of_channels(nodes[target], shape, f"{self.where}, node {target!r}")
+        return replace(self, nodes=nodes, edges=edges, spyx_edges=None, is_as_meant=True)
+
+
+def _flattened_image(node: NirNode) -> tuple[int, ...] | None:
+    """Return the shape (channels, rows, columns) that a Flatten says it takes, or None."""
+    said = node.params.get("input_type") if node.kind == "Flatten" else None
+    said = said.get("input") if isinstance(said, dict) else said
+    shape = () if said is None or _is_text(said) else tuple(np.atleast_1d(said).tolist())
+    return tuple(int(n) for n in shape) if len(shape) == 3 else None
+
+
+def _in_order_of_channels(node: NirNode, shape: tuple[int, ...], place: str) -> NirNode:
+    """Return dense weights on (row, column, channel) as those on (channel, row, column)."""
+    channels, rows, columns = shape
+    weight = np.asarray(node.params.get("weight", 0.0))
+    if node.kind not in ("Linear", "Affine") or weight.ndim != 2 or weight.shape[1] != prod(shape):
+        raise DeployError(
+            f"spyx flattens in the order row, column, channel, and this {node.kind} cannot be brought to NIR's",
+            where=place,
+            fix="Put a dense layer behind the Flatten.",
+        )
+    ordered = weight.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2).reshape(weight.shape)
+    return replace(node, params={**node.params, "weight": ordered})
 
 
 def read_graph(path: Path | str) -> NirGraph:

@@ -93,7 +93,7 @@ def test_the_papers_braille_networks_are_asked_about_their_reset(name: str) -> N
     if not PAPER.is_dir():
         pytest.skip("no files of the NIR paper beside the repository (shared/data/nir-paper)")
     for option in (None, f"snntorch,reset={BRAILLE[name]}"):
-        with pytest.raises(DeployError, match="the file does not say its .*reset_delay"):
+        with pytest.raises(DeployError, match=r"the file does not say its .*reset_delay"):
             read_network(PAPER / f"{name}.nir", option)
 
 
