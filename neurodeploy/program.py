@@ -26,7 +26,8 @@ from neurodeploy.codes import (
 )
 from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.file_kinds import PROGRAM, check_kind
+from neurodeploy.files import existing_file, read_npz, text_array, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
 from neurodeploy.needs import Needy, can, needs_of, refuse_missing
 from neurodeploy.network import Network
@@ -337,7 +338,8 @@ def load_program(path: Path) -> Program:
     Raises:
         DeployError: it is no program, of another version, not whole, or holds codes that no register does.
     """
-    arrays = read_npz(path, "a program")
+    check_kind(existing_file(path, PROGRAM), PROGRAM)
+    arrays = read_npz(path, PROGRAM)
     try:
         manifest = json.loads(str(arrays["manifest"][()]))
         if manifest["format"] != FORMAT:

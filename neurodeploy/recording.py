@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from neurodeploy.arrays import frozen_array
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import text_array, to_json, write_npz
+from neurodeploy.file_kinds import RECORDING, check_kind
+from neurodeploy.files import existing_file, text_array, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
 from neurodeploy.notebook import Summarised, Summary, counted
 
@@ -200,7 +201,8 @@ class RecordingFile:
     """
 
     def __init__(self, path: Path) -> None:
-        arrays = open_npz(path, "a recording")
+        check_kind(existing_file(path, RECORDING), RECORDING)
+        arrays = open_npz(path, RECORDING)
         try:
             meta = json.loads(str(part_of(arrays.pop("meta").reshape(1), 0, 1, 0)[0]))  # type: ignore[union-attr]
             if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.data import without_batch
+from neurodeploy.data import check_levels, without_batch
 from neurodeploy.errors import DeployError, known
 from neurodeploy.host import entering
 from neurodeploy.network import Network
@@ -114,6 +114,7 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
                 fix=without_batch(values.shape[2:], shape, "MODEL.nir")
                 or "Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
             )
+        check_levels(values, name, "--input")
         extents.add(values.shape[:2])
     if len(extents) > 1:
         raise DeployError(

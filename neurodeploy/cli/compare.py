@@ -24,6 +24,7 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
     target_option,
+    target_takes_counts,
 )
 from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError
@@ -92,6 +93,7 @@ def compare(
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.data import shared_samples
+    from neurodeploy.host import takes_counts
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
     from neurodeploy.recording import RecordingFile
@@ -107,8 +109,10 @@ def compare(
         )
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
-    data = open_data(input_path, network.inputs, encode, batch_first, seed, model)
-    calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
+    program = None if program_path is None else load_program(program_path)
+    counts = takes_counts(program) if program is not None else host is not None or target_takes_counts(target)
+    data = open_data(input_path, network.inputs, encode, batch_first, seed, model, counts)
+    calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed, counts)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
             f"{shared} of the samples that are scored are calibration data, too",
@@ -121,7 +125,7 @@ def compare(
             target,
             data,
             dialect=dialect,
-            program=None if program_path is None else load_program(program_path),
+            program=program,
             only=only,
             trained=None if trained_path is None else RecordingFile(trained_path),
             lava_samples=lava_samples,

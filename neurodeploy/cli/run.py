@@ -79,13 +79,13 @@ def run(
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
-    from neurodeploy.host import data_inputs
+    from neurodeploy.host import data_inputs, takes_counts
     from neurodeploy.recording import Writer
     from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
-    data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model)
+    data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model, takes_counts(subject))
     with progress_bars() as bars, ExitStack() as stack:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),
@@ -110,7 +110,7 @@ def run(
     if as_json:
         print_json(found)
     else:
-        _print_summary(found)
+        _print_summary(found, getattr(subject, "labels", {}))
     if found.get("custom_neurons"):
         say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
     if output is not None:
@@ -168,12 +168,12 @@ _OVERFLOWS = {
 }
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
+def _print_summary(summary: dict[str, Any], labels: dict[str, str]) -> None:
     click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
     for name, count in summary["spikes"].items():
-        click.echo(f"  {name}: {count} spikes")
+        click.echo(f"  {labels.get(name, name)}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
-        click.echo(f"  {name}: values of {low:g} to {high:g} V")
+        click.echo(f"  {labels.get(name, name)}: values of {low:g} to {high:g} V")
     for key, what in _OVERFLOWS.items():
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")

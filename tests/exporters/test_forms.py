@@ -409,3 +409,24 @@ def test_return_that_no_rule_is_has_to_be_decided(make_model: Callable[..., str]
     assert settled.decision is None
     assert "cumsum() to its output" in settled.because
     assert [str(one) for one in settled.candidates] == ["count,output=lif2"]
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (20, 6)])
+def test_a_sample_shape_with_time_or_batch_before_a_dense_layer_is_noticed(
+    make_model: Callable[..., str], tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model("build = lambda: nn.Sequential(nn.Linear(6, 5), snn.Leaky(beta=.9, init_hidden=True))\n")
+    lines = export(spec, weights=None, sample_shape=shape, output=tmp_path / "m.nir").findings
+    assert any("if the others are time or batch, give --sample-shape 6" in line for line in lines)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4, 4), (20, 1, 1, 4, 4)])
+def test_a_sample_shape_with_time_or_batch_before_a_convolution_is_refused(
+    make_model: Callable[..., str], tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model("build = lambda: nn.Sequential(nn.Conv2d(1, 2, 3), snn.Leaky(beta=.9, init_hidden=True))\n")
+    with pytest.raises(DeployError, match=r"\(Conv2d\) takes 3: it includes time or batch") as caught:
+        export(spec, weights=None, sample_shape=shape, output=tmp_path / "m.nir")
+    assert "1,4,4" in caught.value.fix
