@@ -23,9 +23,6 @@ from neurodeploy.recording import OBSERVABLES, Recording
 COUNTER_BYTES = 128
 """What the emulator's counters of one population in one step take, while they are cut to its rows."""
 
-UNENDING = ("reference", "emulator")
-"""Backends that run within this process, which nobody can end without ending all."""
-
 
 def run(
     model: Path | str | Network | Program | Any,
@@ -59,11 +56,12 @@ def run(
         if key not in OBSERVABLES or key == "value":
             raise DeployError(f"{key!r} cannot be recorded", where="--record", fix="Choose from spikes, v, u.")
     chosen = backends.load(backend)
-    if options.time_limit is not None and backend in UNENDING:
+    if options.time_limit is not None and not chosen.can_be_ended:
+        endable = [name for name in backends.names() if backends.load(name).can_be_ended]
         raise DeployError(
             f"backend {backend!r} takes no time limit",
             where="--time-limit",
-            fix="Leave it out; of our own backends only lava and loihi can be ended.",
+            fix=f"Leave it out; it runs in this process, and only {' and '.join(endable)} can be ended.",
         )
     subject = open_subject(model, dialect)
     if (reason := chosen.missing()) is not None:
@@ -98,7 +96,7 @@ def run_blocks(
     """
     options = options or RunOptions()
     # Another process takes seconds to start, and is given all at once.
-    each = recorded_bytes(subject, data, options) if backend in UNENDING else 0
+    each = recorded_bytes(subject, data, options) if not backends.load(backend).is_slow else 0
     for first, part in blocks(data, each):
         told = replace(options, progress=_of_all(options.progress, first, part.n_samples, data.n_samples))
         yield part, run(subject, part.x, backend=backend, options=told, decide=decide)

@@ -117,6 +117,11 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
     }
 
 
+def split_words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of an option that is repeated, or given with commas."""
+    return tuple(dict.fromkeys(word.strip() for text in given for word in text.split(",") if word.strip()))
+
+
 def number_errors(found: dict[str, Any]) -> str:
     """Return how far numbers are from what they are to meet."""
     correlation = "undefined" if found["correlation"] is None else f"{found['correlation']:.6f}"

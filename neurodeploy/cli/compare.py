@@ -22,6 +22,7 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    split_words,
 )
 from neurodeploy.errors import DeployError
 from neurodeploy.files import check_outputs
@@ -45,7 +46,25 @@ from neurodeploy.files import check_outputs
     "--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`."
 )
 @click.option("--lava-samples", default=32, show_default=True, help="Samples that Lava runs, from the first on.")
-@click.option("--tolerance", default=1.0, show_default=True, help="Points of accuracy that the chip may lose.")
+@click.option(
+    "--tolerance",
+    default=1.0,
+    show_default=True,
+    help="Points of accuracy that the chip may lose; without labels, per cent of decisions that it may change.",
+)
+@click.option(
+    "--value-tolerance",
+    default=10.0,
+    show_default=True,
+    help="Error (root mean square) of values that are read, in per cent of the reference's standard deviation.",
+)
+@click.option(
+    "--require",
+    "require",
+    metavar="GATE,...",
+    multiple=True,
+    help="Fail if one of these gates cannot be judged: trained, lava, accuracy, decisions, values.",
+)
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
 @dialect_option
 @decide_option
@@ -66,6 +85,8 @@ def compare(
     trained_path: Path | None,
     lava_samples: int,
     tolerance: float,
+    value_tolerance: float,
+    require: tuple[str, ...],
     time_limit: float | None,
     dialect: str | None,
     decide: str | None,
@@ -79,9 +100,11 @@ def compare(
     """Run a model on all backends and say where they part, what is lost, and what it would cost.
 
     Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs
-    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1 if
-    an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
-    nothing.
+    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Then the loss is
+    judged: accuracy within --tolerance, or without labels the decisions that change, or the error of values.
+
+    Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, as where the output
+    never fires. What could not be run is said and fails nothing, unless it is named in --require.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.data import shared_samples
@@ -119,6 +142,8 @@ def compare(
             trained=None if trained_path is None else RecordingFile(trained_path),
             lava_samples=lava_samples,
             tolerance=tolerance,
+            value_tolerance=value_tolerance,
+            require=split_words(require),
             time_limit=time_limit,
             progress=bars,
             decide=decide,
@@ -180,9 +205,16 @@ def print_summary(result: dict[str, Any]) -> None:
         )
     for warning in result["warnings"]:
         click.echo(f"warning: {warning}")
-    verdict = result["verdict"]
-    open_question = [] if result["decision"]["question"] is None else ["accuracy was not judged"]
-    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"], *open_question]))
+    print_verdict(result["verdict"])
+
+
+def print_verdict(verdict: dict[str, Any]) -> None:
+    """Print what was not judged, and the verdict with its reasons, a line each."""
+    for sentence in verdict["not_run"]:
+        click.echo(f"not judged: {sentence}")
+    click.echo(": ".join([f"verdict: {verdict['status']}", *verdict["reasons"][:1]]))
+    for reason in verdict["reasons"][1:]:
+        click.echo(f"  {reason}")
 
 
 def _print_accuracies(result: dict[str, Any]) -> None:
@@ -194,6 +226,8 @@ def _print_accuracies(result: dict[str, Any]) -> None:
             f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
             f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
         )
+    for name, sentence in result["vacuous"].items():
+        click.echo(f"no decision on {name}: {sentence}")
     for name, found in result["regression"].items():
         click.echo(f"against y, {name}: {number_errors(found)}")
 
@@ -232,8 +266,8 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows; without a tolerance, also if
     potentials or currents differ that both have in the same unit.
     """
-    from neurodeploy.comparison.compare import check_tolerance
     from neurodeploy.comparison.measures import diff as diff_recordings
+    from neurodeploy.comparison.verdict import check_tolerance
     from neurodeploy.recording import load_recording
 
     check_tolerance(tolerance)

@@ -22,8 +22,10 @@ def demo(output: Path, target: str) -> None:
     """Run the main job on two networks that snnTorch trained on scikit-learn's handwritten digits.
 
     Each is compiled for the chip, run on every backend that this machine has, and held against the spikes that
-    snnTorch itself fired. Leaves a program, a report (.html) and the comparison (.json) of each.
+    snnTorch itself fired; every gate that this machine can judge is required. Leaves a program, a report (.html) and
+    the comparison (.json) of each.
     """
+    from neurodeploy import backends
     from neurodeploy.comparison.compare import compare
     from neurodeploy.compiler import compile
     from neurodeploy.data import load_data
@@ -32,6 +34,8 @@ def demo(output: Path, target: str) -> None:
     from neurodeploy.recording import load_recording
     from neurodeploy.shipped import shipped_folder
 
+    ready = [name for name in backends.simulators() if backends.load(name).missing() is None]
+    require = ("trained", *ready, "accuracy")
     output.mkdir(parents=True, exist_ok=True)
     passed = True
     for name in MODELS:
@@ -43,7 +47,7 @@ def demo(output: Path, target: str) -> None:
         data = load_data(folder / "test.npz", read_network(model)[0].inputs)
         with progress_bars() as bars:
             trained = load_recording(folder / "trained.npz")
-            comparison = compare(model, target, data, program=program, trained=trained, progress=bars)
+            comparison = compare(model, target, data, program=program, trained=trained, require=require, progress=bars)
         print_summary(comparison.result)
         write_results(comparison, output / f"{name}.html", output / f"{name}.json")
         passed = passed and comparison.passed

@@ -75,6 +75,7 @@ def run(
     """
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.answers import make_answers
+    from neurodeploy.comparison.vacuous import THE_RUN
     from neurodeploy.files import check_outputs
     from neurodeploy.host import data_inputs
     from neurodeploy.recording import Writer
@@ -98,12 +99,12 @@ def run(
         for part, recording in run_blocks(subject, data, backend=backend, options=options, decide=decide):
             summary.add(recording)
             if not raw_time:
-                answers.add({"run": recording}, part)
+                answers.add({THE_RUN: recording}, part)
             if writer is not None:
                 writer.add(replace(recording, meta={**recording.meta, "data": data.source}))
     for line in getattr(subject, "evidence", ()):
         say(line)
-    found = {**summary.result(), **({} if raw_time else _scored(answers))}
+    found = {**summary.result(), **({} if raw_time else _scored(answers, summary.spikes))}
     if as_json:
         print_json(found)
     else:
@@ -114,13 +115,19 @@ def run(
         say(f"recorded in {output}")
 
 
-def _scored(answers: Answers) -> dict[str, Any]:
+def _scored(answers: Answers, spikes: dict[str, int]) -> dict[str, Any]:
     """Return what a run decides and how far its numbers are from the targets, JSON-ready."""
-    found = answers.result()
-    scored = {key: found[key]["run"] for key in ("accuracy", "regression") if "run" in found[key]}
-    scored["decision"] = {**found["decision"], "ties": found["decision"]["ties"].get("run")}
-    candidates = {rule: of_run["run"] for rule, of_run in found["accuracy_candidates"].items() if of_run}
-    return {**scored, **({"accuracy_candidates": candidates} if candidates else {})}
+    from neurodeploy.comparison.vacuous import THE_RUN, guessed, undecided, unusual_labels
+
+    nothing = undecided(answers, {THE_RUN: spikes})
+    found = answers.result(without=nothing)
+    scored = {key: found[key][THE_RUN] for key in ("accuracy", "regression") if THE_RUN in found[key]}
+    scored["decision"] = {**found["decision"], "ties": found["decision"]["ties"].get(THE_RUN)}
+    candidates = {rule: of_run[THE_RUN] for rule, of_run in found["accuracy_candidates"].items() if of_run}
+    vacuous = nothing.get(THE_RUN) or guessed(answers, THE_RUN)
+    remark = None if vacuous is not None else unusual_labels(answers)
+    more = {"accuracy_candidates": candidates or None, "vacuous": vacuous, "labels": remark}
+    return {**scored, **{key: value for key, value in more.items() if value is not None}}
 
 
 @dataclass(slots=True)
@@ -178,6 +185,10 @@ def _print_scores(summary: dict[str, Any]) -> None:
             f"  accuracy {100 * summary['accuracy']:.2f} %, decided by {decision['rule']} ({decision['because']});"
             f" ties {100 * decision['ties']:.2f} %"
         )
+    if "vacuous" in summary:
+        click.echo(f"  not judged: vacuous: {summary['vacuous']}")
+    if "labels" in summary:
+        click.echo(f"  labels: {summary['labels']}")
     if "accuracy_candidates" in summary:
         click.echo(f"  {decision['question']}")
         for rule, accuracy in summary["accuracy_candidates"].items():

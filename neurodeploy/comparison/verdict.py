@@ -1,0 +1,300 @@
+"""The verdict: which gates could be judged, which were passed, and whether that means anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.backends import EMULATOR, REFERENCE, simulators
+from neurodeploy.comparison.answers import Answers
+from neurodeploy.comparison.tallies import OVERFLOWS, Agreements, Events
+from neurodeploy.comparison.vacuous import constant, guessed
+from neurodeploy.decision import Decision
+from neurodeploy.errors import DeployError, known
+
+TOLERANCE_POINTS = 1.0
+"""Points of accuracy that a chip may lose, or per cent of the decisions that it may change."""
+
+VALUE_TOLERANCE = 10.0
+"""Root mean square error of a value that is read, in per cent of the reference's standard deviation."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a comparison has to meet.
+
+    tolerance: points of accuracy that may be lost, or per cent of decisions that may change.
+    value_tolerance: root mean square error of values, per cent of the reference's standard deviation.
+    require: gates that fail where they could not be judged.
+    """
+
+    tolerance: float = TOLERANCE_POINTS
+    value_tolerance: float = VALUE_TOLERANCE
+    require: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
+        check_tolerance(self.value_tolerance, "--value-tolerance")
+        known_gates = gate_names()
+        for gate in self.require:
+            if gate not in known_gates:
+                raise DeployError(
+                    f"no gate is called {gate!r}", where="--require", fix=f"Choose from {known(known_gates)}."
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One question to a comparison.
+
+    reason: what was found, or why it was not judged. passed: None where it was not judged.
+    applies: whether the question makes sense here at all. measured: loss by backend, in the gate's unit.
+    """
+
+    reason: str
+    passed: bool | None = None
+    applies: bool = True
+    measured: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evidence:
+    """What a verdict is found from.
+
+    equalities: as the comparison's result has them. chips: backends that ran and whose loss is judged.
+    ran: all that ran. outputs: what the model returns, as a decision calls it.
+    undecided: by backend why what it decides is no decision.
+    """
+
+    equalities: dict[str, Any]
+    answers: Answers
+    agreements: Agreements
+    events: Events
+    ran: tuple[str, ...]
+    chips: tuple[str, ...]
+    outputs: tuple[str, ...]
+    undecided: dict[str, str]
+
+    @property
+    def has_both(self) -> bool:
+        """Whether a chip and the reference ran, so that a loss can be judged."""
+        return bool(self.chips) and REFERENCE in self.ran
+
+
+def gate_names() -> tuple[str, ...]:
+    """Return what ``--require`` takes."""
+    return ("trained", *simulators(), "accuracy", "decisions", "values")
+
+
+def check_tolerance(tolerance: float, where: str = "--tolerance") -> None:
+    """Refuse a tolerance that is no share of a hundred.
+
+    Raises:
+        DeployError: it is below 0, above 100, or no number.
+    """
+    if not 0 <= tolerance <= 100:
+        raise DeployError(f"a tolerance of {tolerance:g}", where=where, fix="Give a number from 0 to 100.")
+
+
+def judge(evidence: Evidence, demands: Demands) -> dict[str, Any]:
+    """Return the comparison's ``verdict``, JSON-ready.
+
+    ``fail`` where a gate was not passed, or is required and could not be judged; ``not-judged`` where what was passed
+    means nothing, or a loss could not be judged although a chip and the reference ran; else ``pass``.
+    """
+    gates = {"trained": _equality(evidence.equalities["reference_trained"])}
+    gates |= {name: _equality(evidence.equalities[f"{EMULATOR}_{name}"]) for name in simulators()}
+    losses = {
+        "accuracy": _accuracy(evidence, demands),
+        "decisions": _decisions(evidence, demands),
+        "values": _values(evidence, demands),
+    }
+    gates |= losses
+    status, reasons = _outcome(gates, losses, evidence, demands)
+    points = gates["accuracy"].measured or gates["decisions"].measured
+    return {
+        "status": status,
+        "reasons": [*reasons, *overflows(evidence.events)],
+        "gates": {
+            name: {
+                "judged": gate.passed is not None,
+                "passed": gate.passed,
+                "required": name in demands.require,
+                "reason": gate.reason,
+            }
+            for name, gate in gates.items()
+        },
+        "not_run": [f"{title(name)}: {g.reason}" for name, g in gates.items() if g.applies and g.passed is None],
+        "accuracy_loss_points": gates["accuracy"].measured,
+        "decisions_changed_percent": gates["decisions"].measured,
+        "value_error_percent": gates["values"].measured,
+        "tolerance_points": demands.tolerance,
+        "value_tolerance_percent": demands.value_tolerance,
+        "smallest_tolerance_points": max([0.0, *points.values()]),
+    }
+
+
+def title(gate: str) -> str:
+    """Return what a gate is called in a sentence."""
+    match gate:
+        case "trained":
+            return "reference == trained"
+        case "accuracy":
+            return "accuracy loss"
+        case "decisions":
+            return "changed decisions"
+        case "values":
+            return "value error"
+    return f"{EMULATOR} == {gate}"
+
+
+def overflows(events: Events) -> list[str]:
+    """Return what left its register in the run, a sentence for each kind and backend."""
+    found = []
+    for backend, counters in events.overflows.items():
+        for key, nodes in counters.items():
+            listed = ", ".join(f"{node} {count:,} times" for node, count in nodes.items() if count)
+            if listed:
+                n = events.samples[backend]
+                found.append(f"{OVERFLOWS[key]} on {backend}: {listed} in {n:,} {'sample' if n == 1 else 'samples'}")
+    return found
+
+
+def _outcome(
+    gates: dict[str, Gate], losses: dict[str, Gate], evidence: Evidence, demands: Demands
+) -> tuple[str, list[str]]:
+    """Return the status and the reasons for it."""
+    failed = [f"{title(name)}: {gate.reason}" for name, gate in gates.items() if gate.passed is False]
+    failed += [
+        f"{title(name)} is required and could not be judged: {gate.reason}"
+        for name, gate in gates.items()
+        if gate.passed is None and name in demands.require
+    ]
+    if failed:
+        return "fail", failed
+    if vacuous := list(_vacuities(evidence, losses)):
+        return "not-judged", [f"vacuous: {sentence}" for sentence in vacuous]
+    passed = [f"{title(name)}: {gate.reason}" for name, gate in gates.items() if gate.passed]
+    waiting = [(name, gate) for name, gate in losses.items() if gate.passed is None and gate.applies]
+    open_losses = [f"{title(name)}: {gate.reason}" for name, gate in reversed(waiting)]
+    if not passed or (evidence.has_both and not any(gate.passed for gate in losses.values())):
+        return "not-judged", open_losses or ["no gate could be judged"]
+    return "pass", passed
+
+
+def _vacuities(evidence: Evidence, losses: dict[str, Gate]) -> Iterator[str]:
+    """Yield why a pass would mean nothing, a sentence each."""
+    answers = evidence.answers
+    if undecided := [sentence for name, sentence in evidence.undecided.items() if name in evidence.ran]:
+        yield from undecided
+        return
+    if not evidence.has_both:
+        return
+    if losses["accuracy"].passed is not None and (sentence := guessed(answers, REFERENCE)) is not None:
+        yield sentence
+    elif losses["decisions"].passed is not None and (sentence := constant(answers, REFERENCE)) is not None:
+        output = (answers.settled.chosen().output or "").removesuffix(".v")
+        shares = evidence.agreements.result()["agreement"]
+        if any(shares.get(chip, {}).get(output) != 1.0 for chip in evidence.chips):
+            yield sentence
+
+
+def _equality(equality: dict[str, Any]) -> Gate:
+    return Gate(equality["reason"], {"pass": True, "fail": False}.get(equality["status"]))
+
+
+def _nothing_to_hold(evidence: Evidence) -> Gate | None:
+    """Return the gate of a loss where no chip, or no reference, ran."""
+    if not evidence.chips:
+        return Gate("no backend that stands for the chip ran")
+    return Gate("the reference did not run") if REFERENCE not in evidence.ran else None
+
+
+def _accuracy(evidence: Evidence, demands: Demands) -> Gate:
+    answers = evidence.answers
+    if answers.labels is None:
+        return Gate("the data has no labels", applies=not answers.has_targets)
+    if answers.settled.decision is None:
+        return Gate(answers.settled.sentence)
+    if (lacking := _nothing_to_hold(evidence)) is not None:
+        return lacking
+    measured = {}
+    for chip in evidence.chips:
+        if (pair := _both(answers, chip)) is None:
+            return Gate(f"{chip} or the reference did not record {answers.settled.decision.output}")
+        own, reference = pair
+        labels = answers.labels[: len(own)]
+        measured[chip] = 100.0 * (int((reference == labels).sum()) - int((own == labels).sum())) / len(own)
+    return _within(measured, "loses {:.2f} points of accuracy", demands.tolerance, "{:g} are tolerated")
+
+
+def _decisions(evidence: Evidence, demands: Demands) -> Gate:
+    answers = evidence.answers
+    if answers.labels is not None and "decisions" not in demands.require:
+        return Gate("the labels judge", applies=False)
+    chosen = answers.settled.decision
+    rules = [chosen] if chosen is not None else list(answers.settled.candidates)
+    rules = [rule for rule in rules if chosen is not None or rule.output in evidence.events.fires]
+    if not rules:
+        return Gate("no output fires, and nobody said what decides", applies=False)
+    if (lacking := _nothing_to_hold(evidence)) is not None:
+        return replace(lacking, applies=answers.labels is None)
+    measured = {}
+    for chip in evidence.chips:
+        changed = [_changed(answers, chip, rule) for rule in rules]
+        if None in changed:
+            return Gate(f"{chip} or the reference did not record what decides")
+        measured[chip] = max(share for share in changed if share is not None)
+    return _within(measured, "decides {:.2f} % of the samples otherwise", demands.tolerance, "{:g} % are tolerated")
+
+
+def _values(evidence: Evidence, demands: Demands) -> Gate:
+    answers = evidence.answers
+    settled = answers.settled.decision is not None or answers.labels is not None
+    if settled and not answers.has_targets and "values" not in demands.require:
+        return Gate("classes are decided, not values read", applies=False)
+    held = {chip: evidence.agreements.values.get(chip, {}) for chip in evidence.chips}
+    read = [name for name in evidence.outputs if name not in evidence.events.fires]
+    if not read:
+        return Gate("no output is read as a value", applies=False)
+    if (lacking := _nothing_to_hold(evidence)) is not None:
+        return lacking
+    measured = {}
+    for chip, nodes in held.items():
+        for node in read:
+            if node not in nodes:
+                return Gate(f"{chip} or the reference did not record {node}")
+            found = nodes[node].result()
+            if not found["spread"]:
+                return Gate(f"{node} has the same value throughout on the reference")
+            measured[f"{chip}, {node}"] = 100.0 * sqrt(found["mean_squared_error"]) / found["spread"]
+    wording = "is off by {:.2f} % of the reference's standard deviation (root mean square)"
+    return _within(measured, wording, demands.value_tolerance, "{:g} % are tolerated")
+
+
+def _within(measured: dict[str, float], wording: str, tolerance: float, tolerated: str) -> Gate:
+    """Return a gate that every backend's loss has to pass."""
+    beyond = {name: loss for name, loss in measured.items() if loss > tolerance + _ROUNDING}
+    said = "; ".join(f"{name} {wording.format(loss)}" for name, loss in (beyond or measured).items())
+    return Gate(f"{said}, {tolerated.format(tolerance)}", not beyond, measured=measured)
+
+
+def _both(answers: Answers, chip: str, rule: Decision | None = None) -> tuple[Any, Any] | None:
+    """Return what a chip and the reference decide on the samples that both ran, or None."""
+    own, reference = answers.of(chip, rule), answers.of(REFERENCE, rule)
+    if own is None or reference is None:
+        return None
+    n = min(len(own), len(reference))
+    return own[:n], reference[:n]
+
+
+def _changed(answers: Answers, chip: str, rule: Decision) -> float | None:
+    """Return per cent of the samples that a chip decides otherwise, or None."""
+    pair = _both(answers, chip, rule)
+    return None if pair is None else 100.0 * float(np.mean(pair[0] != pair[1]))
