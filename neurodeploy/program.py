@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,21 @@ def save_program(program: Program, path: Path) -> None:
     Raises:
         DeployError: the file cannot be written.
     """
+    write_npz(path, _arrays(program))
+
+
+def program_sha256(program: Program) -> str:
+    """Return a hash of a program's content, the same before it is saved and after it is read."""
+    found = sha256()
+    for name, values in sorted(_arrays(program).items()):
+        plain = values.astype(np.int64) if values.dtype.kind in "iub" else values
+        found.update(f"{name} {plain.dtype.str} {plain.shape}".encode())
+        found.update(np.ascontiguousarray(plain).tobytes())
+    return found.hexdigest()
+
+
+def _arrays(program: Program) -> dict[str, NDArray[Any]]:
+    """Return what a program file holds."""
     arrays: dict[str, NDArray[Any]] = {}
     populations, projections = [], []
     for population in program.populations:
@@ -234,7 +250,7 @@ def save_program(program: Program, path: Path) -> None:
         manifest["host"], of_host = to_arrays(program.host)
         arrays |= of_host
     arrays["manifest"] = text_array(to_json(manifest))
-    write_npz(path, arrays)
+    return arrays
 
 
 def load_program(path: Path) -> Program:

@@ -121,6 +121,7 @@ def compare(
             where="--calibrate",
             fix="Give data of its own, as training's.",
         )
+    check_report(report)
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
     data = open_data(input_path, network.inputs, encode, batch_first, seed, model)
@@ -162,6 +163,23 @@ def compare(
     else:
         print_summary(comparison.result)
     sys.exit(0 if comparison.passed else 1)
+
+
+def check_report(path: Path | None) -> None:
+    """Refuse a report that cannot be written as a page, before any work is done.
+
+    Raises:
+        DeployError: its name is not that of an HTML page.
+    """
+    if path is None:
+        return
+    is_special = path.exists() and not path.is_file()
+    if path.suffix.lower() not in (".html", ".htm") and not is_special:
+        raise DeployError(
+            f"the report is an HTML page, and its name ends in {path.suffix or 'nothing'}",
+            where="--report",
+            fix=f"Name it {path.with_suffix('.html')}; -o R.json is for machines.",
+        )
 
 
 def write_results(comparison: Any, report: Path | None, output: Path | None) -> None:
@@ -273,11 +291,13 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     check_tolerance(tolerance)
     a, b = load_recording(run_a), load_recording(run_b)
     try:
-        result = diff_recordings(a, b)
+        result = diff_recordings(a, b, (str(run_a), str(run_b)))
     except ValueError as error:
         raise DeployError(
             str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data."
         ) from error
+    for remark in result["remarks"]:
+        say(remark)
     outside = any(100.0 * (1.0 - share) > tolerance for share in result["agreement"].values())
     outside = outside or (tolerance == 0 and result["first_difference"] is not None)
     if as_json:

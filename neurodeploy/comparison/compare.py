@@ -14,7 +14,7 @@ from neurodeploy import backends
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import Backend, RunOptions, check_inputs, is_binary, spike_inputs
 from neurodeploy.comparison.answers import Answers, make_answers
-from neurodeploy.comparison.equality import Equality
+from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.measures import first_difference
 from neurodeploy.comparison.shown import Shown
 from neurodeploy.comparison.tallies import Agreements, Events
@@ -22,15 +22,15 @@ from neurodeploy.comparison.vacuous import undecided, unusual_labels
 from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, judge
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import estimate_energy, mean_events
-from neurodeploy.data import Data, Samples, blocks
+from neurodeploy.data import Data, Samples, blocks, data_sha256
 from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes, readouts
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.recording import Recorded, Recording
+from neurodeploy.program import Program, program_sha256
+from neurodeploy.recording import Recorded, Recording, recorded_on
 from neurodeploy.running import recorded_bytes
 from neurodeploy.target import load_target
 from neurodeploy.version import __version__
@@ -114,9 +114,10 @@ def compare(
     demands = Demands(tolerance, value_tolerance, tuple(require))
     chosen, not_run = _choose(only)
     pace = Pace(lava_samples, time_limit, progress)
-    trained = _checked_trained(trained, data)
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.part(0, 1).x)
+    sha256 = data_sha256(data)
+    remarks = [] if trained is None else _check_trained(trained, data, network, sha256)
     answers = make_answers(network, data, decide)
     if program is None:
         if compiling.get("calibrate") is None:
@@ -147,8 +148,8 @@ def compare(
         "counters": run.events.result(),
         "energy": _energy(program, run.events, data.n_steps, target),
         "ladder": None,
-        "warnings": [*run.remarks(), *program.warnings],
-        "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings()),
+        "warnings": [*run.remarks(), *remarks, *program.warnings],
+        "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings(), sha256),
     }
     result["verdict"] = judge(run.evidence(runner, result["equalities"]), demands)
     shown = run.shown
@@ -230,10 +231,8 @@ def _graded_ranges(data: Samples) -> dict[str, tuple[float, float]]:
     return {name: found[name] for name in graded}
 
 
-def _checked_trained(trained: Recorded | None, data: Samples) -> Recorded | None:
-    """Refuse a recording that is not the framework's, or of other data."""
-    if trained is None:
-        return None
+def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: str) -> list[str]:
+    """Refuse a recording that is not the framework's, or of other data; return what it does not say of itself."""
     if trained.meta.get("backend") in backends.names():
         raise DeployError(
             f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
@@ -246,11 +245,17 @@ def _checked_trained(trained: Recorded | None, data: Samples) -> Recorded | None
             where="--trained",
             fix="Record the framework on the same data.",
         )
-    return trained
+    check_trained(network, trained.part(0, 1), data.n_steps, 1)
+    remark = recorded_on(trained, sha256, "--trained")
+    return [] if remark is None else [remark]
 
 
 def _provenance(
-    model: Path | str | Any, runner: _Runner, read: tuple[Dialect, NirGraph], recordings: dict[str, Recording]
+    model: Path | str | Any,
+    runner: _Runner,
+    read: tuple[Dialect, NirGraph],
+    recordings: dict[str, Recording],
+    sha256: str,
 ) -> dict[str, Any]:
     """Return what was compared, of which versions, and how the model was read."""
     settled, graph = read
@@ -259,6 +264,8 @@ def _provenance(
         "model": _model_name(model),
         "model_sha256": graph.sha256,
         "data": runner.data.source,
+        "data_sha256": sha256,
+        "program_sha256": program_sha256(runner.program),
         "dialect": settled.name,
         "dialect_evidence": list(settled.evidence),
         "dt_s": runner.network.dt,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.recording import Recording
+from neurodeploy.recording import Recording, recorded_on
 from neurodeploy.scoring import Pairs, agreement
 
 
@@ -82,7 +82,9 @@ def pairs_of(a: Recording, b: Recording, node: str) -> dict[str, Any]:
     return pairs.result()
 
 
-def diff(a: Recording, b: Recording) -> dict[str, Any]:
+def diff(
+    a: Recording, b: Recording, names: tuple[str, str] = ("the first recording", "the second recording")
+) -> dict[str, Any]:
     """Hold two recordings against each other.
 
     Returns:
@@ -90,8 +92,10 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
         spikes, v or u that both recorded; None if equal), ``only_a`` and ``only_b``, the nodes that one of them lacks.
 
     Raises:
+        DeployError: they were recorded on different data.
         ValueError: they share no node, or not the same steps, samples and shapes.
     """
+    remarks = [recorded_on(a, b.meta.get("data_sha256"), names[0]), recorded_on(b, None, names[1])]
     shared = tuple(node for node in a.nodes if node in b.nodes)
     if not shared:
         raise ValueError(f"the recordings share no node: {sorted(a.nodes)} and {sorted(b.nodes)}")
@@ -111,6 +115,7 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
         "values": {
             node: pairs_of(a, b, node) for node in shared if "value" in a.nodes[node] and "value" in b.nodes[node]
         },
+        "remarks": [remark for remark in remarks if remark is not None],
         "only_a": sorted(set(a.nodes) - set(b.nodes)),
         "only_b": sorted(set(b.nodes) - set(a.nodes)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any
@@ -231,7 +231,7 @@ def _accuracy(evidence: Evidence, demands: Demands) -> Gate:
         own, reference = pair
         labels = answers.labels[: len(own)]
         measured[chip] = 100.0 * (int((reference == labels).sum()) - int((own == labels).sum())) / len(own)
-    return _within(measured, "loses {:.2f} points of accuracy", demands.tolerance, "{:g} are tolerated")
+    return _within(measured, _points, demands.tolerance, "{:g} are tolerated")
 
 
 def _decisions(evidence: Evidence, demands: Demands) -> Gate:
@@ -251,7 +251,9 @@ def _decisions(evidence: Evidence, demands: Demands) -> Gate:
         if None in changed:
             return Gate(f"{chip} or the reference did not record what decides")
         measured[chip] = max(share for share in changed if share is not None)
-    return _within(measured, "decides {:.2f} % of the samples otherwise", demands.tolerance, "{:g} % are tolerated")
+    return _within(
+        measured, "decides {:.2f} % of the samples otherwise".format, demands.tolerance, "{:g} % are tolerated"
+    )
 
 
 def _values(evidence: Evidence, demands: Demands) -> Gate:
@@ -275,13 +277,17 @@ def _values(evidence: Evidence, demands: Demands) -> Gate:
                 return Gate(f"{node} has the same value throughout on the reference")
             measured[f"{chip}, {node}"] = 100.0 * sqrt(found["mean_squared_error"]) / found["spread"]
     wording = "is off by {:.2f} % of the reference's standard deviation (root mean square)"
-    return _within(measured, wording, demands.value_tolerance, "{:g} % are tolerated")
+    return _within(measured, wording.format, demands.value_tolerance, "{:g} % are tolerated")
 
 
-def _within(measured: dict[str, float], wording: str, tolerance: float, tolerated: str) -> Gate:
+def _points(loss: float) -> str:
+    return f"loses {loss:.2f} points of accuracy" if loss >= 0 else f"gains {-loss:.2f} points of accuracy"
+
+
+def _within(measured: dict[str, float], wording: Callable[[float], str], tolerance: float, tolerated: str) -> Gate:
     """Return a gate that every backend's loss has to pass."""
     beyond = {name: loss for name, loss in measured.items() if loss > tolerance + _ROUNDING}
-    said = "; ".join(f"{name} {wording.format(loss)}" for name, loss in (beyond or measured).items())
+    said = "; ".join(f"{name} {wording(loss)}" for name, loss in (beyond or measured).items())
     return Gate(f"{said}, {tolerated.format(tolerance)}", not beyond, measured=measured)
 
 
