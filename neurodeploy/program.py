@@ -30,6 +30,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
 from neurodeploy.network import Network
+from neurodeploy.notebook import Summarised, Summary, counted
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 
@@ -40,8 +41,8 @@ READABLE = (1, 2, 3)
 where they meet their threshold, nor populations that help, nor a decision. What they hold means the same."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Program:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Program(Summarised):
     """What emulator, Lava and board run.
 
     target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
@@ -145,6 +146,14 @@ class Program:
                 f"{projection.name} has {projection.message_bits} message bits, its source sends "
                 f"{'graded' if graded else 'plain'} spikes"
             )
+
+    def summary(self) -> Summary:
+        """Return what a terminal or a notebook shows of it."""
+        rows = tuple((p.name, p.shape, p.size, p.latency) for p in self.populations)
+        n_neurons = counted(sum(p.size for p in self.populations), "neuron")
+        n_codes = counted(sum(p.weight.size for p in self.projections), "weight")
+        line = f"{n_neurons} and {n_codes} for {self.target}, {self.arithmetic} arithmetic"
+        return Summary(line, ("population", "shape", "neurons", "rows come late by (steps)"), rows)
 
     @property
     def shapes(self) -> dict[str, Shape]:

@@ -14,6 +14,7 @@ from neurodeploy.arrays import frozen_array
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import text_array, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
+from neurodeploy.notebook import Summarised, Summary, counted
 
 OBSERVABLES = ("spikes", "value", "v", "u")
 """What can be recorded of a node; ``value`` stands for ``spikes`` where the node does not fire."""
@@ -21,8 +22,8 @@ OBSERVABLES = ("spikes", "value", "v", "u")
 RESERVED_NAMES = ("counters", "meta")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Recording:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Recording(Summarised):
     """Rows of the model's own time: row t is what the trained model's node gives at row t.
 
     nodes: for each node, ``spikes`` (uint8; int32 where graded), ``value``, ``v`` and ``u`` (float32 or int32), each
@@ -50,6 +51,17 @@ class Recording:
             raise ValueError("all nodes must have the same steps and samples [T, B]")
         object.__setattr__(self, "nodes", frozen)
         object.__setattr__(self, "counters", {k: _frozen(v, np.int64) for k, v in self.counters.items()})
+
+    def summary(self) -> Summary:
+        """Return what a terminal or a notebook shows of it."""
+        rows = tuple(
+            (node, key, values.shape[2:], values.dtype, int(np.count_nonzero(values)) if key == "spikes" else "")
+            for node, observed in self.nodes.items()
+            for key, values in observed.items()
+        )
+        size = f"{counted(self.n_samples, 'sample')} of {counted(self.n_steps, 'step')}"
+        line = f"{counted(len(self.nodes), 'node')} on {self.meta.get('backend', 'an unnamed backend')}, {size}"
+        return Summary(line, ("node", "what", "shape", "dtype", "spikes that are not 0"), rows)
 
     @property
     def n_steps(self) -> int:

@@ -341,7 +341,7 @@ def test_options_of_compile_are_used(model: Path, data: Data) -> None:
 def test_a_budget_of_accuracy_asks_what_decides(model: Path, data: Data) -> None:
     two = Data(data.x, data.labels % 2, "made")  # type: ignore[operator]
     with pytest.raises(
-        DeployError, match=r"nothing says how a sample is decided(?s:.*)--decide count,groups=2,output=lif2"
+        DeployError, match=r"nothing says how a sample is decided(?s:.*)decide count,groups=2,output=lif2"
     ):
         run_search(model, "loihi1", two, budget="accuracy=5")
     chosen = run_search(model, "loihi1", two, budget="accuracy=100", decide="count,groups=2")

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
+from neurodeploy.cli.streams import InputPath, OutputPath
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+PATH, INPUT, OUTPUT = click.Path(path_type=Path), InputPath(path_type=Path), OutputPath(path_type=Path)
 
 
 def dialect_option(command: F) -> F:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from neurodeploy.cli.common import (
-    PATH,
+    INPUT,
+    OUTPUT,
     calibration_data,
     compile_defaults,
     data_options,
@@ -29,21 +30,21 @@ from neurodeploy.files import check_outputs
 
 
 @click.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=INPUT)
 @click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
 @click.option(
-    "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
+    "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
-@click.option("--program", "program_path", type=PATH, help="Use this program instead of compiling here.")
+@click.option("--program", "program_path", type=INPUT, help="Use this program instead of compiling here.")
 @click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: 8]")
-@click.option("--calibrate", type=PATH, metavar="DATA", help="Calibration data, when compiling here; not --input.")
-@click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
+@click.option("--calibrate", type=INPUT, metavar="DATA", help="Calibration data, when compiling here; not --input.")
+@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
 @host_option
 @click.option(
     "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
 )
 @click.option(
-    "--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`."
+    "--trained", "trained_path", type=INPUT, help="The framework's own recording, from `export --record-output`."
 )
 @click.option("--lava-samples", default=32, show_default=True, help="Samples that Lava runs, from the first on.")
 @click.option(
@@ -70,8 +71,8 @@ from neurodeploy.files import check_outputs
 @decide_option
 @data_options
 @json_option
-@click.option("--report", type=PATH, metavar="R.html", help="Write the report: one page that opens offline.")
-@click.option("-o", "--output", type=PATH, metavar="R.json", help="Write the comparison as JSON.")
+@click.option("--report", type=OUTPUT, metavar="R.html", help="Write the report: one page that opens offline.")
+@click.option("-o", "--output", type=OUTPUT, metavar="R.json", help="Write the comparison as JSON.")
 def compare(
     model: Path,
     target: str,
@@ -272,8 +273,8 @@ def _test(mcnemar: dict[str, Any] | None) -> str:
 
 
 @click.command()
-@click.argument("run_a", type=PATH)
-@click.argument("run_b", type=PATH)
+@click.argument("run_a", type=INPUT)
+@click.argument("run_b", type=INPUT)
 @click.option(
     "--tolerance", default=0.0, show_default=True, help="Per cent of spikes of a node that need not be shared."
 )

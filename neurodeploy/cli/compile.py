@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from neurodeploy.cli.common import (
+    INPUT,
+    OUTPUT,
     PATH,
     calibration_data,
     compile_defaults,
@@ -24,11 +26,13 @@ from neurodeploy.errors import DeployError
 
 
 @click.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=INPUT)
 @click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
 @click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
-@click.option("--calibrate", type=PATH, metavar="DATA", help="Data for the methods that need some; not what is scored.")
-@click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")
+@click.option(
+    "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need some; not what is scored."
+)
+@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")
 @click.option(
     "--scale",
     metavar="METHOD",
@@ -67,13 +71,15 @@ from neurodeploy.errors import DeployError
 @click.option("--search-method", default="sensitivity", show_default=True, metavar="NAME", help="Or optuna.")
 @click.option("--search-trials", type=click.IntRange(min=1), default=200, show_default=True, help="Of optuna.")
 @click.option("--search-state", type=PATH, metavar="FILE", help="Written after each trial; goes on from it if there.")
-@click.option("--search-page", type=PATH, metavar="P.html", help="Write the Pareto front as a page.")
+@click.option("--search-page", type=OUTPUT, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
 @decide_option
 @data_options
 @json_option
-@click.option("-o", "--output", type=PATH, required=True, metavar="PROG.npz", help="The program to write.")
-@click.option("--plan-output", type=PATH, metavar="PLAN.yaml", help="The plan to write. [default: beside the program]")
+@click.option("-o", "--output", type=OUTPUT, required=True, metavar="PROG.npz", help="The program to write.")
+@click.option(
+    "--plan-output", type=OUTPUT, metavar="PLAN.yaml", help="The plan to write. [default: beside the program]"
+)
 def compile(
     model: Path,
     target: str,

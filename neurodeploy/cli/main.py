@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple
 
@@ -45,10 +46,19 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb's command, or None if there is none of that name."""
+        """Return a verb's command.
+
+        Raises:
+            DeployError: there is none of that name.
+        """
         verb = VERBS.get(cmd_name)
         if verb is None:
-            return None
+            close = get_close_matches(cmd_name, VERBS, 1)
+            raise DeployError(
+                f"there is no verb {cmd_name!r}",
+                where="the command line",
+                fix=f"Did you mean `neurodeploy {close[0]}`?" if close else f"The verbs are {', '.join(VERBS)}.",
+            )
         command: click.Command = getattr(import_module(f"neurodeploy.cli.{verb.module}"), verb.name)
         return command
 
@@ -79,11 +89,11 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line; a refusal is one message on standard error and an exit code, never a traceback."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="neurodeploy", standalone_mode=False)
     except DeployError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"neurodeploy: {error}", err=True)
+        click.echo(f"neurodeploy: {error.on_command_line()}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurodeploy.cli.common import (
-    PATH,
+    INPUT,
+    OUTPUT,
     data_options,
     decide_option,
     dialect_option,
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=INPUT)
 @click.option(
     "--backend",
     required=True,
     help="reference (for a .nir); emulator, lava or loihi (for a program; loihi is not run on hardware).",
 )
 @click.option(
-    "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
+    "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @dialect_option
 @decide_option
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End lava or loihi after this long.")
 @click.option("--device", default="cpu", show_default=True, help="Where the reference runs: cpu, cuda.")
 @json_option
-@click.option("-o", "--output", type=PATH, metavar="RUN.npz", help="Keep the recording here.")
+@click.option("-o", "--output", type=OUTPUT, metavar="RUN.npz", help="Keep the recording here.")
 def run(
     model: Path,
     backend: str,

@@ -308,7 +308,7 @@ class Wrapped(nn.Module):
 
 build = Wrapped
 """
-    with pytest.raises(DeployError, match=r"more than one way(?s:.*)--form"):
+    with pytest.raises(DeployError, match=r"more than one way(?s:.*)form"):
         export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     for form in ("step", "sequence"):
         result = export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", form=form)
@@ -318,7 +318,7 @@ build = Wrapped
 def test_steps_that_are_thrown_away_are_named(make_model: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     spec = make_model(net(TWO, returned="torch.stack(out[8:])"))
-    with pytest.raises(DeployError, match=r"it returns only later steps(?s:.*)--input"):
+    with pytest.raises(DeployError, match=r"it returns only later steps(?s:.*)data"):
         export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     x = (np.random.default_rng(5).random((20, 4, 6)) < 0.5).astype(np.uint8)
     result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x)

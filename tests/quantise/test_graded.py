@@ -83,7 +83,7 @@ def test_plain_programs_still_refuse_graded_input() -> None:
     program = compile(two_layers(ZERO), "loihi2")
     with pytest.raises(DeployError, match="takes spikes") as refusal:
         spike_inputs(program, {"in": graded_input(1.0)})
-    assert "--message-bits" in str(refusal.value)
+    assert "message_bits" in str(refusal.value)
     assert spike_inputs(program, {"in": np.ones((2, 1, 8))})["in"].dtype == np.uint8
 
 

@@ -88,7 +88,7 @@ def test_time_limit_ends_the_run_and_all_its_processes(
 
     monkeypatch.setattr(subprocess, "Popen", Remembered)
     start = time.monotonic()
-    with pytest.raises(BackendError, match=r"its time limit of 3 s had passed\n  where: --time-limit"):
+    with pytest.raises(BackendError, match=r"its time limit of 3 s had passed\n  where: time_limit"):
         lava.run(chain, {"in": LONG}, RunOptions(time_limit=3))
     assert time.monotonic() - start < 10
     assert workers
