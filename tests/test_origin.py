@@ -90,7 +90,7 @@ def compared(model: Path, x: np.ndarray, own: Recording) -> dict[str, Any]:
 
 
 def test_compare_refuses_a_trained_recording_of_other_data(fc_model: Path, x: np.ndarray, other: np.ndarray) -> None:
-    with pytest.raises(DeployError, match=r"recorded on other data: .*\n  where: --trained"):
+    with pytest.raises(DeployError, match=r"recorded on other data: .*\n  where: trained"):
         compared(fc_model, x, trained(run(fc_model, {"input": other})))
     same = compared(fc_model, x, trained(run(fc_model, {"input": x})))
     assert same["verdict"]["status"] == "pass"
@@ -103,7 +103,10 @@ def test_an_old_recording_is_taken_and_that_is_said(fc_model: Path, x: np.ndarra
     old = replace(own, meta={key: value for key, value in own.meta.items() if key != "data_sha256"})
     result = compared(fc_model, x, old)
     assert result["verdict"]["status"] == "pass"
-    assert "--trained does not say on which data it was recorded, so that was not checked" in result["warnings"]
+    assert (
+        "the trained recording does not say on which data it was recorded, so that was not checked"
+        in result["warnings"]
+    )
 
 
 def test_the_command_line_refuses_other_data_by_the_files_names(

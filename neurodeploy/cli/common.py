@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,8 +133,9 @@ def number_errors(found: dict[str, Any]) -> str:
 
 
 def say(text: str) -> None:
-    """Print a note for the person at the terminal, to standard error."""
-    click.echo(text, err=True)
+    """Print a note for the person at the terminal, to standard error; where nobody hears it, nothing else is lost."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def print_json(value: object) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -26,7 +27,7 @@ from neurodeploy.cli.common import (
     split_words,
 )
 from neurodeploy.errors import DeployError
-from neurodeploy.files import check_outputs
+from neurodeploy.files import check_outputs, write_together
 
 
 @click.command()
@@ -158,11 +159,7 @@ def compare(
         )
     for line in network.evidence:
         say(line)
-    write_results(comparison, report, output)
-    if as_json:
-        print_json(comparison.result)
-    else:
-        print_summary(comparison.result)
+    tell_and_write(comparison, report, output, as_json)
     sys.exit(0 if comparison.passed else 1)
 
 
@@ -174,33 +171,63 @@ def check_report(path: Path | None) -> None:
     """
     if path is None:
         return
-    is_special = path.exists() and not path.is_file()
-    if path.suffix.lower() not in (".html", ".htm") and not is_special:
+    if path.suffix.lower() not in ("", ".html", ".htm"):
         raise DeployError(
-            f"the report is an HTML page, and its name ends in {path.suffix or 'nothing'}",
+            f"the report is an HTML page, and its name ends in {path.suffix}",
             where="--report",
             fix=f"Name it {path.with_suffix('.html')}; -o R.json is for machines.",
         )
 
 
+def tell_and_write(comparison: Any, report: Path | None, output: Path | None, as_json: bool = False) -> None:
+    """Print a comparison, then write report and JSON, both or none.
+
+    Where standard output takes no more, the files are written all the same, and the verdict goes to standard error.
+    """
+    lost = None
+    try:
+        if as_json:
+            print_json(comparison.result)
+        else:
+            print_summary(comparison.result)
+    except OSError as error:
+        lost = error
+    try:
+        write_results(comparison, report, output)
+    finally:
+        if lost is not None or sys.stdout is None:
+            say(verdict_line(comparison.result["verdict"]))
+    if lost is not None:
+        raise lost
+
+
 def write_results(comparison: Any, report: Path | None, output: Path | None) -> None:
-    """Write report and JSON, each where it is asked for."""
+    """Write report and JSON, each where it is asked for; both or none."""
+    from neurodeploy.report.html import render_report
+    from neurodeploy.report.json_file import render_comparison
+
+    texts = {}
     if output is not None:
-        from neurodeploy.report.json_file import write_comparison
-
-        write_comparison(comparison, output)
-        say(f"comparison in {output}")
+        texts[output] = render_comparison(comparison)
     if report is not None:
-        from neurodeploy.report.html import write_report
+        texts[report] = render_report(comparison)
+    write_together({path: _writer(text) for path, text in texts.items()})
+    for path in texts:
+        say(f"{'report' if path == report else 'comparison'} in {path}")
 
-        write_report(comparison, report)
-        say(f"report in {report}")
+
+def _writer(text: str) -> Callable[[IO[bytes]], None]:
+    def write(stream: IO[bytes]) -> None:
+        stream.write(text.encode())
+
+    return write
 
 
 def print_summary(result: dict[str, Any]) -> None:
     """Print what a person wants to know first."""
     for name, equality in result["equalities"].items():
-        click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
+        if equality["status"] != "not-run":
+            click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
     print_decision(result)
     _print_accuracies(result)
     for backend, shares in result["agreement"].items():
@@ -211,6 +238,15 @@ def print_summary(result: dict[str, Any]) -> None:
             click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
+    _print_costs(result)
+    for warning in result["warnings"]:
+        if warning not in result["verdict"]["reasons"]:
+            click.echo(f"warning: {warning}")
+    print_verdict(result["verdict"])
+
+
+def _print_costs(result: dict[str, Any]) -> None:
+    """Print how many synaptic operations a sample takes, and what they would cost."""
     events = result["counters"]["emulator"]
     if synops := sum(events.get("synops", {}).values()):
         dense = sum(events.get("synops_dense", {}).values())
@@ -222,18 +258,20 @@ def print_summary(result: dict[str, Any]) -> None:
             f"energy under {energy['figures_of']}'s published profiles: {energy['low_j'] * 1e6:.2g} to"
             f" {energy['high_j'] * 1e6:.2g} uJ a sample ({energy['scope']})"
         )
-    for warning in result["warnings"]:
-        click.echo(f"warning: {warning}")
-    print_verdict(result["verdict"])
 
 
 def print_verdict(verdict: dict[str, Any]) -> None:
     """Print what was not judged, and the verdict with its reasons, a line each."""
     for sentence in verdict["not_run"]:
         click.echo(f"not judged: {sentence}")
-    click.echo(": ".join([f"verdict: {verdict['status']}", *verdict["reasons"][:1]]))
+    click.echo(verdict_line(verdict))
     for reason in verdict["reasons"][1:]:
         click.echo(f"  {reason}")
+
+
+def verdict_line(verdict: dict[str, Any]) -> str:
+    """Return the status with the first reason."""
+    return ": ".join([f"verdict: {verdict['status']}", *verdict["reasons"][:1]])
 
 
 def _print_accuracies(result: dict[str, Any]) -> None:

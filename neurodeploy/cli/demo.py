@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from neurodeploy.cli.common import PATH, progress_bars, say
-from neurodeploy.cli.compare import print_summary, write_results
+from neurodeploy.cli.compare import tell_and_write
 
 MODELS = ("digits-fc", "digits-conv")
 
@@ -36,6 +36,9 @@ def demo(output: Path, target: str) -> None:
 
     ready = [name for name in backends.simulators() if backends.load(name).missing() is None]
     require = ("trained", *ready, "accuracy")
+    click.echo(f"required of both: {', '.join(require)}")
+    for name in set(backends.simulators()) - set(ready):
+        click.echo(f"not required, as it cannot run here: {name} ({backends.load(name).missing()})")
     output.mkdir(parents=True, exist_ok=True)
     passed = True
     for name in MODELS:
@@ -48,8 +51,7 @@ def demo(output: Path, target: str) -> None:
         with progress_bars() as bars:
             trained = load_recording(folder / "trained.npz")
             comparison = compare(model, target, data, program=program, trained=trained, require=require, progress=bars)
-        print_summary(comparison.result)
-        write_results(comparison, output / f"{name}.html", output / f"{name}.json")
+        tell_and_write(comparison, output / f"{name}.html", output / f"{name}.json")
         passed = passed and comparison.passed
     say(f"\nOpen {output / MODELS[0]}.html and {output / MODELS[1]}.html in a browser.")
     sys.exit(0 if passed else 1)

@@ -19,7 +19,8 @@ from neurodeploy.comparison.measures import first_difference
 from neurodeploy.comparison.shown import Shown
 from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
-from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, judge
+from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, judge, overflows
+from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.data import Data, Samples, blocks, data_sha256
@@ -148,7 +149,12 @@ def compare(
         "counters": run.events.result(),
         "energy": _energy(program, run.events, data.n_steps, target),
         "ladder": None,
-        "warnings": [*run.remarks(), *remarks, *program.warnings],
+        "warnings": ranked(
+            [*overflows(run.events), *run.remarks(), *remarks],
+            program.warnings,
+            [*program.inputs, *program.nodes],
+            EMULATOR in runner.backends,
+        ),
         "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings(), sha256),
     }
     result["verdict"] = judge(run.evidence(runner, result["equalities"]), demands)
@@ -246,7 +252,7 @@ def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: s
             fix="Record the framework on the same data.",
         )
     check_trained(network, trained.part(0, 1), data.n_steps, 1)
-    remark = recorded_on(trained, sha256, "--trained")
+    remark = recorded_on(trained, sha256, "the trained recording", "--trained")
     return [] if remark is None else [remark]
 
 

@@ -95,7 +95,8 @@ def diff(
         DeployError: they were recorded on different data.
         ValueError: they share no node, or not the same steps, samples and shapes.
     """
-    remarks = [recorded_on(a, b.meta.get("data_sha256"), names[0]), recorded_on(b, None, names[1])]
+    where = " and ".join(names)
+    remarks = [recorded_on(a, b.meta.get("data_sha256"), names[0], where), recorded_on(b, None, names[1], where)]
     shared = tuple(node for node in a.nodes if node in b.nodes)
     if not shared:
         raise ValueError(f"the recordings share no node: {sorted(a.nodes)} and {sorted(b.nodes)}")

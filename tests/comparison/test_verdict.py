@@ -228,7 +228,7 @@ def test_required_decisions_are_judged_beside_labels(plain: Path) -> None:
 
 
 def test_an_unknown_gate_is_refused_before_anything_runs() -> None:
-    with pytest.raises(DeployError, match=r"no gate is called 'foo'\n  where: --require\n.*accuracy, decisions, lava"):
+    with pytest.raises(DeployError, match=r"no gate is called 'foo'\n  where: require\n.*accuracy, decisions, lava"):
         compare("no-such-file.nir", "loihi2", Data({}, None, ""), require=("foo",))
 
 
