@@ -231,7 +231,9 @@ def print_summary(result: dict[str, Any]) -> None:
     print_decision(result)
     _print_accuracies(result)
     for backend, shares in result["agreement"].items():
-        listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
+        pair = [result["counters"]["spikes"][name] for name in (backend, result["agreement_with"])]
+        silent = [node for node in shares if not any(counts.get(node) for counts in pair)]
+        listed = ", ".join(f"{node} {_share(share, node in silent)}" for node, share in shares.items())
         click.echo(f"spikes that {backend} shares with {result['agreement_with']}: {listed}")
     for backend, nodes in result["values"].items():
         for node, found in nodes.items():
@@ -303,6 +305,11 @@ def print_decision(result: dict[str, Any]) -> None:
         click.echo(f"decided by {said['rule']} ({said['because']}); ties: {ties}")
 
 
+def _share(share: float, is_silent: bool) -> str:
+    """Return a share of spikes; of none there is none."""
+    return "none" if is_silent else f"{100 * share:.2f} %"
+
+
 def _test(mcnemar: dict[str, Any] | None) -> str:
     """Return what McNemar's test says, or nothing where no sample changed sides."""
     if mcnemar is None or not mcnemar["lost"] + mcnemar["gained"]:
@@ -343,7 +350,7 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
         print_json(result)
     else:
         for node, share in result["agreement"].items():
-            click.echo(f"{node}: {100 * share:.2f} % of spikes shared")
+            click.echo(f"{node}: {_share(share, node in result['silent'])} of spikes shared")
         for node, found in result["values"].items():
             click.echo(f"{node}: {number_errors(found)}")
         first = result["first_difference"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -23,9 +24,11 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
 )
+from neurodeploy.errors import DeployError
 
 if TYPE_CHECKING:
     from neurodeploy.comparison.answers import Answers
+    from neurodeploy.data import Data, Samples
     from neurodeploy.recording import Recording
 
 
@@ -76,16 +79,14 @@ def run(
     """
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.answers import make_answers
-    from neurodeploy.comparison.vacuous import THE_RUN
     from neurodeploy.files import check_outputs
     from neurodeploy.host import data_inputs
-    from neurodeploy.recording import Writer
     from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
     data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model)
-    with progress_bars() as bars, ExitStack() as stack:
+    with progress_bars() as bars:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),
             nodes=tuple(record_nodes.split(",")) if record_nodes else None,
@@ -96,13 +97,8 @@ def run(
             progress=None if bars is None else lambda done, total: bars(backend, done, total),
         )
         summary, answers = Summary(backend), make_answers(subject, data, decide)
-        writer = None if output is None else stack.enter_context(Writer(output))
-        for part, recording in run_blocks(subject, data, backend=backend, options=options, decide=decide):
-            summary.add(recording)
-            if not raw_time:
-                answers.add({THE_RUN: recording}, part)
-            if writer is not None:
-                writer.add(replace(recording, meta={**recording.meta, "data": data.source}))
+        parts = run_blocks(subject, data, backend=backend, options=options, decide=decide)
+        unwritten = _record(parts, summary, None if raw_time else answers, data, output)
     for line in getattr(subject, "evidence", ()):
         say(line)
     found = {**summary.result(), **({} if raw_time else _scored(answers, summary.spikes))}
@@ -112,8 +108,36 @@ def run(
         _print_summary(found)
     if found.get("custom_neurons"):
         say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
+    if unwritten is not None:
+        raise unwritten
     if output is not None:
         say(f"recorded in {output}")
+
+
+def _record(
+    parts: Iterable[tuple[Data, Recording]],
+    summary: Summary,
+    answers: Answers | None,
+    data: Samples,
+    output: Path | None,
+) -> DeployError | None:
+    """Count blocks and write them; return why they could not be written, once all have run."""
+    from neurodeploy.comparison.vacuous import THE_RUN
+    from neurodeploy.recording import Writer
+
+    try:
+        with nullcontext() if output is None else Writer(output) as writer:
+            for part, recording in parts:
+                summary.add(recording)
+                if answers is not None:
+                    answers.add({THE_RUN: recording}, part)
+                if writer is not None:
+                    writer.add(replace(recording, meta={**recording.meta, "data": data.source}))
+    except DeployError as error:
+        if summary.samples < data.n_samples:
+            raise
+        return error
+    return None
 
 
 def _scored(answers: Answers, spikes: dict[str, int]) -> dict[str, Any]:

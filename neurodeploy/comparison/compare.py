@@ -80,7 +80,7 @@ def compare(
     lava_samples: int = LAVA_SAMPLES,
     tolerance: float = TOLERANCE_POINTS,
     value_tolerance: float = VALUE_TOLERANCE,
-    require: tuple[str, ...] = (),
+    require: tuple[str, ...] | str = (),
     time_limit: float | None = None,
     progress: Progress | None = None,
     decide: Decision | str | None = None,
@@ -102,7 +102,7 @@ def compare(
         value_tolerance: root mean square error that a value which is read may have, in per cent of the reference's
             standard deviation.
         require: gates that fail where they cannot be judged: ``trained``, ``lava``, ``accuracy``, ``decisions``,
-            ``values``.
+            ``values``; or a text of them with commas.
         time_limit: seconds for a backend, or None.
         progress: called with (backend, done, in all).
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
@@ -112,13 +112,14 @@ def compare(
         DeployError: the model, the data or an option is refused.
         BackendError: a backend that was named is missing, or one died.
     """
-    demands = Demands(tolerance, value_tolerance, tuple(require))
+    required = require.split(",") if isinstance(require, str) else require
+    demands = Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
     chosen, not_run = _choose(only)
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.part(0, 1).x)
     sha256 = data_sha256(data)
-    remarks = [] if trained is None else _check_trained(trained, data, network, sha256)
+    remarks = [] if trained is None else _check_trained(trained, data, network, sha256, graph.sha256)
     answers = make_answers(network, data, decide)
     if program is None:
         if compiling.get("calibrate") is None:
@@ -237,8 +238,8 @@ def _graded_ranges(data: Samples) -> dict[str, tuple[float, float]]:
     return {name: found[name] for name in graded}
 
 
-def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: str) -> list[str]:
-    """Refuse a recording that is not the framework's, or of other data; return what it does not say of itself."""
+def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: str, of_model: str) -> list[str]:
+    """Refuse a recording that is not the framework's, or of other data; return what is to be said of it."""
     if trained.meta.get("backend") in backends.names():
         raise DeployError(
             f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
@@ -252,8 +253,10 @@ def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: s
             fix="Record the framework on the same data.",
         )
     check_trained(network, trained.part(0, 1), data.n_steps, 1)
-    remark = recorded_on(trained, sha256, "the trained recording", "--trained")
-    return [] if remark is None else [remark]
+    remarks = [recorded_on(trained, sha256, "the trained recording", "--trained")]
+    if of_model and trained.meta.get("model_sha256", of_model) not in ("", of_model):
+        remarks.append("the trained recording was made beside another model file; where it differs, that may be why")
+    return [remark for remark in remarks if remark is not None]
 
 
 def _provenance(

@@ -88,8 +88,9 @@ def diff(
     """Hold two recordings against each other.
 
     Returns:
-        JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``first_difference`` (in
-        spikes, v or u that both recorded; None if equal), ``only_a`` and ``only_b``, the nodes that one of them lacks.
+        JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``silent``, nodes that fire
+        in neither, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they do
+        not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks.
 
     Raises:
         DeployError: they were recorded on different data.
@@ -112,6 +113,9 @@ def diff(
             for node in shared
             if "spikes" in a.nodes[node] and "spikes" in b.nodes[node]
         },
+        "silent": [
+            node for node in shared if all("spikes" in one.nodes[node] and not one.spikes(node).any() for one in (a, b))
+        ],
         "first_difference": None if different is None else different.to_dict(),
         "values": {
             node: pairs_of(a, b, node) for node in shared if "value" in a.nodes[node] and "value" in b.nodes[node]

@@ -13,7 +13,7 @@ from neurodeploy.backends import EMULATOR, REFERENCE, simulators
 from neurodeploy.comparison.answers import Answers
 from neurodeploy.comparison.tallies import OVERFLOWS, Agreements, Events
 from neurodeploy.comparison.vacuous import constant, guessed
-from neurodeploy.decision import Decision
+from neurodeploy.decision import MEMBRANE, Decision
 from neurodeploy.errors import DeployError, known
 
 TOLERANCE_POINTS = 1.0
@@ -80,6 +80,14 @@ class Evidence:
     chips: tuple[str, ...]
     outputs: tuple[str, ...]
     undecided: dict[str, str]
+
+    @property
+    def rules(self) -> tuple[Decision, ...]:
+        """The rule that was chosen, or else those that could be meant of outputs that fire."""
+        settled = self.answers.settled
+        if settled.decision is not None:
+            return (settled.decision,)
+        return tuple(rule for rule in settled.candidates if rule.output in self.events.fires)
 
     @property
     def has_both(self) -> bool:
@@ -236,11 +244,11 @@ def _accuracy(evidence: Evidence, demands: Demands) -> Gate:
 
 def _decisions(evidence: Evidence, demands: Demands) -> Gate:
     answers = evidence.answers
+    if answers.has_targets:
+        return Gate("numbers are read, and no classes decided", applies=False)
     if answers.labels is not None and "decisions" not in demands.require:
         return Gate("the labels judge", applies=False)
-    chosen = answers.settled.decision
-    rules = [chosen] if chosen is not None else list(answers.settled.candidates)
-    rules = [rule for rule in rules if chosen is not None or rule.output in evidence.events.fires]
+    rules = evidence.rules
     if not rules:
         return Gate("no output fires, and nobody said what decides", applies=False)
     if (lacking := _nothing_to_hold(evidence)) is not None:
@@ -258,17 +266,21 @@ def _decisions(evidence: Evidence, demands: Demands) -> Gate:
 
 def _values(evidence: Evidence, demands: Demands) -> Gate:
     answers = evidence.answers
-    settled = answers.settled.decision is not None or answers.labels is not None
-    if settled and not answers.has_targets and "values" not in demands.require:
+    is_asked = answers.has_targets or "values" in demands.require
+    if not is_asked and (answers.labels is not None or answers.settled.decision is not None):
         return Gate("classes are decided, not values read", applies=False)
-    held = {chip: evidence.agreements.values.get(chip, {}) for chip in evidence.chips}
     read = [name for name in evidence.outputs if name not in evidence.events.fires]
-    if not read:
+    if not is_asked and evidence.rules and all(name.endswith(MEMBRANE) for name in read):
+        return Gate("the spikes of the outputs judge", applies=False)
+    if not read and not answers.has_targets:
         return Gate("no output is read as a value", applies=False)
     if (lacking := _nothing_to_hold(evidence)) is not None:
         return lacking
+    if not read:
+        return _targets(evidence, demands)
     measured = {}
-    for chip, nodes in held.items():
+    for chip in evidence.chips:
+        nodes = evidence.agreements.values.get(chip, {})
         for node in read:
             if node not in nodes:
                 return Gate(f"{chip} or the reference did not record {node}")
@@ -277,6 +289,21 @@ def _values(evidence: Evidence, demands: Demands) -> Gate:
                 return Gate(f"{node} has the same value throughout on the reference")
             measured[f"{chip}, {node}"] = 100.0 * sqrt(found["mean_squared_error"]) / found["spread"]
     wording = "is off by {:.2f} % of the reference's standard deviation (root mean square)"
+    return _within(measured, wording.format, demands.value_tolerance, "{:g} % are tolerated")
+
+
+def _targets(evidence: Evidence, demands: Demands) -> Gate:
+    """Return the gate of numbers that are made of spikes: by how much further they are from their targets."""
+    errors = evidence.answers.errors
+    if lacking := [name for name in (REFERENCE, *evidence.chips) if name not in errors]:
+        return Gate(f"{', '.join(lacking)} gave no numbers to hold against y: {evidence.answers.settled.sentence}")
+    found = {name: errors[name].result() for name in (REFERENCE, *evidence.chips)}
+    spread = found[REFERENCE]["spread"]
+    if not spread:
+        return Gate("y is the same throughout")
+    off = {name: 100.0 * sqrt(one["mean_squared_error"]) / spread for name, one in found.items()}
+    measured = {name: max(0.0, off[name] - off[REFERENCE]) for name in evidence.chips}
+    wording = "is further from y than the reference by {:.2f} % of y's standard deviation (root mean square)"
     return _within(measured, wording.format, demands.value_tolerance, "{:g} % are tolerated")
 
 

@@ -200,12 +200,15 @@ def agreement_table(comparison: Comparison) -> dict[str, Any]:
     """Return the share of spikes in common with the base, by node and backend."""
     agreement, base = comparison.result["agreement"], comparison.result["agreement_with"]
     names = [name for name, nodes in agreement.items() if nodes]
+    spikes = comparison.result["counters"]["spikes"]
     rows = []
     for node in comparison.result["nodes"]:
         cells = []
         for name in names:
             value = agreement[name].get(node)
-            cells.append(None if value is None else {"text": share(value), "value": round(value, 6)})
+            is_silent = not spikes[name].get(node) and not spikes[base].get(node)
+            text = None if value is None else "neither fires" if is_silent else share(value)
+            cells.append(None if value is None else {"text": text, "value": round(value, 6)})
         rows.append({"node": node, "neurons": number(comparison.network.population(node).size), "cells": cells})
     samples = comparison.result["samples"]
     return {

@@ -92,6 +92,16 @@ def test_a_full_standard_output_loses_neither_verdict_nor_files(common: list[str
     assert output.exists()
 
 
+@needs_full
+def test_a_recording_that_cannot_be_written_loses_neither_summary_nor_reason(common: list[str]) -> None:
+    folder = Path(common[common.index("--input") + 1]).parent
+    run = ["run", str(folder / "m.nir"), "--backend", "reference", "--input", str(folder / "d.npz"), "-o", str(FULL)]
+    done = subprocess.run([*common[:3], *run], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "accuracy 100.00 %" in done.stdout
+    assert "cannot write there: No space left on device\n  where: /dev/full" in done.stderr
+
+
 @pytest.mark.parametrize("with_errors", [False, True])
 def test_a_pipe_that_nobody_reads_is_exit_code_141_and_the_files_are_there(
     common: list[str], tmp_path: Path, with_errors: bool

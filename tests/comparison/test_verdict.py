@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.cli.compare import compare as compare_command
+from neurodeploy.cli.demo import demo as demo_command
 from neurodeploy.cli.run import run as run_command
 from neurodeploy.comparison.compare import Comparison, compare
 from neurodeploy.compiler import compile as compile_model
@@ -21,6 +23,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.running import run
 from neurodeploy.scoring import decide
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
+from tests.test_decision import small_model
 
 BOTH = ("reference", "emulator")
 STEPS, SAMPLES = 20, 40
@@ -139,6 +142,26 @@ def test_values_that_are_read_are_judged_against_the_reference(rng: np.random.Ge
     assert f"emulator, li is off by {error:.2f} % of the reference's standard deviation" in tight["reasons"][0]
 
 
+def test_numbers_made_of_spikes_are_judged_by_their_distance_from_y(rng: np.random.Generator, tmp_path: Path) -> None:
+    path, x = lossy(rng, tmp_path)
+    rates = run(path, {"input": x}).spikes("lif").mean(axis=0, dtype=float)
+    data = Data({"input": x}, None, "made", rates)
+    said = compare(path, "loihi2", data, only=BOTH, decide="mean", weight_bits=2).result["verdict"]
+    assert said["value_error_percent"]["emulator"] > 10
+    assert said["status"] == "fail"
+    assert "emulator is further from y than the reference by" in said["reasons"][0]
+    assert not said["gates"]["decisions"]["judged"]
+    loose = compare(path, "loihi2", data, only=BOTH, decide="mean", weight_bits=2, value_tolerance=100)
+    assert loose.passed
+
+
+@pytest.mark.parametrize(("outputs", "judge"), [(["out", "out.v"], "decisions"), (["out.v"], "values")])
+def test_a_membrane_is_judged_where_no_spikes_are_returned(tmp_path: Path, outputs: list[str], judge: str) -> None:
+    path = small_model(tmp_path / "m.nir", outputs=outputs)
+    gates = verdict(path, in_turn()[0])["gates"]
+    assert [name for name, gate in gates.items() if gate["judged"]] == [judge]
+
+
 def test_a_value_that_never_changes_is_no_pass(rng: np.random.Generator, tmp_path: Path) -> None:
     said = verdict(integrator(tmp_path / "li.nir", rng), np.zeros((STEPS, 3, 6), np.uint8))
     assert said["status"] == "not-judged"
@@ -221,6 +244,11 @@ def test_a_required_gate_that_cannot_be_judged_fails(plain: Path, gate: str, rea
     assert said["gates"][gate]["required"]
 
 
+def test_gates_are_required_as_a_text_too(plain: Path) -> None:
+    said = verdict(plain, *in_turn(), require="accuracy, trained")
+    assert [name for name, gate in said["gates"].items() if gate["required"]] == ["trained", "accuracy"]
+
+
 def test_required_decisions_are_judged_beside_labels(plain: Path) -> None:
     said = verdict(plain, *in_turn(), require=("accuracy", "decisions"))
     assert said["status"] == "pass"
@@ -288,3 +316,36 @@ def test_a_run_no_better_than_a_guess_says_so(plain: Path, tmp_path: Path) -> No
     done = CliRunner().invoke(run_command, [str(plain), "--backend", "reference", "--input", str(tmp_path / "d.npz")])
     assert "accuracy 0.00 %" in done.stdout
     assert "always answering class 0 would decide 10" in done.stdout
+
+
+def test_spikes_of_silent_nodes_are_not_said_to_be_shared(tmp_path: Path) -> None:
+    path = model(tmp_path / "silent.nir", np.eye(4), threshold=1e6)
+    np.savez(tmp_path / "d.npz", x=in_turn()[0])
+    code, text = command(
+        path, "--target", "loihi2", "--input", tmp_path / "d.npz", "--backend", "reference", "--backend", "emulator"
+    )
+    assert code == 1
+    assert "spikes that emulator shares with reference: lif none" in text
+    assert "100.00 %" not in text
+
+
+class StoppedError(Exception):
+    """Ends the demo where it compares."""
+
+
+@pytest.mark.parametrize("has_lava", [True, False])
+def test_the_demo_requires_what_its_machine_can_judge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_lava: bool
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def stop(*_: Any, **options: Any) -> None:
+        asked.update(options)
+        raise StoppedError
+
+    monkeypatch.setattr("neurodeploy.comparison.compare.compare", stop)
+    monkeypatch.setattr(Lava, "missing", lambda _: None if has_lava else "Lava is not here.")
+    done = CliRunner().invoke(demo_command, ["--output", str(tmp_path)])
+    assert isinstance(done.exception, StoppedError)
+    assert asked["require"] == (("trained", "lava", "accuracy") if has_lava else ("trained", "accuracy"))
+    assert ("not required, as it cannot run here: lava (Lava is not here.)" in done.stdout) is not has_lava
