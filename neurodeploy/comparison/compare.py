@@ -191,7 +191,7 @@ class _Run:
         chips = tuple(name for name, one in runner.backends.items() if one.is_chip and name not in proved)
         outputs = tuple(one.name for one in readouts(runner.network))
         ran = tuple(runner.backends)
-        return Evidence(equalities, self.answers, self.agreements, self.events, ran, chips, outputs, self.undecided())
+        return Evidence(equalities, self.answers, self.agreements, self.events, ran, chips, outputs)
 
     def remarks(self) -> list[str]:
         """Return what is to be said of the data."""

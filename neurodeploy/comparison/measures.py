@@ -89,8 +89,8 @@ def diff(
 
     Returns:
         JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``silent``, nodes that fire
-        in neither, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they do
-        not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks.
+        in neither, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they
+        do not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks.
 
     Raises:
         DeployError: they were recorded on different data.

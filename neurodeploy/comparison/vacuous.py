@@ -13,16 +13,16 @@ THE_RUN = "run"
 """What the only backend is called where there is one."""
 
 
-def silent_or_tied(answers: Answers, spikes: Mapping[str, float], name: str) -> str | None:
+def silent_or_tied(answers: Answers, spikes: Mapping[str, float], name: str, decision: Decision) -> str | None:
     """Return in a sentence why a backend decides nothing, or None.
 
     Args:
         answers: with the backend's decisions.
         spikes: how often each node fired on this backend.
         name: of the backend.
+        decision: the rule.
     """
-    decision = answers.settled.decision
-    if decision is None or (decided := answers.of(name, decision)) is None:
+    if (decided := answers.of(name, decision)) is None:
         return None
     node = decision.output or ""
     if node in spikes and not spikes[node]:
@@ -34,7 +34,10 @@ def silent_or_tied(answers: Answers, spikes: Mapping[str, float], name: str) -> 
 
 def undecided(answers: Answers, spikes: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     """Return by backend why what it decides is no decision; ``spikes`` by backend and node."""
-    found = {name: silent_or_tied(answers, spikes.get(name, {}), name) for name in answers.backends}
+    decision = answers.settled.decision
+    if decision is None:
+        return {}
+    found = {name: silent_or_tied(answers, spikes.get(name, {}), name, decision) for name in answers.backends}
     return {name: sentence for name, sentence in found.items() if sentence is not None}
 
 
@@ -54,9 +57,9 @@ def guessed(answers: Answers, name: str) -> str | None:
     )
 
 
-def constant(answers: Answers, name: str) -> str | None:
+def constant(answers: Answers, name: str, decision: Decision) -> str | None:
     """Return in a sentence that a backend decides all samples alike, or None."""
-    decided = answers.of(name)
+    decided = answers.of(name, decision)
     if decided is None or not len(decided) or (decided != decided[0]).any():
         return None
     return f"every sample is decided as class {decided[0]}{_on(name)}, so decisions that do not change prove nothing"

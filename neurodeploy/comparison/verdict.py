@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 from math import sqrt
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from neurodeploy.backends import EMULATOR, REFERENCE, simulators
 from neurodeploy.comparison.answers import Answers
 from neurodeploy.comparison.tallies import OVERFLOWS, Agreements, Events
-from neurodeploy.comparison.vacuous import constant, guessed
+from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied
 from neurodeploy.decision import MEMBRANE, Decision
 from neurodeploy.errors import DeployError, known
 
@@ -69,7 +70,6 @@ class Evidence:
 
     equalities: as the comparison's result has them. chips: backends that ran and whose loss is judged.
     ran: all that ran. outputs: what the model returns, as a decision calls it.
-    undecided: by backend why what it decides is no decision.
     """
 
     equalities: dict[str, Any]
@@ -79,7 +79,6 @@ class Evidence:
     ran: tuple[str, ...]
     chips: tuple[str, ...]
     outputs: tuple[str, ...]
-    undecided: dict[str, str]
 
     @property
     def rules(self) -> tuple[Decision, ...]:
@@ -198,19 +197,26 @@ def _outcome(
 
 def _vacuities(evidence: Evidence, losses: dict[str, Gate]) -> Iterator[str]:
     """Yield why a pass would mean nothing, a sentence each."""
-    answers = evidence.answers
-    if undecided := [sentence for name, sentence in evidence.undecided.items() if name in evidence.ran]:
-        yield from undecided
-        return
-    if not evidence.has_both:
+    answers, spikes, silent = evidence.answers, evidence.events.spikes, False
+    for rule, name in product(evidence.rules, evidence.ran):
+        if (sentence := silent_or_tied(answers, spikes.get(name, {}), name, rule)) is not None:
+            silent = True
+            yield sentence
+    if silent or not evidence.has_both:
         return
     if losses["accuracy"].passed is not None and (sentence := guessed(answers, REFERENCE)) is not None:
         yield sentence
-    elif losses["decisions"].passed is not None and (sentence := constant(answers, REFERENCE)) is not None:
-        output = (answers.settled.chosen().output or "").removesuffix(".v")
-        shares = evidence.agreements.result()["agreement"]
-        if any(shares.get(chip, {}).get(output) != 1.0 for chip in evidence.chips):
-            yield sentence
+    if answers.labels is None and losses["decisions"].passed is not None:
+        for rule in evidence.rules:
+            if (sentence := constant(answers, REFERENCE, rule)) is not None and not _are_equal(evidence, rule):
+                yield sentence
+
+
+def _are_equal(evidence: Evidence, rule: Decision) -> bool:
+    """Tell whether all chips give every spike of what decides as the reference does."""
+    output = (rule.output or "").removesuffix(MEMBRANE)
+    shares = evidence.agreements.result()["agreement"]
+    return all(shares.get(chip, {}).get(output) == 1.0 for chip in evidence.chips)
 
 
 def _equality(equality: dict[str, Any]) -> Gate:

@@ -128,6 +128,10 @@ def test_several_outputs_are_judged_by_each_rule_that_could_be_meant(tmp_path: P
     said = verdict(path, *in_turn())
     assert said["status"] == "not-judged"
     assert "what decides?" in said["reasons"][0]
+    silent = verdict(path, 0 * in_turn()[0])
+    assert [reason.split(",")[0] for reason in silent["reasons"]] == [
+        f"vacuous: output {output} never fires on {name}" for output in "ab" for name in BOTH
+    ]
 
 
 def test_values_that_are_read_are_judged_against_the_reference(rng: np.random.Generator, tmp_path: Path) -> None:
