@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR, REFERENCE
-from neurodeploy.backends.base import Backend, RunOptions, check_inputs, is_binary, spike_inputs
+from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
-from neurodeploy.comparison.measures import first_difference
+from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
 from neurodeploy.comparison.shown import Shown
 from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
@@ -23,23 +22,19 @@ from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, De
 from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import estimate_energy, mean_events
-from neurodeploy.data import Data, Samples, blocks, data_sha256
+from neurodeploy.data import Samples, blocks, data_sha256
 from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes, readouts
-from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program, program_sha256
 from neurodeploy.recording import Recorded, Recording, recorded_on
-from neurodeploy.running import recorded_bytes
 from neurodeploy.target import load_target
 from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1
-LAVA_SAMPLES = 32
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,7 +109,7 @@ def compare(
     """
     required = require.split(",") if isinstance(require, str) else require
     demands = Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
-    chosen, not_run = _choose(only)
+    chosen, not_run = choose_backends(only)
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.part(0, 1).x)
@@ -130,7 +125,7 @@ def compare(
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
     for node in read:
         find_readout(program, node + MEMBRANE)
-    runner = _Runner(network, program, data, chosen, pace, read)
+    runner = Runner(network, program, data, chosen, pace, read)
     run = _run_blocks(runner, trained, answers)
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -185,7 +180,7 @@ class _Run:
         found = [one[1] for one in self.agreements.first.values() if one is not None]
         return {different.sample for different in (*found, self.equality.broken) if different is not None}
 
-    def evidence(self, runner: _Runner, equalities: dict[str, Any]) -> Evidence:
+    def evidence(self, runner: Runner, equalities: dict[str, Any]) -> Evidence:
         """Return what the verdict is found from; a simulator that was held against the emulator is judged by that."""
         proved = [name for name in backends.simulators() if equalities[f"{EMULATOR}_{name}"]["status"] != "not-run"]
         chips = tuple(name for name, one in runner.backends.items() if one.is_chip and name not in proved)
@@ -203,7 +198,7 @@ class _Run:
         return undecided(self.answers, self.events.spikes)
 
 
-def _run_blocks(runner: _Runner, trained: Recorded | None, answers: Answers) -> _Run:
+def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _Run:
     """Run all blocks of samples on all backends, and count."""
     counting = tuple(name for name, one in runner.backends.items() if one.counts)
     found = _Run(
@@ -261,7 +256,7 @@ def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: s
 
 def _provenance(
     model: Path | str | Any,
-    runner: _Runner,
+    runner: Runner,
     read: tuple[Dialect, NirGraph],
     recordings: dict[str, Recording],
     sha256: str,
@@ -303,118 +298,6 @@ def _model_name(model: Path | str | Any) -> str | None:
         return None
     path = Path(model).resolve()
     return f"{path.parent.name}/{path.name}" if path.stem == "model" else path.name
-
-
-def _choose(only: tuple[str, ...]) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Return the backends to run, by name, and why each of the others does not."""
-    found = {name: backends.load(name) for name in dict.fromkeys(only or backends.names())}
-    missing = {name: one.missing() for name, one in found.items()}
-    for name in only:
-        if (reason := missing[name]) is not None:
-            raise BackendError(f"backend {name!r} cannot run here", where="--backend", fix=reason)
-    not_run = {name: reason for name, reason in missing.items() if reason is not None}
-    not_run.update({name: "not asked for" for name in backends.names() if only and name not in only})
-    return {name: one for name, one in found.items() if missing[name] is None}, not_run
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long backends may take.
-
-    lava_samples: what slow backends run, from the first sample on. time_limit: seconds for those that can be ended.
-    progress: called with (backend, done, in all), or None.
-    """
-
-    lava_samples: int = LAVA_SAMPLES
-    time_limit: float | None = None
-    progress: Progress | None = None
-
-    def __post_init__(self) -> None:
-        if self.lava_samples < 1:
-            raise DeployError(
-                f"lava_samples is {self.lava_samples}; it must be at least 1",
-                where="--lava-samples",
-                fix="Give 1 or more.",
-            )
-        RunOptions(time_limit=self.time_limit)
-
-
-class _Runner:
-    """Runs backends on the same data; slow ones on the first samples only."""
-
-    def __init__(
-        self,
-        network: Network,
-        program: Program,
-        data: Samples,
-        chosen: dict[str, Backend],
-        pace: Pace,
-        read: tuple[str, ...] = (),
-    ) -> None:
-        self.network, self.program, self.data = network, program, data
-        self.backends, self.pace = chosen, pace
-        self.read, self.order = read, tuple(population.name for population in network.populations)
-        self.short: dict[str, Recording] = {}
-
-    @property
-    def bytes_a_sample(self) -> int:
-        """What one sample takes while it runs."""
-        options = RunOptions(membranes=self.read)
-        return max(recorded_bytes(subject, self.data, options) for subject in (self.network, self.program))
-
-    def run_block(self, name: str, part: Data, first: int) -> Recording:
-        """Return a backend's recording of a block of samples."""
-        if self.backends[name].is_slow:
-            if name not in self.short:
-                n_samples = min(self.pace.lava_samples, self.data.n_samples)
-                self.short[name] = self.run(name, self.data.part(0, n_samples))
-            return self.short[name].part(first, first + part.n_samples)
-        return self.run(name, part, first=first)
-
-    def run(self, name: str, part: Data, *, arithmetic: str | None = None, first: int = 0) -> Recording:
-        """Return a backend's recording; with states where a simulator's are to be met."""
-        backend = self.backends[name]
-        has_states = arithmetic is not None or backend.exact_in is not None
-        options = RunOptions(
-            record=("spikes", "v", "u") if has_states else ("spikes",),
-            arithmetic=arithmetic,
-            time_limit=self.pace.time_limit if backend.can_be_ended else None,
-            progress=self._progress(name, part, first),
-            membranes=self.read,
-        )
-        return backend.run(self.network if backend.is_reference else self.program, part.x, options)
-
-    def _progress(self, name: str, part: Data, first: int) -> Callable[[int, int], None] | None:
-        """Return a function that reports how much is done of all blocks, where somebody listens."""
-        if (progress := self.pace.progress) is None:
-            return None
-        if part.n_samples == self.data.n_samples or self.backends[name].is_slow:
-            return lambda done, total: progress(name, done, total)
-        share = part.n_samples
-        return lambda done, total: progress(name, first + done * share // total, self.data.n_samples)
-
-    def emulator_equals(self, simulator: str, not_run: dict[str, str]) -> dict[str, Any]:
-        """Hold the emulator against a vendor's simulator in its arithmetic: spikes and states of every node."""
-        for name in (EMULATOR, simulator):
-            if name in not_run:
-                return {"status": "not-run", "reason": f"{name} did not run: {not_run[name]}"}
-        theirs, order = self.short[simulator], self.order
-        part = self.data.part(0, theirs.n_samples)
-        emulator = self.run(EMULATOR, part, arithmetic=self.backends[simulator].exact_in)
-        what = ("spikes", "value", "u", "v")
-        different = first_difference(emulator, theirs, order, what)
-        held = sum(observed[key].size for observed in theirs.nodes.values() for key in what if key in observed)
-        scope = f"spikes, u and v of {len(order)} nodes on {theirs.n_samples} samples ({held:,} values)"
-        if custom := [p.name for p in self.program.populations if p.process == "custom" and not p.helps]:
-            scope += f"; {len(custom)} of them are custom neurons, our own on both sides ({', '.join(custom)})"
-        if different is None:
-            return {"status": "pass", "reason": f"equal in {scope}", "samples": theirs.n_samples}
-        return {
-            "status": "fail",
-            "reason": f"they differ in {scope}",
-            "first_difference": different.to_dict(),
-            "samples": theirs.n_samples,
-        }
 
 
 def _energy(program: Program, events: Events, n_steps: int, target: str) -> dict[str, Any] | None:
