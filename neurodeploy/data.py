@@ -104,6 +104,37 @@ def _content(values: NDArray[Any]) -> bytes:
     return np.packbits(fires).tobytes() + whole
 
 
+class DataHash:
+    """The sha256 of input, a part of the samples at a time; the same whatever type holds the values."""
+
+    def __init__(self) -> None:
+        self._found = sha256()
+        self._is_new = True
+
+    def add(self, x: dict[str, NDArray[Any]]) -> None:
+        """Add the next samples, for each input ``[T, B, *shape]``."""
+        values = [x[name] for name in sorted(x)]
+        if self._is_new:
+            # A single input has different names in a model and in its framework.
+            names = sorted(x) if len(x) > 1 else []
+            self._found.update(repr((names, [(len(one), *one.shape[2:]) for one in values])).encode())
+            self._is_new = False
+        for sample in range(values[0].shape[1]):
+            self._found.update(sha256(b"".join(_content(one[:, sample]) for one in values)).digest())
+
+    def hexdigest(self) -> str:
+        """Return the hash of what was added so far, in 64 hexadecimal digits."""
+        return self._found.hexdigest()
+
+
+def data_sha256(data: Samples) -> str:
+    """Return the hash of data's input, which recordings of it carry."""
+    found = DataHash()
+    for _, part in blocks(data, data.n_steps * sum(values[0, 0].nbytes for values in data.part(0, 1).x.values())):
+        found.add(part.x)
+    return found.hexdigest()
+
+
 def target_part(
     targets: NDArray[np.float64] | None, n_steps: int, n_samples: int, first: int, last: int
 ) -> NDArray[np.float64] | None:

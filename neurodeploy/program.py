@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -297,8 +298,23 @@ def save_program(program: Program, path: Path) -> None:
         DeployError: the file cannot be written, or would not keep all that the program is.
     """
     refuse_missing(program.parts, CAN, "a program file")
+    write_npz(path, _stored(program))
+
+
+def program_sha256(program: Program) -> str:
+    """Return a hash of a program's content, the same before it is saved and after it is read."""
+    found = sha256()
+    for name, values in sorted(_stored(program).items()):
+        plain = values.astype(np.int64) if values.dtype.kind in "iub" else values
+        found.update(f"{name} {plain.dtype.str} {plain.shape}".encode())
+        found.update(np.ascontiguousarray(plain).tobytes())
+    return found.hexdigest()
+
+
+def _stored(program: Program) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a program file."""
     manifest, arrays = _contents(program)
-    write_npz(path, {**arrays, "manifest": text_array(to_json(manifest))})
+    return {**arrays, "manifest": text_array(to_json(manifest))}
 
 
 def _contents(program: Program) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

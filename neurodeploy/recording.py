@@ -189,6 +189,26 @@ class Writer:
         self._blocks.add(_arrays(block))
 
 
+def recorded_on(one: Recorded, sha256: str | None, what: str, where: str) -> str | None:
+    """Refuse a recording of other data; return a sentence if it does not say of which it is.
+
+    Args:
+        one: the recording. sha256: hash of the data that it should be of, or None where that is unknown.
+        what, where: what the recording is, and how it was given, for messages.
+
+    Raises:
+        DeployError: it was recorded on other data.
+    """
+    own = one.meta.get("data_sha256")
+    if own and sha256 and own != sha256:
+        raise DeployError(
+            f"{what} was recorded on other data: its input has sha256 {str(own)[:12]}..., not {sha256[:12]}...",
+            where=where,
+            fix="Record it again on the same input, with the same --encode and --seed.",
+        )
+    return None if own else f"{what} does not say on which data it was recorded, so that was not checked"
+
+
 def _arrays(recording: Recording) -> dict[str, NDArray[Any]]:
     arrays = {f"{node}/{key}": values for node, o in recording.nodes.items() for key, values in o.items()}
     return arrays | {f"counters/{key}": values for key, values in recording.counters.items()}

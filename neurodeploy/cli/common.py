@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,6 +157,11 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
     }
 
 
+def split_words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of an option that is repeated, or given with commas."""
+    return tuple(dict.fromkeys(word.strip() for text in given for word in text.split(",") if word.strip()))
+
+
 def number_errors(found: dict[str, Any]) -> str:
     """Return how far numbers are from what they are to meet."""
     correlation = "undefined" if found["correlation"] is None else f"{found['correlation']:.6f}"
@@ -167,8 +172,9 @@ def number_errors(found: dict[str, Any]) -> str:
 
 
 def say(text: str) -> None:
-    """Print a note for the person at the terminal, to standard error."""
-    click.echo(text, err=True)
+    """Print a note for the person at the terminal, to standard error; where nobody hears it, nothing else is lost."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def print_json(value: object) -> None:
