@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from math import prod
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import find_arithmetic
+from neurodeploy.arrays import finite
+from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.codes import (
     CODES,
     EXTRA_CODES,
@@ -20,13 +21,12 @@ from neurodeploy.codes import (
     CodedPopulation,
     CodedProjection,
     NeuronModel,
-    finite,
     outside,
     whole_shape,
 )
 from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.files import from_json, read_npz, text_array, text_of, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
 from neurodeploy.network import Network
 from neurodeploy.recording import RESERVED_NAMES
@@ -245,11 +245,11 @@ def load_program(path: Path) -> Program:
     """
     arrays = read_npz(path, "a program")
     try:
-        manifest = json.loads(str(arrays["manifest"][()]))
+        manifest = from_json(text_of(arrays["manifest"]))
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}")
         if manifest["version"] in READABLE:
-            program = _program(manifest, arrays)
+            program = _program(manifest, arrays, str(path))
             find_arithmetic(program.arithmetic, str(path))
             if faults := program.faults():
                 raise ValueError("; ".join(faults))
@@ -273,11 +273,15 @@ def is_program(path: Path) -> bool:
         return stream.read(4) == b"PK\x03\x04"
 
 
-def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
+def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Program:
     def found(prefix: str, always: tuple[str, ...], maybe: tuple[str, ...]) -> dict[str, Any]:
         keys = [*always, *(key for key in maybe if f"{prefix}/{key}" in arrays)]
         return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys}
 
+    shapes = [whole_shape(entry["name"], entry["shape"]) for entry in manifest["populations"]]
+    MAX_NODES.check(len(shapes), "the program", where)
+    MAX_PROJECTIONS.check(len(manifest["projections"]), "the program", where)
+    MAX_NEURONS.check(sum(map(prod, shapes)), "the program", where)
     populations = []
     for entry in manifest["populations"]:
         codes = found(f"population/{entry['name']}", CODES, EXTRA_CODES)

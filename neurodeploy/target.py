@@ -5,24 +5,25 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from neurodeploy.errors import DeployError, known
+from neurodeploy.files import read_text
 from neurodeploy.shipped import shipped_folder
 
 Kind = Literal["tested", "published", "secondary", "inferred"]
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Number(_Facts):
     """A count or width: value in ``unit``, how we know it, and from where."""
 
-    value: int
+    value: Annotated[int, Field(ge=-(2**63), lt=2**63)]
     unit: str
     kind: Kind
     source: str
@@ -162,9 +163,9 @@ def read_target(path: Path) -> Target:
         DeployError: the file breaks the schema (with the key).
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text())
+        content: dict[str, Any] = tomllib.loads(read_text(path, "a target"))
         return Target.model_validate(content)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         raise DeployError(
             f"the target file is not valid: {error}", where=str(path), fix="See targets/loihi1.toml."
         ) from error
