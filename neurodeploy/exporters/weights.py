@@ -76,10 +76,11 @@ def _opened(path: Path) -> Any:
 def _is_script(path: Path) -> bool:
     import zipfile
 
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except Exception:  # whatever a broken archive raises, it is none of TorchScript's
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
@@ -110,9 +111,10 @@ class Plan(_Part):
 def projection_names(network: Network) -> tuple[str, ...]:
     """Return each projection's name in plans: ``source -> target``, numbered where two have the same ends."""
     names: list[str] = []
+    met: Counter[str] = Counter()
     for projection in network.projections:
-        same = sum(name.split(" #")[0] == projection.name for name in names)
-        names.append(f"{projection.name} #{same + 1}" if same else projection.name)
+        met[projection.name] += 1
+        names.append(projection.name if met[projection.name] == 1 else f"{projection.name} #{met[projection.name]}")
     return tuple(names)
 
 
