@@ -79,10 +79,10 @@ MAX_NEURONS = Limit("NEURODEPLOY_MAX_NEURONS", 2_000_000, "neurons")
 The largest chip that is known here holds about a million.
 """
 
-MAX_NODES = Limit("NEURODEPLOY_MAX_NODES", 2_000, "nodes")
+MAX_NODES = Limit("NEURODEPLOY_MAX_NODES", 1_000, "nodes")
 """Nodes of a graph."""
 
-MAX_PROJECTIONS = Limit("NEURODEPLOY_MAX_PROJECTIONS", 4_096, "projections")
+MAX_PROJECTIONS = Limit("NEURODEPLOY_MAX_PROJECTIONS", 1_500, "projections")
 """Ways between the neurons of a graph, each of which becomes synapses of its own; also its edges."""
 
 MAX_STEPS = Limit("NEURODEPLOY_MAX_STEPS", 1_000_000, "time steps")

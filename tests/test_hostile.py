@@ -10,15 +10,22 @@ import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
+import nir
 import numpy as np
 import pytest
 
+from neurodeploy.arithmetic import find_arithmetic
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
 from neurodeploy.compiler import compile
-from neurodeploy.data import load_data
+from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError
 from neurodeploy.files import from_json, read_npz, text_array
 from neurodeploy.importers.lower import read_network
@@ -342,3 +349,119 @@ def test_a_program_is_read_by_the_same_door(fc_model: Path, tmp_path: Path) -> N
     path = tmp_path / "p.npz"
     save_program(compile(fc_model, "loihi2"), path)
     assert load_program(path).populations[0].name == "lif1"
+
+
+def lif(shape: tuple[int, ...], **changes: Any) -> nir.LIF:
+    ones = np.ones(shape)
+    constants = {"tau": 1e-3 * ones, "r": 10 * ones, "v_leak": 0 * ones, "v_threshold": ones, "v_reset": 0 * ones}
+    return nir.LIF(**{**constants, **changes})
+
+
+def model_of(path: Path, layers: dict[str, Any], shapes: tuple[tuple[int, ...], tuple[int, ...]], **rules: Any) -> Path:
+    nodes = {"in": nir.Input({"input": np.array(shapes[0])}), **layers}
+    nodes["out"] = nir.Output({"output": np.array(shapes[1])})
+    said = json.dumps({"dialect": "nir", "dt": 1e-4, "rules": {"reset": "zero", **rules}})
+    graph = nir.NIRGraph(nodes, list(pairwise(nodes)), metadata={"neurodeploy": said}, type_check=False)
+    nir.write(path, graph)
+    return path
+
+
+def test_time_constants_per_neuron_behind_a_flattened_convolution_compile_and_fire_alike(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    taus = np.linspace(1e-3, 3e-3, 18)
+    layers = {
+        "conv": nir.Conv2d((3, 3), rng.uniform(1, 2, (2, 1, 1, 1)), (1, 1), (0, 0), (1, 1), 1, np.zeros(2)),
+        "flatten": nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1),
+        "lif": lif((18,), tau=taus, r=np.full(18, 12.0)),
+    }
+    model = model_of(tmp_path / "m.nir", layers, ((1, 3, 3), (18,)))
+    x = (rng.random((30, 2, 1, 3, 3)) < 0.5).astype(np.uint8)
+    program = compile(model, "loihi2")
+    recording = Emulator().run(program, {"in": x}, RunOptions(raw_time=True))
+    traces = twin.run(program, {"in": x.astype(np.int64)}, find_arithmetic(program.arithmetic))
+    assert recording.spikes("lif").any()
+    np.testing.assert_array_equal(recording.spikes("lif"), traces.spikes["lif"])
+
+
+@pytest.mark.parametrize("options", [{}, {"per_channel": True}, {"scale": "mse", "correct": ("bias", "threshold")}])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_a_dead_layer_compiles_and_stays_silent(tmp_path: Path, options: dict[str, Any], reset: str) -> None:
+    layers = {"fc": nir.Linear(np.zeros((2, 3))), "lif": lif((2,)), "fc2": nir.Linear(np.ones((1, 2))), "l2": lif((1,))}
+    model = model_of(tmp_path / "m.nir", layers, ((3,), (1,)), reset=reset, max_spikes=0)
+    calibrate = Data({"in": np.ones((5, 2, 3), np.uint8)}, None, "ones")
+    program = compile(model, "loihi2", calibrate=calibrate, allow_silent=True, **options)
+    recording = Emulator().run(program, {"in": np.ones((9, 1, 3), np.uint8)}, RunOptions())
+    assert not recording.spikes("lif").any()
+
+
+@pytest.mark.parametrize("start", [1e15, -1e15])
+def test_a_start_beyond_the_register_is_cut_and_said(tmp_path: Path, start: float) -> None:
+    layers = {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,))}
+    model = model_of(tmp_path / "m.nir", layers, ((3,), (2,)), v_init=start)
+    program = compile(model, "loihi2")
+    assert any("lif: 2 of 2 neurons start beyond what a register holds" in warning for warning in program.warnings)
+
+
+def test_a_gain_beyond_float32_is_refused(tmp_path: Path) -> None:
+    ones = np.ones(2)
+    cuba = nir.CubaLIF(
+        tau_syn=1e-4 * ones, tau_mem=1e-3 * ones, r=1e30 * ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones,
+        w_in=1e30 * ones,
+    )  # fmt: skip
+    model = model_of(tmp_path / "m.nir", {"fc": nir.Linear(np.ones((2, 3))), "lif": cuba}, ((3,), (2,)))
+    with pytest.raises(DeployError, match=r"'lif' multiplies its input by .*, beyond float32"):
+        compile(model, "loihi2")
+
+
+def test_graphs_of_more_nodes_or_edges_than_the_limits_are_refused_at_once(tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(250)]
+    nodes = {"in": nir.Input({"input": np.array([1])}), **{name: lif((1,)) for name in names}}
+    edges = [("in", "n0"), *((a, b) for a in names for b in names)]
+    nir.write(tmp_path / "m.nir", nir.NIRGraph(nodes, edges, type_check=False))
+    with pytest.raises(DeployError, match=r"edges(?s:.*)NEURODEPLOY_MAX_PROJECTIONS"):
+        read_network(tmp_path / "m.nir")
+    many = {f"m{i}": lif((1,)) for i in range(1500)}
+    nir.write(tmp_path / "m.nir", nir.NIRGraph(many, list(pairwise(many)), type_check=False))
+    with pytest.raises(DeployError, match=r"NEURODEPLOY_MAX_(NODES|PROJECTIONS)"):
+        read_network(tmp_path / "m.nir")
+
+
+def test_parameters_whose_shapes_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+    layers = {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,), r=np.ones(3))}
+    model = model_of(tmp_path / "m.nir", layers, ((3,), (2,)))
+    with pytest.raises(DeployError, match=r"parameters whose shapes do not fit each other: .*r \[3\]"):
+        read_network(model)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("in/shape", [np.inf]),
+        ("conv/padding", np.array([3000, 3000])),
+        ("flatten/start_dim", 0.5),
+        ("lif/padding", "same"),
+    ],
+)
+def test_odd_parameters_are_refused_in_our_words(tmp_path: Path, key: str, value: Any) -> None:
+    layers = {
+        "conv": nir.Conv2d((3, 3), np.ones((2, 1, 1, 1)), (1, 1), (0, 0), (1, 1), 1, np.zeros(2)),
+        "flatten": nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1),
+        "lif": lif((18,)),
+    }
+    model = model_of(tmp_path / "m.nir", layers, ((1, 3, 3), (18,)))
+    with h5py.File(model, "r+") as file:
+        file.pop(f"node/nodes/{key}", None)
+        file[f"node/nodes/{key}"] = value
+    with pytest.raises(DeployError, match=key.partition("/")[0]):
+        compile(model, "loihi2")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"PK\x03\x04broken", b"\x80\x02}q\x00."])
+def test_files_of_weights_that_hold_none_are_refused(tmp_path: Path, content: bytes) -> None:
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    from neurodeploy.exporters.weights import load_weights
+
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(DeployError):
+        load_weights(torch.nn.Linear(2, 3), tmp_path / "w.pt")

@@ -267,7 +267,9 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
         for op in way.ops:
             try:
                 shape = op.output_shape(shape)
-                MAX_NEURONS.check(prod(shape), f"shape {list(shape)} on the way from {way.source!r} to {name!r}", place)
+                named = f"{type(op).__name__} {getattr(op, 'name', '')}".strip()
+                what = f"shape {list(shape)} behind {named} on the way from {way.source!r} to {name!r}"
+                MAX_NEURONS.check(prod(shape), what, place)
             except ValueError as error:
                 raise DeployError(
                     f"on the way from {way.source!r} to {name!r}, {type(op).__name__} {error}",

@@ -224,8 +224,9 @@ def run_worker(python: Path, job: Job, worker: Path = WORKER) -> tuple[dict[str,
         BackendError: the worker died, or took longer than the time limit.
     """
     with _interrupts_held() as raise_interrupt, _filled_folder(job, worker) as folder:
+        script, request = str(folder / "code" / "worker.py"), str(folder / "request.json")
         process = subprocess.Popen(
-            [str(python), "-I", str(GUARD), str(folder / "code" / "worker.py"), str(folder / "request.json")],
+            [str(python), "-I", str(GUARD), str(python), script, request],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,7 +1,8 @@
 """Start the worker, and leave a process behind that tidies up if the host dies, even together with the worker.
 
-``python guard.py WORKER.py REQUEST.json`` becomes the worker. Its standard input is the host's pipe: a byte on it says
-that the host tidies up by itself; its end without one says that the host has gone. Only the standard library is used.
+``python guard.py PYTHON WORKER.py REQUEST.json`` becomes the worker, run by PYTHON. Its standard input is the host's
+pipe: a byte on it says that the host tidies up by itself; its end without one says that the host has gone. Only the
+standard library is used.
 """
 
 import os
@@ -34,11 +35,11 @@ def guard(folder: str) -> None:
 
 def main() -> None:
     """Fork the guard and become the worker."""
-    worker, request = sys.argv[1:]
+    python, worker, request = sys.argv[1:]
     if os.fork() == 0:
         guard(os.path.dirname(request))
         os._exit(0)
-    os.execv(sys.executable, [sys.executable, "-I", worker, request])
+    os.execv(python, [python, "-I", worker, request])
 
 
 if __name__ == "__main__":
