@@ -29,7 +29,7 @@ DT = 1e-4
 SHAPE = (2, 5, 5)
 ODD_NUMBERS = (0, -1, 1, 2, 3, 0.5, 1e-300, 1e300, float("inf"), float("-inf"), float("nan"), 255, 2**15, 2**31, 2**63)
 ODD_TEXTS = ("", "a", "1", "\x00", "é\u2028", "../x")
-ODD = (*ODD_NUMBERS, *ODD_TEXTS, -(2**40), 10**400, [], [[]], {}, None, True, [1, 2], {"a": 1})
+ODD: tuple[Any, ...] = (*ODD_NUMBERS, *ODD_TEXTS, -(2**40), 10**400, [], [[]], {}, None, True, [1, 2], {"a": 1})
 
 
 @dataclass(frozen=True, slots=True)
