@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,35 @@ class Samples(Protocol):
 
     def part(self, first: int, last: int) -> Data:
         """Return samples ``first`` to ``last - 1``."""
+
+
+Given = Samples | Mapping[str, Any] | NDArray[Any] | Path | str
+"""How data may be given in Python: samples, an array ``[T, B, *shape]`` for each input or the only one, or a file."""
+
+
+def given_samples(data: Given, inputs: dict[str, Shape]) -> Samples:
+    """Return data for a model as samples, however it was given.
+
+    Args:
+        data: samples, arrays ``[T, B, *shape]`` by input, the array of the only input, or the path of a file.
+        inputs: shape of each input of the model, by name.
+
+    Raises:
+        DeployError: the file is no such data, or one array is given for several inputs.
+    """
+    if isinstance(data, (str, Path)):
+        return DataFile(Path(data), inputs)
+    if isinstance(data, Mapping):
+        return Data({name: np.asarray(values) for name, values in data.items()}, None, "arrays")
+    if hasattr(data, "part"):
+        return cast("Samples", data)
+    if len(inputs) != 1:
+        raise DeployError(
+            f"one array is given, and the model's inputs are {known(inputs)}",
+            where="--input",
+            fix="Give a dictionary with an array for each input.",
+        )
+    return Data({next(iter(inputs)): np.asarray(data)}, None, "an array")
 
 
 def blocks(data: Samples, bytes_a_sample: int) -> Iterator[tuple[int, Data]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.data import Data, DataHash, Samples, blocks
+from neurodeploy.data import Data, DataHash, Given, Samples, blocks, given_samples
 from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import existing_file
@@ -26,7 +26,7 @@ COUNTER_BYTES = 128
 
 def run(
     model: Path | str | Network | Program | Any,
-    inputs: Inputs,
+    data: Given,
     *,
     backend: str = "reference",
     dialect: str | None = None,
@@ -38,7 +38,7 @@ def run(
     Args:
         model: path of a ``.nir`` or program file, an in-memory ``nir.NIRGraph``, a :class:`Network` or a
             :class:`Program`.
-        inputs: ``[T, B, *shape]`` for each input of the model.
+        data: ``[T, B, *shape]`` for each input of the model, or for its only one; or samples, or a file of them.
         backend: name of the backend; ``reference`` runs models, the others run programs.
         dialect: as given to ``--dialect``, for models.
         options: what to record and how to run.
@@ -52,6 +52,8 @@ def run(
         BackendError: the backend is missing or died.
     """
     subject = open_subject(model, dialect)
+    samples = given_samples(data, data_inputs(subject))
+    inputs = samples.part(0, samples.n_samples).x
     return _run_block(subject, inputs, backend, options or RunOptions(), decide, Origin(subject))
 
 

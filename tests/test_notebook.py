@@ -1,8 +1,12 @@
 """What a terminal and a notebook show of networks, programs and recordings."""
 
+import dataclasses
+import inspect
+
 import numpy as np
 
 import neurodeploy
+from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.recording import Recording
 from tests.conftest import ROOT
 
@@ -30,3 +34,33 @@ def test_a_recording_shows_its_nodes_and_spikes():
     shown = Recording({"<lif>": {"spikes": spikes}}, {"backend": "reference"})
     assert repr(shown) == "<Recording: 1 node on reference, 1 sample of 5 steps>"
     assert "<td>&lt;lif&gt;</td><td>spikes</td><td>(3,)</td><td>uint8</td><td>3</td>" in shown._repr_html_()
+
+
+def test_what_the_command_line_takes_python_takes(tmp_path, rng):
+    model = ROOT / "models" / "digits-fc" / "model.nir"
+    network, _, _ = neurodeploy.read_network(model)
+    (name,), (shape,) = network.inputs.keys(), network.inputs.values()
+    x = (rng.random((5, 3, *shape)) < 0.3).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", x=x)
+    data = neurodeploy.load_data(tmp_path / "data.npz", network.inputs)
+    program = neurodeploy.compile(model, "loihi2")
+    expected = neurodeploy.run(program, {name: x}, backend="emulator")
+    for given in (x, data, tmp_path / "data.npz", str(tmp_path / "data.npz")):
+        found = neurodeploy.run(program, given, backend="emulator")
+        for node in expected.nodes:
+            np.testing.assert_array_equal(found.spikes(node), expected.spikes(node))
+        compared = neurodeploy.compare(model, "loihi2", given, program=program, only=("reference", "emulator"))
+        assert compared.result["samples"] == {"reference": 3, "emulator": 3}
+
+
+def test_options_are_arguments_with_names():
+    parameters = inspect.signature(neurodeploy.compile).parameters
+    assert {field.name for field in dataclasses.fields(CompileOptions)} <= set(parameters)
+    assert not any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
+def test_calibration_data_is_used_for_all_that_it_can_be_used_for():
+    options = CompileOptions(rounding="nearest").settled(True)
+    assert (options.scale, options.rounding, options.per_channel) == ("mse", "nearest", True)
+    assert options.correct == ("bias", "threshold")
+    assert CompileOptions().settled(False) == CompileOptions(rounding="nearest", correct=())

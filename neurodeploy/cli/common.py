@@ -139,22 +139,12 @@ def target_takes_counts(target: str) -> bool:
     return bool(load_target(target).number_formats.values()["message_bits_max"])
 
 
-def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any]:
-    """Return compile's options with what nobody said: with calibration data, all that it can be used for."""
+def compile_words(options: dict[str, Any]) -> dict[str, Any]:
+    """Return compile's options as Python has them: whole numbers for bits, and words without commas."""
     bits, correct = options["weight_bits"], options.get("correct")
-    if correct is None:
-        correct = "bias,threshold" if calibrated else ""
-    defaults = {
-        "rounding": "learned" if calibrated else "nearest",
-        "per_channel": True if calibrated else None,
-        "scale": "mse" if calibrated else None,
-    }
-    return {
-        **options,
-        **{key: value for key, value in defaults.items() if options.get(key) is None},
-        "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits,
-        "correct": tuple(word.strip() for word in correct.split(",") if word.strip() not in ("", "none")),
-    }
+    if correct is not None:
+        correct = tuple(word for word in split_words((correct,)) if word != "none")
+    return {**options, "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits, "correct": correct}
 
 
 def split_words(given: tuple[str, ...]) -> tuple[str, ...]:

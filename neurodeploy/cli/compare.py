@@ -13,7 +13,7 @@ from neurodeploy.cli.common import (
     INPUT,
     OUTPUT,
     calibration_data,
-    compile_defaults,
+    compile_words,
     data_options,
     decide_option,
     dialect_option,
@@ -165,7 +165,7 @@ def compare(
             calibrate=calibration,
             # Compare shows what is silent; it does not keep anybody from looking.
             allow_silent=True,
-            **compile_defaults({"weight_bits": weight_bits or "8"}, calibration is not None),
+            **compile_words({"weight_bits": weight_bits or "8"}),
         )
     for line in network.evidence:
         say(line)

@@ -12,7 +12,7 @@ from neurodeploy.cli.common import (
     OUTPUT,
     PATH,
     calibration_data,
-    compile_defaults,
+    compile_words,
     data_options,
     decide_option,
     dialect_option,
@@ -120,7 +120,7 @@ def compile(
     counts = options.get("host") is not None or target_takes_counts(target)
     data = calibration_data(calibrate, inputs, encode, batch_first, seed, counts)
     searching = {key: options.pop(key) for key in _SEARCHING}
-    settled = compile_defaults(options, data is not None)
+    settled = compile_words(options)
     compiled = _compiled(
         search, searching, seed, model, target, data, {"dialect": dialect, "decide": decide, "plan": plan, **settled}
     )

@@ -24,7 +24,7 @@ from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, De
 from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import estimate_energy, mean_events
-from neurodeploy.data import Samples, blocks, data_sha256
+from neurodeploy.data import Given, Samples, blocks, data_sha256, given_samples
 from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes, readouts
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
@@ -68,7 +68,7 @@ class Comparison:
 def compare(
     model: Path | str | Any,
     target: str | Path | Target,
-    data: Samples,
+    data: Given,
     *,
     dialect: str | None = None,
     program: Program | None = None,
@@ -88,7 +88,7 @@ def compare(
     Args:
         model: path of a ``.nir`` file or an in-memory ``nir.NIRGraph``.
         target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
-        data: inputs and, for accuracy, labels.
+        data: inputs and, for accuracy, labels: a file, samples, or arrays ``[T, B, *shape]``.
         dialect: as given to ``--dialect``.
         program: the compiled model; compiled here if None.
         only: backends to run; all that can run here if empty.
@@ -115,6 +115,7 @@ def compare(
     chosen, not_run = choose_backends(only)
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
+    data = given_samples(data, network.inputs)
     check_inputs(network.inputs, data.part(0, 1).x)
     sha256 = data_sha256(data)
     remarks = [] if trained is None else _check_trained(trained, data, network, sha256, graph.sha256)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import numpy as np
 
@@ -26,9 +26,11 @@ class CompileOptions:
     scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
         and more, else ``mse``, and for clipping where that is clearly better. With calibration data ``mse`` is the
         membrane's error, else the weights'.
-    rounding: ``nearest``, or ``learned`` on calibration data.
-    correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met.
-    per_channel: let each output channel fill its codes, by a gain of its own; None for where that is clearly better.
+    rounding: ``nearest``, or ``learned`` on calibration data; None for ``learned`` where there is some.
+    correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met; None for
+        both where there is some.
+    per_channel: let each output channel fill its codes, by a gain of its own; None for where that is clearly better,
+        and everywhere with calibration data.
     message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes, or where it is to be chosen
         because calibration data holds other values than 0 and 1.
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
@@ -44,8 +46,8 @@ class CompileOptions:
 
     weight_bits: int | str = DEFAULT_WEIGHT_BITS
     scale: str | None = None
-    rounding: str = "nearest"
-    correct: tuple[str, ...] = ()
+    rounding: str | None = None
+    correct: tuple[str, ...] | None = None
     per_channel: bool | None = None
     message_bits: int = 0
     input_scale: float | None = None
@@ -54,6 +56,15 @@ class CompileOptions:
     approximate: bool = False
     host: int | str | None = None
     input_range: dict[str, tuple[float, float]] | None = None
+
+    def settled(self, has_data: bool) -> CompileOptions:
+        """Return options with what nobody said: with calibration data, all that it can be used for."""
+        defaults: dict[str, Any] = (
+            {"scale": "mse", "rounding": "learned", "correct": CORRECTIONS, "per_channel": True}
+            if has_data
+            else {"rounding": "nearest", "correct": ()}
+        )
+        return replace(self, **{key: value for key, value in defaults.items() if getattr(self, key) is None})
 
 
 def check_options(options: CompileOptions, target: Target, has_data: bool) -> None:
@@ -84,8 +95,8 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
             )
     for flag, value, choices in (
         ("--scale", options.scale, (None, *get_args(ScaleMethod))),
-        ("--rounding", options.rounding, get_args(RoundingMethod)),
-        *(("--correct", one, CORRECTIONS) for one in options.correct),
+        ("--rounding", options.rounding, (None, *get_args(RoundingMethod))),
+        *(("--correct", one, CORRECTIONS) for one in options.correct or ()),
     ):
         if value not in choices:
             raise DeployError(

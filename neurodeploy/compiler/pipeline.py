@@ -22,9 +22,9 @@ from neurodeploy.compiler.changes import helping, never_firing, strict, without_
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
-from neurodeploy.compiler.options import CompileOptions, check_options
+from neurodeploy.compiler.options import DEFAULT_WEIGHT_BITS, CompileOptions, check_options
 from neurodeploy.contract import Contract
-from neurodeploy.data import Data, load_data
+from neurodeploy.data import Data, Given, given_samples
 from neurodeploy.decision import Decision, membranes, with_decision
 from neurodeploy.errors import LackingError
 from neurodeploy.host import entering, split
@@ -63,21 +63,66 @@ class Compiled:
     contract: Contract | None = None
 
 
-def compile(model: Path | str | Any, target: str | Path | Target, **options: Any) -> Program:
+def compile(
+    model: Path | str | Any,
+    target: str | Path | Target,
+    *,
+    dialect: str | None = None,
+    plan: Plan | Path | str | None = None,
+    calibrate: Given | None = None,
+    decide: Decision | str | None = None,
+    weight_bits: int | str = DEFAULT_WEIGHT_BITS,
+    scale: str | None = None,
+    rounding: str | None = None,
+    correct: tuple[str, ...] | None = None,
+    per_channel: bool | None = None,
+    message_bits: int = 0,
+    input_scale: float | None = None,
+    input_range: dict[str, tuple[float, float]] | None = None,
+    allow_oversize: bool = False,
+    allow_silent: bool = False,
+    approximate: bool = False,
+    host: int | str | None = None,
+) -> Program:
     """Quantise and schedule a model for a target.
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
         target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
-        **options: those of :func:`compile_with_plan`.
+        dialect: as given to ``--dialect``, or None.
+        plan: decisions, or a file of them; what it leaves out is decided by the options.
+        calibrate: data that the methods that need some are given, a file, samples or arrays; never the data that is
+            scored.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
+        weight_bits, scale, rounding, correct, per_channel, message_bits, input_scale, input_range, allow_oversize,
+            allow_silent, approximate, host: as :class:`neurodeploy.compiler.options.CompileOptions` has them.
 
     Returns:
         The program; its ``warnings`` say what can go wrong or could not be matched.
 
     Raises:
-        DeployError: the model cannot be read, or the chip cannot run it.
+        DeployError: the model, the plan or the data cannot be read, or the chip cannot run the network.
     """
-    return compile_with_plan(model, target, **options).program
+    return compile_with_plan(
+        model,
+        target,
+        dialect=dialect,
+        plan=plan,
+        calibrate=calibrate,
+        decide=decide,
+        weight_bits=weight_bits,
+        scale=scale,
+        rounding=rounding,
+        correct=correct,
+        per_channel=per_channel,
+        message_bits=message_bits,
+        input_scale=input_scale,
+        input_range=input_range,
+        allow_oversize=allow_oversize,
+        allow_silent=allow_silent,
+        approximate=approximate,
+        host=host,
+    ).program
 
 
 def compile_with_plan(
@@ -86,7 +131,7 @@ def compile_with_plan(
     *,
     dialect: str | None = None,
     plan: Plan | Path | str | None = None,
-    calibrate: Data | Path | str | None = None,
+    calibrate: Given | None = None,
     decide: Decision | str | None = None,
     **options: Any,
 ) -> Compiled:
@@ -114,12 +159,12 @@ def compile_with_plan(
     network = with_decision(network, decide)
     if isinstance(plan, (str, Path)):
         plan = load_plan(plan)
-    if isinstance(calibrate, (str, Path)):
-        calibrate = load_data(Path(calibrate), network.inputs)
-    settings = CompileOptions(**options)
-    check_options(settings, chip, calibrate is not None)
-    host, on_chip, calibrate = _split(network, settings, calibrate)
-    calibration = None if calibrate is None else run_reference(on_chip, calibrate)
+    samples = None if calibrate is None else given_samples(calibrate, network.inputs)
+    data = None if samples is None else samples.part(0, samples.n_samples)
+    settings = CompileOptions(**options).settled(data is not None)
+    check_options(settings, chip, data is not None)
+    host, on_chip, data = _split(network, settings, data)
+    calibration = None if data is None else run_reference(on_chip, data)
     try:
         compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration, True)
     except LackingError as error:
@@ -202,7 +247,7 @@ def compile_network(
         choices = Choices(
             options.weight_bits,
             options.scale,
-            options.rounding,
+            options.rounding or "nearest",
             _corrections(options, calibration, population.name),
             False if population.name in (*read, *steps) else options.per_channel,
             plan.populations.get(population.name, PopulationPlan()),
@@ -275,7 +320,7 @@ def compile_network(
 def _corrections(options: CompileOptions, calibration: Calibration | None, name: str) -> tuple[str, ...]:
     """Return what of a population is corrected: nothing by rates that are chance."""
     spikes = None if calibration is None else calibration.spikes(name)
-    return options.correct if spikes is None or spikes >= FEWEST_SPIKES else ()
+    return options.correct or () if spikes is None or spikes >= FEWEST_SPIKES else ()
 
 
 def _with_realised_step(

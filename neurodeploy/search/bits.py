@@ -9,7 +9,7 @@ from typing import Any
 from neurodeploy.backends.base import check_inputs
 from neurodeploy.calibrate import run_reference
 from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
-from neurodeploy.data import Data, load_data
+from neurodeploy.data import Given, given_samples
 from neurodeploy.decision import Decision, check_labels, with_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import check_outputs
@@ -89,7 +89,7 @@ class SearchOptions:
 def run_search(
     model: Path | str | Network | Any,
     target: str | Path | Target,
-    data: Data | Path | str,
+    data: Given,
     *,
     budget: str,
     dialect: str | None = None,
@@ -123,10 +123,10 @@ def run_search(
     network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
     if isinstance(plan, (str, Path)):
         plan = load_plan(plan)
-    if isinstance(data, (str, Path)):
-        data = load_data(Path(data), network.inputs)
+    samples = given_samples(data, network.inputs)
+    data = samples.part(0, samples.n_samples)
     chip = load_target(target)
-    subject = Subject(network, chip, CompileOptions(**options), plan or Plan(), data)
+    subject = Subject(network, chip, CompileOptions(**options).settled(True), plan or Plan(), data)
     found = search_bits(subject, parsed, search)
     # Once more from the model itself, so that the program says where it comes from.
     compiled = compile_with_plan(
