@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.compiler import compile
+from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import FORMATTED, Program, load_program, save_program
@@ -142,6 +143,24 @@ def test_every_fact_has_a_reader(key: str, tmp_path: Path) -> None:
     program = compile(shown.network(), chip, **shown.options)
     assert shown.holds(program)
     assert program.faults() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_thresholds_that_calibration_moves_stay_within_the_target(seed: int, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the float reference needs torch")
+    network = chain()
+    near_the_top = zip(network.populations, (5.5, 2.9), strict=True)
+    populations = tuple(replace(p, threshold=np.full(p.shape, value, np.float32)) for p, value in near_the_top)
+    x = (np.random.default_rng(seed).random((30, 6, 8)) < 0.3).astype(np.uint8)
+    program = compile(
+        replace(network, populations=populations),
+        own_chip(tmp_path, "number_formats.threshold_bits = 7"),
+        calibrate=Data({"in": x}, None, "calibration"),
+        correct=("threshold",),
+        weight_bits=4,
+        allow_silent=True,
+    )
+    assert _most(program, "threshold_code") in range(120, 128)
 
 
 def test_a_name_a_file_and_a_target_compile_to_the_same(tmp_path: Path) -> None:
