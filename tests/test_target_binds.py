@@ -163,6 +163,16 @@ def test_thresholds_that_calibration_moves_stay_within_the_target(seed: int, tmp
     assert _most(program, "threshold_code") in range(120, 128)
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_messages_of_a_chip_that_sends_few_bits_are_that_narrow(calibrated: bool, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the float reference needs torch")
+    values = np.random.default_rng(0).random((20, 4, 8)).astype(np.float32)
+    known: dict[str, Any] = {"calibrate": Data({"in": values}, None, "calibration")}
+    known = known if calibrated else {"input_range": {"in": (0.0, 1.0)}}
+    chip = own_chip(tmp_path, "number_formats.message_bits_max = 5\nneuron.spikes_per_step_max = 15")
+    assert compile(chain(), chip, **known).message_bits == {"in": 5}
+
+
 def test_a_name_a_file_and_a_target_compile_to_the_same(tmp_path: Path) -> None:
     chip = own_chip(tmp_path, "number_formats.delay_max = 0")
     programs = [compile(chain(), one) for one in (chip, str(chip), load_target(chip))]
