@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError, known
+from neurodeploy.file_kinds import DATA, check_kind
+from neurodeploy.files import existing_file
 from neurodeploy.members import Array, open_npz, part_of
 from neurodeploy.synapses import Shape
 
@@ -100,6 +102,37 @@ def _content(values: NDArray[Any]) -> bytes:
     fires = values != 0
     whole = b"" if (values[fires] == 1).all() else np.ascontiguousarray(values, np.float64).tobytes()
     return np.packbits(fires).tobytes() + whole
+
+
+class DataHash:
+    """The sha256 of input, a part of the samples at a time; the same whatever type holds the values."""
+
+    def __init__(self) -> None:
+        self._found = sha256()
+        self._is_new = True
+
+    def add(self, x: dict[str, NDArray[Any]]) -> None:
+        """Add the next samples, for each input ``[T, B, *shape]``."""
+        values = [x[name] for name in sorted(x)]
+        if self._is_new:
+            # A single input has different names in a model and in its framework.
+            names = sorted(x) if len(x) > 1 else []
+            self._found.update(repr((names, [(len(one), *one.shape[2:]) for one in values])).encode())
+            self._is_new = False
+        for sample in range(values[0].shape[1]):
+            self._found.update(sha256(b"".join(_content(one[:, sample]) for one in values)).digest())
+
+    def hexdigest(self) -> str:
+        """Return the hash of what was added so far, in 64 hexadecimal digits."""
+        return self._found.hexdigest()
+
+
+def data_sha256(data: Samples) -> str:
+    """Return the hash of data's input, which recordings of it carry."""
+    found = DataHash()
+    for _, part in blocks(data, data.n_steps * sum(values[0, 0].nbytes for values in data.part(0, 1).x.values())):
+        found.add(part.x)
+    return found.hexdigest()
 
 
 def target_part(
@@ -192,8 +225,8 @@ def load_data(
 
     Args:
         path: ``.npz`` with ``x`` ``[T, B, *shape]`` (several inputs: ``x/<input>``) or an event list (``t``, ``unit``,
-            ``sample``, ``shape``), and optionally ``y`` (or ``labels``): whole numbers ``[B]`` are labels, real ones
-            ``[B]``, ``[B, *shape]`` or ``[T, B, *shape]`` are targets.
+            ``sample``, ``shape``; repeats are counted), and optionally ``y`` (or ``labels``): whole numbers ``[B]`` are
+            labels, real ones ``[B]``, ``[B, *shape]`` or ``[T, B, *shape]`` are targets.
         inputs: shape of each input of the model, by name.
         encode: for static ``[B, *shape]``.
         batch_first: the file has ``[B, T, *shape]``.
@@ -209,9 +242,11 @@ def load_data(
 class DataFile:
     """Input data for a model in a file, from which samples are read in parts; see :func:`load_data`.
 
-    Args are those of :func:`load_data`, and ``model``: the file that messages name.
+    Args are those of :func:`load_data`; ``model``: the file that messages name; ``merge_repeats``: events of a list
+    that meet in one step and unit are one spike, for what takes 0 and 1 alone, where they are counted else.
 
-    labels, targets, source, n_steps, n_samples: as :class:`Data` has them.
+    labels, targets, source, n_steps, n_samples: as :class:`Data` has them. n_repeats: events of a list that are not
+    the first in their step and unit.
     """
 
     def __init__(
@@ -223,13 +258,17 @@ class DataFile:
         batch_first: bool = False,
         seed: int = 0,
         model: Path | str = "MODEL.nir",
+        merge_repeats: bool = False,
     ) -> None:
-        arrays = open_npz(path, "input data")
+        path = existing_file(path, DATA)
+        check_kind(path, DATA)
+        arrays = open_npz(path, DATA)
         y = arrays.pop("y", arrays.pop("labels", None))
         self._path, self._inputs, self._encode, self._seed = path, inputs, encode, seed
         self._model = model
         self._sample_axis = 0 if encode is not None or batch_first else 1
-        self._events = _Events(arrays, inputs, path) if "unit" in arrays else None
+        self._events = _Events(arrays, inputs, path, merge_repeats) if "unit" in arrays else None
+        self.n_repeats = 0 if self._events is None else self._events.n_repeats
         self._x = {} if self._events is not None else _named_arrays(arrays, inputs, path)
         extents = {name: self._extent(name, shape) for name, shape in inputs.items()}
         if len(set(extents.values())) > 1:
@@ -262,6 +301,8 @@ class DataFile:
                 raise DeployError(
                     f"input {name!r} holds NaN or infinite values", where=str(self._path), fix="Clean the data."
                 )
+            if self._encode is None:
+                check_levels(values, name, str(self._path))
             if self._encode is not None:
                 draws = _Draws(self._seed, drawn, first, self.n_samples)
                 values = replace(self._encode, scale=self._encode.scale or self._largest[name])(values, draws)
@@ -334,12 +375,12 @@ def _named_arrays(arrays: dict[str, Array], inputs: dict[str, Shape], path: Path
 
 
 class _Events:
-    """An event list, spread over dense arrays of 0 and 1 part by part.
+    """An event list, spread over dense arrays part by part; events that meet in one step and unit are counted.
 
-    shape: ``(T, B, *shape)``.
+    shape: ``(T, B, *shape)``. n_repeats: events that are not the first in their step and unit.
     """
 
-    def __init__(self, arrays: dict[str, Array], inputs: dict[str, Shape], path: Path) -> None:
+    def __init__(self, arrays: dict[str, Array], inputs: dict[str, Shape], path: Path, merge: bool) -> None:
         if len(inputs) != 1:
             raise DeployError(
                 "an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several."
@@ -374,9 +415,12 @@ class _Events:
         order = np.argsort(sample, kind="stable")
         self.shape, self._path = shape, path
         self._t, self._unit, self._sample = t[order], unit[order], sample[order]
+        _, counts = np.unique((self._sample * shape[0] + self._t) * n + self._unit, return_counts=True)
+        self.n_repeats, self._merge = len(t) - len(counts), merge
+        self._dtype = np.uint8 if merge or counts.max(initial=0) <= np.iinfo(np.uint8).max else np.int32
 
-    def part(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Return samples ``first`` to ``last - 1`` as uint8 ``[T, B, *shape]``."""
+    def part(self, first: int, last: int) -> NDArray[Any]:
+        """Return samples ``first`` to ``last - 1`` ``[T, B, *shape]``, uint8, or int32 where there are many events."""
         n_steps, n = self.shape[0], prod(self.shape[2:])
         if n_steps * (last - first) * n > MAX_EVENT_CELLS:
             raise DeployError(
@@ -385,8 +429,12 @@ class _Events:
                 fix="Split the data into several files.",
             )
         low, high = np.searchsorted(self._sample, (first, last))
-        dense = np.zeros((n_steps, last - first, n), np.uint8)
-        dense[self._t[low:high], self._sample[low:high] - first, self._unit[low:high]] = 1
+        dense = np.zeros((n_steps, last - first, n), self._dtype)
+        cells = self._t[low:high], self._sample[low:high] - first, self._unit[low:high]
+        if self._merge:
+            dense[cells] = 1
+        else:
+            np.add.at(dense, cells, 1)
         return dense.reshape(n_steps, last - first, *self.shape[2:])
 
 
@@ -394,6 +442,20 @@ def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
     if values.dtype.kind not in "iu":
         raise ValueError(f"{key} holds {values.dtype}, it takes whole numbers: steps, not seconds")
     return values.astype(np.int64)
+
+
+def check_levels(values: NDArray[Any], name: str, where: str) -> None:
+    """Refuse bytes that are 0 and 255: black and white of an image, which would be spikes worth 255.
+
+    Raises:
+        DeployError: an input holds them.
+    """
+    if values.dtype == np.uint8 and values.max(initial=0) == 255 and not ((values != 0) & (values != 255)).any():
+        raise DeployError(
+            f"input {name!r} holds 0 and 255, the black and white of an image, and spikes are 0 and 1",
+            where=where,
+            fix="Store x // 255 for spikes, or x / 255 for values; or turn static images into spikes with --encode.",
+        )
 
 
 def _check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:

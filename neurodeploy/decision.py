@@ -303,7 +303,8 @@ def check_labels(subject: Network | Program, settled: Settled, labels: NDArray[n
         raise DeployError(
             f"labels run from {labels.min()} to {labels.max()}, output {largest.output!r} has {most} {what}",
             where=source,
-            fix="Labels count from 0, one for each output neuron or group.",
+            fix="Labels count from 0, one for each output neuron or group."
+            + (" These seem to count from 1: subtract 1." if labels.min() == 1 and labels.max() == most else ""),
         )
 
 

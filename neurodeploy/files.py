@@ -26,33 +26,61 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     Raises:
         DeployError: the folder is missing or cannot be written to, or the write fails.
     """
-    path = Path(os.path.realpath(path))
+    write_together({path: write})
+
+
+def write_together(files: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:
+    """Write several files, all of them or none; each as :func:`write_atomically` does.
+
+    Raises:
+        DeployError: a folder is missing or cannot be written to, or a write fails; it names the file.
+    """
+    staged: list[tuple[str, Path]] = []
+    path = Path()
     try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        if path.exists() and not path.is_file():
-            with open(path, "wb") as stream:
-                write(stream)
-            return
-        _replace(path, write)
+        for path, write in files.items():
+            place = Path(os.path.realpath(path))
+            if place.is_dir():
+                raise IsADirectoryError(0, "it is a folder")
+            if not _is_special(place):
+                staged.append((_temporary(place, write), place))
+        for path, write in files.items():
+            if _is_special(Path(os.path.realpath(path))):
+                with open(path, "wb") as stream:
+                    write(stream)
+        while staged:
+            temporary, path = staged[0]
+            os.replace(temporary, path)
+            staged.pop(0)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DeployError(
             f"cannot write there: {error.strerror}",
             where=str(path),
-            fix="Name a file in a folder that exists and is writable.",
+            fix="Name a file in a folder that exists, is writable and has room.",
         ) from error
+    finally:
+        for temporary, _ in staged:
+            Path(temporary).unlink(missing_ok=True)
 
 
-def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _is_special(place: Path) -> bool:
+    """Tell whether there is something that is no file: a pipe, ``/dev/null``."""
+    return place.exists() and not place.is_file()
+
+
+def _temporary(place: Path, write: Callable[[IO[bytes]], None]) -> str:
+    """Return a whole file beside the one that it will become."""
+    descriptor, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             write(stream)
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return temporary
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

@@ -100,6 +100,11 @@ class Observation:
         return found if self.reference_fired is None else found & (self.reference_fired < limit)
 
     @property
+    def is_woken(self) -> bool:
+        """Whether it fires here and is known never to do so in the float model."""
+        return self.reference_spikes == 0 and self.spikes > 0
+
+    @property
     def is_silent_in_float(self) -> bool:
         """Whether the float model is known not to fire here either."""
         return self.reference_spikes == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import find_arithmetic
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_BITS, find_arithmetic
 from neurodeploy.codes import (
     CODES,
     EXTRA_CODES,
@@ -26,7 +27,8 @@ from neurodeploy.codes import (
 )
 from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.files import read_npz, text_array, to_json, write_npz
+from neurodeploy.file_kinds import PROGRAM, check_kind
+from neurodeploy.files import existing_file, read_npz, text_array, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
 from neurodeploy.needs import Needy, can, needs_of, refuse_missing
 from neurodeploy.network import Network
@@ -154,6 +156,12 @@ class Program(Summarised):
         n_codes = counted(sum(p.weight.size for p in self.projections), "weight")
         line = f"{n_neurons} and {n_codes} for {self.target}, {self.arithmetic} arithmetic"
         return Summary(line, ("population", "shape", "neurons", "rows come late by (steps)"), rows)
+
+    @property
+    def input_limit(self) -> int | None:
+        """Register units from which one step's input leaves the register that sums it; None if that is as wide as u."""
+        bits = self.number_formats.get("input_sum_bits", STATE_BITS)
+        return 1 << (bits - 1) if isinstance(bits, int) and ALIGN_BITS < bits < STATE_BITS else None
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -290,8 +298,23 @@ def save_program(program: Program, path: Path) -> None:
         DeployError: the file cannot be written, or would not keep all that the program is.
     """
     refuse_missing(program.parts, CAN, "a program file")
+    write_npz(path, _stored(program))
+
+
+def program_sha256(program: Program) -> str:
+    """Return a hash of a program's content, the same before it is saved and after it is read."""
+    found = sha256()
+    for name, values in sorted(_stored(program).items()):
+        plain = values.astype(np.int64) if values.dtype.kind in "iub" else values
+        found.update(f"{name} {plain.dtype.str} {plain.shape}".encode())
+        found.update(np.ascontiguousarray(plain).tobytes())
+    return found.hexdigest()
+
+
+def _stored(program: Program) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a program file."""
     manifest, arrays = _contents(program)
-    write_npz(path, {**arrays, "manifest": text_array(to_json(manifest))})
+    return {**arrays, "manifest": text_array(to_json(manifest))}
 
 
 def _contents(program: Program) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -331,7 +354,8 @@ def load_program(path: Path) -> Program:
     Raises:
         DeployError: it is no program, of another version, not whole, or holds codes that no register does.
     """
-    arrays = read_npz(path, "a program")
+    check_kind(existing_file(path, PROGRAM), PROGRAM)
+    arrays = read_npz(path, PROGRAM)
     try:
         manifest = json.loads(str(arrays["manifest"][()]))
         if manifest["format"] != FORMAT:

@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from neurodeploy.arrays import frozen_array
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import text_array, to_json, write_npz
+from neurodeploy.file_kinds import RECORDING, check_kind
+from neurodeploy.files import existing_file, text_array, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
 from neurodeploy.notebook import Summarised, Summary, counted
 
@@ -188,6 +189,26 @@ class Writer:
         self._blocks.add(_arrays(block))
 
 
+def recorded_on(one: Recorded, sha256: str | None, what: str, where: str) -> str | None:
+    """Refuse a recording of other data; return a sentence if it does not say of which it is.
+
+    Args:
+        one: the recording. sha256: hash of the data that it should be of, or None where that is unknown.
+        what, where: what the recording is, and how it was given, for messages.
+
+    Raises:
+        DeployError: it was recorded on other data.
+    """
+    own = one.meta.get("data_sha256")
+    if own and sha256 and own != sha256:
+        raise DeployError(
+            f"{what} was recorded on other data: its input has sha256 {str(own)[:12]}..., not {sha256[:12]}...",
+            where=where,
+            fix="Record it again on the same input, with the same --encode and --seed.",
+        )
+    return None if own else f"{what} does not say on which data it was recorded, so that was not checked"
+
+
 def _arrays(recording: Recording) -> dict[str, NDArray[Any]]:
     arrays = {f"{node}/{key}": values for node, o in recording.nodes.items() for key, values in o.items()}
     return arrays | {f"counters/{key}": values for key, values in recording.counters.items()}
@@ -200,7 +221,8 @@ class RecordingFile:
     """
 
     def __init__(self, path: Path) -> None:
-        arrays = open_npz(path, "a recording")
+        check_kind(existing_file(path, RECORDING), RECORDING)
+        arrays = open_npz(path, RECORDING)
         try:
             meta = json.loads(str(part_of(arrays.pop("meta").reshape(1), 0, 1, 0)[0]))  # type: ignore[union-attr]
             if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):

@@ -97,7 +97,10 @@ class NeuronFacts(_Facts):
 
 
 class NumberFormats(_Facts):
-    """Widths and ranges of the integer codes."""
+    """Widths and ranges of the integer codes.
+
+    input_sum_bits: of what one step's input sums to, with the sign; that of u where nothing narrower lies before it.
+    """
 
     state_bits: Number
     decay_bits: Number
@@ -108,6 +111,7 @@ class NumberFormats(_Facts):
     weight_exponent_max: Number
     delay_max: Number
     message_bits_max: Number
+    input_sum_bits: Number
 
     def values(self) -> dict[str, int]:
         """Return the bare numbers by name, as programs carry them."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.data import without_batch
+from neurodeploy.data import check_levels, without_batch
 from neurodeploy.errors import DeployError, known
 from neurodeploy.host import entering
 from neurodeploy.network import Network
@@ -83,15 +83,34 @@ class RunOptions:
 
 
 class Backend(Protocol):
-    """What runs a network (``reference``) or a program (all others)."""
+    """What runs a network or a program, and what it says of itself; other packages derive theirs from it.
 
-    name: str
+    name: as ``--backend`` takes it.
+    is_reference: it runs the model itself in float, and the others are held against it; all others run programs.
+    is_chip: it stands for the chip, so a verdict judges what it loses.
+    is_slow: it is given all samples at once, and by a comparison the first of them only.
+    can_be_ended: it takes a time limit.
+    counts: its recordings count events, among them what left a register.
+    exact_in: of a vendor's simulator the arithmetic in which the emulator must equal it bit for bit; else None.
+    note: what is to be said wherever the backend is listed, or nothing.
+    """
+
+    name: str = ""
+    is_reference: bool = False
+    is_chip: bool = True
+    is_slow: bool = False
+    can_be_ended: bool = False
+    counts: bool = False
+    exact_in: str | None = None
+    note: str = ""
 
     def missing(self) -> str | None:
         """Return None if it can run here, else one sentence: what is missing and how to get it."""
+        return None
 
     def run(self, subject: Any, inputs: Inputs, options: RunOptions) -> Recording:
         """Run ``subject`` on ``inputs``; the recording has the rows of the model's own time."""
+        raise NotImplementedError
 
 
 def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
@@ -114,6 +133,7 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
                 fix=without_batch(values.shape[2:], shape, "MODEL.nir")
                 or "Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
             )
+        check_levels(values, name, "--input")
         extents.add(values.shape[:2])
     if len(extents) > 1:
         raise DeployError(

@@ -67,7 +67,15 @@ _FIND = "from importlib.util import find_spec as find; print(find('lava.utils.lo
 class Loihi:
     """A Loihi 2 board; not run on hardware, only against a stand-in for Intel's package."""
 
-    name = "loihi"
+    # The board's side lacks neurodeploy, so what Backend says by default is written out.
+    name: str = "loihi"
+    is_reference: bool = False
+    is_chip: bool = True
+    is_slow: bool = True
+    can_be_ended: bool = True
+    counts: bool = False
+    exact_in: str | None = None
+    note: str = NOTE
 
     def missing(self) -> str | None:
         """Return None if a board seems to be within reach, else what is missing and how to get it."""

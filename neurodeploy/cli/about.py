@@ -94,8 +94,9 @@ def doctor(as_json: bool) -> None:
 
 def _state(name: str, reason: str | None) -> str:
     """Return what to say of a backend; of one that no board has tried, also that."""
-    from neurodeploy.backends.loihi import NOTE, Loihi
+    from neurodeploy.backends import load
 
     if reason is not None:
         return f"missing: {reason}"
-    return f"ready, but {NOTE}" if name == Loihi.name else "ready"
+    note = load(name).note
+    return f"ready, but {note}" if note else "ready"

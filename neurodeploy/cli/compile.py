@@ -22,6 +22,7 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
     target_option,
+    target_takes_counts,
 )
 from neurodeploy.errors import DeployError
 
@@ -48,7 +49,11 @@ from neurodeploy.errors import DeployError
     metavar="LIST",
     help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
 )
-@click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
+@click.option(
+    "--per-channel/--per-population",
+    default=None,
+    help="Scales. [default: per channel if calibrated, or clearly better]",
+)
 @host_option
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
 @click.option(
@@ -112,7 +117,8 @@ def compile(
     written = (output, options["search_state"], options["search_page"], *([plan_output] if writes_plan else []))
     check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
-    data = calibration_data(calibrate, inputs, encode, batch_first, seed)
+    counts = options.get("host") is not None or target_takes_counts(target)
+    data = calibration_data(calibrate, inputs, encode, batch_first, seed, counts)
     searching = {key: options.pop(key) for key in _SEARCHING}
     settled = compile_defaults(options, data is not None)
     compiled = _compiled(

@@ -76,7 +76,10 @@ def finetune(
     from neurodeploy.quantise.plan import load_plan, save_plan
 
     check_outputs((output, plan_output, checkpoint), (model, data, plan))
-    inputs = read_network(model, dialect)[0].inputs
+    network, _, _ = read_network(model, dialect)
+    for line in network.evidence:
+        say(line)
+    inputs = network.inputs
 
     def draw(epoch: int) -> Data:
         found: Data = read_data(data, inputs, encode, batch_first, seed + epoch)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from neurodeploy.cli.streams import OutputError, output_errors, silence_output
 from neurodeploy.errors import DeployError
 from neurodeploy.version import __version__
 
@@ -63,6 +66,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"neurodeploy.cli.{verb.module}"), verb.name)
         return command
 
+    # click ends with 1 where nobody reads on; both ways to print are told apart before it learns of it.
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the arguments; ``--help`` prints here."""
+        with output_errors():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb."""
+        with output_errors():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing them."""
         with formatter.section("Verbs"):
@@ -80,7 +94,7 @@ def cli(debug: bool) -> None:
       neurodeploy export net.py:build --weights net.pt --sample-shape 64 -o net.nir
       neurodeploy compare net.nir --target loihi2 --input test.npz --report report.html
 
-    Exit codes: 0 done; 1 outside the tolerance, or findings; 2 refused; 3 a backend is missing or died.
+    Exit codes: 0 done; 1 outside the tolerance, not judged, or findings; 2 refused; 3 a backend is missing or died.
     """  # noqa: D301
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr
@@ -102,9 +116,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("neurodeploy: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    except OutputError as error:
+        _end_without_output(error)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
@@ -114,3 +127,17 @@ def main() -> None:
             err=True,
         )
         sys.exit(2)
+
+
+def _end_without_output(error: OutputError) -> NoReturn:
+    """End where standard output takes no more: as a shell does where nobody reads on, else with the reason."""
+    silence_output()
+    if error.is_pipe:
+        sys.exit(128 + signal.SIGPIPE)
+    with suppress(OSError):
+        click.echo(
+            f"neurodeploy: the results cannot be written: {error.args[0].strerror}\n  where: standard output\n"
+            "  fix:   Send them where there is room.",
+            err=True,
+        )
+    sys.exit(2)

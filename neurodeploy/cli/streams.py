@@ -6,6 +6,8 @@ while the command runs.
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +19,8 @@ from typing import Any
 import click
 
 STANDARD = "-"
+
+_FULL = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class InputPath(click.Path):
@@ -45,6 +49,37 @@ class OutputPath(click.Path):
         if ctx is None or str(value) != STANDARD:
             return Path(value)
         return ctx.with_resource(_standard_output())
+
+
+class OutputError(Exception):
+    """Standard output, or another stream, takes no more; ``args[0]`` is the system's own error."""
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether somebody reads no more, as ``head`` does."""
+        return isinstance(self.args[0], BrokenPipeError)
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Raise an OutputError where a stream takes no more; files are written by functions that name them."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _FULL:
+            raise OutputError(error) from error
+        raise
+
+
+def silence_output() -> None:
+    """Let what standard output or standard error no longer take go nowhere, so that Python ends quietly."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 @contextmanager

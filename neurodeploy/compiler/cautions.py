@@ -13,7 +13,7 @@ from neurodeploy.passes.helpers import relay_warnings
 from neurodeploy.program import Program
 from neurodeploy.quantise.messages import bits_kept
 from neurodeploy.quantise.messages import sentence as messages_sentence
-from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
+from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, input_sum_warnings, payload_range
 from neurodeploy.quantise.population import Coded
 from neurodeploy.quantise.scale import COUNTED_ON
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
@@ -53,7 +53,7 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
                 " and the emulator counts what leaves its register as u_wraps and v_clips"
             )
     found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
-    return (*found, *arithmetic_differences(program))
+    return (*found, *input_sum_warnings(program), *arithmetic_differences(program))
 
 
 def beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:

@@ -24,10 +24,11 @@ class CompileOptions:
 
     weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
     scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
-        and more, else ``mse``. With calibration data ``mse`` is the membrane's error, else the weights'.
+        and more, else ``mse``, and for clipping where that is clearly better. With calibration data ``mse`` is the
+        membrane's error, else the weights'.
     rounding: ``nearest``, or ``learned`` on calibration data.
     correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met.
-    per_channel: let each output channel fill its codes, by a gain of its own.
+    per_channel: let each output channel fill its codes, by a gain of its own; None for where that is clearly better.
     message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes, or where it is to be chosen
         because calibration data holds other values than 0 and 1.
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
@@ -45,7 +46,7 @@ class CompileOptions:
     scale: str | None = None
     rounding: str = "nearest"
     correct: tuple[str, ...] = ()
-    per_channel: bool = False
+    per_channel: bool | None = None
     message_bits: int = 0
     input_scale: float | None = None
     allow_oversize: bool = False

@@ -114,6 +114,28 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
     return tuple(found)
 
 
+def input_sum_warnings(program: Program) -> list[str]:
+    """Return where one step's input can leave the register in which the chip sums it, in a sentence, or nothing."""
+    limit, found = program.input_limit, []
+    if limit is None:
+        return []
+    for population in program.populations:
+        into = tuple(p for p in program.projections if p.target == population.name)
+        payloads = tuple(source_payload(program, p) for p in into)
+        low, high = swings(population, into, payloads)
+        if (count := int(((low < -limit) | (high >= limit)).sum())) > 0:
+            worst, sign = (int(low.argmin()), -1) if -low.min() > high.max() else (int(high.argmax()), 1)
+            by = driver(population, into, payloads, worst, sign)
+            found.append(f"{population.name} (in {count} of {population.size} neurons, most by {by})")
+    if not found:
+        return []
+    return [
+        f"what arrives in one step can leave the {program.number_formats['input_sum_bits']} bits in which the chip sums"
+        f" it: {', '.join(found)}; nengo-loihi wraps there, our emulator and Lava do not, so that the chip can compute"
+        " something else; counted in each run as input_wraps"
+    ]
+
+
 def custom_neurons(program: Program) -> dict[str, str]:
     """Return the populations that no fixed-point process of Lava computes, each with what it needs."""
     return {

@@ -21,6 +21,12 @@ from neurodeploy.quantise.weights import quantise_weights, weight_range
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+LEAK_OFF = 0.1
+"""Share by which a leak may miss the model's before that is said."""
+
+LEAST_LEAK = 1e-3
+"""Part of a decay code below which a model's leak is none: time constants of four million steps and more."""
+
 MISSED_CONDITION = (
     f"fires at v > threshold where the model does at v >= threshold: the chip has no 1/{2**ALIGN_BITS} of a threshold"
     " unit less, so they differ only where v meets the threshold exactly"
@@ -244,6 +250,40 @@ def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: in
     corrected = np.where((exact >= 1) & (keep > 0), np.maximum(exact - full * 0.5 / typical, 1.0), exact)
     codes: Ints = np.clip(np.rint(corrected), 0, full - 1 + top).astype(np.int64)
     return codes
+
+
+def leaks(neuron: ChipNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats, Floats]]:
+    """Return the parts of v and u that are lost in a step, in the model and here, in units of the decay code.
+
+    Truncation takes half a register unit more of a state that is half the threshold, unless the code is 0.
+
+    Returns:
+        By register, ``v`` and, where the model has a synaptic current, ``u``: two arrays float64 (n,).
+    """
+    full = 2.0**DECAY_BITS
+    typical = (coded.threshold_code << ALIGN_BITS) / 2.0 if coded.model.fires else np.full(coded.size, np.inf)
+    truncated = full / 2.0 / np.maximum(typical, 1.0)
+    found = {"v": (full * (1.0 - neuron.keep_mem), coded.dv + np.where(coded.dv > 0, truncated, 0.0))}
+    if neuron.keep_syn.any():
+        found["u"] = full * (1.0 - neuron.keep_syn), coded.du + 1 + truncated
+    return found
+
+
+def missed(leak: tuple[Floats, Floats]) -> NDArray[np.bool_]:
+    """Return of which neurons a leak is over ``LEAK_OFF`` more or less here than in the model, bool (n,)."""
+    exact, here = leak
+    off: NDArray[np.bool_] = np.abs(here - exact) > LEAK_OFF * exact
+    return off & (exact > LEAST_LEAK)
+
+
+def other_leaks(neuron: ChipNeuron, coded: CodedPopulation) -> Ints | None:
+    """Return leak codes of v on the other side of the model's leak where codes miss it, int64 (n,); None if none do."""
+    leak = leaks(neuron, coded)["v"]
+    exact, here = leak
+    if not (off := missed(leak)).any():
+        return None
+    other = np.clip(coded.dv.astype(np.int64) + np.where(here < exact, 1, -1), 0, 2**DECAY_BITS - 1)
+    return np.where(off, other, coded.dv)
 
 
 def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> dict[str, Ints]:

@@ -7,7 +7,7 @@ import numpy as np
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.needs import NEEDS, RESETS, refuse_unread
-from neurodeploy.network import Population
+from neurodeploy.network import Network, Population
 from neurodeploy.target import Target, load_target, target_names
 
 _RESET_WORDS = {"zero": "reset to zero"} | {reset: NEEDS[need] for reset, need in RESETS.items()}
@@ -43,8 +43,7 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
             where=place,
             fix="Run it with --backend reference, or train without it.",
         )
-    for what, fix in _inexact(population, sends).items():
-        raise DeployError(f"{name!r} {what}, which no target computes exactly", where=place, fix=fix)
+    _refuse_inexact(population, sends)
     model = _model(population)
     if missing := _missing(population, model, target):
         able = [t for t in target_names() if not _missing(population, model, load_target(t))]
@@ -58,6 +57,27 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
             " model as one of that neuron (finetune, then compile, with --dialect ...,reset=zero,reset_delay=false).",
         )
     return model
+
+
+def check_sent_potentials(network: Network) -> None:
+    """Refuse populations that send what no spike says.
+
+    Raises:
+        DeployError: one that does not fire feeds another.
+    """
+    for population in network.populations:
+        sends = any(p.source == population.name and p.target != population.name for p in network.projections)
+        if sends and not population.rule.fires:
+            _refuse_inexact(population, sends)
+
+
+def _refuse_inexact(population: Population, sends: bool) -> None:
+    for what, fix in _inexact(population, sends).items():
+        raise DeployError(
+            f"{population.name!r} {what}, which no target computes exactly",
+            where=f"node {population.name!r}",
+            fix=fix,
+        )
 
 
 def _float_only(population: Population) -> list[str]:
@@ -142,6 +162,11 @@ def is_stateless(population: Population) -> bool:
     return population.size > 0 and not any(np.any(np.asarray(values)) for values in kept if values is not None)
 
 
+def _is_current(population: Population) -> bool:
+    """Tell whether a population only passes on a synaptic current, as neurons with several of them are read."""
+    return not population.rule.fires and population.decay_syn is not None and not np.any(population.decay_mem)
+
+
 def _is_pending(population: Population) -> bool:
     """Tell whether what v holds after a subtraction is subtracted again in the next step.
 
@@ -179,8 +204,13 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
         ),
         "sends its spikes a step late": (rule.output_delay != 0, retrain),
         "sends its potential to other neurons": (
-            not fires and sends,
+            not fires and sends and not _is_current(population),
             "Only a node that is read can keep its potential; put a spiking node between.",
+        ),
+        "is one of several synaptic currents of other neurons": (
+            not fires and sends and _is_current(population),
+            "Give all synapses of a neuron one time constant (rockpool: tau_syn=torch.tensor(0.01)) and train again; as"
+            " it is, `neurodeploy run MODEL.nir --backend reference --input DATA -o run.npz` computes it.",
         ),
         "sends a potential that has a lower bound": (not fires and floor is not None, "Say --dialect ...,min_v_mem=."),
         "adapts and is reset again in the next step where v is still above the threshold": (

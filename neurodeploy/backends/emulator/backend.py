@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import Arithmetic, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, observables, register_units, spike_inputs
+from neurodeploy.backends.base import (
+    Backend,
+    Inputs,
+    RunOptions,
+    expect,
+    model_rows,
+    observables,
+    register_units,
+    spike_inputs,
+)
 from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.codes import CodedPopulation
@@ -19,10 +28,11 @@ from neurodeploy.recording import Recording
 from neurodeploy.version import __version__
 
 
-class Emulator:
+class Emulator(Backend):
     """Runs a program bit by bit as Lava's simulator, or as the chip; see :mod:`neurodeploy.arithmetic`."""
 
     name = "emulator"
+    counts = True
 
     def missing(self) -> str | None:
         """Return None: the emulator needs nothing beyond neurodeploy itself."""

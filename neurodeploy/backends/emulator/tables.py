@@ -42,9 +42,9 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 # Columns of the model table.
 (
     IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U,
-    MEETS, LOWERS, SECOND, CLEARS,
-) = range(16)  # fmt: skip
-N_PROPERTIES = 16
+    MEETS, LOWERS, SECOND, CLEARS, INPUT_LIMIT,
+) = range(17)  # fmt: skip
+N_PROPERTIES = 17
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
@@ -140,7 +140,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     synapses = _Synapses(names, shapes, order, np.diff(offset), arithmetic)
     rows = [synapses.add(projection) for projection in ranked]
     targets = [names.index(p.target) for p in ranked]
-    models = np.array([_model(p) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
+    models = np.array([_model(p, program.input_limit) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
     tables = Tables(
         n_inputs=len(program.inputs),
         offset=_joined([offset], np.int64),
@@ -233,7 +233,7 @@ def _is_custom(population: CodedPopulation) -> bool:
     return not population.needs() <= {"integrator", "meets", "interval"}
 
 
-def _model(population: CodedPopulation) -> list[int]:
+def _model(population: CodedPopulation, input_limit: int | None) -> list[int]:
     model = population.model
     return [
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
@@ -241,6 +241,7 @@ def _model(population: CodedPopulation) -> list[int]:
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
         bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
         model.adapts == "v", population.du_second is not None, CLEARED.index(model.clears_u),
+        (input_limit or 0) >> ALIGN_BITS,
     ]  # fmt: skip
 
 

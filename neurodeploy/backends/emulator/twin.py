@@ -20,11 +20,13 @@ from neurodeploy.synapses import as_map
 
 Ints = NDArray[np.int64]
 
-COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals", "synops_dense")
+COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals", "synops_dense", "input_wraps")
 """Events counted for each population and step: spikes fired, weights other than 0 delivered, neurons with any
 state, input or bias to work on (a u of which no neuron keeps anything is none), currents that left their register and
 were wrapped, potentials that were clipped, spikes that arrived, once for each projection, and what a
-dense store would deliver: for each spike a weight to every neuron, or to all that a kernel covers, those of 0 too."""
+dense store would deliver: for each spike a weight to every neuron, or to all that a kernel covers, those of 0 too; and
+sums of one step's input that leave the register in which the chip sums them, where it has a narrower one than u: it
+wraps there, and this arithmetic does not."""
 
 
 CAN = can(
@@ -216,6 +218,10 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
                 counters["synops"][t, :, index] += delivered(projection, arriving, projection.weight != 0)
                 counters["synops_dense"][t, :, index] += _delivered_densely(projection, arriving, population.size)
                 counters["arrivals"][t, :, index] += (arriving != 0).reshape(n_samples, -1).sum(axis=1)
+            if program.input_limit is not None:
+                summed = to_int32(a) << ALIGN_BITS
+                beyond = (summed < -program.input_limit) | (summed >= program.input_limit)
+                counters["input_wraps"][t, :, index] = beyond.sum(axis=1)
             state, counts = neuron(population, states[name], to_int32(a), t, arithmetic)
             states[name] = state
             fired[name][t], u_trace[name][t], v_trace[name][t] = state.fired, state.u, state.v

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import LAVA, find_arithmetic
 from neurodeploy.backends.base import (
+    Backend,
     Inputs,
     RunOptions,
     expect,
@@ -52,10 +53,13 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TMPDIR": ".
 and by a relative path, because the path of a socket may have some hundred bytes only."""
 
 
-class Lava:
+class Lava(Backend):
     """Intel's simulator of Loihi, on the same program as the emulator; always in ``lava`` arithmetic."""
 
     name = "lava"
+    is_slow = True
+    can_be_ended = True
+    exact_in = LAVA.name
 
     def missing(self) -> str | None:
         """Return None if Lava can run here, else what is missing and how to get it."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import NEURONS
+from neurodeploy.importers.findings import Finding, finding
 from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode
 from neurodeploy.importers.operations import operation
-from neurodeploy.inspection.findings import Finding, finding
 from neurodeploy.synapses import Shape
 
 MAX_BATCH_AXES = 2
