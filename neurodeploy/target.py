@@ -253,6 +253,7 @@ ALLOWED: dict[str, Allowed] = {
     "number_formats.weight_exponent_max": Allowed("1", WEIGHT_EXPONENTS),
     "number_formats.delay_max": Allowed("step", (0, MAX_DELAY - 1)),
     "number_formats.message_bits_max": Allowed("bit", MESSAGE_BITS),
+    "number_formats.input_sum_bits": Allowed("bit", (2, STATE_BITS)),
     "limits.cores": Allowed("1", (1, _MANY)),
     "limits.neurons_per_core": Allowed("1", (1, _MANY)),
     "limits.synapse_bytes_per_core": Allowed("B", (1, _MANY)),
