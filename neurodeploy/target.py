@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neurodeploy.arithmetic import ARITHMETICS, DECAY_BITS, STATE_BITS, STATE_LIMIT
+from neurodeploy.arithmetic import ALIGN_BITS, ARITHMETICS, DECAY_BITS, STATE_BITS, STATE_LIMIT
 from neurodeploy.codes import (
     BIAS_EXPONENTS,
     CODE_RANGES,
@@ -253,7 +253,7 @@ ALLOWED: dict[str, Allowed] = {
     "number_formats.weight_exponent_max": Allowed("1", WEIGHT_EXPONENTS),
     "number_formats.delay_max": Allowed("step", (0, MAX_DELAY - 1)),
     "number_formats.message_bits_max": Allowed("bit", MESSAGE_BITS),
-    "number_formats.input_sum_bits": Allowed("bit", (2, STATE_BITS)),
+    "number_formats.input_sum_bits": Allowed("bit", (ALIGN_BITS + 1, STATE_BITS)),
     "limits.cores": Allowed("1", (1, _MANY)),
     "limits.neurons_per_core": Allowed("1", (1, _MANY)),
     "limits.synapse_bytes_per_core": Allowed("B", (1, _MANY)),

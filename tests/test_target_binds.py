@@ -109,6 +109,10 @@ SHOWN = {
         options={"message_bits": 16},
         refusal="takes 2 to 8",
     ),
+    "number_formats.input_sum_bits": Shown(
+        "number_formats.input_sum_bits = 12",
+        holds=lambda p: any("can leave the 12 bits in which the chip sums it" in warning for warning in p.warnings),
+    ),
     "limits.cores": Shown("limits.cores = 1\nlimits.neurons_per_core = 17", refusal="neurons: 18 needed, 17 available"),
     "limits.neurons_per_core": Shown(
         "limits.neurons_per_core = 1\nlimits.cores = 10", refusal="neurons: 18 needed, 10 available"
