@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT
-from neurodeploy.arrays import frozen_array
+from neurodeploy.arrays import finite, frozen_array
+from neurodeploy.budget import MAX_NEURONS
 from neurodeploy.needs import EXTRAS, LAYOUT, MODEL, needs_of
 from neurodeploy.synapses import Conv2d, Pair, Shape, as_map
 
@@ -74,6 +75,10 @@ GEOMETRY_RANGES = {"stride": (1, 2**31 - 1), "padding": (0, 2**31 - 1), "dilatio
 
 MESSAGE_BITS = (0, 24)
 """Of a graded spike's payload, with the sign. Source: lava-nc 0.10.0, ``num_message_bits``."""
+
+
+MAX_AXES = 32
+"""Of a node's shape; NumPy has arrays of some more, two of which are time and samples."""
 
 
 def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
@@ -396,16 +401,13 @@ def whole_shape(name: str, shape: Any) -> Shape:
 
     Raises:
         ValueError: it is none.
+        DeployError: it has more neurons than :data:`neurodeploy.budget.MAX_NEURONS` allows.
     """
-    if not isinstance(shape, (tuple, list)) or outside({str(i): (n, (0, 2**31 - 1)) for i, n in enumerate(shape)}):
-        raise ValueError(f"{name} has shape {shape!r}, it is whole numbers of at least 0")
+    is_list = isinstance(shape, (tuple, list)) and len(shape) <= MAX_AXES
+    if not is_list or outside({str(i): (n, (0, 2**31 - 1)) for i, n in enumerate(shape)}):
+        raise ValueError(f"{name} has shape {shape!r}, it is at most {MAX_AXES} whole numbers of at least 0")
+    MAX_NEURONS.check(prod(shape), f"shape {list(shape)}", f"node {name!r}")
     return tuple(int(n) for n in shape)
-
-
-def finite(value: Any) -> bool:
-    """Tell whether a value is a finite number."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))
 
 
 def _fitting(values: Any, dtype: type[np.integer[Any]]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, STATE_BITS, find_arithmetic
+from neurodeploy.arrays import finite
+from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.codes import (
     CODES,
     EXTRA_CODES,
@@ -21,14 +22,13 @@ from neurodeploy.codes import (
     CodedPopulation,
     CodedProjection,
     NeuronModel,
-    finite,
     outside,
     whole_shape,
 )
 from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.file_kinds import PROGRAM, check_kind
-from neurodeploy.files import existing_file, read_npz, text_array, to_json, write_npz
+from neurodeploy.files import existing_file, from_json, read_npz, text_array, text_of, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
 from neurodeploy.needs import Needy, can, needs_of, refuse_missing
 from neurodeploy.network import Network
@@ -357,11 +357,11 @@ def load_program(path: Path) -> Program:
     check_kind(existing_file(path, PROGRAM), PROGRAM)
     arrays = read_npz(path, PROGRAM)
     try:
-        manifest = json.loads(str(arrays["manifest"][()]))
+        manifest = from_json(text_of(arrays["manifest"]))
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}")
         if manifest["version"] in READABLE:
-            program = _program(manifest, arrays)
+            program = _program(manifest, arrays, str(path))
             find_arithmetic(program.arithmetic, str(path))
             _refuse_unread(program, manifest, arrays)
             if faults := program.faults():
@@ -395,11 +395,15 @@ def is_program(path: Path) -> bool:
         return stream.read(4) == b"PK\x03\x04"
 
 
-def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
+def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Program:
     def found(prefix: str, always: tuple[str, ...], maybe: tuple[str, ...]) -> dict[str, Any]:
         keys = [*always, *(key for key in maybe if f"{prefix}/{key}" in arrays)]
         return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys}
 
+    shapes = [whole_shape(entry["name"], entry["shape"]) for entry in manifest["populations"]]
+    MAX_NODES.check(len(shapes), "the program", where)
+    MAX_PROJECTIONS.check(len(manifest["projections"]), "the program", where)
+    MAX_NEURONS.check(sum(map(prod, shapes)), "the program", where)
     populations = []
     for entry in manifest["populations"]:
         codes = found(f"population/{entry['name']}", CODES, EXTRA_CODES)

@@ -29,7 +29,7 @@ from neurodeploy.codes import (
     WEIGHT_EXPONENTS,
 )
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import existing_file
+from neurodeploy.files import existing_file, read_text
 from neurodeploy.needs import RESETS as RESETS_NEED
 from neurodeploy.needs import can
 from neurodeploy.shipped import shipped_folder
@@ -42,13 +42,13 @@ Joules = Annotated[float, Field(ge=0.0, le=1e-6, allow_inf_nan=False)]
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Number(_Facts):
     """A count or width: value in ``unit``, how we know it, and from where."""
 
-    value: int
+    value: Annotated[int, Field(ge=-(2**63), lt=2**63)]
     unit: str
     kind: Kind
     source: Text
@@ -316,7 +316,7 @@ def _read(path: Path, readers: tuple[Path, ...]) -> tuple[Target, dict[str, Any]
     """Return a target and its content, ``extends`` resolved; ``readers`` are the files that extend it."""
     path = existing_file(path, "a target file")
     try:
-        text = path.read_bytes().decode()
+        text = read_text(path, "a target")
         content: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DeployError(

@@ -20,10 +20,8 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -421,14 +419,6 @@ def run_samples(
     return arrays
 
 
-def end_with_host(folder: str) -> None:
-    """End this session when standard input, the host's pipe, closes; with the files that the host cannot tidy up."""
-    while os.read(0, 1):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
-    os.killpg(0, signal.SIGTERM)
-
-
 def main(request_path: str) -> None:
     """Serve one request."""
     channel = os.fdopen(os.dup(1), "w")
@@ -440,7 +430,6 @@ def main(request_path: str) -> None:
 
     with open(request_path) as stream:
         request = json.load(stream)
-    threading.Thread(target=end_with_host, args=(request["folder"],), daemon=True).start()
     use_host()
     with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
         asked = {name: node["observables"] for name, node in request["nodes"].items()}

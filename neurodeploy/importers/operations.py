@@ -51,7 +51,7 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
             where=place,
             fix="Write the padding in numbers; for an even kernel, put zeros before its weights first.",
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
     raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
 
@@ -68,7 +68,7 @@ def _matrix(node: NirNode, name: str) -> Linear | Sparse:
 
 def _conv1d(params: dict[str, Any], name: str) -> Conv1d:
     stride, dilation, groups = (int(np.asarray(params[key]).ravel()[0]) for key in ("stride", "dilation", "groups"))
-    kernel = (1, np.shape(params["weight"])[2])
+    kernel = (1, *np.shape(params["weight"])[2:])
     text = isinstance(params["padding"], (str, bytes))
     if text:
         padding = _padding(params["padding"], kernel, (1, stride), (1, dilation))[1]

@@ -92,7 +92,8 @@ def code_population(
     else:
         mantissa, exponent = bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
     extras = _extra_codes(neuron, unit, formats)
-    goal = np.rint(neuron.u_init * unit).astype(np.int64), np.rint(neuron.v_init * unit).astype(np.int64)
+    starts, beyond = zip(*(_start_codes(values, unit) for values in (neuron.u_init, neuron.v_init)), strict=True)
+    goal = starts[0], starts[1]
     model, threshold, warnings = _condition(
         neuron,
         threshold,
@@ -108,6 +109,11 @@ def code_population(
     bias = mantissa, exponent
     initial, late, own = _start(neuron, mantissa << exponent, du, unit, goal, initial_for, formats["weight_bits_max"])
     mantissa, exponent = bias if late is None else bias_codes(own, formats)
+    if any(beyond):
+        warnings.append(
+            f"{max(beyond)} of {population.size} neurons start beyond what a register holds,"
+            f" {STATE_LIMIT / unit:.3g} V; they start at its end"
+        )
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if (threshold == 1).any():
         warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
@@ -134,6 +140,12 @@ def code_population(
         **codes,
     )
     return Registers(coded, tuple(warnings), bias, late)
+
+
+def _start_codes(start: Floats, unit: float) -> tuple[Ints, int]:
+    """Return what a state starts from in register units, at most a register's end, and how many neurons lie beyond."""
+    wished, most = np.rint(start * unit), STATE_LIMIT - 1
+    return np.clip(wished, -most, most).astype(np.int64), int((np.abs(wished) > most).sum())
 
 
 def _start(
