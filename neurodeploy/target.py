@@ -29,7 +29,7 @@ from neurodeploy.codes import (
     WEIGHT_EXPONENTS,
 )
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import existing_file, read_text
+from neurodeploy.files import read_text
 from neurodeploy.needs import RESETS as RESETS_NEED
 from neurodeploy.needs import can
 from neurodeploy.shipped import shipped_folder
@@ -48,7 +48,7 @@ class _Facts(BaseModel):
 class Number(_Facts):
     """A count or width: value in ``unit``, how we know it, and from where."""
 
-    value: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    value: int
     unit: str
     kind: Kind
     source: Text
@@ -314,9 +314,8 @@ def read_target(path: Path) -> Target:
 
 def _read(path: Path, readers: tuple[Path, ...]) -> tuple[Target, dict[str, Any]]:
     """Return a target and its content, ``extends`` resolved; ``readers`` are the files that extend it."""
-    path = existing_file(path, "a target file")
+    text = read_text(path, "a target file")
     try:
-        text = read_text(path, "a target")
         content: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DeployError(
