@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neurodeploy.arithmetic import ARITHMETICS, DECAY_BITS, STATE_BITS, STATE_LIMIT
+from neurodeploy.arithmetic import ALIGN_BITS, ARITHMETICS, DECAY_BITS, STATE_BITS, STATE_LIMIT
 from neurodeploy.codes import (
     BIAS_EXPONENTS,
     CODE_RANGES,
@@ -29,7 +29,7 @@ from neurodeploy.codes import (
     WEIGHT_EXPONENTS,
 )
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import existing_file, read_text
+from neurodeploy.files import read_text
 from neurodeploy.needs import RESETS as RESETS_NEED
 from neurodeploy.needs import can
 from neurodeploy.shipped import shipped_folder
@@ -48,7 +48,7 @@ class _Facts(BaseModel):
 class Number(_Facts):
     """A count or width: value in ``unit``, how we know it, and from where."""
 
-    value: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    value: int
     unit: str
     kind: Kind
     source: Text
@@ -246,7 +246,6 @@ ALLOWED: dict[str, Allowed] = {
     "neuron.potential_output": Allowed(),
     "number_formats.state_bits": Allowed("bit", (STATE_BITS, STATE_BITS)),
     "number_formats.decay_bits": Allowed("bit", (DECAY_BITS, DECAY_BITS)),
-    "number_formats.input_sum_bits": Allowed("bit", (2, STATE_BITS)),
     "number_formats.threshold_bits": Allowed("bit", (1, THRESHOLD_MAX.bit_length())),
     "number_formats.bias_mantissa_max": Allowed("1", (1, CODE_RANGES["bias_mantissa"][1])),
     "number_formats.bias_exponent_max": Allowed("1", BIAS_EXPONENTS),
@@ -254,6 +253,7 @@ ALLOWED: dict[str, Allowed] = {
     "number_formats.weight_exponent_max": Allowed("1", WEIGHT_EXPONENTS),
     "number_formats.delay_max": Allowed("step", (0, MAX_DELAY - 1)),
     "number_formats.message_bits_max": Allowed("bit", MESSAGE_BITS),
+    "number_formats.input_sum_bits": Allowed("bit", (ALIGN_BITS + 1, STATE_BITS)),
     "limits.cores": Allowed("1", (1, _MANY)),
     "limits.neurons_per_core": Allowed("1", (1, _MANY)),
     "limits.synapse_bytes_per_core": Allowed("B", (1, _MANY)),
@@ -314,9 +314,8 @@ def read_target(path: Path) -> Target:
 
 def _read(path: Path, readers: tuple[Path, ...]) -> tuple[Target, dict[str, Any]]:
     """Return a target and its content, ``extends`` resolved; ``readers`` are the files that extend it."""
-    path = existing_file(path, "a target file")
+    text = read_text(path, "a target file")
     try:
-        text = read_text(path, "a target")
         content: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DeployError(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.compiler import compile
+from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import FORMATTED, Program, load_program, save_program
@@ -108,6 +109,10 @@ SHOWN = {
         options={"message_bits": 16},
         refusal="takes 2 to 8",
     ),
+    "number_formats.input_sum_bits": Shown(
+        "number_formats.input_sum_bits = 12",
+        holds=lambda p: any("can leave the 12 bits in which the chip sums it" in warning for warning in p.warnings),
+    ),
     "limits.cores": Shown("limits.cores = 1\nlimits.neurons_per_core = 17", refusal="neurons: 18 needed, 17 available"),
     "limits.neurons_per_core": Shown(
         "limits.neurons_per_core = 1\nlimits.cores = 10", refusal="neurons: 18 needed, 10 available"
@@ -142,6 +147,34 @@ def test_every_fact_has_a_reader(key: str, tmp_path: Path) -> None:
     program = compile(shown.network(), chip, **shown.options)
     assert shown.holds(program)
     assert program.faults() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_thresholds_that_calibration_moves_stay_within_the_target(seed: int, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the float reference needs torch")
+    network = chain()
+    near_the_top = zip(network.populations, (5.5, 2.9), strict=True)
+    populations = tuple(replace(p, threshold=np.full(p.shape, value, np.float32)) for p, value in near_the_top)
+    x = (np.random.default_rng(seed).random((30, 6, 8)) < 0.3).astype(np.uint8)
+    program = compile(
+        replace(network, populations=populations),
+        own_chip(tmp_path, "number_formats.threshold_bits = 7"),
+        calibrate=Data({"in": x}, None, "calibration"),
+        correct=("threshold",),
+        weight_bits=4,
+        allow_silent=True,
+    )
+    assert _most(program, "threshold_code") in range(120, 128)
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_messages_of_a_chip_that_sends_few_bits_are_that_narrow(calibrated: bool, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the float reference needs torch")
+    values = np.random.default_rng(0).random((20, 4, 8)).astype(np.float32)
+    known: dict[str, Any] = {"calibrate": Data({"in": values}, None, "calibration")}
+    known = known if calibrated else {"input_range": {"in": (0.0, 1.0)}}
+    chip = own_chip(tmp_path, "number_formats.message_bits_max = 5\nneuron.spikes_per_step_max = 15")
+    assert compile(chain(), chip, **known).message_bits == {"in": 5}
 
 
 def test_a_name_a_file_and_a_target_compile_to_the_same(tmp_path: Path) -> None:

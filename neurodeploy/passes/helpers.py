@@ -92,7 +92,7 @@ def _relayed(
     latency = program.latency.get(source, 0) if before is None else before.latency
     bits, size = projection.message_bits, prod(shape)
     model = _relay_model(program, projection) if bits else NeuronModel()
-    helps = f"sends what {projection.source} sends on, as no connection takes so long"
+    helps = f"passes on what {projection.source} sends, because no connection of the chip has so long a delay"
     relays[name] = _without_memory(name, shape, latency + steps, helps, threshold=1, model=model)
     arrays: dict[str, Any] = {"indices": np.arange(size, dtype=np.int32), "indptr": np.arange(size + 1)}
     weight = np.full(size, 1 if bits else 2)

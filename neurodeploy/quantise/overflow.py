@@ -126,7 +126,7 @@ def input_sum_warnings(program: Program) -> list[str]:
         if (count := int(((low < -limit) | (high >= limit)).sum())) > 0:
             worst, sign = (int(low.argmin()), -1) if -low.min() > high.max() else (int(high.argmax()), 1)
             by = driver(population, into, payloads, worst, sign)
-            found.append(f"{population.name} (in {count} of {population.size} neurons, most by {by})")
+            found.append(f"{population.name} (in {count} of {population.size} neurons, mostly {by})")
     if not found:
         return []
     return [

@@ -14,6 +14,8 @@ from neurodeploy.cli.main import cli
 from neurodeploy.errors import DeployError
 from neurodeploy.program import load_program
 from neurodeploy.quantise.plan import load_plan
+from neurodeploy.running import run
+from neurodeploy.scoring import decide
 from tests.conftest import spikes
 
 pytest.importorskip("torch", reason="the float reference needs torch")
@@ -34,8 +36,9 @@ def chip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def data(tmp_path: Path, rng: np.random.Generator) -> Path:
-    np.savez(tmp_path / "data.npz", x=spikes(rng, 20, 40, 12), y=np.arange(40) % 4)
+def data(tmp_path: Path, rng: np.random.Generator, fc_model: Path) -> Path:
+    x = spikes(rng, 20, 40, 12)
+    np.savez(tmp_path / "data.npz", x=x, y=decide(run(fc_model, {"input": x})))
     return tmp_path / "data.npz"
 
 

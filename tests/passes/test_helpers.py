@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,15 @@ def test_a_deep_layers_bias_acts_from_its_own_first_row_on(rule: NeuronRule, dec
     assert not any("do not start as the model" in warning for warning in program.warnings)
     assert any(warning.startswith("bias source: 1 neuron that the model does not have") for warning in program.warnings)
     assert_as_the_model(network, program, 4)
+
+
+def test_the_synapses_of_a_bias_are_as_narrow_as_the_target_has_them(tmp_path: Path) -> None:
+    (tmp_path / "narrow.toml").write_text('extends = "loihi2"\nnumber_formats.weight_bits_max = 4\n')
+    program = compile(deep(), tmp_path / "narrow.toml", weight_bits=4)
+    late = [p for p in program.projections if p.source == "bias source"]
+    assert late
+    assert {p.weight_bits for p in late} == {4}
+    assert program.faults() == []
 
 
 def test_a_leaky_layer_starts_as_its_model(tmp_path: object) -> None:

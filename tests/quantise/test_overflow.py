@@ -104,7 +104,7 @@ def test_sums_beyond_loihi1s_register_are_named_and_counted(row: list[int], expo
     assert len(said) == beyond
     if said:
         sign = "positive" if row[0] > 0 else "negative"
-        assert f"a (in 1 of 2 neurons, most by in -> a ({sign} weights))" in said[0]
+        assert f"a (in 1 of 2 neurons, mostly {sign} weights of in -> a)" in said[0]
     x = {"in": np.ones((5, 2, len(row)), np.uint8)}
     recording = Emulator().run(program, x, RunOptions())
     traces = twin.run(program, {"in": x["in"].astype(np.int64)}, ARITHMETICS["loihi"])
@@ -120,5 +120,5 @@ def test_compiling_for_loihi1_warns_of_sums_that_its_register_does_not_hold() ->
     network = Network({"in": (8192,)}, (population,), (Projection("in", "a", ops),), ("a",), 1e-3, "nir")
     said = [text for text in compile(network, "loihi1").warnings if "nengo-loihi wraps there" in text]
     assert len(said) == 1
-    assert "a (in 4 of 4 neurons, most by in -> a (positive weights))" in said[0]
+    assert "a (in 4 of 4 neurons, mostly positive weights of in -> a)" in said[0]
     assert not [text for text in compile(network, "loihi2").warnings if "nengo-loihi" in text]
