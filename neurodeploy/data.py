@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_STEPS
 from neurodeploy.errors import DeployError, known
+from neurodeploy.file_kinds import DATA, check_kind
+from neurodeploy.files import existing_file
 from neurodeploy.members import Array, open_npz, part_of
 from neurodeploy.synapses import Shape
-
-MAX_EVENT_CELLS = 2**31
-"""Cells ``T * B * units`` that an event list may spread to."""
 
 DEFAULT_STEPS = 32
 
@@ -223,8 +223,8 @@ def load_data(
 
     Args:
         path: ``.npz`` with ``x`` ``[T, B, *shape]`` (several inputs: ``x/<input>``) or an event list (``t``, ``unit``,
-            ``sample``, ``shape``), and optionally ``y`` (or ``labels``): whole numbers ``[B]`` are labels, real ones
-            ``[B]``, ``[B, *shape]`` or ``[T, B, *shape]`` are targets.
+            ``sample``, ``shape``; repeats are counted), and optionally ``y`` (or ``labels``): whole numbers ``[B]`` are
+            labels, real ones ``[B]``, ``[B, *shape]`` or ``[T, B, *shape]`` are targets.
         inputs: shape of each input of the model, by name.
         encode: for static ``[B, *shape]``.
         batch_first: the file has ``[B, T, *shape]``.
@@ -240,9 +240,11 @@ def load_data(
 class DataFile:
     """Input data for a model in a file, from which samples are read in parts; see :func:`load_data`.
 
-    Args are those of :func:`load_data`, and ``model``: the file that messages name.
+    Args are those of :func:`load_data`; ``model``: the file that messages name; ``merge_repeats``: events of a list
+    that meet in one step and unit are one spike, for what takes 0 and 1 alone, where they are counted else.
 
-    labels, targets, source, n_steps, n_samples: as :class:`Data` has them.
+    labels, targets, source, n_steps, n_samples: as :class:`Data` has them. n_repeats: events of a list that are not
+    the first in their step and unit.
     """
 
     def __init__(
@@ -254,13 +256,17 @@ class DataFile:
         batch_first: bool = False,
         seed: int = 0,
         model: Path | str = "MODEL.nir",
+        merge_repeats: bool = False,
     ) -> None:
-        arrays = open_npz(path, "input data")
+        path = existing_file(path, DATA)
+        check_kind(path, DATA)
+        arrays = open_npz(path, DATA)
         y = arrays.pop("y", arrays.pop("labels", None))
         self._path, self._inputs, self._encode, self._seed = path, inputs, encode, seed
         self._model = model
         self._sample_axis = 0 if encode is not None or batch_first else 1
-        self._events = _Events(arrays, inputs, path) if "unit" in arrays else None
+        self._events = _Events(arrays, inputs, path, merge_repeats) if "unit" in arrays else None
+        self.n_repeats = 0 if self._events is None else self._events.n_repeats
         self._x = {} if self._events is not None else _named_arrays(arrays, inputs, path)
         extents = {name: self._extent(name, shape) for name, shape in inputs.items()}
         if len(set(extents.values())) > 1:
@@ -270,6 +276,7 @@ class DataFile:
                 fix="Give all the same [T, B].",
             )
         self.n_steps, self.n_samples = next(iter(extents.values()))
+        MAX_STEPS.check(self.n_steps, "the input", str(path))
         self.labels, self.targets = _labels(y, self.n_steps, self.n_samples, path, batch_first)
         self._largest = {name: self._find_largest(values) for name, values in self._x.items()}
         self.source = Path(path).name
@@ -293,6 +300,8 @@ class DataFile:
                 raise DeployError(
                     f"input {name!r} holds NaN or infinite values", where=str(self._path), fix="Clean the data."
                 )
+            if self._encode is None:
+                check_levels(values, name, str(self._path))
             if self._encode is not None:
                 draws = _Draws(self._seed, drawn, first, self.n_samples)
                 values = replace(self._encode, scale=self._encode.scale or self._largest[name])(values, draws)
@@ -365,30 +374,25 @@ def _named_arrays(arrays: dict[str, Array], inputs: dict[str, Shape], path: Path
 
 
 class _Events:
-    """An event list, spread over dense arrays of 0 and 1 part by part.
+    """An event list, spread over dense arrays part by part; events that meet in one step and unit are counted.
 
-    shape: ``(T, B, *shape)``.
+    shape: ``(T, B, *shape)``. n_repeats: events that are not the first in their step and unit.
     """
 
-    def __init__(self, arrays: dict[str, Array], inputs: dict[str, Shape], path: Path) -> None:
+    def __init__(self, arrays: dict[str, Array], inputs: dict[str, Shape], path: Path, merge: bool) -> None:
         if len(inputs) != 1:
             raise DeployError(
                 "an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several."
             )
         try:
-            held = {
-                key: part_of(arrays[key], 0, arrays[key].shape[0], 0)
-                for key in ("t", "unit", "sample")
-                if key in arrays
-            }
-            t, unit = _whole(held["t"], "t"), _whole(held["unit"], "unit")
-            sample = _whole(held["sample"], "sample") if "sample" in held else np.zeros_like(t)
-            shape = tuple(int(n) for n in np.atleast_1d(np.asarray(arrays["shape"])))
+            t, unit = _whole(arrays["t"], "t"), _whole(arrays["unit"], "unit")
+            sample = _whole(arrays["sample"], "sample") if "sample" in arrays else np.zeros_like(t)
+            shape = tuple(int(n) for n in np.atleast_1d(_whole(arrays["shape"], "shape")))
         except (KeyError, ValueError, TypeError) as error:
             raise DeployError(
                 f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape."
             ) from error
-        (name, of_input), n = next(iter(inputs.items())), int(np.prod(shape[2:]))
+        (name, of_input), n = next(iter(inputs.items())), prod(shape[2:])
         if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
             raise DeployError(
                 f"an event list of shape {shape} with {t.shape}, {unit.shape}, {sample.shape} events",
@@ -405,26 +409,47 @@ class _Events:
         order = np.argsort(sample, kind="stable")
         self.shape, self._path = shape, path
         self._t, self._unit, self._sample = t[order], unit[order], sample[order]
+        _, counts = np.unique((self._sample * shape[0] + self._t) * n + self._unit, return_counts=True)
+        self.n_repeats, self._merge = len(t) - len(counts), merge
+        self._dtype = np.uint8 if merge or counts.max(initial=0) <= np.iinfo(np.uint8).max else np.int32
 
-    def part(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Return samples ``first`` to ``last - 1`` as uint8 ``[T, B, *shape]``."""
+    def part(self, first: int, last: int) -> NDArray[Any]:
+        """Return samples ``first`` to ``last - 1`` ``[T, B, *shape]``, uint8, or int32 where there are many events."""
         n_steps, n = self.shape[0], prod(self.shape[2:])
-        if n_steps * (last - first) * n > MAX_EVENT_CELLS:
-            raise DeployError(
-                f"events over {self.shape} are too many cells",
-                where=str(self._path),
-                fix="Split the data into several files.",
-            )
+        MAX_ARRAY_BYTES.check(n_steps * (last - first) * n, f"an event list of shape {self.shape}", str(self._path))
         low, high = np.searchsorted(self._sample, (first, last))
-        dense = np.zeros((n_steps, last - first, n), np.uint8)
-        dense[self._t[low:high], self._sample[low:high] - first, self._unit[low:high]] = 1
+        dense = np.zeros((n_steps, last - first, n), self._dtype)
+        cells = self._t[low:high], self._sample[low:high] - first, self._unit[low:high]
+        if self._merge:
+            dense[cells] = 1
+        else:
+            np.add.at(dense, cells, 1)
         return dense.reshape(n_steps, last - first, *self.shape[2:])
 
 
-def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
+def _whole(values: Array, key: str) -> NDArray[np.int64]:
+    """Return whole numbers of 0 or one axis."""
     if values.dtype.kind not in "iu":
         raise ValueError(f"{key} holds {values.dtype}, it takes whole numbers: steps, not seconds")
+    if values.ndim > 1 or not isinstance(values, np.ndarray):
+        raise ValueError(f"{key} has shape {values.shape}, it takes one list")
+    if values.dtype == np.uint64 and (values > np.iinfo(np.int64).max).any():
+        raise ValueError(f"{key} holds numbers beyond 64 bits")
     return values.astype(np.int64)
+
+
+def check_levels(values: NDArray[Any], name: str, where: str) -> None:
+    """Refuse bytes that are 0 and 255: black and white of an image, which would be spikes worth 255.
+
+    Raises:
+        DeployError: an input holds them.
+    """
+    if values.dtype == np.uint8 and values.max(initial=0) == 255 and not ((values != 0) & (values != 255)).any():
+        raise DeployError(
+            f"input {name!r} holds 0 and 255, the black and white of an image, and spikes are 0 and 1",
+            where=where,
+            fix="Store x // 255 for spikes, or x / 255 for values; or turn static images into spikes with --encode.",
+        )
 
 
 def _check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
@@ -464,19 +489,20 @@ def _labels(
     """Return labels, or targets where they are real numbers."""
     if y is None:
         return None, None
-    y = part_of(y, 0, y.shape[0], 0) if y.ndim else np.asarray(y)
-    if y.shape == (n_samples,) and y.dtype.kind in "iu":
-        return y.astype(np.int64), None
-    if batch_first and y.ndim > 1 and y.shape[:2] == (n_samples, n_steps):
-        y = y.swapaxes(0, 1)
-    fits = y.ndim > 0 and (y.shape[0] == n_samples or has_rows(y, n_steps, n_samples))
-    if not fits or y.dtype.kind != "f":
+    is_class = y.shape == (n_samples,) and y.dtype.kind in "iu"
+    samples_first = batch_first and y.ndim > 1 and y.shape[:2] == (n_samples, n_steps)
+    by_sample = y.ndim > 0 and y.shape[0] == n_samples
+    by_row = y.ndim > 1 and y.shape[:2] == (n_steps, n_samples)
+    if not is_class and not (y.dtype.kind == "f" and (samples_first or by_sample or by_row)):
         raise DeployError(
             f"labels y have shape {y.shape} and type {y.dtype}, the data has {n_samples} samples",
             where=str(path),
             fix="Store one integer a sample for classes, or floats [B], [B, ...] or [T, B, ...] for numbers; axis 1 of"
             " x is the samples, or use --batch-first.",
         )
-    if not np.isfinite(y).all():
+    values = part_of(y, 0, y.shape[0], 0)
+    if is_class:
+        return values.astype(np.int64), None
+    if not np.isfinite(values).all():
         raise DeployError("y holds NaN or infinite values", where=str(path), fix="Clean the data.")
-    return None, y.astype(np.float64)
+    return None, (values.swapaxes(0, 1) if samples_first else values).astype(np.float64)

@@ -51,3 +51,9 @@ class BackendError(DeployError):
 def known(names: object) -> str:
     """Return names as a readable list for a message, for instance ``loihi1, loihi2``."""
     return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the error's name where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -70,6 +70,12 @@ def data_inputs(subject: Network | Program) -> dict[str, Shape]:
     return subject.inputs if host is None else host.inputs
 
 
+def takes_counts(subject: Network | Program) -> bool:
+    """Tell whether a model's input can be other than spikes of 0 and 1: a network's, the host's, or a graded one."""
+    graded = getattr(subject, "message_bits", None)
+    return graded is None or getattr(subject, "host", None) is not None or bool(set(graded) & set(subject.inputs))
+
+
 def entering(host: Network, chip_inputs: dict[str, Shape], inputs: Arrays) -> Arrays:
     """Return what enters the chip for a model's inputs: the spikes of the host's layers, and inputs that go there.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -136,6 +136,7 @@ class Network(Summarised):
     decision: how a sample is decided, as the file says, or None.
     readouts: what the trained model returns, ``NAME`` or ``NAME.v``, as the file says; the outputs where empty.
     undecided: what the model does to its outputs that no rule of ours is, so that one has to be said; else empty.
+    labels: how populations are shown whose names are mere numbers, by name.
     """
 
     inputs: dict[str, Shape]
@@ -149,6 +150,7 @@ class Network(Summarised):
     decision: Decision | None = None
     readouts: tuple[str, ...] = ()
     undecided: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = self.shapes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from neurodeploy.arrays import frozen_array
+from neurodeploy.arrays import finite, frozen_array
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import text_array, to_json, write_npz
+from neurodeploy.file_kinds import RECORDING, check_kind
+from neurodeploy.files import existing_file, from_json, text_array, text_of, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
 from neurodeploy.notebook import Summarised, Summary, counted
 
@@ -213,6 +213,35 @@ def _arrays(recording: Recording) -> dict[str, NDArray[Any]]:
     return arrays | {f"counters/{key}": values for key, values in recording.counters.items()}
 
 
+_META_KINDS: dict[str, type] = {
+    "outputs": list, "counter_nodes": list, "custom_neurons": list,
+    "units": dict, "versions": dict, "latency": dict,
+    "backend": str, "target": str, "arithmetic": str, "dialect": str, "decision": str, "model_sha256": str,
+}  # fmt: skip
+"""What is read of a recording's meta is of these types, if it is there."""
+
+
+def checked_meta(meta: Any) -> dict[str, Any]:
+    """Return a recording's meta if it is of the form that is read.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(meta, dict):
+        raise ValueError("its meta is no object")
+    for key, kind in _META_KINDS.items():
+        value = meta.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"its meta has {key} of type {type(value).__name__}, not {kind.__name__}")
+        if isinstance(value, list) and not all(isinstance(name, str) for name in value):
+            raise ValueError(f"its meta has {key} that are no names")
+    for node, unit in (meta.get("units") or {}).items():
+        scale = unit.get("scale", 1) if isinstance(unit, dict) else None
+        if not finite(scale) or not scale:
+            raise ValueError(f"its meta has a unit of {node} whose scale is no number")
+    return meta
+
+
 class RecordingFile:
     """A recording in a file, from which samples are read in parts.
 
@@ -220,15 +249,14 @@ class RecordingFile:
     """
 
     def __init__(self, path: Path) -> None:
-        arrays = open_npz(path, "a recording")
+        check_kind(existing_file(path, RECORDING), RECORDING)
+        arrays = open_npz(path, RECORDING)
         try:
-            meta = json.loads(str(part_of(arrays.pop("meta").reshape(1), 0, 1, 0)[0]))  # type: ignore[union-attr]
-            if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):
-                raise ValueError("its meta is no object, or its outputs no list")
-            self.meta: dict[str, Any] = meta
+            self.meta = checked_meta(from_json(text_of(arrays.pop("meta"))))
             self._arrays, self._path = arrays, path
-            if any(array.ndim < 2 for array in arrays.values()):
-                raise ValueError("an array in it has no rows and samples")
+            for name, array in arrays.items():
+                if array.ndim < 2 or array.dtype.kind not in "biuf":
+                    raise ValueError(f"{name} is no array of numbers with rows and samples")
             self.part(0, min(1, self.n_samples))
         except _BROKEN as error:
             raise _not_whole(path, error) from error

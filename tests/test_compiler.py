@@ -113,7 +113,7 @@ def test_a_clip_that_can_happen_is_said_and_counted(tmp_path: Path) -> None:
     }
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "fc", "if", "output"), SAME_STEP)
     program = compile(model, "loihi2")
-    assert any("v of 2 of 2 neurons can saturate" in warning for warning in program.warnings)
+    assert any("in 2 of 2 neurons v can reach its lower limit" in warning for warning in program.warnings)
     n_steps = 40
     recording = Emulator().run(program, {"input": np.ones((n_steps, 1, 32), np.uint8)}, RunOptions(record=("v",)))
     (projection,) = program.projections
@@ -133,7 +133,7 @@ def test_an_overflow_that_can_happen_is_said(tmp_path: Path, rng: np.random.Gene
     }
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "fc", "lif", "output"), SAME_STEP)
     program = compile(model, "loihi2")
-    assert any("u of 2 of 2 neurons can wrap" in warning for warning in program.warnings)
+    assert any("in 2 of 2 neurons u can wrap" in warning for warning in program.warnings)
     recording = Emulator().run(program, {"input": np.ones((20, 1, 4000), np.uint8)}, RunOptions())
     assert recording.counters["u_wraps"].sum() > 0
 
@@ -179,7 +179,7 @@ def test_a_neuron_that_the_chip_has_not_is_refused(
 def test_unknown_targets_and_widths_are_refused(fc_model: Path) -> None:
     with pytest.raises(DeployError, match="no target is called 'loihi9'"):
         compile(fc_model, "loihi9")
-    with pytest.raises(DeployError, match="9 bits per weight"):
+    with pytest.raises(DeployError, match="weight_bits is 9; Intel Loihi 2 stores 1 to 8 bits"):
         compile(fc_model, "loihi2", weight_bits=9)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.data import without_batch
+from neurodeploy.data import check_levels, without_batch
 from neurodeploy.errors import DeployError, known
 from neurodeploy.host import entering
 from neurodeploy.network import Network
@@ -51,11 +51,15 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
             raise DeployError(
-                f"a time limit of {self.time_limit:g} s", where="--time-limit", fix="Give a number of seconds above 0."
+                f"--time-limit is {self.time_limit:g}; it must be above 0",
+                where="--time-limit",
+                fix="Give a number of seconds above 0.",
             )
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
             raise DeployError(
-                f"{self.threads!r} threads", where="threads", fix="Give 1 or more, or None for one on each core."
+                f"threads is {self.threads!r}; it must be at least 1",
+                where="threads",
+                fix="Give 1 or more, or None for one on each core.",
             )
 
     def observed(self, name: str) -> tuple[str, ...]:
@@ -129,6 +133,7 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
                 fix=without_batch(values.shape[2:], shape, "MODEL.nir")
                 or "Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
             )
+        check_levels(values, name, "--input")
         extents.add(values.shape[:2])
     if len(extents) > 1:
         raise DeployError(
@@ -245,7 +250,7 @@ def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -
     """
     if faults:
         raise DeployError(
-            f"{backend} cannot run this program as it stands: " + "; ".join(faults),
+            f"{backend} cannot run this program: " + "; ".join(faults),
             where=f"program for target {program.target}",
             fix=fix,
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from neurodeploy.cli.completion import complete_dialect, complete_target
 from neurodeploy.cli.streams import InputPath, OutputPath
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
@@ -24,11 +25,26 @@ def dialect_option(command: F) -> F:
     return click.option(
         "--dialect",
         metavar="NAME[,KEY=VALUE]...",
+        shell_complete=complete_dialect,
         help="How the framework computes, where the file does not say: snntorch, norse, sinabs, rockpool, spikingjelly,"
         " spyx or nir, and any of dt, decay, gain, spike, reset, reset_delay, reset_drops_input, v_reset, v_init, bias,"
-        " max_spikes, min_v_mem, norm_input, order, output_delay; NODE:KEY=VALUE for one node."
-        " For instance snntorch,reset=zero or sinabs,max_spikes=1,min_v_mem=-1 or nir,dt=1e-3.",
+        " max_spikes, min_v_mem, tau_syn, norm_input, graded, order, output_delay; NODE:KEY=VALUE for one node,"
+        " KEY=@FILE.npy for a value a neuron, edge:A->B=delayed for the edge of a loop that takes a step, rest=default"
+        " for the framework's own defaults. For instance snntorch,reset=zero,rest=default or nir,dt=1e-3.",
     )(command)
+
+
+def target_option(default: str | None = None) -> Callable[[F], F]:
+    """Return what adds ``--target``, which has to be said unless there is a default."""
+    return click.option(
+        "--target",
+        required=default is None,
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        shell_complete=complete_target,
+        help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
+    )
 
 
 def decide_option(command: F) -> F:
@@ -72,9 +88,11 @@ def data_options(command: F) -> F:
     )(command)
 
 
-def read_data(path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int) -> Any:
+def read_data(
+    path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int, takes_counts: bool = True
+) -> Any:
     """Return the data of a file for a model's inputs, as the options of :func:`data_options` say."""
-    data = open_data(path, inputs, encode, batch_first, seed)
+    data = open_data(path, inputs, encode, batch_first, seed, takes_counts=takes_counts)
     return data.part(0, data.n_samples)
 
 
@@ -85,19 +103,40 @@ def open_data(
     batch_first: bool,
     seed: int,
     model: Path | str = "MODEL.nir",
+    takes_counts: bool = True,
 ) -> Any:
-    """Return the same, read in parts; messages name the model's file."""
+    """Return the same, read in parts; messages name the model's file.
+
+    Where the chip does not take counts, events that repeat are one spike, which is said.
+    """
     from neurodeploy.data import DataFile, parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
-    return DataFile(path, inputs, encode=encoding, batch_first=batch_first, seed=seed, model=model)
+    data = DataFile(
+        path, inputs, encode=encoding, batch_first=batch_first, seed=seed, model=model, merge_repeats=not takes_counts
+    )
+    if data.n_repeats and not takes_counts:
+        say(f"{path}: {data.n_repeats} events repeat within a step and are left out: the chip takes spikes of 0 and 1")
+    return data
 
 
 def calibration_data(
-    path: Path | None, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int
+    path: Path | None,
+    inputs: dict[str, Shape],
+    encode: str | None,
+    batch_first: bool,
+    seed: int,
+    takes_counts: bool = True,
 ) -> Any:
     """Return calibration data, or None without a path; it is read as the other data of the command."""
-    return None if path is None else read_data(path, inputs, encode, batch_first, seed)
+    return None if path is None else read_data(path, inputs, encode, batch_first, seed, takes_counts)
+
+
+def target_takes_counts(target: str) -> bool:
+    """Tell whether a chip's input can be other than spikes of 0 and 1."""
+    from neurodeploy.target import load_target
+
+    return bool(load_target(target).number_formats.values()["message_bits_max"])
 
 
 def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any]:
@@ -107,7 +146,7 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
         correct = "bias,threshold" if calibrated else ""
     defaults = {
         "rounding": "learned" if calibrated else "nearest",
-        "per_channel": calibrated,
+        "per_channel": True if calibrated else None,
         "scale": "mse" if calibrated else None,
     }
     return {

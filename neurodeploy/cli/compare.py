@@ -25,14 +25,17 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
     split_words,
+    target_option,
+    target_takes_counts,
 )
+from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError
 from neurodeploy.files import check_outputs, write_together
 
 
 @click.command()
 @click.argument("model", type=INPUT)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@target_option()
 @click.option(
     "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
@@ -42,7 +45,11 @@ from neurodeploy.files import check_outputs, write_together
 @click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
 @host_option
 @click.option(
-    "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
+    "--backend",
+    "only",
+    multiple=True,
+    shell_complete=complete_backend,
+    help="Run this backend; repeat for several.  [default: all that can run here]",
 )
 @click.option(
     "--trained", "trained_path", type=INPUT, help="The framework's own recording, from `export --record-output`."
@@ -110,6 +117,7 @@ def compare(
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.data import shared_samples
+    from neurodeploy.host import takes_counts
     from neurodeploy.importers.lower import read_network
     from neurodeploy.program import load_program
     from neurodeploy.recording import RecordingFile
@@ -126,8 +134,10 @@ def compare(
     check_report(report)
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
-    data = open_data(input_path, network.inputs, encode, batch_first, seed, model)
-    calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed)
+    program = None if program_path is None else load_program(program_path)
+    counts = takes_counts(program) if program is not None else host is not None or target_takes_counts(target)
+    data = open_data(input_path, network.inputs, encode, batch_first, seed, model, counts)
+    calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed, counts)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
             f"{shared} of the samples that are scored are calibration data, too",
@@ -140,7 +150,7 @@ def compare(
             target,
             data,
             dialect=dialect,
-            program=None if program_path is None else load_program(program_path),
+            program=program,
             only=only,
             trained=None if trained_path is None else RecordingFile(trained_path),
             lava_samples=lava_samples,

@@ -21,13 +21,15 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    target_option,
+    target_takes_counts,
 )
 from neurodeploy.errors import DeployError
 
 
 @click.command()
 @click.argument("model", type=INPUT)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@target_option()
 @click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
 @click.option(
     "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need some; not what is scored."
@@ -47,7 +49,11 @@ from neurodeploy.errors import DeployError
     metavar="LIST",
     help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
 )
-@click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
+@click.option(
+    "--per-channel/--per-population",
+    default=None,
+    help="Scales. [default: per channel if calibrated, or clearly better]",
+)
 @host_option
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
 @click.option(
@@ -65,7 +71,7 @@ from neurodeploy.errors import DeployError
     help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
-@click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
+@click.option("--allow-silent", is_flag=True, help="Compile a network even if one of its populations never fires.")
 @click.option("--search", type=click.Choice(["bits"]), help="Find bits for each projection that keep --budget.")
 @click.option("--budget", metavar="TEXT", help="accuracy=POINTS or agreement=SHARE[,minimise=memory|energy].")
 @click.option("--search-method", default="sensitivity", show_default=True, metavar="NAME", help="Or optuna.")
@@ -111,7 +117,8 @@ def compile(
     written = (output, options["search_state"], options["search_page"], *([plan_output] if writes_plan else []))
     check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
-    data = calibration_data(calibrate, inputs, encode, batch_first, seed)
+    counts = options.get("host") is not None or target_takes_counts(target)
+    data = calibration_data(calibrate, inputs, encode, batch_first, seed, counts)
     searching = {key: options.pop(key) for key in _SEARCHING}
     settled = compile_defaults(options, data is not None)
     compiled = _compiled(
@@ -136,7 +143,7 @@ def _compiled(
         for key in ("budget", "search_state", "search_page"):
             if searching[key] is not None:
                 flag = f"--{key.replace('_', '-')}"
-                raise DeployError("this belongs to a search", where=flag, fix="Say --search bits as well.")
+                raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Say --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
 
@@ -180,8 +187,9 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
         codes = f"threshold code {low if low == high else f'{low} to {high}'}"
-        what = codes if population.model.fires else f"v is read, {population.unit:g} units a volt"
-        click.echo(f"{population.name}: {population.size} neurons, {what}, rows come {population.latency} steps late")
+        what = codes if population.model.fires else f"output is v (1 V = {population.unit:g} register units)"
+        latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
+        click.echo(f"{population.name}: {population.size} neurons, {what}, {latency}")
     for p in program.projections:
         zeros = int((p.weight == 0).sum())
         click.echo(

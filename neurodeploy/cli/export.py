@@ -86,7 +86,11 @@ def export(
             fix="Write numbers with commas, for instance 1,8,8.",
         )
     if (input_path is None) != (record_output is None):
-        raise DeployError("one is given without the other", where="--input, --record-output", fix="Give both, or none.")
+        raise DeployError(
+            "--input and --record-output go together, and only one is given",
+            where="--input, --record-output",
+            fix="Give both, or none.",
+        )
     check_outputs((output, record_output), (weights, input_path))
     inputs = None
     if input_path is not None:

@@ -18,6 +18,7 @@ from neurodeploy.cli.common import (
     print_json,
     read_data,
     say,
+    target_option,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.command()
 @click.argument("model", type=INPUT)
 @click.option("--data", type=INPUT, required=True, metavar="TRAIN.npz", help="Training data, x with labels y.")
-@click.option("--target", required=True, help="Chip to tune for; `neurodeploy targets` lists them.")
+@target_option()
 @click.option("--plan", type=INPUT, metavar="P.yaml", help="Quantisation decisions to keep.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
@@ -75,7 +76,10 @@ def finetune(
     from neurodeploy.quantise.plan import load_plan, save_plan
 
     check_outputs((output, plan_output, checkpoint), (model, data, plan))
-    inputs = read_network(model, dialect)[0].inputs
+    network, _, _ = read_network(model, dialect)
+    for line in network.evidence:
+        say(line)
+    inputs = network.inputs
 
     def draw(epoch: int) -> Data:
         found: Data = read_data(data, inputs, encode, batch_first, seed + epoch)

@@ -80,7 +80,7 @@ def _print(found: Inspection) -> None:
     for exporter in found.exporters:
         drops = ", ".join(exporter["drops"]) or "nothing"
         click.echo(f"can be exported by {exporter['name']}, which drops {drops}: {exporter['evidence']}")
-    for lost in found.lost:
+    for lost in found.lost if found.dialect is None else ():
         click.echo(f"its exporter drops {lost['key']} ({lost['means']}): {lost['state']}")
     for line in found.evidence:
         click.echo(line)

@@ -31,12 +31,13 @@ VERBS = {
     "compile": Verb("compile", "compile", "Quantise a model for a chip."),
     "finetune": Verb("finetune", "finetune", "Train a model further in the chip's own integers."),
     "run": Verb("run", "run", "Run a model or a program on one backend."),
-    "compare": Verb("compare", "compare", "Run backends side by side; report where they part and what it costs."),
-    "diff": Verb("compare", "diff", "Hold two recordings against each other."),
+    "compare": Verb("compare", "compare", "Run backends side by side; report where they differ and what it costs."),
+    "diff": Verb("compare", "diff", "Compare two recordings, spike for spike."),
     "targets": Verb("about", "targets", "List chips, or show one with the source of each fact."),
     "backends": Verb("about", "list_backends", "List backends, and what each that is missing needs."),
     "doctor": Verb("about", "doctor", "Check this machine: packages, backends, devices."),
     "install": Verb("install", "install", "Install a backend that lives apart (Lava)."),
+    "completion": Verb("completion", "completion", "Print the script that completes commands in bash, zsh or fish."),
     "demo": Verb("demo", "demo", "The main job on the models and images that come with neurodeploy."),
 }
 

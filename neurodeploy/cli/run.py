@@ -24,6 +24,7 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
 )
+from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--backend",
     required=True,
+    shell_complete=complete_backend,
     help="reference (for a .nir); emulator, lava or loihi (for a program; loihi is not run on hardware).",
 )
 @click.option(
@@ -80,12 +82,12 @@ def run(
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
-    from neurodeploy.host import data_inputs
+    from neurodeploy.host import data_inputs, takes_counts
     from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
-    data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model)
+    data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model, takes_counts(subject))
     with progress_bars() as bars:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),
@@ -105,7 +107,7 @@ def run(
     if as_json:
         print_json(found)
     else:
-        _print_summary(found)
+        _print_summary(found, getattr(subject, "labels", {}))
     if found.get("custom_neurons"):
         say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
     if unwritten is not None:
@@ -178,7 +180,7 @@ class Summary:
                 low, high = self.values.get(name, (inf, -inf))
                 values = recording.values(name)
                 self.values[name] = min(low, float(values.min())), max(high, float(values.max()))
-        for key in ("u_wraps", "v_clips"):
+        for key in _OVERFLOWS:
             if key in recording.counters:
                 self.counts[key] = self.counts.get(key, 0) + int(recording.counters[key].sum())
 
@@ -190,13 +192,20 @@ class Summary:
         return found | {key: count for key, count in self.counts.items() if count}
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
+_OVERFLOWS = {
+    "u_wraps": "currents left u's register and wrapped",
+    "v_clips": "potentials were clipped",
+    "input_wraps": "sums of a step's input left the register in which the chip, not the emulator, wraps them",
+}
+
+
+def _print_summary(summary: dict[str, Any], labels: dict[str, str]) -> None:
     click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
     for name, count in summary["spikes"].items():
-        click.echo(f"  {name}: {count} spikes")
+        click.echo(f"  {labels.get(name, name)}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
-        click.echo(f"  {name}: values of {low:g} to {high:g} V")
-    for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
+        click.echo(f"  {labels.get(name, name)}: values of {low:g} to {high:g} V")
+    for key, what in _OVERFLOWS.items():
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")
     _print_scores(summary)

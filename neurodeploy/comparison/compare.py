@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
+from neurodeploy.calibrate import other_data_sentences
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
@@ -31,7 +33,7 @@ from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program, program_sha256
 from neurodeploy.recording import Recorded, Recording, recorded_on
-from neurodeploy.target import load_target
+from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1
@@ -65,7 +67,7 @@ class Comparison:
 
 def compare(
     model: Path | str | Any,
-    target: str,
+    target: str | Path | Target,
     data: Samples,
     *,
     dialect: str | None = None,
@@ -85,7 +87,7 @@ def compare(
 
     Args:
         model: path of a ``.nir`` file or an in-memory ``nir.NIRGraph``.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         data: inputs and, for accuracy, labels.
         dialect: as given to ``--dialect``.
         program: the compiled model; compiled here if None.
@@ -109,6 +111,7 @@ def compare(
     """
     required = require.split(",") if isinstance(require, str) else require
     demands = Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
+    chip = load_target(target)
     chosen, not_run = choose_backends(only)
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
@@ -119,9 +122,9 @@ def compare(
     if program is None:
         if compiling.get("calibrate") is None:
             compiling["input_range"] = _graded_ranges(data)
-        program = compile(model, target, dialect=dialect, decide=decide, **compiling)
+        program = compile(model, chip, dialect=dialect, decide=decide, **compiling)
     else:
-        _check_program(program, network, target)
+        _check_program(program, network, chip)
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
     for node in read:
         find_readout(program, node + MEMBRANE)
@@ -130,7 +133,7 @@ def compare(
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
-        "target": target,
+        "target": chip.name,
         "samples": run.events.samples,
         "steps": data.n_steps,
         "nodes": list(runner.order),
@@ -143,15 +146,15 @@ def compare(
         "vacuous": run.undecided(),
         **run.agreements.result(),
         "counters": run.events.result(),
-        "energy": _energy(program, run.events, data.n_steps, target),
+        "energy": _energy(program, run.events, data.n_steps, chip),
         "ladder": None,
         "warnings": ranked(
-            [*overflows(run.events), *run.remarks(), *remarks],
+            [*overflows(run.events), *run.remarks(), *run.other_data(program, data), *remarks],
             program.warnings,
             [*program.inputs, *program.nodes],
             EMULATOR in runner.backends,
         ),
-        "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings(), sha256),
+        "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings(), sha256),
     }
     result["verdict"] = judge(run.evidence(runner, result["equalities"]), demands)
     shown = run.shown
@@ -196,6 +199,18 @@ class _Run:
     def undecided(self) -> dict[str, str]:
         """Return by backend why what it decides is no decision."""
         return undecided(self.answers, self.events.spikes)
+
+    def other_data(self, program: Program, data: Samples) -> list[str]:
+        """Return which inputs are far from the data that the program was calibrated on."""
+        if not self.events.nodes:
+            return []
+        values = data.n_steps * data.n_samples
+        rates = {
+            name: self.events.sent[name] / (values * prod(shape))
+            for name, shape in program.inputs.items()
+            if name not in program.message_bits
+        }
+        return other_data_sentences(program.provenance.get("calibration_rates", {}), rates)
 
 
 def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _Run:
@@ -256,6 +271,7 @@ def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: s
 
 def _provenance(
     model: Path | str | Any,
+    chip: Target,
     runner: Runner,
     read: tuple[Dialect, NirGraph],
     recordings: dict[str, Recording],
@@ -273,16 +289,26 @@ def _provenance(
         "dialect": settled.name,
         "dialect_evidence": list(settled.evidence),
         "dt_s": runner.network.dt,
-        "target": load_target(runner.program.target).title,
+        "target": chip.title,
         "program": runner.program.provenance,
         "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
     }
 
 
-def _check_program(program: Program, network: Network, target: str) -> None:
-    if program.target != target:
+def _check_program(program: Program, network: Network, chip: Target) -> None:
+    if program.target != chip.name:
         raise DeployError(
-            f"the program was compiled for {program.target}", where="--program", fix=f"Say --target {program.target}."
+            f"the program was compiled for {program.target}, not for {chip.name}",
+            where="--program",
+            fix=f"Say --target {program.target}, or the file of that target.",
+        )
+    formats = chip.number_formats.values()
+    if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
+        had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
+        raise DeployError(
+            f"the program was compiled for a {chip.name} of other number formats: {had}",
+            where="--program",
+            fix="Compile the model again for this target.",
         )
     if program.provenance.get("network_sha256") != network.digest():
         raise DeployError(
@@ -300,12 +326,12 @@ def _model_name(model: Path | str | Any) -> str | None:
     return f"{path.parent.name}/{path.name}" if path.stem == "model" else path.name
 
 
-def _energy(program: Program, events: Events, n_steps: int, target: str) -> dict[str, Any] | None:
+def _energy(program: Program, events: Events, n_steps: int, chip: Target) -> dict[str, Any] | None:
     if EMULATOR not in events.samples:
         return None
     sent = {name: total / events.samples[EMULATOR] for name, total in events.sent.items()}
     counts = mean_events(program, events.nodes, events.per_sample, n_steps, sent)
-    estimate = estimate_energy(load_target(target), counts)
+    estimate = estimate_energy(chip, counts)
     if program.host is not None:
         names = ", ".join(population.name for population in program.host.populations)
         estimate["scope"] += f"; without the host, which runs {names}"

@@ -106,7 +106,9 @@ def check_tolerance(tolerance: float, where: str = "--tolerance") -> None:
         DeployError: it is below 0, above 100, or no number.
     """
     if not 0 <= tolerance <= 100:
-        raise DeployError(f"a tolerance of {tolerance:g}", where=where, fix="Give a number from 0 to 100.")
+        raise DeployError(
+            f"{where} is {tolerance:g}; it must be from 0 to 100", where=where, fix="Give a number from 0 to 100."
+        )
 
 
 def judge(evidence: Evidence, demands: Demands) -> dict[str, Any]:

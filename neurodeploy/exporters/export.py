@@ -168,6 +168,7 @@ def _follow(
     from neurodeploy.exporters.convention import detect_convention, probe_input
     from neurodeploy.exporters.trace import trace_model
 
+    _check_axes(model, sample_shape)
     adapter = adapter_of(model)
     adapter.prepare(model)
     paths = neurons_of(model, adapter)
@@ -178,8 +179,35 @@ def _follow(
     built = build_graph(trace, adapter, sample_shape, seconds, is_binary)
     unused = [f"{name}: never called, left out" for name in paths if name not in trace.order]
     used = {name: module for name, module in paths.items() if name in trace.order}
-    return _Followed(
-        model, adapter, used, convention, seconds, built, (*findings, *_plain(adapter), *unused, *built.findings)
+    said = (*findings, *_plain(adapter), *unused, *_surplus_axes(built, sample_shape), *built.findings)
+    return _Followed(model, adapter, used, convention, seconds, built, said)
+
+
+def _check_axes(model: Any, sample_shape: tuple[int, ...]) -> None:
+    """Refuse a sample shape with more axes than the first convolution takes: they are those of time or batch."""
+    from torch import nn
+
+    axes = {nn.Conv1d: 2, nn.Conv2d: 3}
+    layers = ((name, module) for name, module in nn.Module.named_modules(model) if type(module) in axes)
+    name, first = next(layers, ("", None))
+    if first is not None and len(sample_shape) > axes[type(first)]:
+        raise DeployError(
+            f"the sample shape {list(sample_shape)} has {len(sample_shape)} axes, and {name or 'the first layer'}"
+            f" ({type(first).__name__}) takes {axes[type(first)]}: it includes time or batch",
+            where="--sample-shape",
+            fix=f"Give the shape of one sample at one step: {','.join(map(str, sample_shape[-axes[type(first)] :]))}.",
+        )
+
+
+def _surplus_axes(built: Any, sample_shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return a warning where a dense layer right behind the input takes the last of several axes alone."""
+    behind = {target for source, target in built.edges if type(built.nodes[source]).__name__ == "Input"}
+    dense = sorted(name for name in behind if type(built.nodes[name]).__name__ in ("Affine", "Linear"))
+    if len(sample_shape) < 2 or not dense:
+        return ()
+    return (
+        f"warning: {dense[0]} takes the last axis of --sample-shape {','.join(map(str, sample_shape))} alone; if the"
+        f" others are time or batch, give --sample-shape {sample_shape[-1]}",
     )
 
 

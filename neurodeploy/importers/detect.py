@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import NEURONS
+from neurodeploy.importers.losses import membrane_tau, read_time_step
 from neurodeploy.importers.nir_graph import NirGraph, NirNode
 
 Floats = NDArray[np.float64]
@@ -20,40 +21,38 @@ EXPORT_DT = 1e-4
 NORSE_SCALE = 1e3
 """By how much norse's exporter makes time constants too small with its default dt of 1e-3 (norse issue 411)."""
 
+SHORTEST_TAU = 1e-3
+"""Time constants, s, below which they are taken for norse's, which are too small by NORSE_SCALE."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A framework that may have exported a graph.
 
-    name: of the dialect. evidence: one sentence. found: settings that the parameters reveal, such as dt.
+    name: of the dialect. evidence: one sentence. is_certain: whether no other exporter that is known leaves it.
     """
 
     name: str
     evidence: str
-    found: dict[str, Any] = field(default_factory=dict)
+    is_certain: bool = False
 
 
 def detect(graph: NirGraph) -> tuple[Candidate, ...]:
     """Return every framework whose exporter could have written a graph's neurons; none if no fingerprint fits."""
     neurons = [node for node in graph.nodes.values() if node.kind in NEURONS]
-    inputs = {name for name, node in graph.nodes.items() if node.kind == "Input"}
-    traced_by_fx = all(name.startswith("input_") for name in inputs)
-    found = []
-    for test in _TESTS:
-        candidate = test(neurons) if neurons else None
-        if candidate is not None and (candidate.name == "spikingjelly") == traced_by_fx:
-            found.append(candidate)
-    return tuple(found)
+    found = [test(graph, neurons) for test in _TESTS] if neurons else []
+    return tuple(candidate for candidate in found if candidate is not None)
 
 
-def fingerprint(graph: NirGraph, name: str) -> Candidate | None:
-    """Return what a graph's parameters reveal if ``name`` exported it, or None if they do not fit."""
-    neurons = [node for node in graph.nodes.values() if node.kind in NEURONS]
-    for test in _TESTS if neurons else ():
-        candidate = test(neurons)
-        if candidate is not None and candidate.name == name:
-            return candidate
-    return None
+def fits(graph: NirGraph, name: str) -> bool:
+    """Tell whether a graph's neurons are as the exporter of ``name`` writes them; true of dialects without one."""
+    return name == "nir" or any(candidate.name == name for candidate in detect(graph))
+
+
+def norse_scale(node: NirNode) -> float:
+    """Return what brings a node's time constants to seconds if norse wrote them: 1 where they are long enough."""
+    taus = np.concatenate([membrane_tau(node).ravel(), _numbers(node, "tau_syn", np.inf).ravel()])
+    return NORSE_SCALE if taus[np.isfinite(taus)].max(initial=0.0) < SHORTEST_TAU else 1.0
 
 
 def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
@@ -61,113 +60,104 @@ def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
     return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))
 
 
-def _tau(node: NirNode) -> Floats:
-    return _numbers(node, "tau_mem" if "tau_mem" in node.params else "tau", np.inf)
-
-
-def _is(values: Floats, expected: Floats | float, tolerance: float = 1e-3) -> bool:
-    """Tell whether values are as expected; infinity is only infinity."""
+def _is(values: Floats, expected: Floats | float) -> bool:
+    """Tell whether values are as expected but for the rounding of float32; infinity is only infinity."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.allclose(values, np.asarray(expected, dtype=np.float64), rtol=tolerance, atol=0.0))
+        return bool(np.allclose(values, np.asarray(expected, dtype=np.float64), rtol=1e-5, atol=0.0))
 
 
 def _all_kinds(neurons: list[NirNode], kinds: tuple[str, ...]) -> bool:
     return all(node.kind in kinds for node in neurons)
 
 
-def _at_rest_zero(node: NirNode) -> bool:
-    return _is(_numbers(node, "v_leak"), 0.0) and _is(_numbers(node, "v_reset"), 0.0)
+def _inputs(graph: NirGraph) -> list[str]:
+    return [name for name, node in graph.nodes.items() if node.kind == "Input"]
 
 
-def _snntorch(neurons: list[NirNode]) -> Candidate | None:
-    def fits(node: NirNode) -> bool:
-        current = node.kind != "CubaLIF" or _is(_numbers(node, "w_in", 1.0) * EXPORT_DT, _numbers(node, "tau_syn"))
-        return current and _is(_numbers(node, "r") * EXPORT_DT, _tau(node)) and _at_rest_zero(node)
+def _snntorch(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
+    def is_scaled(node: NirNode, dt: float) -> bool:
+        current = node.kind != "CubaLIF" or _is(_numbers(node, "w_in", 1.0) * dt, _numbers(node, "tau_syn"))
+        rests = _is(_numbers(node, "v_leak"), 0.0) and _is(_numbers(node, "v_reset"), 0.0)
+        return current and rests and _is(_numbers(node, "r") * dt, membrane_tau(node))
 
-    if _all_kinds(neurons, ("LIF", "CubaLIF")) and all(map(fits, neurons)):
-        return Candidate("snntorch", "every neuron has r = tau / 1e-4 s, at rest 0, as snnTorch's exporter writes it")
-    return None
+    dt = read_time_step("snntorch", neurons) or EXPORT_DT
+    if not _all_kinds(neurons, ("LIF", "CubaLIF")) or not all(is_scaled(node, dt) for node in neurons):
+        return None
+    is_certain = dt == EXPORT_DT and "input" in _inputs(graph) and not all(_is(_numbers(n, "r"), 1.0) for n in neurons)
+    return Candidate(
+        "snntorch", f"every neuron has r = tau / {dt:g} s, at rest 0, as snnTorch's exporter writes it", is_certain
+    )
 
 
-def _spikingjelly(neurons: list[NirNode]) -> Candidate | None:
-    def fits(node: NirNode) -> bool:
-        r, tau = _numbers(node, "r"), _tau(node)
+def _spikingjelly(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
+    dt = read_time_step("spikingjelly", neurons)
+
+    def is_scaled(node: NirNode) -> bool:
+        r = _numbers(node, "r")
         if node.kind == "IF":
-            return _is(r * EXPORT_DT, 1.0)
-        rest = _is(_numbers(node, "v_leak"), _numbers(node, "v_reset")) or np.array_equal(
-            _numbers(node, "v_leak"), _numbers(node, "v_reset")
-        )
-        return rest and (_is(r, 1.0) or _is(r * EXPORT_DT, tau))
+            return dt is not None and _is(r * dt, 1.0)
+        leak, reset = _numbers(node, "v_leak"), _numbers(node, "v_reset")
+        rests = node.kind == "CubaLIF" or _is(leak, reset) or np.array_equal(leak, reset)
+        return rests and (_is(r, 1.0) or (dt is not None and _is(r * dt, membrane_tau(node))))
 
-    if _all_kinds(neurons, ("IF", "LIF", "CubaLIF")) and all(map(fits, neurons)):
-        return Candidate(
-            "spikingjelly",
-            "r is 1 or tau / 1e-4 s (1e4 of IF) and the leak is the reset, as SpikingJelly's exporter writes it",
-        )
-    return None
+    if not _all_kinds(neurons, ("IF", "LIF", "CubaLIF")) or not all(map(is_scaled, neurons)):
+        return None
+    if "input" in _inputs(graph):
+        return None
+    is_filled = all(np.asarray(n.params[key]).dtype == np.float64 for n in neurons for key in ("r", "v_threshold"))
+    is_traced = all(re.fullmatch(r"_\d+(_\d+)*|input_\d+|output(_\d+)?", name) for name in graph.nodes)
+    return Candidate(
+        "spikingjelly",
+        "r is 1, tau / dt, or 1 / dt of IF, and the leak is the reset, as SpikingJelly's exporter writes it",
+        dt is not None and is_filled and is_traced,
+    )
 
 
-def _norse(neurons: list[NirNode]) -> Candidate | None:
+def _norse(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     if not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI")) or not all(_is(_numbers(n, "r"), 1.0) for n in neurons):
         return None
     if not all(_is(_numbers(node, "w_in", 1.0), 1.0) for node in neurons):
         return None
-    taus = [tau for node in neurons for tau in (_tau(node), _numbers(node, "tau_syn", np.inf))]
-    largest = max((float(tau[np.isfinite(tau)].max(initial=0.0)) for tau in taus), default=0.0)
-    if largest >= 1.0:
+    taus = np.concatenate([t.ravel() for n in neurons for t in (membrane_tau(n), _numbers(n, "tau_syn", np.inf))])
+    if taus[np.isfinite(taus)].max(initial=0.0) >= 1.0:
         return None
-    if 0.0 < largest < EXPORT_DT:
-        return Candidate(
-            "norse",
-            "r is 1 and time constants are below 1e-4 s, 1000 times too small, as norse's exporter writes them",
-            {"tau_scale": NORSE_SCALE},
-        )
-    return Candidate(
-        "norse", "r is 1 and time constants are of the order of milliseconds, as norse's exporter can write them"
-    )
+    return Candidate("norse", "r is 1 and time constants are below 1 s, as norse's exporter writes them")
 
 
-def _sinabs(neurons: list[NirNode]) -> Candidate | None:
-    def fits(node: NirNode) -> bool:
-        return _is(_numbers(node, "r"), 1.0) and bool((_tau(node) >= 1.0).all())
+def _sinabs(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
+    def is_scaled(node: NirNode) -> bool:
+        return _is(_numbers(node, "r"), 1.0) and bool((membrane_tau(node) >= 1.0).all())
 
-    if _all_kinds(neurons, ("IF", "LIF", "LI")) and all(map(fits, neurons)):
+    if _all_kinds(neurons, ("IF", "LIF", "LI")) and all(map(is_scaled, neurons)):
         return Candidate("sinabs", "r is 1 and time constants are counted in steps, as sinabs' exporter writes them")
     return None
 
 
-def _rockpool(neurons: list[NirNode]) -> Candidate | None:
-    from scipy.special import lambertw
-
-    if not _all_kinds(neurons, ("LIF", "CubaLIF", "LI")):
+def _rockpool(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
+    dt = read_time_step("rockpool", neurons)
+    if not _all_kinds(neurons, ("LIF", "CubaLIF", "LI")) or dt is None:
         return None
-    steps = []
-    for node in neurons:
-        r, tau = _numbers(node, "r"), _tau(node)
-        if not (np.isfinite(r) & (r > 0) & np.isfinite(tau) & (tau > 0)).all():
-            return None
-        with np.errstate(over="ignore"):
-            steps.append((tau * np.real(lambertw(1.0 / r, 0))).ravel())
-    dts = np.concatenate(steps)
-    dt = float(f"{np.median(dts):.2g}")
     # Any two of r and tau fit some dt; people choose one of at most two digits.
-    if not _is(dts, dt) or all(_is(_numbers(node, "r"), 1.0) for node in neurons):
+    if float(f"{dt:.2g}") != dt or all(_is(_numbers(node, "r"), 1.0) for node in neurons):
         return None
     return Candidate(
-        "rockpool", f"r = tau / dt * exp(-dt / tau) with dt = {dt:g} s, as rockpool's exporter writes it", {"dt": dt}
+        "rockpool", f"r = tau / dt * exp(-dt / tau) with dt = {dt:g} s, as rockpool's exporter writes", True
     )
 
 
-def _spyx(neurons: list[NirNode]) -> Candidate | None:
-    def fits(node: NirNode) -> bool:
-        return node.kind == "IF" or _is(_numbers(node, "r"), 1.0 - 1.0 / _tau(node))
+def _spyx(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
+    leaky = [node for node in neurons if node.kind in ("LIF", "CubaLIF")]
+    dt = read_time_step("spyx", neurons)
+    if not leaky or dt is None or not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI", "Threshold")):
+        return None
+    if any((_numbers(node, "r") >= 1.0).any() or (_numbers(node, "r") < 0).any() for node in leaky):
+        return None
+    # One pair of r and tau fits some dt; pairs that differ and fit the same are spyx's.
+    taus = np.concatenate([membrane_tau(node).ravel() for node in leaky])
+    evidence = f"r = 1 - dt / tau with dt = {dt:g}, as spyx's exporter writes it"
+    return Candidate("spyx", evidence, not _is(taus, float(taus[0])))
 
-    leaky = any(node.kind != "IF" for node in neurons)
-    if leaky and _all_kinds(neurons, ("IF", "LIF", "CubaLIF")) and all(map(fits, neurons)):
-        return Candidate("spyx", "r = 1 - 1 / tau with time constants in steps, as spyx's exporter writes it")
-    return None
 
-
-_TESTS: tuple[Callable[[list[NirNode]], Candidate | None], ...] = (
+_TESTS: tuple[Callable[[NirGraph, list[NirNode]], Candidate | None], ...] = (
     _snntorch, _norse, _sinabs, _rockpool, _spikingjelly, _spyx,
 )  # fmt: skip

@@ -12,7 +12,8 @@ NEURONS = FIRING + INTEGRATING
 
 ByNeuron = float | tuple[Any, ...]
 BY_NEURON = (
-    "v_init", "i_init", "bias", "min_v_mem", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second",
+    "v_init", "i_init", "bias", "v_reset", "min_v_mem", "tau_syn", "graded", "adapt_decay", "adapt_gain", "adapt_rate",
+    "decay_second", "gain_second",
 )  # fmt: skip
 """Settings that may differ between the neurons of a node."""
 
@@ -30,8 +31,12 @@ class Settings:
     spike, reset, reset_delay, reset_drops_input, reset_before_decay, reset_pending, order, output_delay: see
         :class:`neurodeploy.rule.NeuronRule`.
     max_spikes: in one step, 0 for no limit.
-    v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where ``starts_at_leak``).
+    v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where
+        ``starts_at_leak``, or v_reset where ``starts_at_reset``).
     min_v_mem: V, below which v cannot fall, or None.
+    tau_syn: time constant, in the file's unit, of a synaptic current that an IF or LIF has beside its parameters, or
+        None.
+    graded: what a spike is multiplied by where it arrives.
     refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptation. decay_second, gain_second: of a second
         synaptic current. i_init: what the first starts with. adapts, adapt_order, reset_currents, rounds, signed,
         sums_input: see :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
@@ -57,11 +62,14 @@ class Settings:
     signed: bool = False
     order: str = "decay-add"
     output_delay: int = 0
-    v_reset: float | None = None
+    v_reset: ByNeuron | None = None
     v_init: ByNeuron | None = None
     starts_at_leak: bool = False
+    starts_at_reset: bool = False
     bias: ByNeuron | None = None
     min_v_mem: ByNeuron | None = None
+    tau_syn: ByNeuron | None = None
+    graded: ByNeuron = 1.0
     refractory: int = 0
     adapts: str = "threshold"
     adapt_order: str = "test-decay-add"
@@ -88,7 +96,7 @@ DIALECTS = {
         decay="exp", gain="unit", gain_syn="unit", order="add-decay", spike=">=", reset="subtract",
         reset_drops_input=False, max_spikes=0,
     ),
-    "spikingjelly": Settings(dt=1e-4, spike=">=", reset="value", reset_drops_input=False, starts_at_leak=True),
+    "spikingjelly": Settings(spike=">=", reset="value", reset_drops_input=False, starts_at_reset=True),
     "spyx": Settings(
         dt=1.0, gain="unit", gain_syn="unit", reset="subtract", reset_delay=True, reset_drops_input=False,
         output_delay=1,
@@ -99,27 +107,36 @@ DIALECTS = {
 and spyx 1.0.0, their neuron classes and exporters; nir: forward Euler on the equations of NIR 1.0.8."""
 
 OF_KIND: dict[tuple[str, str], dict[str, Any]] = {
-    ("norse", "IF"): {"gain": "unit"},
+    ("norse", "IF"): {"gain": "unit", "starts_at_leak": False, "starts_at_reset": True},
     ("sinabs", "IF"): {"gain": "unit"},
     ("sinabs", "LI"): {"gain": "norm"},
     ("spyx", "CubaLIF"): {"reset_before_decay": True},
 }
 """Where one node type of a dialect differs from the rest."""
 
-LOST: dict[str, tuple[str, ...]] = {
-    "snntorch": ("reset",),
-    "norse": ("v_reset",),
-    "sinabs": ("reset", "max_spikes", "min_v_mem", "norm_input"),
-    "rockpool": ("bias", "max_spikes"),
-    "spikingjelly": (),
-    "spyx": (),
-    "nir": (),
+MODULES = {
+    ("snntorch", "LIF"): "Leaky",
+    ("snntorch", "CubaLIF"): "Synaptic",
+    ("norse", "IF"): "IAFCell",
+    ("norse", "LIF"): "LIFBoxCell",
+    ("norse", "CubaLIF"): "LIFCell",
+    ("norse", "LI"): "LIBoxCell",
+    ("sinabs", "IF"): "IAF",
+    ("sinabs", "LI"): "ExpLeak",
+    ("rockpool", "LIF"): "LIFNeuronTorch",
+    ("rockpool", "CubaLIF"): "LIFTorch",
+    ("rockpool", "LI"): "ExpSynTorch",
+    ("spikingjelly", "IF"): "IFNode",
+    ("spikingjelly", "LIF"): "LIFNode",
+    ("spikingjelly", "CubaLIF"): "CUBALIFNode",
 }
-"""What each framework's own exporter drops, so that the file cannot know it."""
+"""What a framework calls its neurons of a NIR type, where not as NIR does."""
 
-ASSUMED: dict[str, Any] = {"reset": "subtract", "max_spikes": 0, "bias": 0.0, "norm_input": True}
-"""What is taken for a lost key where the user names the dialect and not the key: the framework's own default.
-snnTorch's
-reset is not among them: it is asked for."""
+
+def label(name: str, kind: str, dialect: str = "") -> str:
+    """Return a node's name as it is shown: one that is a mere number with what the framework calls such neurons."""
+    is_number = name.removeprefix("_").replace("_", "").isdecimal()
+    return f"{name} ({MODULES.get((dialect, kind), kind)})" if is_number and kind else name
+
 
 KEYS = tuple(field.name for field in fields(Settings))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.budget import MAX_NEURONS, MAX_PROJECTIONS
 from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings
-from neurodeploy.importers.hdf5 import MAX_UNITS
-from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings, label
+from neurodeploy.importers.findings import refuse_errors, warning_lines
+from neurodeploy.importers.nir_graph import Edge, NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.operations import operation
+from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.structure import structure_findings
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp, without_bias
@@ -27,9 +32,6 @@ MAX_IN_A_ROW = 200
 NEVER = 1e30
 """A threshold, V, that stands for an infinite one: float32 holds it, and what is computed with it."""
 
-MAX_WAYS = 4096
-"""Ways between two neurons, each of which becomes a projection; skips past linear nodes double their number."""
-
 
 def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[Network, Dialect, NirGraph]:
     """Read a model and lower it.
@@ -39,14 +41,19 @@ def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[N
         dialect: as given to ``--dialect``, or None.
 
     Returns:
-        The network, how each neuron was read and why, and the graph.
+        The network, how each neuron was read and why, and the graph. Warnings are among the reasons.
 
     Raises:
-        DeployError: see :func:`read_graph`, :func:`settle_dialect` and :func:`lower`.
+        DeployError: see :func:`read_graph`, :func:`settle_dialect` and :func:`lower`; or a finding is an error.
     """
     graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
     settled = settle_dialect(graph, dialect)
-    return lower(graph, settled), settled, graph
+    graph = graph.as_meant_by(settled.name)
+    network = lower(graph, settled)
+    findings = [*structure_findings(graph), *parameter_findings(graph, settled)]
+    refuse_errors(findings, graph.where)
+    settled = replace(settled, evidence=(*settled.evidence, *warning_lines(findings)))
+    return replace(network, evidence=settled.evidence), settled, graph
 
 
 def lower(graph: NirGraph, dialect: Dialect) -> Network:
@@ -54,8 +61,8 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
 
     Every chain of linear nodes between two neurons becomes one projection; where several edges meet in front of a
     linear node, each becomes a projection of its own, and the bias stays with the first. Linear nodes in front of an
-    Output are read as they are, by a population that does not fire. In a loop without a Delay node, the edges that
-    close it (found from the inputs on) take one step.
+    Output are read as they are, by a population that does not fire; so is the sum of several edges into one Output. In
+    a loop without a Delay node, the edges that close it take one step, see :func:`ordered`.
 
     Raises:
         DeployError: a node does not fit what feeds it, nothing is read, or neurons differ in their time step.
@@ -72,7 +79,7 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
     outputs = _outputs(graph)
     heads = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
     heads += [name for name in outputs if name not in heads]
-    order, late = ordered(graph, heads)
+    order, late = ordered(graph, heads, dialect.delayed)
     shapes = dict(inputs)
     populations: dict[str, Population] = {}
     projections: list[Projection] = []
@@ -83,11 +90,13 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             raise DeployError(f"nothing reaches neuron {name!r}", where=graph.where, fix="Connect it or remove it.")
         shape = _population_shape(node, name, ways, shapes, place)
         is_neuron = node.kind in NEURONS
+        MAX_NEURONS.check(prod(shape) + sum(map(prod, shapes.values())), "the network", graph.where)
         population = (
             _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
         )
         populations[name], shapes[name] = population, shape
-        for way in ways:
+        MAX_PROJECTIONS.check(len(projections) + len(ways), "the network", graph.where)
+        for way in _graded(ways, dialect, shapes):
             takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
@@ -100,8 +109,24 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         dialect.name,
         graph.sha256,
         dialect.evidence,
+        labels={name: label(name, graph.nodes[name].kind, dialect.name) for name in order},
     )
     return _with_decision(network, graph)
+
+
+def _graded(ways: list[Way], dialect: Dialect, shapes: dict[str, Shape]) -> list[Way]:
+    """Return ways on which spikes are worth what their neurons' factor says."""
+    factors = {name: settings.graded for name, settings in dialect.settings.items() if settings.graded != 1.0}
+    return [
+        replace(way, ops=(_worth(way.source, factors[way.source], shapes[way.source]), *way.ops))
+        if way.source in factors
+        else way
+        for way in ways
+    ]
+
+
+def _worth(name: str, factor: Any, shape: Shape) -> Scale:
+    return Scale(np.asarray(_said(name, "graded", factor, shape, "--dialect"), np.float32))
 
 
 def _with_decision(network: Network, graph: NirGraph) -> Network:
@@ -127,36 +152,99 @@ def readout(name: str, shape: Shape) -> Population:
     return Population(name, shape, rule, decay_mem=np.zeros(shape), threshold=np.ones(shape))
 
 
-def ordered(graph: NirGraph, heads: list[str]) -> tuple[tuple[str, ...], set[tuple[str, str]]]:
+def ordered(
+    graph: NirGraph, heads: list[str], delayed: tuple[Edge, ...] = ()
+) -> tuple[tuple[str, ...], set[tuple[str, str]]]:
     """Return the heads so that each comes after those that feed it within a step, and the pairs that take a step.
 
-    These are the pairs that close a loop, in a walk from the inputs along the edges, in alphabetical order.
+    These are a head's own loops, pairs that are said, and those that close a loop whatever way one walks it: what they
+    lead to lies on every way from the inputs to where they start, as in nirtorch and snnTorch.
+
+    Raises:
+        DeployError: a loop can be entered at several heads, so that it is open which edge takes the step.
     """
     before = {name: _before(graph, name, heads) for name in heads}
     fed = {name: [target for target in sorted(heads) if name in before[target]] for name in heads}
-    late = {(name, name) for name in heads if name in before[name]}
     first = [name for name in sorted(heads) if any(graph.nodes[node].kind == "Input" for node in before[name])]
-    state: dict[str, str] = {}
+    late = {(name, name) for name in heads if name in before[name]}
+    _check_said(fed, delayed)
+    late |= set(delayed)
+    late |= _closing({a: [b for b in fed[a] if (a, b) not in late] for a in fed}, first, graph.where)
+    seen: set[str] = set()
     finished: list[str] = []
     for root in [*first, *sorted(heads)]:
-        stack = [] if root in state else [(root, iter(fed[root]))]
-        state.setdefault(root, "open")
+        stack = [] if root in seen else [(root, iter(fed[root]))]
+        seen.add(root)
         while stack:
             name, targets = stack[-1]
             for target in targets:
-                if state.get(target) == "open":
-                    late.add((name, target))
-                elif target not in state:
-                    state[target] = "open"
+                if target not in seen and (name, target) not in late:
+                    seen.add(target)
                     stack.append((target, iter(fed[target])))
                     break
             else:
                 stack.pop()
-                state[name] = "done"
                 finished.append(name)
     within = {name: {n for n in before[name] if n in fed and (n, name) not in late} for name in heads}
     through_delays = {name: _before(graph, name, heads, across=True) & set(heads) for name in heads}
     return _after_sources(finished[::-1], within, through_delays), late
+
+
+def _check_said(fed: dict[str, list[str]], delayed: tuple[Edge, ...]) -> None:
+    """Refuse edges that are said to take a step and are not there."""
+    for source, target in delayed:
+        if target not in fed.get(source, ()):
+            raise DeployError(
+                f"nothing leads from {source!r} to {target!r} within a step",
+                where="--dialect",
+                fix="Name two populations of a loop: edge:A->B=delayed.",
+            )
+
+
+def _closing(fed: dict[str, list[str]], first: list[str], where: str) -> set[tuple[str, str]]:
+    """Return the pairs of which the target dominates the source; they are those that close loops in any walk."""
+    loop = _loop(fed, set())
+    if not loop:
+        return set()
+    names = sorted(fed)
+    bit = {name: 1 << i for i, name in enumerate(names)}
+    sources: dict[str, list[str]] = {name: [] for name in names}
+    for source, targets in fed.items():
+        for target in targets:
+            sources[target].append(source)
+    over = {name: bit[name] if name in first else (1 << len(names)) - 1 for name in names}
+    changed = True
+    while changed:
+        changed = False
+        for name in names:
+            shared = 0 if name in first else (1 << len(names)) - 1
+            for source in sources[name]:
+                shared &= over[source]
+            if shared | bit[name] != over[name]:
+                over[name], changed = shared | bit[name], True
+    closing = {(a, b) for a, targets in fed.items() for b in targets if over[a] & bit[b]}
+    if loop := _loop(fed, closing):
+        edges = [f"edge:{a}->{b}=delayed" for a, b in pairwise(loop)]
+        raise DeployError(
+            f"populations form a loop ({' -> '.join(loop)}), and the file does not say which edge takes a step",
+            where=where,
+            fix=f"Say it, in quotes: --dialect 'NAME,{edges[-1]}' (or {', '.join(edges[:-1])}), or write a Delay node.",
+        )
+    return closing
+
+
+def _loop(fed: dict[str, list[str]], late: set[tuple[str, str]]) -> list[str]:
+    """Return the heads of a loop, the first again at its end; none if there is no loop without a late pair."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for source, targets in fed.items():
+        for target in targets:
+            if (source, target) not in late:
+                sorter.add(target, source)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def _after_sources(names: list[str], needed: dict[str, set[str]], wished: dict[str, set[str]]) -> tuple[str, ...]:
@@ -223,10 +311,11 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     if len(on_path) > MAX_IN_A_ROW:
         raise DeployError(f"more than {MAX_IN_A_ROW} linear nodes follow each other", where=place, fix="Join them.")
     before = _ways_into(graph, name, dt, heads, on_path)
-    if len(before) > MAX_WAYS:
-        raise DeployError(f"more than {MAX_WAYS} ways lead into the node", where=place, fix="Join linear nodes.")
+    MAX_PROJECTIONS.check(len(before), "all ways into the node", place)
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
+    if node.kind == "Output":
+        return before
     op = operation(node, place, name)
     if isinstance(op, MaxPool2d) and len(before) > 1:
         raise DeployError(
@@ -269,6 +358,9 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
         for op in way.ops:
             try:
                 shape = op.output_shape(shape)
+                named = f"{type(op).__name__} {getattr(op, 'name', '')}".strip()
+                what = f"shape {list(shape)} behind {named} on the way from {way.source!r} to {name!r}"
+                MAX_NEURONS.check(prod(shape), what, place)
             except ValueError as error:
                 raise DeployError(
                     f"on the way from {way.source!r} to {name!r}, {type(op).__name__} {error}",
@@ -280,19 +372,13 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
         raise DeployError(
             f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same."
         )
-    shape = given.pop()
-    if prod(shape) > MAX_UNITS:
-        raise DeployError(
-            f"{name!r} would have {prod(shape)} neurons (shape {shape})",
-            where=place,
-            fix=f"At most {MAX_UNITS} are read.",
-        )
-    return shape
+    return given.pop()
 
 
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:
     """Return the neurons of one node, discretised as its settings say."""
     assert settings.dt is not None
+    node = _with_current(name, node, settings, shape, place)
     for key in ("tau", "tau_mem", "tau_syn"):
         tau = np.asarray(node.params.get(key, 1.0), dtype=np.float64)
         clamps = settings.gain == "unit"
@@ -307,7 +393,9 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
     }
     zeros = np.zeros(shape)
     leak = values.get("v_leak", zeros)
-    v_init = leak if settings.starts_at_leak else zeros
+    said = {key: _said(name, key, getattr(settings, key), shape, place) for key in BY_NEURON}
+    v_reset = values.get("v_reset", zeros) if settings.v_reset is None else said["v_reset"]
+    v_init = v_reset if settings.starts_at_reset else leak if settings.starts_at_leak else zeros
     decay_mem, gain_mem = _membrane(node.kind, values, settings, zeros)
     decay_syn, gain_syn = None, zeros + 1.0
     if "tau_syn" in values:
@@ -316,7 +404,6 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         rate = settings.dt / (values["tau_syn"] * settings.tau_scale)
         gain_syn = _gain(w_in, rate, settings.gain_syn)
     bias = leak * (1.0 - decay_mem)
-    said = {key: _said(name, key, getattr(settings, key), shape, place) for key in BY_NEURON}
     try:
         return Population(
             name,
@@ -328,7 +415,7 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
             gain_syn=gain_syn,
             threshold=np.minimum(values.get("v_threshold", values.get("threshold", zeros + 1.0)), NEVER),
             bias=bias if settings.bias is None else said["bias"],
-            v_reset=values.get("v_reset", zeros) if settings.v_reset is None else settings.v_reset,
+            v_reset=v_reset,
             v_init=v_init if settings.v_init is None else said["v_init"],
             v_min=said["min_v_mem"],
             **{key: said[key] for key in BY_NEURON if key.startswith(("adapt_", "decay_", "gain_", "i_"))},
@@ -338,6 +425,16 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         raise DeployError(
             f"{node.kind} {name!r} cannot be read: {error}", where=place, fix="Check tau, r, dt and the overrides."
         ) from error
+
+
+def _with_current(name: str, node: NirNode, settings: Settings, shape: Shape, place: str) -> NirNode:
+    """Return the node with the synaptic current that its dialect gives it; an IF then has a membrane without leak."""
+    tau_syn = _said(name, "tau_syn", settings.tau_syn, shape, place)
+    if tau_syn is None or node.kind not in ("IF", "LIF"):
+        return node
+    of_membrane = {key: value for key, value in node.params.items() if key != "tau"}
+    taus = {"tau_mem": node.params.get("tau", np.inf), "tau_syn": tau_syn}
+    return replace(node, kind="CubaLIF", params={**of_membrane, **taus})
 
 
 def _rule(kind: str, settings: Settings) -> NeuronRule:
@@ -437,12 +534,13 @@ def _shape(node: NirNode) -> Shape:
 
 
 def _outputs(graph: NirGraph) -> tuple[str, ...]:
-    """Return what the graph's Output nodes read: neurons, or the linear node before the Output."""
+    """Return what the graph's Output nodes read: neurons, the linear node before the Output, or an Output that sums."""
     found: list[str] = []
     for name, node in graph.nodes.items():
         if node.kind != "Output":
             continue
-        for source in graph.sources(name):
+        sources = graph.sources(name)
+        for source in sources if len(sources) == 1 else [name] if sources else []:
             while graph.nodes[source].kind == "Flatten" and len(graph.sources(source)) == 1:
                 source = graph.sources(source)[0]
             if graph.nodes[source].kind == "Input":

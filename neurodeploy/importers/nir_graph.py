@@ -10,24 +10,31 @@ Source: NIR 1.0.8, ``nir/serialization.py``; Pedersen et al. 2024, doi:10.1038/s
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import existing_file
-from neurodeploy.importers.hdf5 import MAX_EDGES, MAX_UNITS, read_hdf5
+from neurodeploy.file_kinds import MODEL, check_kind
+from neurodeploy.files import existing_file, from_json
+from neurodeploy.importers.hdf5 import read_hdf5
 from neurodeploy.recording import RESERVED_NAMES
 
 METADATA_KEY = "neurodeploy"
 
+MAX_PORTS = 200
+"""Inputs and Outputs of inner graphs that an edge leads through."""
+
 Edge = tuple[str, str]
+
+Ports = dict[str, tuple[str, str]]
+"""Inputs and Outputs of inner graphs: the kind of each, and the graph that it belongs to."""
 
 PARAMETERS = {
     "Input": ("shape",),
@@ -56,7 +63,19 @@ _MAY_BE_INFINITE = (*_TIME_CONSTANTS, "r", "w_in")
 _THRESHOLDS = ("v_threshold", "threshold")
 """An infinite one stands for neurons that do not fire, and whose v is read."""
 
-_WHOLE = {"stride": 1, "dilation": 1, "groups": 1, "kernel_size": 1, "padding": 0}
+MAX_AXES = 32
+"""Of an array in a file; NumPy has some more."""
+
+_PORT_TYPES = ("input_type", "output_type")
+"""What nir itself notes of a node's shapes, which nobody reads."""
+
+_OPERATIONS = ("Input", "Output", "Affine", "Linear", "Scale", "Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten")
+"""Nodes whose parameters differ in shape; those of all others are of neurons, or broadcast to them."""
+
+_WHOLE = {
+    "stride": 1, "dilation": 1, "groups": 1, "kernel_size": 1, "padding": 0, "start_dim": -MAX_AXES,
+    "end_dim": -MAX_AXES,
+}  # fmt: skip
 """Parameters that are one or two whole numbers, and the least that they can be."""
 
 
@@ -81,6 +100,8 @@ class NirGraph:
     nodes: by name. edges: (source, target), sorted and without repeats. metadata: ours, decoded from JSON.
     where: the file, for messages. sha256: of the file's bytes. version: of the nir package that wrote it.
     repeated: edges that the file has more than once. foreign: metadata of others, as stored.
+    spyx_edges: the edges as spyx means them, where that is not how it writes them. is_as_meant: see
+        :meth:`as_meant_by`.
     """
 
     nodes: dict[str, NirNode]
@@ -91,9 +112,12 @@ class NirGraph:
     version: str = "unknown"
     repeated: tuple[Edge, ...] = ()
     foreign: dict[str, Any] = field(default_factory=dict)
-    _into: dict[str, list[str]] = field(init=False, repr=False, default_factory=dict)
+    spyx_edges: tuple[Edge, ...] | None = None
+    is_as_meant: bool = False
+    _into: dict[str, list[str]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_into", {})
         for source, target in self.edges:
             self._into.setdefault(target, []).append(source)
 
@@ -101,16 +125,65 @@ class NirGraph:
         """Return the nodes with an edge to ``name``."""
         return tuple(self._into.get(name, ()))
 
+    def as_meant_by(self, dialect: str) -> NirGraph:
+        """Return the graph as a dialect's framework means it; only spyx means another than it writes.
+
+        It wires the input of a recurrent layer to its recurrent weights, but adds it to the neurons. It flattens images
+        in the order row, column, channel, and writes the weights behind in that order.
+
+        Raises:
+            DeployError: what it flattens leads to something else than weights, or a pool has SAME padding, of which it
+                writes the sum of both sides.
+        """
+        if dialect != "spyx" or self.is_as_meant or "dialect" in self.metadata:
+            return self
+        edges = self.edges if self.spyx_edges is None else self.spyx_edges
+        nodes = dict(self.nodes)
+        for name, node in nodes.items():
+            if node.kind == "SumPool2d" and np.any(node.params["padding"]):
+                raise DeployError(
+                    "spyx pads this pool as SAME, unevenly, and the file does not say on which side",
+                    where=f"{self.where}, node {name!r}",
+                    fix="Train with a VALID pool.",
+                )
+        for source, target in edges:
+            if (shape := _flattened_image(nodes[source])) is not None:
+                nodes[target] = _in_order_of_channels(nodes[target], shape, f"{self.where}, node {target!r}")
+        return replace(self, nodes=nodes, edges=edges, spyx_edges=None, is_as_meant=True)
+
+
+def _flattened_image(node: NirNode) -> tuple[int, ...] | None:
+    """Return the shape (channels, rows, columns) that a Flatten says it takes, or None."""
+    said = node.params.get("input_type") if node.kind == "Flatten" else None
+    said = said.get("input") if isinstance(said, dict) else said
+    shape = () if said is None or _is_text(said) else tuple(np.atleast_1d(said).tolist())
+    return tuple(int(n) for n in shape) if len(shape) == 3 else None
+
+
+def _in_order_of_channels(node: NirNode, shape: tuple[int, ...], place: str) -> NirNode:
+    """Return dense weights on (row, column, channel) as those on (channel, row, column)."""
+    channels, rows, columns = shape
+    weight = np.asarray(node.params.get("weight", 0.0))
+    if node.kind not in ("Linear", "Affine") or weight.ndim != 2 or weight.shape[1] != prod(shape):
+        raise DeployError(
+            f"spyx flattens in the order row, column, channel, and this {node.kind} cannot be brought to NIR's",
+            where=place,
+            fix="Put a dense layer behind the Flatten.",
+        )
+    ordered = weight.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2).reshape(weight.shape)
+    return replace(node, params={**node.params, "weight": ordered})
+
 
 def read_graph(path: Path | str) -> NirGraph:
     """Read a NIR file.
 
     Raises:
-        DeployError: it is no NIR file, or claims more data than :data:`neurodeploy.importers.hdf5.MAX_BYTES`; a node is
+        DeployError: it is no NIR file, or claims more than :mod:`neurodeploy.budget` allows; a node is
             of a type that is not supported (named with its path), a parameter is missing or not finite, or an edge ends
             at a node that is not there.
     """
-    path = existing_file(path, "a NIR model")
+    path = existing_file(path, MODEL)
+    check_kind(path, MODEL)
     content = read_hdf5(path, ("node", "version"))
     if "node" not in content:
         raise DeployError("this is not a NIR model: it has no group 'node'", where=str(path), fix="Export it again.")
@@ -132,32 +205,39 @@ def graph_from_nir(graph: Any) -> NirGraph:
 
 
 def _graph(content: Any, where: str, digest: str, version: str) -> NirGraph:
-    nodes, edges = _flat(content, "", where)
+    ports: Ports = {}
+    nodes, written = _flat(content, "", where, ports)
+    MAX_NODES.check(len(nodes), "the graph", where)
+    edges = _without_ports(written, ports, where)
+    meant = _without_ports(_as_spyx_means(nodes, written, ports), ports, where)
     kept = tuple(sorted(set(edges)))
     repeated = tuple(sorted(edge for edge, times in Counter(edges).items() if times > 1))
     metadata, foreign = _metadata(content, where)
-    return NirGraph(nodes, kept, metadata, where, digest, version, repeated, foreign)
+    others = None if set(meant) == set(kept) else tuple(sorted(set(meant)))
+    return NirGraph(nodes, kept, metadata, where, digest, version, repeated, foreign, others)
 
 
-def _flat(content: Any, prefix: str, where: str) -> tuple[dict[str, NirNode], list[Edge]]:
+def _flat(content: Any, prefix: str, where: str, ports: Ports) -> tuple[dict[str, NirNode], list[Edge]]:
     """Return nodes and edges of a graph, those of graphs inside it called ``outer.inner``.
 
-    The Input and Output nodes of a graph inside are where edges of the outer one go on; they are no nodes of their own.
+    The Input and Output nodes of a graph inside are named by edges, but are no nodes; they are put into ``ports``.
     """
     if not isinstance(content, dict) or not isinstance(content.get("nodes"), dict) or "edges" not in content:
         place = f"graph {prefix[:-1]!r}" if prefix else "the file"
         raise DeployError(f"{place} holds no graph with nodes and edges", where=where, fix="Export the model again.")
     nodes: dict[str, NirNode] = {}
     edges: list[Edge] = []
-    ports: dict[str, tuple[list[str], list[str]]] = {}
+    inner_graphs: set[str] = set()
     for raw, node in content["nodes"].items():
         name = prefix + _text(raw)
         if isinstance(node, dict) and _text(node.get("type", "")) == "NIRGraph":
-            inner_nodes, inner_edges = _flat(node, f"{name}.", where)
-            inner_nodes, inner_edges, ports[name] = _opened(inner_nodes, inner_edges)
+            inner_graphs.add(name)
+            inner_nodes, inner_edges = _flat(node, f"{name}.", where, ports)
             edges += inner_edges
         else:
             inner_nodes = {name: _node(name, node, where)}
+            if prefix and inner_nodes[name].kind in ("Input", "Output"):
+                ports[name] = inner_nodes.pop(name).kind, prefix.removesuffix(".")
         if clash := set(inner_nodes) & set(nodes):
             raise DeployError(
                 f"two nodes are called {known(clash)} once inner graphs are opened",
@@ -165,54 +245,87 @@ def _flat(content: Any, prefix: str, where: str) -> tuple[dict[str, NirNode], li
                 fix="Rename one of them.",
             )
         nodes.update(inner_nodes)
-    _connect(edges, _pairs(content["edges"], prefix, where), nodes, ports, where)
-    return nodes, edges
-
-
-def _connect(
-    edges: list[Edge],
-    pairs: list[Edge],
-    nodes: dict[str, NirNode],
-    ports: dict[str, tuple[list[str], list[str]]],
-    where: str,
-) -> None:
-    """Add a graph's edges to ``edges``, those to and from inner graphs led to the nodes inside."""
-    for source, target in pairs:
+    for source, target in _pairs(content["edges"], prefix, where):
         for end in (source, target):
-            if end not in nodes and end not in ports:
+            if end not in nodes and end not in ports and end not in inner_graphs:
                 raise DeployError(
                     f"edge {source} -> {target} names node {end!r}, which is not there",
                     where=where,
                     fix=f"Nodes are {_some(nodes)}.",
                 )
-        sources = ports[source][1] if source in ports else [source]
-        targets = ports[target][0] if target in ports else [target]
-        if len(edges) + len(sources) * len(targets) > MAX_EDGES:
-            raise DeployError(f"the graph has more than {MAX_EDGES} edges", where=where, fix="Join nodes into layers.")
-        edges += [(a, b) for a in sources for b in targets]
+        start = _port(source, "Output", target, ports, where) if source in inner_graphs else source
+        edges.append((start, _port(target, "Input", source, ports, where) if target in inner_graphs else target))
+    return nodes, edges
+
+
+def _port(graph: str, kind: str, other: str, ports: Ports, where: str) -> str:
+    """Return the Input or Output of an inner graph at which an edge from or to ``other`` ends.
+
+    It is the only one, or the one that is called as ``other`` is; an edge may also name it, as ``graph.port``.
+    """
+    own = [name for name, port in ports.items() if port == (kind, graph)]
+    named = [name for name in own if name.rpartition(".")[2] == other.rpartition(".")[2]]
+    if len(own) != 1 and len(named) != 1:
+        raise DeployError(
+            f"the graph {graph!r} has {len(own)} {kind} nodes ({known(own)}), and the edge with {other!r} names none",
+            where=where,
+            fix=f"Name the {kind} in the edge ({graph}.NAME), or call it as the node outside.",
+        )
+    return (named or own)[0]
+
+
+def _without_ports(edges: list[Edge], ports: Ports, where: str) -> list[Edge]:
+    """Return edges with the ports of inner graphs left out: what leads to one leads to what it leads to."""
+    out: dict[str, list[str]] = {}
+    for source, target in edges:
+        if source in ports:
+            out.setdefault(source, []).append(target)
+
+    def ends(node: str, on_way: tuple[str, ...] = ()) -> list[str]:
+        if node not in ports:
+            return [node]
+        if node in on_way or len(on_way) > MAX_PORTS:
+            what = "form a loop" if node in on_way else f"follow each other more than {MAX_PORTS} times"
+            raise DeployError(f"ports of inner graphs {what}", where=where, fix="Open the inner graphs.")
+        if node not in out and ports[node][0] == "Input":
+            raise DeployError(
+                f"Input {node!r} of an inner graph leads to no node",
+                where=where,
+                fix="Connect it, or remove its edges.",
+            )
+        found: list[str] = []
+        for following in out.get(node, ()):
+            found += ends(following, (*on_way, node))
+            MAX_PROJECTIONS.check(len(found), "the edges of the graph", where)
+        return found
+
+    kept: list[Edge] = []
+    for source, target in edges:
+        if source not in ports:
+            kept += [(source, end) for end in ends(target)]
+            MAX_PROJECTIONS.check(len(kept), "the edges of the graph", where)
+    return kept
+
+
+def _as_spyx_means(nodes: dict[str, NirNode], edges: list[Edge], ports: Ports) -> list[Edge]:
+    """Return edges with an inner Input that feeds only synapses which a neuron feeds as well led to what they feed."""
+    entries: dict[str, list[str]] = {}
+    for source, target in edges:
+        if ports.get(source, ("", ""))[0] == "Input":
+            entries.setdefault(source, []).append(target)
+    fed = {target for source, target in edges if source in nodes}
+    led: dict[Edge, list[Edge]] = {}
+    for port, targets in entries.items():
+        if all(t in fed and t in nodes and nodes[t].kind in ("Linear", "Affine") for t in targets):
+            for target in targets:
+                led[port, target] = [(port, end) for start, end in edges if start == target]
+    return [new for edge in edges for new in led.get(edge, [edge])]
 
 
 def _some(names: Iterable[str]) -> str:
     """Return names as a readable list, cut where it is long."""
     text = known(names)
     return text if len(text) <= 400 else text[:400] + ", ..."
-
-
-def _opened(nodes: dict[str, NirNode], edges: list[Edge]) -> tuple[dict[str, NirNode], list[Edge], Any]:
-    """Return an inner graph without its Input and Output, and the nodes that these lead to and come from.
-
-    spyx wires the input of a recurrent layer to its recurrent weights, but adds it to the neurons: an input that feeds
-    only synapses which a neuron feeds as well is led to what they feed.
-    """
-    inner = {n: node for n, node in nodes.items() if node.kind not in ("Input", "Output")}
-    entries = [b for a, b in edges if a in nodes and nodes[a].kind == "Input"]
-    exits = [a for a, b in edges if b in nodes and nodes[b].kind == "Output"]
-    kept = [(a, b) for a, b in edges if a in inner and b in inner]
-    fed = {b for _, b in kept}
-    looped = {e for e in entries if e in fed and inner[e].kind in ("Linear", "Affine")}
-    if looped and all(e in looped for e in entries):
-        entries = [b for a, b in kept if a in looped]
-    return inner, kept, (entries, exits)
 
 
 def _pairs(edges: Any, prefix: str, where: str) -> list[Edge]:
@@ -251,7 +364,9 @@ def _node(name: str, content: Any, where: str) -> NirNode:
         if params.get(key) is None:
             raise DeployError(f"{kind} {name!r} has no {key}", where=place, fix="Export the model again.")
     for key, value in params.items():
-        _check_parameter(f"{kind} {name!r}", key, value, place)
+        _check_parameter(kind, name, key, value, place)
+    if kind not in _OPERATIONS:
+        _check_shapes(f"{kind} {name!r}", params, place)
     return NirNode(kind, params, *_metadata(content, place))
 
 
@@ -263,19 +378,36 @@ def _port_shape(content: dict[str, Any], kind: str) -> Any:
     return of_kind.get(port) if isinstance(of_kind, dict) else None
 
 
-def _check_parameter(node: str, key: str, value: Any, place: str) -> None:
+def _check_shapes(node: str, params: dict[str, Any], place: str) -> None:
+    """Refuse neurons whose parameters have shapes that are not those of one population."""
+    shapes = {key: np.shape(value) for key, value in params.items() if value is not None and key not in _PORT_TYPES}
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        said = ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items())
+        raise DeployError(
+            f"{node} has parameters whose shapes do not fit each other: {said}",
+            where=place,
+            fix="Give each the neurons' shape, or one value.",
+        ) from error
+
+
+def _check_parameter(kind: str, name: str, key: str, value: Any, place: str) -> None:
     """Refuse a parameter that cannot be computed with."""
-    if value is None or key in ("input_type", "output_type"):
+    node = f"{kind} {name!r}"
+    if value is None or key in _PORT_TYPES:
         return
-    if key == "padding" and _is_text(value) and _text(value) in ("same", "valid"):
+    if key == "padding" and kind.startswith("Conv") and _is_text(value) and _text(value) in ("same", "valid"):
         return
     array = None if isinstance(value, dict) or _is_text(value) else np.asarray(value)
     if array is None or array.dtype.kind not in "fiub":
         found = "group" if isinstance(value, dict) else "text" if array is None else str(array.dtype)
         raise DeployError(f"{node} has {key} of type {found}", where=place, fix="Parameters are numbers.")
+    if array.ndim > MAX_AXES:
+        raise DeployError(f"{node} has {key} of {array.ndim} axes", where=place, fix=f"At most {MAX_AXES} are read.")
     if not array.size:
         raise DeployError(f"{node} has {key} without a value", where=place, fix="Export the model again.")
-    if key in _WHOLE:
+    if key in _WHOLE and kind in _OPERATIONS:
         _check_whole(node, key, array, place)
     elif key == "shape":
         _check_shape(node, key, array, place)
@@ -323,16 +455,12 @@ def _check_whole(node: str, key: str, array: Any, place: str) -> None:
 
 
 def _check_shape(node: str, key: str, array: Any, place: str) -> None:
-    if array.ndim > 1 or array.size > 32 or (array != np.rint(array)).any() or (array < 1).any():
+    is_whole = array.ndim <= 1 and array.size <= MAX_AXES and np.isfinite(array).all()
+    if not is_whole or (array != np.rint(array)).any() or (array < 1).any():
         raise DeployError(
             f"{node} has {key} {_brief(array)}", where=place, fix="A shape is whole numbers of 1 and more."
         )
-    if prod(int(n) for n in np.atleast_1d(array)) > MAX_UNITS:
-        raise DeployError(
-            f"{node} claims {prod(int(n) for n in np.atleast_1d(array))} values (shape {_brief(array)})",
-            where=place,
-            fix=f"At most {MAX_UNITS} are read; split the model, or repair the file.",
-        )
+    MAX_NEURONS.check(prod(int(n) for n in np.atleast_1d(array)), f"{node} of shape {_brief(array)}", place)
 
 
 def _brief(array: Any) -> str:
@@ -349,9 +477,9 @@ def _metadata(content: dict[str, Any], where: str) -> tuple[dict[str, Any], dict
     if text is None:
         return {}, foreign
     try:
-        decoded = json.loads(_text(text[()] if isinstance(text, np.ndarray) else text))
+        decoded = from_json(_text(text[()] if isinstance(text, np.ndarray) else text))
         _check_metadata(decoded)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DeployError(
             f"metadata key {METADATA_KEY!r} is no JSON text ({error})", where=where, fix="Export the model again."
         ) from error

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from neurodeploy.errors import DeployError, known
-from neurodeploy.importers.detect import Candidate, detect, fingerprint
-from neurodeploy.importers.dialects import ASSUMED, BY_NEURON, DIALECTS, FIRING, KEYS, LOST, NEURONS, OF_KIND, Settings
-from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.files import existing_file
+from neurodeploy.importers.detect import Candidate, detect, fits, norse_scale
+from neurodeploy.importers.dialects import BY_NEURON, DIALECTS, FIRING, KEYS, NEURONS, OF_KIND, Settings, label
+from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, Loss, membrane_tau, read_time_step
+from neurodeploy.importers.nir_graph import Edge, NirGraph
 from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
 CHOICES = {
@@ -26,19 +27,14 @@ CHOICES = {
 }
 TRUTHS = (
     "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "reset_currents", "norm_input",
-    "starts_at_leak", "rounds", "signed", "sums_input",
+    "starts_at_leak", "starts_at_reset", "rounds", "signed", "sums_input",
 )  # fmt: skip
 COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
-MAY_BE_NONE = ("min_v_mem",)
-EXAMPLES = {
-    "reset": "subtract",
-    "dt": "1e-4",
-    "v_reset": "0",
-    "max_spikes": "0",
-    "min_v_mem": "none",
-    "norm_input": "true",
-    "bias": "0",
-}
+MAY_BE_NONE = ("min_v_mem", "tau_syn")
+EXAMPLES = {"reset": "subtract", "dt": "1e-4"}
+MEANS = {"reset": "what a spike does to v: subtract, zero, value or none", "dt": "the time step, s"}
+ANSWERS = (*KEYS, *sorted({loss.key for losses in LOSSES.values() for loss in losses} - set(KEYS)))
+"""The keys that can be said: those of settings, and those by which one says what an exporter may have dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +42,28 @@ class Dialect:
     """The settled reading of a graph.
 
     name: of the dialect. settings: by neuron node. evidence: sentences that say what was chosen and why.
+    delayed: pairs of populations whose edges take a step.
     """
 
     name: str
     settings: dict[str, Settings]
     evidence: tuple[str, ...]
+    delayed: tuple[Edge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the option says: a name or None, keys for the graph, keys by node."""
+    """What the option says: a name or None, keys for the graph, keys by node, and the default for the rest."""
 
     name: str | None
     graph: dict[str, Any]
     nodes: dict[str, dict[str, Any]]
+    delayed: tuple[Edge, ...] = ()
+    rest_is_default: bool = False
 
-    def keys(self, node: str) -> set[str]:
-        """Return the keys that are said for a node."""
-        return set(self.graph) | set(self.nodes.get(node, {}))
+    def keys(self, node: str) -> dict[str, Any]:
+        """Return what is said for a node."""
+        return {**self.graph, **self.nodes.get(node, {})}
 
 
 def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
@@ -71,42 +71,225 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
 
     Args:
         graph: the graph.
-        option: ``NAME[,key=value]...[,NODE:key=value]...`` as on the command line, or None.
+        option: ``NAME[,key=value]...[,NODE:key=value]...`` as on the command line, or None; ``key=@FILE.npy`` gives one
+            value a neuron, ``edge:A->B=delayed`` says which edge of a loop takes a step, ``rest=default`` takes the
+            framework's own defaults for all that its exporter drops and nobody says.
 
     Raises:
-        DeployError: nobody says which dialect it is, several are possible, or what the file cannot know is not said.
+        DeployError: nobody says which dialect it is, several are possible, what the file cannot know is not said, or
+            what is said contradicts the file or cannot be computed with.
     """
-    neurons = tuple(name for name, node in graph.nodes.items() if node.kind in NEURONS)
-    said = _parse_option(option, neurons)
-    name, found, evidence, is_guess = _name(graph, said)
-    if name not in DIALECTS:
-        raise DeployError(f"no dialect is called {name!r}", where=graph.where, fix=f"Dialects are {known(DIALECTS)}.")
-    base = replace(DIALECTS[name], **found)
-    if "dt" in graph.metadata:
-        base = _apply(base, {"dt": graph.metadata["dt"]}, graph.where)
-    settings, assumed, asked = {}, {}, {}
+    neurons = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
+    said = _parse_option(option, graph)
+    name, evidence = _name(graph, said)
+    is_complete = "dialect" in graph.metadata
+    base = _with_time_step(DIALECTS[name], name, graph)
+    settings: dict[str, Settings] = {}
+    asked = _Asked()
+    assumed: dict[str, list[str]] = {}
+    if not is_complete:
+        _settle_layers(graph, name, said, asked, assumed)
     for node_name in neurons:
         node = graph.nodes[node_name]
         place = f"{graph.where}, node {node_name!r}"
-        rules = replace(base, **OF_KIND.get((name, node.kind), {}))
         written = {**_rules(graph.metadata, graph.where), **_rules(node.metadata, place)}
-        rules = _apply(rules, written, place)
-        known_keys = said.keys(node_name) | set(written)
-        rules = _apply(_apply(rules, said.graph, "--dialect"), said.nodes.get(node_name, {}), "--dialect")
-        lost = [key for key in _lost(name, node.kind) if key not in known_keys and "dialect" not in graph.metadata]
-        rules, taken, open_keys = _fill(rules, lost, name, is_guess)
-        assumed.update(dict.fromkeys(taken))
+        rules = _apply(replace(base, **OF_KIND.get((name, node.kind), {})), written, place)
+        told = said.keys(node_name)
+        evidence += _contradictions(node_name, written, told)
+        rules = _apply(rules, {key: value for key, value in told.items() if key in KEYS}, "--dialect")
+        if not is_complete:
+            rules = _settle_lost(graph, node_name, name, rules, said, asked, assumed)
         if node.kind not in FIRING or node.kind == "Threshold":
             rules = replace(rules, reset="none")
-        open_keys += [key for key in ("reset", "dt") if getattr(rules, key) is None and key not in open_keys]
-        asked.update({key: node_name for key in open_keys})
+        for key in ("reset", "dt"):
+            if getattr(rules, key) is None:
+                asked.add(key, node_name, EXAMPLES[key], MEANS[key])
         settings[node_name] = _complete(rules, graph, node_name)
-    if asked:
-        raise _question(graph, name, list(asked), asked[next(iter(asked))])
-    evidence += [f"{key}: {name}'s default is assumed; the file does not say it" for key in assumed]
+    if asked.keys:
+        raise asked.question(graph, name)
+    evidence += _assumed(assumed, name)
     evidence += [f"{key}: {value} (--dialect)" for key, value in said.graph.items()]
     evidence += [f"{n}: {key} = {value} (--dialect)" for n, keys in said.nodes.items() for key, value in keys.items()]
-    return Dialect(name, settings, tuple(evidence))
+    evidence += _notes(graph, name, settings)
+    return Dialect(name, settings, tuple(evidence), (*_written_delays(graph, neurons), *said.delayed))
+
+
+def _written_delays(graph: NirGraph, neurons: list[str]) -> list[Edge]:
+    """Return the pairs of populations whose edges take a step, as the file's metadata say."""
+    pairs = graph.metadata.get("delayed_edges", [])
+    if not isinstance(pairs, list) or not all(
+        isinstance(p, list) and len(p) == 2 and set(p) <= set(neurons) for p in pairs
+    ):
+        raise DeployError(
+            f"the metadata's delayed_edges are {pairs!r}", where=graph.where, fix="They are pairs of names of neurons."
+        )
+    return [(source, target) for source, target in pairs]
+
+
+def _with_time_step(base: Settings, name: str, graph: NirGraph) -> Settings:
+    """Return settings with the dt that the parameters reveal; without one where they should and do not."""
+    neurons = [node for node in graph.nodes.values() if node.kind in NEURONS]
+    if "dt" in graph.metadata:
+        return _apply(base, {"dt": graph.metadata["dt"]}, graph.where)
+    if name not in TIME_STEPS:
+        return base
+    dt = read_time_step(name, neurons)
+    if dt is None and not any(np.isfinite(membrane_tau(node)).any() for node in neurons):
+        return base
+    return replace(base, dt=dt)
+
+
+class _Asked:
+    """What has to be asked for: keys with their nodes, examples and meanings."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, dict[str, str]] = {}
+        self.means: dict[str, str] = {}
+
+    def add(self, key: str, node: str, example: str, means: str) -> None:
+        """Add a key that a node needs."""
+        self.keys.setdefault(key, {})[node] = example
+        self.means.setdefault(key, means)
+
+    def question(self, graph: NirGraph, name: str) -> DeployError:
+        """Return the question, with an answer that can be pasted."""
+        answers = []
+        for key, of_nodes in self.keys.items():
+            examples = set(of_nodes.values())
+            answers += (
+                [f"{key}={examples.pop()}"]
+                if len(examples) == 1
+                else [f"{node}:{key}={example}" for node, example in of_nodes.items()]
+            )
+        node = next(iter(next(iter(self.keys.values()))))
+        means = "".join(f"\n           {key}: {self.means[key]}" for key in self.keys)
+        lasting = [loss for loss in LOSSES[name] if loss.is_final and loss.key in self.keys]
+        way_out = (
+            f"\n         No other answer than the one above restores {known({loss.key for loss in lasting})}; if the"
+            " model has another, export it from its module: neurodeploy export."
+            if lasting
+            else ""
+        )
+        kind = graph.nodes[node].kind
+        shown = repr(node) if label(node, kind) == node else label(node, kind, name)
+        return DeployError(
+            f"node {shown} is read as {name}, and the file does not say its {_listed(list(self.keys))}",
+            where=graph.where,
+            fix=f"Say it, for instance --dialect {name},{','.join(answers)} with what the model really has"
+            " (NODE:KEY=VALUE for one node, KEY=@FILE.npy for a value a neuron), or rest=default for all that is"
+            f" {name}'s default.{means}{way_out}",
+        )
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _settle_layers(graph: NirGraph, name: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
+    """Ask for, or assume, what the exporter drops of convolutions and pools."""
+    for loss in LOSSES[name]:
+        for node in [n for n, of in graph.nodes.items() if of.kind in loss.kinds and of.kind not in NEURONS]:
+            if loss.key in said.graph:
+                _check_final(loss, said.graph[loss.key], node)
+            else:
+                _ask_or_assume(loss, node, name, said, asked, assumed)
+
+
+def _settle_lost(
+    graph: NirGraph, node: str, name: str, rules: Settings, said: _Said, asked: _Asked, assumed: dict[str, list[str]]
+) -> Settings:
+    """Return the rules with what the exporter drops of a neuron, as far as it is assumed; the rest is asked for."""
+    told, of_node = said.keys(node), graph.nodes[node]
+    for loss in LOSSES[name]:
+        if of_node.kind not in loss.kinds:
+            continue
+        if loss.key in told:
+            _check_final(loss, told[loss.key], node)
+        elif _matters(loss, name, rules, told):
+            if loss.key == "tau_scale":
+                loss = replace(loss, default=f"{norse_scale(of_node):g}")
+            _ask_or_assume(loss, node, name, said, asked, assumed)
+            if said.rest_is_default and loss.key in KEYS:
+                rules = _apply(rules, {loss.key: loss.default}, "--dialect")
+    return rules
+
+
+def _matters(loss: Loss, name: str, rules: Settings, told: dict[str, Any]) -> bool:
+    """Tell whether what was dropped is open, given the reset that is known and the dt that was read off."""
+    if loss.key == "dt":
+        return name not in TIME_STEPS or rules.dt is None
+    if loss.key == "v_reset":
+        return rules.reset == "value" and told.get("reset") != "zero"
+    return loss.key != "subtract_value" or rules.reset in (None, "subtract")
+
+
+def _ask_or_assume(loss: Loss, node: str, name: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
+    if said.rest_is_default:
+        assumed.setdefault(node, []).append(f"{loss.key} = {loss.default}")
+    else:
+        asked.add(loss.key, node, loss.default, f"{loss.means} ({loss.option})")
+
+
+def _assumed(assumed: dict[str, list[str]], name: str) -> list[str]:
+    """Return a line for all nodes of which the same is assumed."""
+    nodes: dict[str, list[str]] = {}
+    for node, answers in assumed.items():
+        nodes.setdefault(", ".join(answers), []).append(node)
+    why = f"{name}'s defaults, which its exporter does not write"
+    return [f"assumed: {answers} for {', '.join(of)} ({why})" for answers, of in nodes.items()]
+
+
+def _check_final(loss: Loss, value: Any, node: str) -> None:
+    """Refuse an answer that nobody can compute with."""
+    if loss.is_final and str(value).lower() != loss.default and not _same_number(value, loss.default):
+        raise DeployError(
+            f"{loss.key} of {node!r} cannot be {value!r}: the file does not hold what {loss.option} does there",
+            where="--dialect",
+            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export.",
+        )
+
+
+def _same_number(one: Any, other: str) -> bool:
+    try:
+        return float(one) == float(other)
+    except (TypeError, ValueError):
+        return False
+
+
+def _contradictions(node: str, written: dict[str, Any], told: dict[str, Any]) -> list[str]:
+    """Return what is said against the file."""
+    return [
+        f"warning: {node} is read with {key} = {value} (--dialect), the file says {written[key]}"
+        for key, value in told.items()
+        if key in written and str(written[key]).lower() != str(value).lower() and not _same_number(value, written[key])
+    ]
+
+
+def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[str]:
+    """Return what a reader should know of how the parameters were read."""
+    notes = []
+    if "dialect" in graph.metadata:
+        return []
+    others = [c for c in detect(graph) if c.is_certain and c.name != name]
+    if others:
+        notes.append(f"warning: it is read as {name}, and looks like {others[0].name}: {others[0].evidence}")
+    elif not fits(graph, name):
+        notes.append(f"warning: the parameters are not those that {name}'s exporter writes")
+    if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
+        read = read_time_step(name, [graph.nodes[node] for node in settings])
+        notes += [f"dt = {dt:g} s" + (", read off the parameters" if dt == read else "") for dt in dts if dt]
+    units: dict[str, list[str]] = {}
+    for node, rules in settings.items():
+        kind = graph.nodes[node].kind
+        if kind in LEAKY:
+            unit = f"units of {rules.tau_scale:g} s" if rules.tau_scale != 1 else "steps" if name == "sinabs" else "s"
+            units.setdefault(unit, []).append(label(node, kind, name))
+        if name == "snntorch" and kind == "CubaLIF" and not rules.reset_delay and is_recurrent(graph, node):
+            notes.append(
+                f"warning: {node} is read with reset_delay=false, which snnTorch 1.0.0 ignores in RSynaptic; for what"
+                f" it computes, say {node}:reset_delay=true"
+            )
+    return notes + [f"time constants of {', '.join(of)} are in {unit}" for unit, of in units.items()]
 
 
 def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:
@@ -117,47 +300,29 @@ def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:
     return rules
 
 
-def _name(graph: NirGraph, said: _Said) -> tuple[str, dict[str, Any], list[str], bool]:
-    """Return the dialect's name, what its fingerprint reveals, why, and whether it was detected rather than said."""
-    if said.name is not None:
-        candidate = fingerprint(graph, said.name)
-        seen = [f"its parameters agree: {candidate.evidence}"] if candidate else []
-        return (
-            said.name,
-            candidate.found if candidate else {},
-            [f"dialect {said.name}: given by --dialect", *seen],
-            False,
-        )
-    if "dialect" in graph.metadata:
-        name = str(graph.metadata["dialect"])
+def _name(graph: NirGraph, said: _Said) -> tuple[str, list[str]]:
+    """Return the dialect's name, and why it is that one."""
+    written = graph.metadata.get("dialect")
+    name = said.name or written
+    if name is not None and name not in DIALECTS:
+        raise DeployError(f"no dialect is called {name!r}", where=graph.where, fix=f"Dialects are {known(DIALECTS)}.")
+    if written is not None:
+        if name != written:
+            raise DeployError(
+                f"--dialect says {name}, and the file itself says {written}",
+                where=graph.where,
+                fix=f"Leave the name out (keys alone change single rules), or say {written}.",
+            )
         exporter = graph.metadata.get("exporter", "its exporter")
-        return name, {}, [f"dialect {name}: written in the file by {exporter}"], False
+        return written, [f"dialect {written}: written in the file by {exporter}"]
+    if said.name is not None:
+        return said.name, [f"dialect {said.name}: given by --dialect"]
     candidates = detect(graph)
-    if len(candidates) != 1:
+    certain = [candidate for candidate in candidates if candidate.is_certain]
+    if len(certain) != 1:
         raise _unknown(graph, candidates)
-    (candidate,) = candidates
-    return candidate.name, candidate.found, [f"dialect {candidate.name}: {candidate.evidence}"], True
-
-
-def _lost(name: str, kind: str) -> tuple[str, ...]:
-    """Return what the framework's exporter drops of a node of this type."""
-    if kind == "Threshold":
-        return ()
-    if kind not in FIRING:
-        return ("norm_input",) if name == "sinabs" else ()
-    return tuple(key for key in LOST[name] if key != "norm_input" or kind != "IF")
-
-
-def _fill(settings: Settings, lost: list[str], name: str, is_guess: bool) -> tuple[Settings, list[str], list[str]]:
-    """Return settings, the lost keys that were assumed, and those to ask for."""
-    if is_guess:
-        return settings, [], lost
-    asked = ["reset"] if name == "snntorch" and "reset" in lost else []
-    taken = [key for key in lost if key not in asked]
-    changes = {
-        key: ASSUMED[key] for key in taken if key in ASSUMED and (key != "norm_input" or settings.norm_input is None)
-    }
-    return replace(settings, **changes), taken, asked
+    (candidate,) = certain
+    return candidate.name, [f"dialect {candidate.name}: {candidate.evidence}"]
 
 
 def _complete(settings: Settings, graph: NirGraph, node: str) -> Settings:
@@ -187,15 +352,6 @@ def is_recurrent(graph: NirGraph, name: str) -> bool:
     return False
 
 
-def _question(graph: NirGraph, name: str, keys: list[str], node: str) -> DeployError:
-    example = ",".join(f"{key}={EXAMPLES[key]}" for key in keys)
-    return DeployError(
-        f"node {node!r} is read as {name}, and the file does not say its {' and '.join(keys)}",
-        where=graph.where,
-        fix=f"Say it, for instance --dialect {name},{example} (reset is subtract, zero, value or none).",
-    )
-
-
 def _unknown(graph: NirGraph, candidates: tuple[Candidate, ...]) -> DeployError:
     """Return the question to ask where several frameworks, or none, can have exported the graph."""
     readings = " ".join(f"It can be {candidate.name}: {candidate.evidence}." for candidate in candidates)
@@ -208,7 +364,8 @@ def _unknown(graph: NirGraph, candidates: tuple[Candidate, ...]) -> DeployError:
     )
 
 
-def _parse_option(option: str | None, neurons: Iterable[str]) -> _Said:
+def _parse_option(option: str | None, graph: NirGraph) -> _Said:
+    neurons = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
     if option is None:
         return _Said(None, {}, {})
     name, *items = [part.strip() for part in option.split(",")]
@@ -216,17 +373,56 @@ def _parse_option(option: str | None, neurons: Iterable[str]) -> _Said:
         name, items = "", [name, *items]
     of_graph: dict[str, Any] = {}
     of_node: dict[str, dict[str, Any]] = {}
+    delayed: list[Edge] = []
     for item in items:
-        left, equals, value = item.partition("=")
+        left, equals, value = item.rpartition("=") if item.startswith(_EDGE) else item.partition("=")
         if not equals:
             raise DeployError(
                 f"{item!r} is no key=value", where="--dialect", fix="Write NAME,key=value,NODE:key=value."
             )
+        if left.startswith(_EDGE):
+            delayed.append(_edge(left.removeprefix(_EDGE), value, neurons))
+            continue
         node, colon, key = left.rpartition(":")
         if colon and node not in set(neurons):
             raise DeployError(f"there is no neuron {node!r}", where="--dialect", fix=f"Neurons are {known(neurons)}.")
-        (of_node.setdefault(node, {}) if colon else of_graph)[key] = value
-    return _Said(name or None, of_graph, of_node)
+        if key not in ANSWERS and key != "rest":
+            raise DeployError(f"no dialect has a key {key!r}", where="--dialect", fix=f"Keys are {known(ANSWERS)}.")
+        (of_node.setdefault(node, {}) if colon else of_graph)[key] = _from_file(key, value)
+    rest = of_graph.pop("rest", None)
+    if rest not in (None, "default"):
+        raise DeployError(f"rest cannot be {rest!r}", where="--dialect", fix="Write rest=default, or leave it out.")
+    return _Said(name or None, of_graph, of_node, tuple(delayed), rest is not None)
+
+
+_EDGE = "edge:"
+
+
+def _edge(text: str, value: str, neurons: list[str]) -> Edge:
+    """Return the pair of populations of ``A->B``."""
+    source, arrow, target = (part.strip() for part in text.partition("->"))
+    if not arrow or value != "delayed":
+        raise DeployError(f"{text}={value} is no edge", where="--dialect", fix="Write edge:A->B=delayed.")
+    for end in (source, target):
+        if end not in neurons:
+            raise DeployError(f"there is no neuron {end!r}", where="--dialect", fix=f"Neurons are {known(neurons)}.")
+    return source, target
+
+
+def _from_file(key: str, value: str) -> Any:
+    """Return a value, or the numbers of the file that ``@FILE.npy`` names."""
+    if not value.startswith("@"):
+        return value
+    path = existing_file(value[1:], "values of a dialect's key")
+    if key not in BY_NEURON:
+        raise DeployError(f"{key} is the same for all neurons of a node", where=str(path), fix="Give one value.")
+    try:
+        numbers = np.load(path, allow_pickle=False)
+        return numbers.tolist()
+    except (ValueError, OSError, EOFError, AttributeError) as error:
+        raise DeployError(
+            "this is no .npy file of numbers", where=str(path), fix="Write it with numpy.save, one value a neuron."
+        ) from error
 
 
 def _apply(settings: Settings, said: dict[str, Any], where: str) -> Settings:

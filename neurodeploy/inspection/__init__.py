@@ -1,6 +1,6 @@
 """What a model file holds, how it will be read, and what is wrong with it."""
 
-from neurodeploy.inspection.findings import Finding
+from neurodeploy.importers.findings import Finding
 from neurodeploy.inspection.model import Inspection, inspect
 from neurodeploy.inspection.repair import repair
 

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from neurodeploy.backends.base import Inputs, RunOptions, check_inputs
-from neurodeploy.inspection.findings import Finding, finding
+from neurodeploy.importers.findings import Finding, finding
 from neurodeploy.network import Network
 from neurodeploy.running import run
 

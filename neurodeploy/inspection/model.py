@@ -13,31 +13,23 @@ import numpy as np
 from neurodeploy.backends.base import Inputs
 from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.detect import detect
-from neurodeploy.importers.dialects import DIALECTS, LOST
+from neurodeploy.importers.detect import Candidate, detect
+from neurodeploy.importers.dialects import DIALECTS
+from neurodeploy.importers.findings import SEVERITIES, Finding, finding
+from neurodeploy.importers.losses import LOSSES, Loss
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.shapes import batch_axes, infer_shapes, order_of
+from neurodeploy.importers.structure import structure_findings
 from neurodeploy.inspection.activity import activity, activity_findings
-from neurodeploy.inspection.findings import SEVERITIES, Finding, finding
-from neurodeploy.inspection.parameters import parameter_findings
 from neurodeploy.inspection.repair import repaired_graph
-from neurodeploy.inspection.shapes import batch_axes, infer_shapes, order_of
-from neurodeploy.inspection.structure import structure_findings
 from neurodeploy.network import Network, Population
 from neurodeploy.synapses import Shape
 
 GetInputs = Inputs | Callable[[dict[str, Shape]], Inputs]
 """Data for each input, or what returns it for the shapes of the inputs."""
-
-LOST_MEANS = {
-    "reset": "what a spike does to v",
-    "v_reset": "the v after a spike",
-    "max_spikes": "how often a neuron can fire in a step",
-    "min_v_mem": "below which v cannot fall",
-    "norm_input": "whether input is scaled by 1 - decay",
-    "bias": "what is added to v in each step",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +84,8 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
     graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
     settled, question = _settle(graph, dialect)
     reading = settled or _provisional(graph, dialect)
+    exporters = [_exporter(graph, candidate) for candidate in detect(graph)]
+    graph = graph if reading is None else graph.as_meant_by(reading.name)
     findings = [*structure_findings(graph), *parameter_findings(graph, reading)]
     network = None
     if reading is not None:
@@ -113,7 +107,7 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         None if settled is None else settled.name,
         () if settled is None else settled.evidence,
         question,
-        [{"name": c.name, "evidence": c.evidence, "drops": list(LOST[c.name])} for c in detect(graph)],
+        exporters,
         _lost(graph, reading, dialect, question),
         tuple(sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))),
         None if network is None else settle_decision(network).sentence,
@@ -138,7 +132,7 @@ def _provisional(graph: NirGraph, option: str | None) -> Dialect | None:
     if option is None and len(candidates) != 1:
         return None
     try:
-        return settle_dialect(graph, f"{option or candidates[0].name},reset=subtract")
+        return settle_dialect(graph, f"{option or candidates[0].name},rest=default")
     except DeployError:
         return None
 
@@ -162,12 +156,24 @@ def _lost(graph: NirGraph, reading: Dialect | None, option: str | None, question
     """Return what the recognised exporter drops, and whether it is known now."""
     if reading is None or "dialect" in graph.metadata:
         return []
-    lost = []
-    for key in LOST[reading.name]:
-        is_said = re.search(rf"(^|[,:])\s*{key}\s*=", option or "") is not None
-        state = "said" if is_said else "asked" if question and key in question else "assumed"
-        lost.append({"key": key, "means": LOST_MEANS.get(key, key), "state": state})
-    return lost
+    lost: dict[str, dict[str, str]] = {}
+    for loss in losses_of(graph, reading.name):
+        is_said = re.search(rf"(^|[,:])\s*{loss.key}\s*=", option or "") is not None
+        state = "said" if is_said else "asked" if question else "assumed"
+        lost.setdefault(loss.key, {"key": loss.key, "means": f"{loss.means}; {loss.option}", "state": state})
+    return list(lost.values())
+
+
+def _exporter(graph: NirGraph, candidate: Candidate) -> dict[str, Any]:
+    """Return a framework whose exporter can have written a graph, JSON-ready."""
+    drops = list(dict.fromkeys(loss.key for loss in losses_of(graph, candidate.name)))
+    return {"name": candidate.name, "evidence": candidate.evidence, "drops": drops}
+
+
+def losses_of(graph: NirGraph, name: str) -> list[Loss]:
+    """Return what the exporter of a dialect drops of the nodes that a graph has."""
+    kinds = {node.kind for node in graph.nodes.values()}
+    return [loss for loss in LOSSES[name] if kinds & set(loss.kinds)]
 
 
 def _nodes(

@@ -14,9 +14,9 @@ from neurodeploy.files import to_json, write_atomically
 from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import METADATA_KEY, NirGraph, NirNode, read_graph
+from neurodeploy.importers.parameters import right_r, right_w_in
 from neurodeploy.importers.settle import Dialect, settle_dialect
-from neurodeploy.inspection.parameters import right_r, right_w_in
-from neurodeploy.inspection.shapes import batch_axes, infer_shapes
+from neurodeploy.importers.shapes import batch_axes, infer_shapes
 from neurodeploy.synapses import Shape
 from neurodeploy.version import __version__
 
@@ -50,6 +50,7 @@ def repair(model: Path | str, dialect: str | None, output: Path) -> None:
 
 def repaired_graph(graph: NirGraph, settled: Dialect) -> NirGraph:
     """Return the graph as :func:`repair` writes it."""
+    graph = graph.as_meant_by(settled.name)
     axes = batch_axes(graph)
     shapes = infer_shapes(graph, axes).leaving
     nodes = {
@@ -59,6 +60,8 @@ def repaired_graph(graph: NirGraph, settled: Dialect) -> NirGraph:
     metadata = {key: value for key, value in graph.metadata.items() if key != "rules"}
     metadata |= {"dialect": settled.name, "repaired_by": f"neurodeploy {__version__}"}
     metadata.setdefault("exporter", f"{settled.name}'s exporter, repaired by neurodeploy {__version__}")
+    if settled.delayed:
+        metadata["delayed_edges"] = sorted([source, target] for source, target in settled.delayed)
     if len(dts) == 1:
         metadata["dt"] = dts.pop()
     return replace(graph, nodes=nodes, metadata=metadata, repeated=())

@@ -45,10 +45,11 @@ COUNTERS = {
     "arrivals": "spikes arrived",
     "u_wraps": "current (u) wrapped",
     "v_clips": "potential (v) clipped",
+    "input_wraps": "sum of a step's input beyond its register",
 }
 """The emulator's counters in words; one that is not here is shown by its own name."""
 
-WORST_CASE = ("u_wraps", "v_clips")
+WORST_CASE = ("u_wraps", "v_clips", "input_wraps")
 
 EVENTS = {
     "synops": "synaptic operations (weights other than 0)",

@@ -229,7 +229,7 @@ def test_a_tolerance_that_is_none_is_refused(fc_model: Path, data: Path, toleran
 
 def test_a_program_of_another_dialect_is_refused(fc_model: Path, program: Path, data: Path) -> None:
     common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--program", program, "--backend", "emulator")
-    assert "in another dialect" in refused(*common, "--dialect", "nir,dt=1e-4")
+    assert "in another dialect" in refused(*common, "--dialect", "reset=subtract")
     assert "a program is compiled already" in refused(*common, "--weight-bits", "4")
 
 
@@ -258,4 +258,4 @@ def test_a_dialect_nobody_says_is_a_question(fc_model: Path) -> None:
     done = neurodeploy("inspect", fc_model)
     assert done.returncode == 1
     assert "dialect unknown" in done.stdout
-    assert neurodeploy("inspect", fc_model, "--dialect", "snntorch,reset=zero").returncode == 0
+    assert neurodeploy("inspect", fc_model, "--dialect", "snntorch,reset=zero,rest=default").returncode == 0

@@ -9,36 +9,37 @@ import pytest
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from tests.conftest import SHARED
 
 CORPUS = SHARED / "corpus"
 
 DIALECTS = {
-    "norse-iaf": "norse",
-    "norse-lifbox-dt1": "v_reset=0",
-    "norse-lifbox-li-readout": "v_reset=0",
-    "norse-lifbox-vreset-lost": "norse,v_reset=-0.2",
-    "rockpool-lif-bias-lost": "bias=0.05,max_spikes=1",
-    "rockpool-lif-cuba": "bias=0,max_spikes=0",
-    "sinabs-conv-sumpool-iaf": "sinabs,max_spikes=1,reset=subtract,min_v_mem=-1",
-    "sinabs-fc-iaf-multispike": "sinabs,reset=subtract,max_spikes=0,min_v_mem=-1",
-    "sinabs-fc-iaf-single-zero": "sinabs,reset=zero,max_spikes=1,min_v_mem=none",
-    "sinabs-lif-expleak-li": "reset=subtract,max_spikes=1,min_v_mem=none,norm_input=false",
+    "norse-iaf": "norse,rest=default",
+    "norse-lifbox-dt1": "norse,v_reset=0,rest=default",
+    "norse-lifbox-li-readout": "norse,v_reset=0,rest=default",
+    "norse-lifbox-vreset-lost": "norse,v_reset=-0.2,rest=default",
+    "rockpool-lif-bias-lost": "rockpool,bias=0.05,max_spikes=1,rest=default",
+    "rockpool-lif-cuba": "rockpool,bias=0,max_spikes=0,rest=default",
+    "sinabs-conv-sumpool-iaf": "sinabs,max_spikes=1,reset=subtract,min_v_mem=-1,rest=default",
+    "sinabs-fc-iaf-multispike": "sinabs,reset=subtract,max_spikes=0,min_v_mem=-1,rest=default",
+    "sinabs-fc-iaf-single-zero": "sinabs,reset=zero,max_spikes=1,min_v_mem=none,rest=default",
+    "sinabs-lif-expleak-li": "sinabs,reset=subtract,max_spikes=1,min_v_mem=none,norm_input=false,rest=default",
     "spikingjelly-conv-if-avgpool": None,
-    "spikingjelly-fc-lif": None,
+    "spikingjelly-fc-lif": "spikingjelly,dt=1e-4",
     "spyx-cuba-rlif-subgraph": None,
-    "paper-braille-bias_zero": "reset=zero,lif2:reset_delay=false",
-    "paper-braille-bias_zero-samestep": "reset=zero,reset_delay=false",
-    "snntorch-cubalif-subtract": "reset=subtract",
-    "snntorch-digits-conv-direct": "reset=subtract",
-    "snntorch-digits-fc-latency-zero": "reset=zero",
-    "snntorch-digits-fc-rate": "reset=subtract",
-    "snntorch-fc-lif-subtract-hetero": "reset=subtract",
-    "snntorch-fc-lif-zero-nobias": "reset=zero",
-    "snntorch-if-beta1": "reset=subtract",
-    "snntorch-rleaky-subtract": "reset=subtract",
-    "snntorch-rsynaptic-subtract": "reset=subtract",
+    "paper-braille-bias_zero": "snntorch,reset=zero,lif2:reset_delay=false,rest=default",
+    "paper-braille-bias_zero-samestep": "snntorch,reset=zero,reset_delay=false,rest=default",
+    "snntorch-cubalif-subtract": "snntorch,reset=subtract,rest=default",
+    "snntorch-digits-conv-direct": "snntorch,reset=subtract,rest=default",
+    "snntorch-digits-fc-latency-zero": "snntorch,reset=zero,rest=default",
+    "snntorch-digits-fc-rate": "snntorch,reset=subtract,rest=default",
+    "snntorch-fc-lif-subtract-hetero": "snntorch,reset=subtract,rest=default",
+    "snntorch-fc-lif-zero-nobias": "snntorch,reset=zero,rest=default",
+    "snntorch-if-beta1": "snntorch,reset=subtract,rest=default",
+    "snntorch-rleaky-subtract": "snntorch,reset=subtract,rest=default",
+    "snntorch-rsynaptic-subtract": "snntorch,reset=subtract,rest=default",
 }
 """Each with what its exporter drops; and with its name where two exporters write the same."""
 
@@ -81,6 +82,34 @@ def test_reference_fires_the_frameworks_spikes(name: str) -> None:
         np.testing.assert_array_equal(got, want, err_msg=key)
         held += 1
     assert held >= 1
+
+
+PAPER = SHARED / "nir-paper" / "03_rnn"
+BRAILLE = {"braille_noDelay_bias_zero": "zero", "braille_noDelay_noBias_subtract": "subtract"}
+
+
+@pytest.mark.parametrize("name", BRAILLE)
+def test_the_papers_braille_networks_are_asked_about_their_reset(name: str) -> None:
+    if not PAPER.is_dir():
+        pytest.skip("no files of the NIR paper beside the repository (shared/data/nir-paper)")
+    for option in (None, f"snntorch,reset={BRAILLE[name]}"):
+        with pytest.raises(DeployError, match=r"the file does not say its .*reset_delay"):
+            read_network(PAPER / f"{name}.nir", option)
+
+
+@pytest.mark.parametrize(
+    ("case", "answer"),
+    [("paper-braille-bias_zero-samestep", ""), ("paper-braille-bias_zero", ",lif1.lif:reset_delay=true")],
+)
+def test_the_papers_braille_network_fires_as_snntorch_once_it_is_answered(case: str, answer: str) -> None:
+    """snnTorch 1.0.0 ignores reset_delay=False in the recurrent layer; the networks were trained with it."""
+    if not PAPER.is_dir() or not CORPUS.is_dir():
+        pytest.skip("no files of the NIR paper, or no recordings, beside the repository (shared/data)")
+    option = f"snntorch,reset=zero,reset_delay=false{answer},rest=default"
+    network = read_network(PAPER / "braille_noDelay_bias_zero.nir", option)[0]
+    x = np.load(CORPUS / case / "input.npz")["x"]
+    got = Reference().run(network, {next(iter(network.inputs)): x}, RunOptions()).spikes(network.outputs[0])
+    np.testing.assert_array_equal(got, np.load(CORPUS / case / "output.npz")["spikes"])
 
 
 def unpacked(values: np.ndarray, packed: dict[str, list[int]] | None) -> np.ndarray:

@@ -55,7 +55,7 @@ def test_our_export_fires_as_the_framework(name: str) -> None:
 @pytest.mark.parametrize("name", OWN)
 def test_the_frameworks_own_export_fires_as_the_framework(name: str) -> None:
     arrays, meta = load(name)
-    replay(FOLDER / f"{name}.own.nir", meta["own_dialect"], arrays, meta["own_nodes"])
+    replay(FOLDER / f"{name}.own.nir", f"{meta['own_dialect']},rest=default", arrays, meta["own_nodes"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,8 @@ import pytest
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import detect
+from neurodeploy.importers.losses import LOSSES
+from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph, graph_from_nir, read_graph
 from neurodeploy.importers.settle import settle_dialect
 from tests.conftest import chain_edges, cuba, lif, save_nir
@@ -70,7 +72,7 @@ def test_what_is_said_for_a_node_wins_over_what_is_said_for_all(fc_model: Path, 
 
 
 def test_snntorchs_late_reset_drops_the_input_of_nodes_with_a_current(silent_model: Path) -> None:
-    settings = settle_dialect(read_graph(silent_model), "snntorch,reset=zero").settings
+    settings = settle_dialect(read_graph(silent_model), "snntorch,reset=zero,rest=default").settings
     assert not settings["lif1"].reset_drops_input
     assert settings["lif2"].reset_drops_input
 
@@ -91,7 +93,7 @@ def test_what_was_chosen_is_said(fc_model: Path) -> None:
         ("snntorch,output_delay=2", "output_delay cannot be '2'"),
         ("snntorch,reset", "'reset' is no key=value"),
         ("snntorch,lif9:reset=zero", "there is no neuron 'lif9'"),
-        ("nir,dt=0", "dt cannot be '0'"),
+        ("dt=0", "dt cannot be '0'"),
         ("snntorch,reset_delay=maybe", "reset_delay cannot be 'maybe'"),
     ],
 )
@@ -119,35 +121,92 @@ def neuron(dialect: str) -> Any:
             tau, dt = np.array([0.01, 0.02, 0.03]), 1e-3
             return nir.LIF(tau=tau, r=tau / dt * np.exp(-dt / tau), v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
         case "spikingjelly":
-            return nir.LIF(tau=2 * DT * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+            return nir.LIF(tau=2 * DT * ONES, r=2 * ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
     tau = np.array([2.0, 5.0, 10.0])
     return nir.LIF(tau=tau, r=1 - 1 / tau, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
 
 
-def graph_of(node: Any, entry: str = "input") -> NirGraph:
+def graph_in_memory(dialect: str, entry: str = "input", fc: str = "0", lif: str = "1") -> nir.NIRGraph:
+    return _in_memory(neuron(dialect), entry, fc, lif)
+
+
+def graph_of(node: Any, entry: str = "input", fc: str = "fc", lif: str = "lif") -> NirGraph:
+    return graph_from_nir(_in_memory(node, entry, fc, lif))
+
+
+def _in_memory(node: Any, entry: str, fc: str, lif: str) -> nir.NIRGraph:
     nodes = {
         entry: nir.Input({"input": np.array([N])}),
-        "fc": nir.Linear(np.eye(N)),
-        "lif": node,
+        fc: nir.Linear(np.eye(N)),
+        lif: node,
         "output": nir.Output({"output": np.array([N])}),
     }
-    return graph_from_nir(nir.NIRGraph(nodes, chain_edges(entry, "fc", "lif", "output"), type_check=False))
+    return nir.NIRGraph(nodes, chain_edges(entry, fc, lif, "output"), type_check=False)
+
+
+def exported(dialect: str) -> NirGraph:
+    """The graph of a neuron, named as the framework's exporter names nodes."""
+    names = ("input_1", "_0", "_1") if dialect == "spikingjelly" else ("input", "0", "1")
+    return graph_of(neuron(dialect), *names)
 
 
 @pytest.mark.parametrize("dialect", ["snntorch", "norse", "sinabs", "rockpool", "spikingjelly", "spyx"])
 def test_each_exporter_is_recognised_by_its_parameters(dialect: str) -> None:
-    candidates = detect(graph_of(neuron(dialect), "input_1" if dialect == "spikingjelly" else "input"))
-    assert [candidate.name for candidate in candidates] == [dialect]
-    assert candidates[0].evidence
+    candidate = next(candidate for candidate in detect(exported(dialect)) if candidate.name == dialect)
+    assert candidate.evidence
+
+
+@pytest.mark.parametrize("dialect", ["snntorch", "rockpool", "spikingjelly", "spyx"])
+def test_evidence_that_one_framework_alone_leaves_is_certain(dialect: str) -> None:
+    assert [candidate.name for candidate in detect(exported(dialect)) if candidate.is_certain] == [dialect]
+
+
+@pytest.mark.parametrize("dialect", ["norse", "sinabs"])
+def test_a_gain_of_1_proves_no_framework(dialect: str) -> None:
+    with pytest.raises(DeployError, match="the file does not say which framework") as caught:
+        settle_dialect(exported(dialect), "rest=default")
+    assert f"It can be {dialect}" in caught.value.what
+
+
+def test_names_that_nir_gives_to_inputs_prove_no_framework() -> None:
+    """nir itself calls the Inputs of a graph without any ``input_<node>``."""
+    node = nir.LIF(tau=0.02 * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    with pytest.raises(DeployError, match="the file does not say which framework"):
+        settle_dialect(graph_of(node, "input_fc"), "rest=default")
+
+
+def test_one_time_constant_that_fits_some_dt_does_not_prove_spyx() -> None:
+    tau = np.full(N, 0.01)
+    node = nir.LIF(tau=tau, r=0.5 * ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    with pytest.raises(DeployError, match=r"It can be spyx: r = 1 - dt / tau with dt = 0.005"):
+        settle_dialect(graph_of(node))
 
 
 def test_norses_time_constants_are_brought_to_seconds() -> None:
-    settled = settle_dialect(graph_of(neuron("norse")), "norse,v_reset=0")
+    settled = settle_dialect(graph_of(neuron("norse")), "norse,v_reset=0,rest=default")
     assert settled.settings["lif"].tau_scale == 1000
+    assert "time constants of lif are in units of 1000 s" in settled.evidence
+
+
+def test_norses_time_constants_of_a_tenth_of_a_second_are_brought_to_seconds() -> None:
+    """The exporter's dt is 1e-3, so that 0.1 s are written as 1e-4."""
+    node = nir.LIF(tau=1e-4 * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    assert settle_dialect(graph_of(node), "norse,rest=default").settings["lif"].tau_scale == 1000
+
+
+def test_the_unit_of_norses_time_constants_is_decided_for_each_population() -> None:
+    nodes = {"input": nir.Input({"input": np.array([N])}), "output": nir.Output({"output": np.array([N])})}
+    for name, tau in (("short", 2e-5), ("long", 0.02)):
+        nodes[name] = nir.LIF(tau=tau * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    edges = chain_edges("input", "short", "long", "output")
+    settings = settle_dialect(
+        graph_from_nir(nir.NIRGraph(nodes, edges, type_check=False)), "norse,rest=default"
+    ).settings
+    assert (settings["short"].tau_scale, settings["long"].tau_scale) == (1000, 1)
 
 
 def test_rockpools_time_step_is_found_in_its_gain() -> None:
-    settled = settle_dialect(graph_of(neuron("rockpool")), "bias=0,max_spikes=1")
+    settled = settle_dialect(graph_of(neuron("rockpool")), "bias=0,max_spikes=1,rest=default")
     assert settled.name == "rockpool"
     assert settled.settings["lif"].dt == pytest.approx(1e-3)
 
@@ -166,41 +225,132 @@ def test_parameters_of_no_exporter_are_said_to_be_so() -> None:
 
 
 LOST_KEYS = {
-    "snntorch": ["reset"],
-    "norse": ["v_reset"],
-    "sinabs": ["reset", "max_spikes", "min_v_mem", "norm_input"],
-    "rockpool": ["bias", "max_spikes"],
+    "snntorch": ["reset", "reset_delay", "graded", "inhibition", "state_quant"],
+    "norse": ["dt", "tau_scale", "reset", "v_reset"],
+    "sinabs": ["reset", "subtract_value", "max_spikes", "min_v_mem", "tau_syn", "norm_input"],
+    "rockpool": ["bias", "max_spikes", "w_rec", "noise_std"],
 }
 
 
 @pytest.mark.parametrize("dialect", LOST_KEYS)
-def test_what_a_detected_exporter_drops_is_asked_for(dialect: str) -> None:
-    with pytest.raises(DeployError, match=f"is read as {dialect}, and the file does not say") as caught:
-        settle_dialect(graph_of(neuron(dialect)))
-    for key in LOST_KEYS[dialect]:
-        assert key in caught.value.what
-        assert f"{key}=" in caught.value.fix
+def test_what_an_exporter_drops_is_asked_for_until_it_is_said(dialect: str) -> None:
+    answers: dict[str, str] = {}
+    for loss in (loss for loss in LOSSES[dialect] if "LIF" in loss.kinds and loss.key in LOST_KEYS[dialect]):
+        option = ",".join([dialect, *(f"{key}={value}" for key, value in answers.items())])
+        with pytest.raises(
+            DeployError, match=f"is read as {dialect}, and the file does not say its .*{loss.key}"
+        ) as caught:
+            settle_dialect(graph_of(neuron(dialect)), option)
+        assert f"{loss.key}={loss.default}" in caught.value.fix
+        answers[loss.key] = loss.default
+    assert list(answers) == LOST_KEYS[dialect]
+    assert not any(
+        line.startswith("assumed")
+        for line in settle_dialect(graph_of(neuron(dialect)), f"{option},{loss.key}={loss.default}").evidence
+    )
 
 
-@pytest.mark.parametrize("dialect", ["norse", "sinabs", "rockpool"])
-def test_what_a_named_exporter_drops_is_assumed_and_said(dialect: str) -> None:
-    settled = settle_dialect(graph_of(neuron(dialect)), dialect)
+@pytest.mark.parametrize("dialect", LOST_KEYS)
+def test_defaults_that_are_asked_for_are_assumed_aloud(dialect: str) -> None:
+    evidence = settle_dialect(graph_of(neuron(dialect)), f"{dialect},rest=default").evidence
+    (assumed,) = [line for line in evidence if line.startswith("assumed: ")]
+    assert assumed.endswith(f" for lif ({dialect}'s defaults, which its exporter does not write)")
     for key in LOST_KEYS[dialect]:
-        assert f"{key}: {dialect}'s default is assumed; the file does not say it" in settled.evidence
+        assert f"{key} = " in assumed
+
+
+@pytest.mark.parametrize(
+    ("dialect", "answer"),
+    [
+        ("snntorch", "inhibition=true"),
+        ("snntorch", "state_quant=true"),
+        ("sinabs", "subtract_value=0.5"),
+        ("sinabs", "reset=value,v_reset=-0.2"),
+        ("rockpool", "w_rec=yes"),
+        ("rockpool", "noise_std=0.1"),
+    ],
+)
+def test_an_answer_that_nobody_can_compute_with_names_the_way_out(dialect: str, answer: str) -> None:
+    with pytest.raises(DeployError, match="the file does not hold") as caught:
+        settle_dialect(graph_of(neuron(dialect)), f"{dialect},{answer},rest=default")
+    assert "neurodeploy export" in caught.value.fix
+
+
+def test_an_answer_may_differ_between_neurons(tmp_path: Path) -> None:
+    np.save(tmp_path / "bias.npy", np.array([0.0, 0.1, 0.2]))
+    option = f"rockpool,bias=@{tmp_path / 'bias.npy'},rest=default"
+    assert settle_dialect(graph_of(neuron("rockpool")), option).settings["lif"].bias == (0.0, 0.1, 0.2)
+
+
+@pytest.mark.parametrize(("key", "message"), [("bias", "no .npy file of numbers"), ("dt", "the same for all neurons")])
+def test_a_file_that_is_no_answer_is_refused(tmp_path: Path, key: str, message: str) -> None:
+    (tmp_path / "text.npy").write_text("0.1")
+    with pytest.raises(DeployError, match=message):
+        settle_dialect(graph_of(neuron("rockpool")), f"rockpool,{key}=@{tmp_path / 'text.npy'}")
+
+
+@pytest.mark.parametrize("dt", [1e-4, 1e-3, 1 / 30])
+@pytest.mark.parametrize("dialect", ["snntorch", "rockpool", "spikingjelly", "spyx"])
+def test_the_exporters_time_step_is_read_off_the_parameters(dialect: str, dt: float) -> None:
+    steps = np.array([5.0, 10.0, 30.0])
+    r = {"rockpool": steps * np.exp(-1 / steps), "spyx": 1 - 1 / steps}.get(dialect, steps)
+    node = nir.LIF(tau=dt * steps, r=r, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    settled = settle_dialect(graph_of(node), f"{dialect},rest=default")
+    assert settled.settings["lif"].dt == pytest.approx(dt, rel=1e-7)
+
+
+def test_a_time_step_that_the_parameters_hide_is_asked_for() -> None:
+    """With decay_input, SpikingJelly's exporter writes r = 1 whatever dt is."""
+    node = nir.LIF(tau=0.02 * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    with pytest.raises(DeployError, match="the file does not say its dt"):
+        settle_dialect(graph_of(node), "spikingjelly")
+
+
+def test_a_name_that_contradicts_the_file_is_refused(fc_model: Path) -> None:
+    with pytest.raises(DeployError, match="--dialect says norse, and the file itself says snntorch"):
+        settle_dialect(read_graph(fc_model), "norse,rest=default")
+
+
+def test_a_name_that_contradicts_the_parameters_is_said() -> None:
+    evidence = settle_dialect(graph_of(neuron("rockpool")), "snntorch,dt=1e-3,rest=default").evidence
+    assert any("it is read as snntorch, and looks like rockpool" in line for line in evidence)
+
+
+def test_a_key_that_contradicts_the_file_is_said(fc_model: Path) -> None:
+    evidence = settle_dialect(read_graph(fc_model), "reset=subtract").evidence
+    assert "warning: lif1 is read with reset = subtract (--dialect), the file says zero" in evidence
+
+
+def test_a_reset_that_rsynaptic_ignores_is_said(tmp_path: Path) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([3])}),
+        "rec": cuba((3,)),
+        "w_rec": nir.Linear(np.eye(3)),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    edges = [*chain_edges("input", "rec", "output"), ("rec", "w_rec"), ("w_rec", "rec")]
+    model = save_nir(tmp_path / "rec.nir", nodes, edges, None)
+    evidence = settle_dialect(read_graph(model), "snntorch,reset_delay=false,rest=default").evidence
+    assert any("which snnTorch 1.0.0 ignores in RSynaptic" in line for line in evidence)
 
 
 def test_sinabs_defaults_are_its_layers_own() -> None:
-    settings = settle_dialect(graph_of(neuron("sinabs")), "sinabs").settings["lif"]
+    settings = settle_dialect(graph_of(neuron("sinabs")), "sinabs,rest=default").settings["lif"]
     assert (settings.reset, settings.max_spikes, settings.min_v_mem, settings.gain) == ("subtract", 0, None, "norm")
 
 
 @pytest.mark.parametrize("dialect", ["spikingjelly", "spyx"])
 def test_exporters_that_drop_nothing_are_read_without_options(dialect: str) -> None:
-    graph = graph_of(neuron(dialect), "input_1" if dialect == "spikingjelly" else "input")
-    assert settle_dialect(graph).name == dialect
+    assert settle_dialect(exported(dialect)).name == dialect
 
 
 def test_a_rule_of_a_node_wins_over_that_of_the_graph() -> None:
     node = neuron("spyx")
     node.metadata = {"neurodeploy": '{"rules": {"spike": ">="}}'}
     assert settle_dialect(graph_of(node)).settings["lif"].spike == ">="
+
+
+def test_a_name_that_is_a_number_is_shown_with_its_kind() -> None:
+    with pytest.raises(DeployError, match=r"node 1 \(Leaky\) is read as snntorch"):
+        settle_dialect(exported("snntorch"))
+    assert read_network(graph_in_memory("snntorch"), "snntorch,rest=default")[0].labels == {"1": "1 (Leaky)"}

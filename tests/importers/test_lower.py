@@ -118,7 +118,7 @@ def scales(n_rows: int, n_abreast: int) -> tuple[dict[str, Any], list[tuple[str,
 
 @pytest.mark.parametrize(
     ("n_rows", "n_abreast", "message"),
-    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "more than 4096 ways lead into the node")],
+    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "all ways into the node needs")],
 )
 def test_ways_beyond_counting_are_refused(tmp_path: Path, n_rows: int, n_abreast: int, message: str) -> None:
     model = save_nir(tmp_path / "m.nir", *scales(n_rows, n_abreast), ZERO)
@@ -250,9 +250,9 @@ def test_a_conv1d_slides_over_the_last_axis(
 ) -> None:
     weight, bias = rng.normal(0, 1, (4, 2 // groups, 3)), rng.normal(0, 1, 4)
     nodes = {**ports((2, 9), (4, 1)), "conv": nir.Conv1d(9, weight, stride, padding, dilation, groups, bias)}
-    nodes["beside"] = nir.I(r=np.ones((2, 9)))
+    nodes |= {"beside": nir.I(r=np.ones((2, 9))), "other": nir.Output({"output": np.array([2, 9])})}
     x = currents(rng, 2, 9)
-    edges = [*chain_edges("input", "conv", "output"), *chain_edges("input", "beside", "output")]
+    edges = [*chain_edges("input", "conv", "output"), *chain_edges("input", "beside", "other")]
     got = played(network_of(nodes, edges), input=x).nodes["conv"]["value"]
     pad = 1 if padding == "same" else padding
     padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (pad, pad)))
@@ -280,6 +280,144 @@ def test_nodes_of_inner_graphs_have_dotted_names(rng: np.random.Generator) -> No
     assert {(p.source, p.target): p.delay for p in network.projections} == {
         ("input", "rec.lif"): 0, ("rec.lif", "rec.lif"): 1,
     }  # fmt: skip
+
+
+def residual_block(rng: np.random.Generator) -> Any:
+    edges = [*chain_edges("input", "w", "lif", "output"), ("input", "output")]
+    return nir.NIRGraph(
+        {**ports(2, 2), "w": nir.Linear(rng.normal(0, 1, (2, 2))), "lif": euler()}, edges, type_check=False
+    )
+
+
+def test_an_inner_input_may_meet_the_inner_output(rng: np.random.Generator) -> None:
+    nodes = {**ports(2, 2), "block": residual_block(rng), "w2": nir.Linear(np.eye(2)), "out": euler()}
+    network = network_of(nodes, chain_edges("input", "block", "w2", "out", "output"))
+    assert {(p.source, p.target) for p in network.projections} == {
+        ("input", "block.lif"), ("input", "out"), ("block.lif", "out"),
+    }  # fmt: skip
+
+
+def two_inputs(first: str, second: str) -> Any:
+    """An inner graph with an Input in front of each of two weights."""
+    weights = {"wa": nir.Linear(np.full((2, 2), 0.5)), "wb": nir.Linear(np.full((2, 2), -0.5))}
+    inputs = {name: nir.Input({"input": np.array([2])}) for name in (first, second)}
+    edges = [(first, "wa"), (second, "wb"), ("wa", "lif"), ("wb", "lif"), ("lif", "output")]
+    outputs = {"output": nir.Output({"output": np.array([2])})}
+    return nir.NIRGraph({**inputs, **weights, "lif": euler(), **outputs}, edges, type_check=False)
+
+
+@pytest.mark.parametrize(
+    ("inner", "edges"),
+    [(("a", "b"), [("a", "block"), ("b", "block")]), (("x", "y"), [("a", "block.x"), ("b", "block.y")])],
+)
+def test_inputs_of_an_inner_graph_are_wired_by_their_names(
+    inner: tuple[str, str], edges: list[tuple[str, str]]
+) -> None:
+    inputs = {name: nir.Input({"input": np.array([2])}) for name in ("a", "b")}
+    nodes = {**inputs, "block": two_inputs(*inner), "output": OUTPUT}
+    network = network_of(nodes, [*edges, ("block", "output")])
+    weights = {p.source: float(p.ops[0].weight[0, 0]) for p in network.projections}  # type: ignore[union-attr]
+    assert weights == {"a": 0.5, "b": -0.5}
+
+
+def test_inputs_of_an_inner_graph_that_no_name_tells_apart_are_refused() -> None:
+    inputs = {name: nir.Input({"input": np.array([2])}) for name in ("a", "b")}
+    nodes = {**inputs, "block": two_inputs("in1", "in2"), "output": OUTPUT}
+    with pytest.raises(DeployError, match=r"the graph 'block' has 2 Input nodes \(block.in1, block.in2\)"):
+        network_of(nodes, [("a", "block"), ("b", "block"), ("block", "output")])
+
+
+def test_populations_that_meet_in_an_output_are_summed(rng: np.random.Generator) -> None:
+    nodes = {
+        **ports(2, 2),
+        "i": nir.I(r=30 * np.ones(2)),
+        "li": nir.LI(tau=5e-3 * np.ones(2), r=np.ones(2), v_leak=np.zeros(2)),
+    }
+    network = network_of(nodes, [("input", "i"), ("input", "li"), ("i", "output"), ("li", "output")])
+    assert network.outputs == ("output",)
+    got = played(network, input=currents(rng, 2)).nodes
+    np.testing.assert_allclose(got["output"]["value"], got["i"]["value"] + got["li"]["value"], rtol=1e-5)
+
+
+def pair(first: str, second: str, *entries: str) -> Network:
+    """Two populations that feed each other; ``entries`` are those that the input feeds."""
+    nodes = {**ports(2, 2), first: euler(), second: euler()}
+    edges = [*[("input", name) for name in entries], (first, second), (second, first), (second, "output")]
+    return network_of(nodes, edges)
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_the_edge_back_to_where_a_loop_is_entered_takes_the_step(first: str, second: str) -> None:
+    delays = {(p.source, p.target): p.delay for p in pair(first, second, first).projections}
+    assert (delays[first, second], delays[second, first]) == (0, 1)
+
+
+def test_a_loop_that_is_entered_at_two_places_is_asked_about() -> None:
+    with pytest.raises(DeployError, match="the file does not say which edge takes a step") as caught:
+        pair("a", "b", "a", "b")
+    assert "edge:a->b=delayed" in caught.value.fix
+    assert "edge:b->a=delayed" in caught.value.fix
+
+
+@pytest.mark.parametrize(("edge", "delays"), [("a->b", (1, 0)), ("b->a", (0, 1))])
+def test_an_edge_that_is_said_to_be_delayed_takes_the_step(edge: str, delays: tuple[int, int]) -> None:
+    nodes = {**ports(2, 2), "a": euler(), "b": euler()}
+    edges = [("input", "a"), ("input", "b"), ("a", "b"), ("b", "a"), ("b", "output")]
+    network = network_of(nodes, edges, f"nir,dt=1e-3,edge:{edge}=delayed")
+    found = {(p.source, p.target): p.delay for p in network.projections}
+    assert (found["a", "b"], found["b", "a"]) == delays
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("edge:b->b=delayed", "nothing leads from 'b' to 'b'"),
+        ("edge:a->x=delayed", "no neuron 'x'"),
+        ("edge:a=delayed", "is no edge"),
+    ],
+)
+def test_an_edge_that_is_not_there_is_refused(said: str, message: str) -> None:
+    nodes = {**ports(2, 2), "a": euler(), "b": euler()}
+    with pytest.raises(DeployError, match=message):
+        network_of(nodes, chain_edges("input", "a", "b", "output"), f"nir,dt=1e-3,{said}")
+
+
+def test_spyxs_recurrent_layers_are_rewired_in_its_dialect_alone() -> None:
+    """spyx writes the input of a recurrent layer to its weights, and means its neurons."""
+    lif = nir.LIF(tau=np.array([2.0, 4.0]), r=np.array([0.5, 0.75]), v_leak=np.zeros(2), v_threshold=np.ones(2))
+    inner = {**ports(2, 2), "w_rec": nir.Linear(np.full((2, 2), 0.5)), "lif": lif}
+    edges = [*chain_edges("input", "w_rec", "lif", "output"), ("lif", "w_rec")]
+    nodes = {**ports(2, 2), "rec": nir.NIRGraph(inner, edges, type_check=False)}
+    graph = nir.NIRGraph(nodes, chain_edges("input", "rec", "output"), type_check=False)
+    for dialect, n_ops in (("spyx", 0), ("nir,dt=1", 1)):
+        network = read_network(graph, dialect)[0]
+        assert {p.source: len(p.ops) for p in network.projections} == {"input": n_ops, "rec.lif": 1}
+
+
+def spyx_image(padding: int = 0) -> Any:
+    """A pool, a Flatten and dense weights, as spyx's exporter writes them: in the order (row, column, channel)."""
+    tau = np.array([2.0, 4.0])
+    nodes = {
+        **ports((3, 4, 4), 2),
+        "pool": nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([padding, padding])),
+        "flat": nir.Flatten({"input": np.array([3, 2, 2])}, 0, -1),
+        "fc": nir.Linear(np.arange(24.0).reshape(2, 12)),
+        "lif": nir.LIF(tau=tau, r=1 - 1 / tau, v_leak=np.zeros(2), v_threshold=np.ones(2), v_reset=np.zeros(2)),
+    }
+    return nir.NIRGraph(nodes, chain_edges("input", "pool", "flat", "fc", "lif", "output"), type_check=False)
+
+
+@pytest.mark.parametrize(("dialect", "second"), [("spyx", 3.0), ("nir,dt=1", 1.0)])
+def test_spyxs_dense_weights_behind_an_image_are_brought_to_the_order_of_channels(dialect: str, second: float) -> None:
+    (projection,) = read_network(spyx_image(), dialect)[0].projections
+    weight = projection.ops[-1].weight  # type: ignore[union-attr]
+    assert weight[0, 1] == second
+    assert sorted(weight[0]) == list(range(12))
+
+
+def test_spyxs_uneven_pools_are_refused() -> None:
+    with pytest.raises(DeployError, match="spyx pads this pool as SAME"):
+        read_network(spyx_image(padding=1), "spyx")
 
 
 def test_integrators_give_their_potential(rng: np.random.Generator) -> None:
@@ -445,3 +583,25 @@ def test_the_reference_refuses_inputs_of_the_wrong_shape(fc_model: Path, rng: np
     network, _, _ = read_network(fc_model)
     with pytest.raises(DeployError, match=r"input 'input' has shape \(5, 2, 11\), the model takes \[T, B, \*\[12\]\]"):
         Reference().run(network, {"input": spikes(rng, 5, 2, 11)}, RunOptions())
+
+
+@pytest.mark.parametrize("shape", [[2, 2, 1], [4, 1, 1], [5], [], "4", [2.0, 2.0], [float("inf")], [-2, -2]])
+def test_a_matrix_gives_the_shape_that_its_metadata_says(shape: Any) -> None:
+    fc = nir.Linear(np.eye(4), metadata={"neurodeploy": json.dumps({"shape": shape})})
+    nodes = {
+        "input": nir.Input({"input": np.array([4])}),
+        "fc": fc,
+        "lif": lif(tuple(shape) if prod_is(shape) else (4,)),
+    }
+    nodes["output"] = nir.Output({"output": np.array([4])})
+    text = json.dumps({"dialect": "snntorch", "dt": DT, "rules": ZERO})
+    graph = nir.NIRGraph(nodes, chain_edges(*nodes), metadata={"neurodeploy": text}, type_check=False)
+    if prod_is(shape):
+        assert read_network(graph)[0].population("lif").shape == tuple(shape)
+    else:
+        with pytest.raises(DeployError, match="Linear cannot be read"):
+            read_network(graph)
+
+
+def prod_is(shape: Any) -> bool:
+    return shape in ([2, 2, 1], [4, 1, 1])

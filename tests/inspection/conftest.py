@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.conftest import chain_edges, save_nir
 
-NORSE, SINABS = "norse,v_reset=0", "sinabs,reset=subtract,max_spikes=1,min_v_mem=none,norm_input=true"
+NORSE, SINABS, SNNTORCH = "norse,rest=default", "sinabs,max_spikes=1,rest=default", "snntorch,reset=zero,rest=default"
 
 
 def neuron(n: int, tau: Any, **params: Any) -> nir.LIF:

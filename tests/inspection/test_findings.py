@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
+from neurodeploy.importers.findings import CODES, SEVERITIES
+from neurodeploy.importers.lower import read_network
 from neurodeploy.inspection import Finding, inspect
-from neurodeploy.inspection.findings import CODES, SEVERITIES
 from neurodeploy.shipped import shipped_folder
 from tests.conftest import DT, SHARED, ZERO, chain_edges, lif, save_nir, spikes
-from tests.inspection.conftest import NORSE, SINABS, cuba, model, neuron, replace
+from tests.inspection.conftest import NORSE, SINABS, SNNTORCH, cuba, model, neuron, replace
 
 
 def codes(path: Path, dialect: str | None = None, **options: Any) -> dict[str, Finding]:
@@ -45,13 +46,13 @@ def test_every_code_has_a_known_severity() -> None:
     ("node", "dialect", "code", "value"),
     [
         (neuron(2, 1e-5), NORSE, "tau-units", "1e-05 s"),
-        (neuron(2, np.array([-0.1, 0.2]), r=np.array([-1e3, 2e3])), "snntorch,reset=zero", "tau-negative", "-0.1"),
-        (neuron(2, np.inf, r=np.full(2, np.inf)), "snntorch,reset=zero", "tau-infinite", "inf"),
+        (neuron(2, np.array([-0.1, 0.2]), r=np.array([-1e3, 2e3])), SNNTORCH, "tau-negative", "-0.1"),
+        (neuron(2, np.inf, r=np.full(2, np.inf)), SNNTORCH, "tau-infinite", "inf"),
         (neuron(2, 5e-4), "nir,dt=1e-3", "tau-range", "0.5 steps"),
         (neuron(2, 100.0), "nir,dt=1e-3", "tau-range", "100000 steps"),
         (neuron(2, 0.01, v_threshold=np.zeros(2)), "nir,dt=1e-3", "threshold", "0"),
         (cuba(2), NORSE, "w-in-unscaled", "1"),
-        (neuron(2, 10.0), "sinabs,norm_input=false", "r-unscaled", "1"),
+        (neuron(2, 10.0), "sinabs,norm_input=false,rest=default", "r-unscaled", "1"),
         (nir.IF(r=np.ones(2), v_threshold=np.ones(2), v_reset=np.zeros(2)), NORSE, "r-unscaled", "1"),
     ],
 )  # fmt: skip
@@ -69,8 +70,8 @@ def test_a_fault_of_parameters_is_found(tmp_path: Path, node: Any, dialect: str,
         (cuba(2, w_in=10.0), NORSE),
         (neuron(2, 10.0), SINABS),
         (nir.IF(r=np.ones(2), v_threshold=np.ones(2), v_reset=np.zeros(2)), SINABS),
-        (lif((2,)), "snntorch,reset=zero"),
-        (neuron(2, 2 * DT), "spikingjelly"),
+        (lif((2,)), SNNTORCH),
+        (neuron(2, 2 * DT), "spikingjelly,dt=1e-4"),
     ],
 )
 def test_sound_parameters_have_no_findings(tmp_path: Path, node: Any, dialect: str) -> None:
@@ -179,22 +180,20 @@ def test_data_run_on_a_model_with_a_batch_axis(tmp_path: Path, rng: np.random.Ge
     assert next(node["activity"] for node in found.nodes if node["name"] == "neuron") is not None
 
 
+SINABS_DROPS = ["reset", "subtract_value", "v_reset", "max_spikes", "min_v_mem", "tau_syn", "norm_input"]
+
+
 def test_the_exporter_is_named_with_what_it_drops(tmp_path: Path) -> None:
     found = inspect(model(tmp_path, neuron(2, np.array([10.0, 20.0]))))
-    assert [(e["name"], e["drops"]) for e in found.exporters] == [
-        ("sinabs", ["reset", "max_spikes", "min_v_mem", "norm_input"])
-    ]
-    assert {entry["key"]: entry["state"] for entry in found.lost} == dict.fromkeys(
-        ["reset", "max_spikes", "min_v_mem", "norm_input"], "asked"
-    )
+    assert [(e["name"], e["drops"]) for e in found.exporters] == [("sinabs", SINABS_DROPS)]
+    assert {entry["key"]: entry["state"] for entry in found.lost} == dict.fromkeys(SINABS_DROPS, "asked")
     assert found.dialect is None
 
 
 def test_what_is_said_and_what_is_assumed_are_told_apart(tmp_path: Path) -> None:
-    found = inspect(model(tmp_path, neuron(2, np.array([10.0, 20.0]))), "sinabs,reset=zero")
-    assert {entry["key"]: entry["state"] for entry in found.lost} == {
-        "reset": "said", "max_spikes": "assumed", "min_v_mem": "assumed", "norm_input": "assumed",
-    }  # fmt: skip
+    found = inspect(model(tmp_path, neuron(2, np.array([10.0, 20.0]))), "sinabs,reset=zero,rest=default")
+    states = {entry["key"]: entry["state"] for entry in found.lost}
+    assert states == {**dict.fromkeys(SINABS_DROPS, "assumed"), "reset": "said"}
 
 
 def test_time_step_and_decays_are_listed(tmp_path: Path) -> None:
@@ -211,7 +210,7 @@ def test_an_option_that_means_nothing_is_refused(fc_model: Path) -> None:
 
 
 def test_the_result_is_json(tmp_path: Path) -> None:
-    found = inspect(model(tmp_path, neuron(2, np.inf, r=np.full(2, np.inf))), "snntorch,reset=zero")
+    found = inspect(model(tmp_path, neuron(2, np.inf, r=np.full(2, np.inf))), SNNTORCH)
     decoded = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert decoded["findings"][0] == {
         "code": "tau-infinite", "severity": "warning", "node": "neuron", "value": "inf",
@@ -227,3 +226,22 @@ def test_networks_of_all_frameworks_have_their_exporter_recognised() -> None:
     for folder in sorted(corpus.iterdir()):
         framework = folder.name.replace("paper-braille", "snntorch").split("-")[0]
         assert framework in [e["name"] for e in inspect(folder / "model.nir").exporters], folder.name
+
+
+def test_what_inspect_calls_an_error_stops_reading(tmp_path: Path) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "lif": lif((2,)),
+        "beside": nir.Linear(np.eye(2)),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    path = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "lif", "output"), ZERO)
+    assert codes(path)["unreachable"].severity == "error"
+    with pytest.raises(DeployError, match="no Input leads to this Linear"):
+        read_network(path)
+
+
+def test_warnings_are_said_by_whoever_reads(tmp_path: Path) -> None:
+    evidence = read_network(model(tmp_path, neuron(2, 5e-4)), "nir,dt=1e-3")[0].evidence
+    (warning,) = [line for line in evidence if line.startswith("warning")]
+    assert warning.startswith("warning tau-range: neuron: 2 of 2 values of tau last less than 1")

@@ -37,6 +37,9 @@ def test_findings_exit_with_1_and_are_printed_with_value_and_fix(tmp_path: Path)
 def test_an_open_question_exits_with_1(tmp_path: Path) -> None:
     done = said(model(tmp_path, neuron(2, 1e-5)), "--json")
     assert done.exit_code == 1
+    assert "It can be norse" in json.loads(done.stdout)["question"]
+    done = said(model(tmp_path, neuron(2, 1e-5)), "--dialect", "norse", "--json")
+    assert done.exit_code == 1
     assert "v_reset" in json.loads(done.stdout)["question"]
 
 

@@ -370,7 +370,7 @@ def test_leaky_integrators_are_close_to_their_model(decay: float) -> None:
 
 def test_an_integrator_that_can_reach_its_registers_end_is_said() -> None:
     program = compile(readout(0.9999), "loihi2")
-    assert any("v of 12 of 12 neurons can reach the end of its register" in warning for warning in program.warnings)
+    assert any("in 12 of 12 neurons v can reach the end of its register" in warning for warning in program.warnings)
     assert not compile(readout(0.5), "loihi2").warnings
 
 

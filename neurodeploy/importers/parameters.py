@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import NEURONS, Settings
+from neurodeploy.importers.findings import Finding, finding
 from neurodeploy.importers.nir_graph import NirGraph, NirNode
 from neurodeploy.importers.settle import Dialect
-from neurodeploy.inspection.findings import Finding, finding
 
 Floats = NDArray[np.float64]
 

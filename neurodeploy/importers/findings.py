@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from neurodeploy.errors import DeployError
 
 SEVERITIES = ("note", "warning", "error")
 
@@ -55,3 +58,29 @@ class Finding:
 def finding(code: str, node: str | None, what: str, value: object, fix: str, severity: str | None = None) -> Finding:
     """Return a finding of the severity that its code has, unless another is said."""
     return Finding(code, severity or CODES[code], node, what, str(value), fix)
+
+
+def refuse_errors(findings: Iterable[Finding], where: str) -> None:
+    """Refuse a model of which a finding is an error.
+
+    Raises:
+        DeployError: the first such finding, with how many there are.
+    """
+    errors = [f for f in findings if f.severity == "error"]
+    if errors:
+        first, more = errors[0], f" (and {len(errors) - 1} more errors: neurodeploy inspect)" if len(errors) > 1 else ""
+        place = where if first.node is None else f"{where}, node {first.node!r}"
+        raise DeployError(f"{first.what}: {first.value}{more}", where=place, fix=first.fix)
+
+
+def warning_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return a line for each kind of warning, with all nodes that have it."""
+    of_code: dict[str, list[Finding]] = {}
+    for found in findings:
+        if found.severity == "warning":
+            of_code.setdefault(found.code, []).append(found)
+    lines = []
+    for code, of in of_code.items():
+        nodes = ", ".join(f.node for f in of if f.node is not None)
+        lines.append(f"warning {code}: {nodes}{': ' if nodes else ''}{of[0].what} ({of[0].value}). {of[0].fix}")
+    return lines

@@ -9,9 +9,9 @@ from math import prod
 import numpy as np
 
 from neurodeploy.importers.dialects import FIRING, NEURONS
+from neurodeploy.importers.findings import Finding, finding
 from neurodeploy.importers.nir_graph import Edge, NirGraph
-from neurodeploy.inspection.findings import Finding, finding
-from neurodeploy.inspection.shapes import Shapes, batch_axes, infer_shapes, parameter_shapes, port_shape
+from neurodeploy.importers.shapes import Shapes, batch_axes, infer_shapes, parameter_shapes, port_shape
 
 V_RESET_SINCE = (1, 0, 6)
 """The version of the nir package that added v_reset."""

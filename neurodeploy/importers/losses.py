@@ -1,0 +1,156 @@
+"""What each framework's own NIR exporter drops or changes, as data.
+
+Source: the exporters of snnTorch 1.0.0 (``export_nir.py``), norse 1.1.0 (``torch/utils/export_nir.py``), sinabs 3.1.3
+(``nir.py``), rockpool 3.1.0 (``nn/modules/torch/nir.py``), SpikingJelly 2.0.0 (``nir_exchange/to_nir.py``) and spyx
+1.0.0 (``nir.py``), held against the options of the modules that they write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.importers.dialects import FIRING
+from neurodeploy.importers.nir_graph import NirNode
+
+Floats = NDArray[np.float64]
+
+LEAKY = ("LI", "LIF", "CubaLI", "CubaLIF")
+CONVOLUTIONS = ("Conv1d", "Conv2d")
+POOLS = ("AvgPool2d", "SumPool2d")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An option of a framework's modules that its exporter does not write.
+
+    key: of ``--dialect``. option: as the framework calls it. means: what it decides. default: the framework's own, as
+    written behind the key. kinds: node types that have it. is_final: no answer but the default can be computed with.
+    """
+
+    key: str
+    option: str
+    means: str
+    default: str
+    kinds: tuple[str, ...] = FIRING
+    is_final: bool = False
+
+
+def _layers(option: str, means: str, kinds: tuple[str, ...]) -> Loss:
+    return Loss("layers", option, means, "plain", kinds, is_final=True)
+
+
+LOSSES: dict[str, tuple[Loss, ...]] = {
+    "snntorch": (
+        Loss("reset", "reset_mechanism", "what a spike does to v: subtract, zero or none", "subtract"),
+        Loss("reset_delay", "reset_delay", "whether a reset acts in the step after the spike", "true"),
+        Loss("graded", "graded_spikes_factor", "what a spike is worth where it arrives", "1"),
+        Loss("inhibition", "inhibition", "whether only one neuron of a layer may fire", "false", is_final=True),
+        Loss("state_quant", "state_quant", "whether states are quantised", "false", is_final=True),
+        _layers(
+            "padding_mode, padding, ceil_mode, divisor_override",
+            "convolutions pad with zeros; pools have no padding, ceil_mode or divisor_override",
+            (*CONVOLUTIONS, *POOLS),
+        ),
+    ),
+    "norse": (
+        Loss("dt", "dt", "the time step of the cells, s", "0.001", LEAKY),
+        Loss("tau_scale", "1 / dt of to_nir", "what brings the file's time constants to seconds", "1000", LEAKY),
+        Loss("reset", "reset_method", "what a spike does to v: value (reset_value) or subtract", "value", ("LIF",)),
+        Loss("v_reset", "v_reset", "the v after a spike, V", "0"),
+        _layers("padding_mode", "convolutions pad with zeros", CONVOLUTIONS),
+    ),
+    "sinabs": (
+        Loss("reset", "reset_fn", "what a spike does to v: subtract (MembraneSubtract) or zero", "subtract"),
+        Loss("subtract_value", "MembraneSubtract.subtract_value", "what is subtracted", "threshold", is_final=True),
+        Loss("v_reset", "MembraneReset.reset_value", "what is added to v after a spike", "0", is_final=True),
+        Loss("max_spikes", "spike_fn", "spikes in a step: 0 for MultiSpike, 1 for SingleSpike, N for MaxSpike", "0"),
+        Loss("min_v_mem", "min_v_mem", "below which v cannot fall, V, or none", "none"),
+        Loss("min_v_mem", "min_v_mem", "below which v cannot fall", "none", ("LI",), is_final=True),
+        Loss("tau_syn", "tau_syn", "time constant of a synaptic current, steps, or none", "none", ("IF", "LIF")),
+        Loss("norm_input", "norm_input", "whether input is scaled by 1 - decay", "true", ("LIF",)),
+        Loss("norm_input", "norm_input", "whether input is scaled by 1 - decay", "false", ("LI",)),
+        _layers(
+            "padding_mode, ceil_mode", "convolutions pad with zeros; pools have no ceil_mode", (*CONVOLUTIONS, *POOLS)
+        ),
+    ),
+    "rockpool": (
+        Loss("bias", "bias", "what is added to v in each step, V", "0"),
+        Loss("max_spikes", "max_spikes_per_dt", "spikes in a step at most, 0 for 65536", "0"),
+        Loss("w_rec", "w_rec", "weights from the layer back to itself", "none", is_final=True),
+        Loss("noise_std", "noise_std", "noise on v", "0", is_final=True),
+    ),
+    "spikingjelly": (Loss("dt", "dt of export_to_nir", "the time step that was written, s", "0.0001", ("LIF",)),),
+    "spyx": (
+        Loss("dt", "dt of to_nir", "the time step that was written", "1", ("LI", "Threshold")),
+        _layers("kernel_dilation, feature_group_count", "convolutions have no dilation and no groups", CONVOLUTIONS),
+    ),
+    "nir": (),
+}
+"""What each exporter drops. What it changes and the parameters still tell is in :data:`TIME_STEPS`."""
+
+
+def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
+    value = node.params.get(key)
+    return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))
+
+
+def membrane_tau(node: NirNode) -> Floats:
+    """Return a node's membrane time constants as the file has them, infinity where it has none."""
+    return _numbers(node, "tau_mem" if "tau_mem" in node.params else "tau", np.inf)
+
+
+def _snntorch_step(node: NirNode) -> Floats:
+    """Solve tau = dt / (1 - beta), r = tau / dt; at r = 1 (beta = 0) any tau would do."""
+    tau, r = np.broadcast_arrays(membrane_tau(node), _numbers(node, "r"))
+    return np.asarray(tau[r != 1] / r[r != 1])
+
+
+def _spikingjelly_step(node: NirNode) -> Floats:
+    """IF: r = 1 / dt; LIF: r = 1, which hides dt, or tau / dt; CubaLIF: r = tau_mem / dt."""
+    if node.kind == "IF":
+        return 1.0 / _numbers(node, "r")
+    return _snntorch_step(node)
+
+
+def _rockpool_step(node: NirNode) -> Floats:
+    """Solve r = tau / dt * exp(-dt / tau)."""
+    from scipy.special import lambertw
+
+    tau, r = np.broadcast_arrays(membrane_tau(node), _numbers(node, "r"))
+    with np.errstate(over="ignore"):
+        return np.asarray(tau * np.real(lambertw(1.0 / r, 0)))
+
+
+def _spyx_step(node: NirNode) -> Floats:
+    """Solve tau = dt / (1 - beta), r = beta."""
+    if node.kind not in ("LIF", "CubaLIF"):
+        return np.empty(0)
+    return np.asarray(membrane_tau(node) * (1.0 - _numbers(node, "r")))
+
+
+TIME_STEPS: dict[str, Callable[[NirNode], Floats]] = {
+    "snntorch": _snntorch_step,
+    "rockpool": _rockpool_step,
+    "spikingjelly": _spikingjelly_step,
+    "spyx": _spyx_step,
+}
+"""The dt, s, at which each exporter would have written a neuron's parameters, one for each neuron that tells."""
+
+
+def read_time_step(name: str, neurons: list[NirNode]) -> float | None:
+    """Return the one dt that all neurons' parameters agree on, s; None where none tells, or they do not agree."""
+    if name not in TIME_STEPS:
+        return None
+    with np.errstate(all="ignore"):
+        steps = [TIME_STEPS[name](node).ravel() for node in neurons]
+    known = np.concatenate([values[np.isfinite(values)] for values in steps]) if steps else np.empty(0)
+    if not known.size or (known <= 0).any():
+        return None
+    dt = float(np.median(known))
+    rounded = float(f"{dt:.5g}")  # what somebody typed, freed of the rounding of float32
+    dt = rounded if abs(rounded - dt) <= 1e-6 * dt else dt
+    return dt if np.allclose(known, dt, rtol=1e-5, atol=0.0) else None
