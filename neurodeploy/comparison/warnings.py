@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_CAN_LEAVE = re.compile(r"(?P<node>.+?): (?P<register>[uv]) of \d+ of \d+ neurons can ")
+_CAN_LEAVE = re.compile(r"(?P<node>.+?): in \d+ of \d+ neurons (?P<register>[uv]) can ")
 """How a sentence begins that tells of a register which some input could take out of its range."""
 
 _CAN = re.compile(r"\bcan (wrap|saturate|reach|leave|overflow)\b")

@@ -9,7 +9,7 @@ import numpy as np
 from neurodeploy.comparison.warnings import ranked
 from tests.comparison.test_verdict import compared, model
 
-CAN = "{}: v of {} of 9 neurons can saturate far below the threshold under lasting inhibition, most by {} -> {}"
+CAN = "{}: in {} of 9 neurons v can reach its lower limit under sustained inhibition (mostly {} -> {})"
 NODES = ("input", "lif1", "lif2", "lif10")
 
 
@@ -30,7 +30,7 @@ def test_a_kind_has_one_line_whatever_its_numbers_and_nodes() -> None:
 
 def test_all_registers_that_could_be_left_are_one_line() -> None:
     known = [CAN.format(name, 2, "input", name) for name in ("lif1", "lif2")]
-    known.append("lif2: u of 4 of 4 neurons can wrap if enough inputs fire at once, most by lif1 -> lif2")
+    known.append("lif2: in 4 of 4 neurons u can wrap if enough inputs fire at once (mostly lif1 -> lif2)")
     assert ranked([], known, NODES, False) == [
         "some input can take v of lif1, lif2 and u of lif2 out of the register; nothing was counted in this run"
     ]
