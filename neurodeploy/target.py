@@ -245,7 +245,6 @@ ALLOWED: dict[str, Allowed] = {
     "neuron.potential_floor": Allowed(),
     "neuron.potential_output": Allowed(),
     "number_formats.state_bits": Allowed("bit", (STATE_BITS, STATE_BITS)),
-    "number_formats.input_sum_bits": Allowed("bit", (2, STATE_BITS)),
     "number_formats.decay_bits": Allowed("bit", (DECAY_BITS, DECAY_BITS)),
     "number_formats.input_sum_bits": Allowed("bit", (2, STATE_BITS)),
     "number_formats.threshold_bits": Allowed("bit", (1, THRESHOLD_MAX.bit_length())),
