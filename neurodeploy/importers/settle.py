@@ -245,7 +245,8 @@ def _check_final(loss: Loss, value: Any, node: str) -> None:
         raise DeployError(
             f"{loss.key} of {node!r} cannot be {value!r}: the file does not hold what {loss.option} does there",
             where="--dialect",
-            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export.",
+            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export keeps"
+            " what can be run, and says what cannot.",
         )
 
 
@@ -355,12 +356,13 @@ def is_recurrent(graph: NirGraph, name: str) -> bool:
 def _unknown(graph: NirGraph, candidates: tuple[Candidate, ...]) -> DeployError:
     """Return the question to ask where several frameworks, or none, can have exported the graph."""
     readings = " ".join(f"It can be {candidate.name}: {candidate.evidence}." for candidate in candidates)
-    names = [candidate.name for candidate in candidates] or ["nir,dt=1e-4", *list(DIALECTS)[:-1]]
+    names = [candidate.name for candidate in candidates] or list(DIALECTS)[:-1]
     return DeployError(
         "the file does not say which framework trained the model, and NIR knows neither time step nor reset rule."
         + (f" {readings}" if readings else " Its parameters are those of no exporter that is known."),
         where=graph.where,
-        fix=f"Say it: --dialect with one of {', '.join(names)}.",
+        fix=f"Say it: --dialect with one of {', '.join(names)}; or nir,dt=1e-4 (with your time step) for a graph that"
+        " follows NIR's own equations.",
     )
 
 
