@@ -11,7 +11,7 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file
 from neurodeploy.importers.detect import Candidate, detect, fits, norse_scale
 from neurodeploy.importers.dialects import BY_NEURON, DIALECTS, FIRING, KEYS, NEURONS, OF_KIND, Settings, label
-from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, Loss, membrane_tau, read_time_step
+from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, TRACED_BY_CALLS, Loss, membrane_tau, read_time_step
 from neurodeploy.importers.nir_graph import Edge, NirGraph
 from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
@@ -245,8 +245,8 @@ def _check_final(loss: Loss, value: Any, node: str) -> None:
         raise DeployError(
             f"{loss.key} of {node!r} cannot be {value!r}: the file does not hold what {loss.option} does there",
             where="--dialect",
-            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export keeps"
-            " what can be run, and says what cannot.",
+            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export"
+            " keeps what can be run, and says what cannot.",
         )
 
 
@@ -279,6 +279,8 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
     if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
         read = read_time_step(name, [graph.nodes[node] for node in settings])
         notes += [f"dt = {dt:g} s" + (", read off the parameters" if dt == read else "") for dt in dts if dt]
+    if name in TRACED_BY_CALLS:
+        notes.append("assumed: forward calls modules alone (what it computes between them, nirtorch leaves out)")
     units: dict[str, list[str]] = {}
     for node, rules in settings.items():
         kind = graph.nodes[node].kind
@@ -311,7 +313,7 @@ def _name(graph: NirGraph, said: _Said) -> tuple[str, list[str]]:
         if name != written:
             raise DeployError(
                 f"--dialect says {name}, and the file itself says {written}",
-                where=graph.where,
+                where="--dialect",
                 fix=f"Leave the name out (keys alone change single rules), or say {written}.",
             )
         exporter = graph.metadata.get("exporter", "its exporter")
