@@ -29,3 +29,9 @@ def frozen_array(values: ArrayLike, dtype: DTypeLike, shape: tuple[int, ...] | N
         array = np.array(array, dtype=dtype, order="C", copy=True)
         array.flags.writeable = False
     return array
+
+
+def finite(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value))

@@ -12,6 +12,7 @@ from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.data import Data
 from neurodeploy.decision import Decision, class_count, membranes, settle_decision
+from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Projection
 from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
@@ -19,6 +20,12 @@ from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.calibration import MAX_EMULATED, Drive, few
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import agreement, decide
+
+FEWEST_SPIKES = 20
+"""Spikes of a population on calibration data below which rates are chance: nothing is corrected by them."""
+
+FAR_APART = 2.0
+"""By how much the rate of an input may exceed that of calibration data, or fall below it, before that is said."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,6 +55,15 @@ class Calibration:
 
         return Drive(spikes, few(fired, n_samples), emulate)
 
+    def spikes(self, name: str) -> int | None:
+        """Return how often the float model's population fires; None for an integrator."""
+        sent = self.recording.nodes[name].get("spikes")
+        return None if sent is None else int(np.abs(sent.astype(np.int64)).sum())
+
+    def rates(self) -> dict[str, float]:
+        """Return the share of values other than 0 of each input."""
+        return {name: np.count_nonzero(values) / max(values.size, 1) for name, values in self.inputs.items()}
+
     def _arriving(self, projection: Projection, input_scale: float | None) -> NDArray[Any]:
         """Return a source's spikes in the rows in which they act; whole numbers where it is graded."""
         if projection.source in self.inputs:
@@ -70,13 +86,56 @@ def run_reference(network: Network, data: Data) -> Calibration:
     """Run the float model on calibration data.
 
     Raises:
-        DeployError: the data does not fit the model.
+        DeployError: the data does not fit the model, or holds nothing but zeros.
         BackendError: torch is missing.
     """
+    if data.x and not any(np.any(values) for values in data.x.values()):
+        raise DeployError(
+            "the calibration data holds nothing but zeros, so that nothing can be fitted to it",
+            where="--calibrate",
+            fix="Give data like that which the network is to run on, or leave --calibrate out.",
+        )
     from neurodeploy.backends.reference.backend import Reference
 
     options = RunOptions(membranes=membranes(network))
     return Calibration(network, data.x, data.labels, Reference().run(network, data.x, options))
+
+
+def correction_sentences(calibration: Calibration, factors: dict[str, float], asked: bool) -> list[str]:
+    """Return what calibration data changed of thresholds, and where it holds too few spikes for that.
+
+    Args:
+        calibration: the data, and what the float model does on it.
+        factors: by what each population's thresholds were multiplied.
+        asked: whether corrections were asked for.
+    """
+    found, counts = [], {name: calibration.spikes(name) for name in factors}
+    few = [f"{name} ({n} spikes)" for name, n in counts.items() if n is not None and n < FEWEST_SPIKES]
+    if few and asked:
+        found.append(
+            f"the float model hardly fires on calibration data in {', '.join(few)}: thresholds and biases there are"
+            " left as rounded; give --calibrate data like that which the network is to run on"
+        )
+    if moved := [f"{name} times {factor:.3g}" for name, factor in factors.items() if factor != 1]:
+        found.append(
+            f"thresholds were changed so that firing rates on calibration data are met: {', '.join(moved)} (--correct"
+            " bias leaves them as rounded)"
+        )
+    return found
+
+
+def other_data_sentences(calibrated: dict[str, float], rates: dict[str, float]) -> list[str]:
+    """Return which inputs fire far more, or far less, than they did in calibration data; both are shares of values."""
+    found = []
+    for name, rate in rates.items():
+        before = calibrated.get(name)
+        if before is not None and max(rate, before) > FAR_APART * min(rate, before):
+            found.append(
+                f"input {name!r} is not 0 in {100 * rate:.3g} % of its values, and was so in {100 * before:.3g} % of"
+                " the calibration data: scales and thresholds were fitted to data of another kind; compile with"
+                " --calibrate data like this input"
+            )
+    return found
 
 
 def measure_changes(trained: Calibration, nearest: Network, changes: tuple[Approximation, ...]) -> dict[str, Any]:

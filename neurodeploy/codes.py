@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import DECAY_BITS, STATE_LIMIT
-from neurodeploy.arrays import frozen_array
+from neurodeploy.arrays import finite, frozen_array
+from neurodeploy.budget import MAX_NEURONS
+from neurodeploy.needs import EXTRAS, LAYOUT, MODEL, needs_of
 from neurodeploy.synapses import Conv2d, Pair, Shape, as_map
 
 SIGN_MODES = ("mixed", "excitatory", "inhibitory")
@@ -46,11 +48,12 @@ checks none of it; those from v_min on are of our own programmable neuron, as wi
 CODES = ("du", "dv", "threshold_code", "bias_mantissa", "u_init", "v_init")
 """Arrays that every population has."""
 
-EXTRA_CODES = ("threshold_low_code", "v_min", "adapt_decay", "adapt_step", "du_second")
+EXTRA_CODES = tuple(EXTRAS)
 """Arrays that a population may have."""
 
 BIAS_EXPONENTS = (0, 7)
 WEIGHT_EXPONENTS = (0, 7)
+WEIGHT_BITS = (1, 8)
 WEIGHT_RANGES = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}
 """Of each sign mode. Source: lava-nc 0.10.0, ``lava.utils.weightutils.clip_weights``."""
 
@@ -72,6 +75,10 @@ GEOMETRY_RANGES = {"stride": (1, 2**31 - 1), "padding": (0, 2**31 - 1), "dilatio
 
 MESSAGE_BITS = (0, 24)
 """Of a graded spike's payload, with the sign. Source: lava-nc 0.10.0, ``num_message_bits``."""
+
+
+MAX_AXES = 32
+"""Of a node's shape; NumPy has arrays of some more, two of which are time and samples."""
 
 
 def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
@@ -124,11 +131,26 @@ class NeuronModel:
             del single["max_spikes"]
         if faults := outside(single):
             raise ValueError("NeuronModel." + "; ".join(faults))
-        if self.reset_interval:
-            object.__setattr__(self, "reset_offset", self.reset_offset % self.reset_interval)
+        offset = self.reset_offset % self.reset_interval if self.reset_interval else 0
+        object.__setattr__(self, "reset_offset", offset)
+
+    def needs(self) -> frozenset[str]:
+        """Return what it needs of whoever computes with it beyond the plain neuron; see :mod:`neurodeploy.needs`."""
+        return needs_of(self, MODEL)
 
 
 PLAIN = NeuronModel()
+
+
+PROCESSES = {
+    frozenset[str](): "LIF",
+    frozenset({"interval"}): "LIFReset",
+    frozenset({"ternary"}): "TernaryLIF",
+}
+"""Lava's fixed-point processes, by what they compute beyond the plain neuron."""
+
+_PLAIN_FIELDS = ("name", "shape", *CODES, "bias_exponent", "latency", "unit", "model", "helps")
+"""Of a population, what everybody reads, or nobody computes with."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -189,12 +211,11 @@ class CodedPopulation:
     @property
     def process(self) -> str:
         """Which of Lava's fixed-point processes it is: LIF, LIFReset or TernaryLIF; ``custom`` for none."""
-        ternary, interval = self.threshold_low_code is not None, self.model.reset_interval > 0
-        plain = replace(self.model, reset_interval=0, reset_offset=0, fires=True) == PLAIN
-        extras = (self.v_min, self.adapt_step, self.du_second)
-        if not plain or any(extra is not None for extra in extras) or (ternary and interval):
-            return "custom"
-        return "TernaryLIF" if ternary else "LIFReset" if interval else "LIF"
+        return PROCESSES.get(self.needs() - {"integrator"}, "custom")
+
+    def needs(self) -> frozenset[str]:
+        """Return what it needs of whoever computes with it beyond the plain neuron; see :mod:`neurodeploy.needs`."""
+        return self.model.needs() | needs_of(self, EXTRAS, _PLAIN_FIELDS)
 
     @property
     def is_graded(self) -> bool:
@@ -222,6 +243,10 @@ class CodedPopulation:
             found.append(f"{self.name}: a threshold code of 0 cannot be counted")
         single = {"bias_exponent": (self.bias_exponent, BIAS_EXPONENTS), "latency": (self.latency, (0, MAX_LATENCY))}
         return found + [f"{self.name}: {fault}" for fault in outside(single)]
+
+
+_PLAIN_SYNAPSES = ("source", "target", "weight", "exponent", "weight_bits", "sign_mode", "delay")
+"""Of a projection, what everybody reads."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -289,10 +314,15 @@ class CodedProjection:
         """``dense``, ``conv`` or ``sparse``."""
         return "conv" if self.is_conv else "sparse" if self.is_sparse else "dense"
 
+    def needs(self) -> frozenset[str]:
+        """Return what it needs of whoever computes with it; see :mod:`neurodeploy.needs`."""
+        own = {"delay": self.delay > 1, "negative-exponent": self.exponent < 0}
+        return needs_of(self, LAYOUT, _PLAIN_SYNAPSES) | {need for need, is_so in own.items() if is_so}
+
     def faults(self) -> list[str]:
         """Return what no synapse holds, a sentence each."""
         single = {
-            "weight_bits": (self.weight_bits, (1, 8)),
+            "weight_bits": (self.weight_bits, WEIGHT_BITS),
             "exponent": (self.exponent, WEIGHT_EXPONENTS),
             "delay": (self.delay, (1, MAX_DELAY)),
             "message_bits": (self.message_bits, MESSAGE_BITS),
@@ -371,16 +401,13 @@ def whole_shape(name: str, shape: Any) -> Shape:
 
     Raises:
         ValueError: it is none.
+        DeployError: it has more neurons than :data:`neurodeploy.budget.MAX_NEURONS` allows.
     """
-    if not isinstance(shape, (tuple, list)) or outside({str(i): (n, (0, 2**31 - 1)) for i, n in enumerate(shape)}):
-        raise ValueError(f"{name} has shape {shape!r}, it is whole numbers of at least 0")
+    is_list = isinstance(shape, (tuple, list)) and len(shape) <= MAX_AXES
+    if not is_list or outside({str(i): (n, (0, 2**31 - 1)) for i, n in enumerate(shape)}):
+        raise ValueError(f"{name} has shape {shape!r}, it is at most {MAX_AXES} whole numbers of at least 0")
+    MAX_NEURONS.check(prod(shape), f"shape {list(shape)}", f"node {name!r}")
     return tuple(int(n) for n in shape)
-
-
-def finite(value: Any) -> bool:
-    """Tell whether a value is a finite number."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))
 
 
 def _fitting(values: Any, dtype: type[np.integer[Any]]) -> Any:

@@ -21,7 +21,13 @@ from neurodeploy.program import Program
 from neurodeploy.quantise.overflow import payload_range
 from neurodeploy.quantise.reach import Payload, Reach, driver, reach
 from neurodeploy.recording import Recording
-from neurodeploy.remedies import lowered_threshold, raised_threshold, reachable_threshold, waking_threshold
+from neurodeploy.remedies import (
+    lowered_threshold,
+    quieting_threshold,
+    raised_threshold,
+    reachable_threshold,
+    waking_threshold,
+)
 
 SETTLING = 8
 """Rounds beyond the number of populations after which counts that still grow are taken to be as large as they can."""
@@ -110,7 +116,9 @@ def check(
             where=f"node {known(map(repr, refused))}",
             fix=". ".join([*(fix[0].upper() + fix[1:] for fix in fixes), "To compile it as it is: --allow-silent."]),
         )
-    warnings = [f"{one.sentence}: {one.fix}" if one.fix else one.sentence for one in silent.values()]
+    # Of those that no input makes fire in the model either, the program's own warnings tell.
+    told = [one for name, one in silent.items() if name not in program.provenance.get("never_fire", ())]
+    warnings = [f"{one.sentence}: {one.fix}" if one.fix else one.sentence for one in told]
     return Contract(bounds, seen, silent, (*warnings, *_findings(program, seen, silent, inputs)))
 
 
@@ -243,6 +251,11 @@ def _findings(
                 )
         if not population.model.fires or name in silent:
             continue
+        if one.is_woken:
+            found.append(
+                f"{name}: fires {one.spikes} times on calibration data, and never in the float model;"
+                f" {quieting_threshold(program, population, inputs)}"
+            )
         if one.lost.any():
             found.append(
                 f"{name}: {_some(one.lost)} never fire {_data(one)}; {lowered_threshold(program, population, one)}"

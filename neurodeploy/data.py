@@ -12,14 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_STEPS
 from neurodeploy.errors import DeployError, known
 from neurodeploy.file_kinds import DATA, check_kind
 from neurodeploy.files import existing_file
 from neurodeploy.members import Array, open_npz, part_of
 from neurodeploy.synapses import Shape
-
-MAX_EVENT_CELLS = 2**31
-"""Cells ``T * B * units`` that an event list may spread to."""
 
 DEFAULT_STEPS = 32
 
@@ -102,6 +100,37 @@ def _content(values: NDArray[Any]) -> bytes:
     fires = values != 0
     whole = b"" if (values[fires] == 1).all() else np.ascontiguousarray(values, np.float64).tobytes()
     return np.packbits(fires).tobytes() + whole
+
+
+class DataHash:
+    """The sha256 of input, a part of the samples at a time; the same whatever type holds the values."""
+
+    def __init__(self) -> None:
+        self._found = sha256()
+        self._is_new = True
+
+    def add(self, x: dict[str, NDArray[Any]]) -> None:
+        """Add the next samples, for each input ``[T, B, *shape]``."""
+        values = [x[name] for name in sorted(x)]
+        if self._is_new:
+            # A single input has different names in a model and in its framework.
+            names = sorted(x) if len(x) > 1 else []
+            self._found.update(repr((names, [(len(one), *one.shape[2:]) for one in values])).encode())
+            self._is_new = False
+        for sample in range(values[0].shape[1]):
+            self._found.update(sha256(b"".join(_content(one[:, sample]) for one in values)).digest())
+
+    def hexdigest(self) -> str:
+        """Return the hash of what was added so far, in 64 hexadecimal digits."""
+        return self._found.hexdigest()
+
+
+def data_sha256(data: Samples) -> str:
+    """Return the hash of data's input, which recordings of it carry."""
+    found = DataHash()
+    for _, part in blocks(data, data.n_steps * sum(values[0, 0].nbytes for values in data.part(0, 1).x.values())):
+        found.add(part.x)
+    return found.hexdigest()
 
 
 def target_part(
@@ -247,6 +276,7 @@ class DataFile:
                 fix="Give all the same [T, B].",
             )
         self.n_steps, self.n_samples = next(iter(extents.values()))
+        MAX_STEPS.check(self.n_steps, "the input", str(path))
         self.labels, self.targets = _labels(y, self.n_steps, self.n_samples, path, batch_first)
         self._largest = {name: self._find_largest(values) for name, values in self._x.items()}
         self.source = Path(path).name
@@ -355,19 +385,14 @@ class _Events:
                 "an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several."
             )
         try:
-            held = {
-                key: part_of(arrays[key], 0, arrays[key].shape[0], 0)
-                for key in ("t", "unit", "sample")
-                if key in arrays
-            }
-            t, unit = _whole(held["t"], "t"), _whole(held["unit"], "unit")
-            sample = _whole(held["sample"], "sample") if "sample" in held else np.zeros_like(t)
-            shape = tuple(int(n) for n in np.atleast_1d(np.asarray(arrays["shape"])))
+            t, unit = _whole(arrays["t"], "t"), _whole(arrays["unit"], "unit")
+            sample = _whole(arrays["sample"], "sample") if "sample" in arrays else np.zeros_like(t)
+            shape = tuple(int(n) for n in np.atleast_1d(_whole(arrays["shape"], "shape")))
         except (KeyError, ValueError, TypeError) as error:
             raise DeployError(
                 f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape."
             ) from error
-        (name, of_input), n = next(iter(inputs.items())), int(np.prod(shape[2:]))
+        (name, of_input), n = next(iter(inputs.items())), prod(shape[2:])
         if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
             raise DeployError(
                 f"an event list of shape {shape} with {t.shape}, {unit.shape}, {sample.shape} events",
@@ -391,12 +416,7 @@ class _Events:
     def part(self, first: int, last: int) -> NDArray[Any]:
         """Return samples ``first`` to ``last - 1`` ``[T, B, *shape]``, uint8, or int32 where there are many events."""
         n_steps, n = self.shape[0], prod(self.shape[2:])
-        if n_steps * (last - first) * n > MAX_EVENT_CELLS:
-            raise DeployError(
-                f"events over {self.shape} are too many cells",
-                where=str(self._path),
-                fix="Split the data into several files.",
-            )
+        MAX_ARRAY_BYTES.check(n_steps * (last - first) * n, f"an event list of shape {self.shape}", str(self._path))
         low, high = np.searchsorted(self._sample, (first, last))
         dense = np.zeros((n_steps, last - first, n), self._dtype)
         cells = self._t[low:high], self._sample[low:high] - first, self._unit[low:high]
@@ -407,9 +427,14 @@ class _Events:
         return dense.reshape(n_steps, last - first, *self.shape[2:])
 
 
-def _whole(values: NDArray[Any], key: str) -> NDArray[np.int64]:
+def _whole(values: Array, key: str) -> NDArray[np.int64]:
+    """Return whole numbers of 0 or one axis."""
     if values.dtype.kind not in "iu":
         raise ValueError(f"{key} holds {values.dtype}, it takes whole numbers: steps, not seconds")
+    if values.ndim > 1 or not isinstance(values, np.ndarray):
+        raise ValueError(f"{key} has shape {values.shape}, it takes one list")
+    if values.dtype == np.uint64 and (values > np.iinfo(np.int64).max).any():
+        raise ValueError(f"{key} holds numbers beyond 64 bits")
     return values.astype(np.int64)
 
 
@@ -464,19 +489,20 @@ def _labels(
     """Return labels, or targets where they are real numbers."""
     if y is None:
         return None, None
-    y = part_of(y, 0, y.shape[0], 0) if y.ndim else np.asarray(y)
-    if y.shape == (n_samples,) and y.dtype.kind in "iu":
-        return y.astype(np.int64), None
-    if batch_first and y.ndim > 1 and y.shape[:2] == (n_samples, n_steps):
-        y = y.swapaxes(0, 1)
-    fits = y.ndim > 0 and (y.shape[0] == n_samples or has_rows(y, n_steps, n_samples))
-    if not fits or y.dtype.kind != "f":
+    is_class = y.shape == (n_samples,) and y.dtype.kind in "iu"
+    samples_first = batch_first and y.ndim > 1 and y.shape[:2] == (n_samples, n_steps)
+    by_sample = y.ndim > 0 and y.shape[0] == n_samples
+    by_row = y.ndim > 1 and y.shape[:2] == (n_steps, n_samples)
+    if not is_class and not (y.dtype.kind == "f" and (samples_first or by_sample or by_row)):
         raise DeployError(
             f"labels y have shape {y.shape} and type {y.dtype}, the data has {n_samples} samples",
             where=str(path),
             fix="Store one integer a sample for classes, or floats [B], [B, ...] or [T, B, ...] for numbers; axis 1 of"
             " x is the samples, or use --batch-first.",
         )
-    if not np.isfinite(y).all():
+    values = part_of(y, 0, y.shape[0], 0)
+    if is_class:
+        return values.astype(np.int64), None
+    if not np.isfinite(values).all():
         raise DeployError("y holds NaN or infinite values", where=str(path), fix="Clean the data.")
-    return None, y.astype(np.float64)
+    return None, (values.swapaxes(0, 1) if samples_first else values).astype(np.float64)

@@ -54,7 +54,9 @@ class Decision:
         if self.rule not in RULES:
             raise DeployError(f"no rule decides by {self.rule!r}", where="--decide", fix=f"Write {FORM}; {_rules()}.")
         if self.groups is not None and (type(self.groups) is not int or self.groups < 1):
-            raise DeployError(f"groups={self.groups!r}", where="--decide", fix="Groups are a whole number above 0.")
+            raise DeployError(
+                f"groups={self.groups!r} is no whole number above 0", where="--decide", fix=f"Write {FORM}."
+            )
 
     def __str__(self) -> str:
         """Return the text that :func:`parse_decision` reads."""
@@ -132,7 +134,7 @@ def parse_decision(text: str, where: str = "--decide") -> Decision:
         said[key] = value
     groups = said.get("groups")
     if groups is not None and not (groups.isascii() and groups.isdecimal() and int(groups)):
-        raise DeployError(f"groups={groups}", where=where, fix="Groups are a whole number above 0.")
+        raise DeployError(f"groups={groups} is no whole number above 0", where=where, fix=f"Write {FORM}.")
     if rule not in RULES:
         raise DeployError(f"no rule decides by {rule!r}", where=where, fix=f"Write {FORM}; {_rules()}.")
     return Decision(rule, said.get("output"), None if groups is None else int(groups))
@@ -301,7 +303,8 @@ def check_labels(subject: Network | Program, settled: Settled, labels: NDArray[n
         raise DeployError(
             f"labels run from {labels.min()} to {labels.max()}, output {largest.output!r} has {most} {what}",
             where=source,
-            fix="Labels count from 0, one for each output neuron or group.",
+            fix="Labels count from 0, one for each output neuron or group."
+            + (" These seem to count from 1: subtract 1." if labels.min() == 1 and labels.max() == most else ""),
         )
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+_COMMAND_OR_OPTION = re.compile(r"(`[^`]*`|\bneurodeploy [a-z]+ [^\n]*|pip install [^\n]*)|(?<![\w-])--([a-z][a-z-]*)")
+
 
 class DeployError(Exception):
     """A request that is refused: bad input, a bad option, or a network that does not fit.
+
+    Its sentences name options as the command line has them; as text it names the arguments of the Python functions,
+    which have the same words: ``--time-limit`` is ``time_limit``.
 
     Args:
         what: what is wrong, with its value, as one sentence.
@@ -19,7 +26,16 @@ class DeployError(Exception):
         self.what, self.where, self.fix = what, where, fix
 
     def __str__(self) -> str:
+        return _COMMAND_OR_OPTION.sub(lambda m: m[1] or _argument(m[2]), self.on_command_line())
+
+    def on_command_line(self) -> str:
+        """Return the message with options as the command line has them."""
         return f"{self.what}\n  where: {self.where}\n  fix:   {self.fix}"
+
+
+def _argument(option: str) -> str:
+    """Return the argument of the Python functions that is an option of the command line."""
+    return "data" if option == "input" else option.replace("-", "_")
 
 
 class LackingError(DeployError):
@@ -35,3 +51,9 @@ class BackendError(DeployError):
 def known(names: object) -> str:
     """Return names as a readable list for a message, for instance ``loihi1, loihi2``."""
     return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the error's name where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -6,13 +6,16 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite, prod
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_TEXT_BYTES
 from neurodeploy.errors import DeployError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -26,33 +29,61 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     Raises:
         DeployError: the folder is missing or cannot be written to, or the write fails.
     """
-    path = Path(os.path.realpath(path))
+    write_together({path: write})
+
+
+def write_together(files: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:
+    """Write several files, all of them or none; each as :func:`write_atomically` does.
+
+    Raises:
+        DeployError: a folder is missing or cannot be written to, or a write fails; it names the file.
+    """
+    staged: list[tuple[str, Path]] = []
+    path = Path()
     try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        if path.exists() and not path.is_file():
-            with open(path, "wb") as stream:
-                write(stream)
-            return
-        _replace(path, write)
+        for path, write in files.items():
+            place = Path(os.path.realpath(path))
+            if place.is_dir():
+                raise IsADirectoryError(0, "it is a folder")
+            if not _is_special(place):
+                staged.append((_temporary(place, write), place))
+        for path, write in files.items():
+            if _is_special(Path(os.path.realpath(path))):
+                with open(path, "wb") as stream:
+                    write(stream)
+        while staged:
+            temporary, path = staged[0]
+            os.replace(temporary, path)
+            staged.pop(0)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DeployError(
             f"cannot write there: {error.strerror}",
             where=str(path),
-            fix="Name a file in a folder that exists and is writable.",
+            fix="Name a file in a folder that exists, is writable and has room.",
         ) from error
+    finally:
+        for temporary, _ in staged:
+            Path(temporary).unlink(missing_ok=True)
 
 
-def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _is_special(place: Path) -> bool:
+    """Tell whether there is something that is no file: a pipe, ``/dev/null``."""
+    return place.exists() and not place.is_file()
+
+
+def _temporary(place: Path, write: Callable[[IO[bytes]], None]) -> str:
+    """Return a whole file beside the one that it will become."""
+    descriptor, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             write(stream)
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return temporary
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
@@ -113,22 +144,67 @@ def npz_entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def check_members(names: Iterable[str], what: str, path: Path) -> None:
-    """Refuse a zip archive that holds other things than NumPy's arrays.
+@contextmanager
+def npz_archive(path: Path, what: str) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
+    """Open an ``.npz`` file: yield the archive, whose entries are known to be arrays, and the stream it is read from.
+
+    Whatever a broken archive raises inside the context is refused in our words.
+
+    Raises:
+        DeployError: there is no such file, or it is not a whole ``.npz`` of plain arrays.
+    """
+    path = existing_file(path, what)
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(6) == b"\x93NUMPY":
+                raise ValueError("it holds one array, not a set of named ones")
+            stream.seek(0)
+            with zipfile.ZipFile(stream) as archive:
+                check_members(archive.infolist(), what, path)
+                yield archive, stream
+    except DeployError:
+        raise
+    except Exception as error:  # whatever a broken archive raises, it is no readable file
+        raise unreadable_npz(path, what, error) from error
+
+
+def check_members(members: Iterable[zipfile.ZipInfo], what: str, path: Path) -> None:
+    """Refuse a zip archive that holds other things than NumPy's arrays, as NumPy stores them.
 
     Raises:
         DeployError: it does, as what ``torch.save`` writes.
+        ValueError: two have the same name, or one is packed in a way that unpacks to no bounded size.
     """
-    names = list(names)
-    if all(name.endswith(".npy") for name in names):
-        return
-    is_torch = any(name.endswith("/data.pkl") for name in names)
-    kind = "a file of torch.save" if is_torch else "a zip archive of other files"
-    raise DeployError(
-        f"this is not {what}: it is {kind}, not an .npz",
-        where=str(path),
-        fix="Store NumPy arrays, for instance numpy.savez_compressed('data.npz', x=x.numpy(), y=y.numpy()).",
-    )
+    members = list(members)
+    names = [info.filename for info in members]
+    if not all(name.endswith(".npy") for name in names):
+        is_torch = any(name.endswith("/data.pkl") for name in names)
+        kind = "a file of torch.save" if is_torch else "a zip archive of other files"
+        raise DeployError(
+            f"this is not {what}: it is {kind}, not an .npz",
+            where=str(path),
+            fix="Store NumPy arrays, for instance numpy.savez_compressed('data.npz', x=x.numpy(), y=y.numpy()).",
+        )
+    if len(set(names)) < len(names):
+        raise ValueError("two of its arrays have the same name")
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in members):
+        raise ValueError("an array in it is packed otherwise than NumPy does")
+
+
+def array_header(member: IO[bytes], info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return an array's shape, whether it lies in Fortran's order, and its dtype; the stream then stands at its data.
+
+    Raises:
+        ValueError: it is no array of plain values, or claims another size than its entry has.
+    """
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, in_fortran_order, dtype = read(member)
+    if dtype.kind not in "biufcSU":
+        raise ValueError(f"an array in it holds {dtype}, neither numbers nor text")
+    if info.file_size != member.tell() + prod(shape) * dtype.itemsize:
+        raise ValueError(f"an array in it claims shape {shape}, which is not what is stored")
+    return shape, in_fortran_order, dtype
 
 
 def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
@@ -139,22 +215,25 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
         what: what it is meant to be, for the message: ``a program``, ``input data``.
 
     Raises:
-        DeployError: there is no such file, or it is not a whole ``.npz`` of plain arrays.
+        DeployError: there is no such file, it is not a whole ``.npz`` of plain arrays, or they take more memory than
+            :data:`neurodeploy.budget.MAX_ARRAY_BYTES` allows.
     """
-    path = existing_file(path, what)
-    try:
-        with open(path, "rb") as stream:
-            if zipfile.is_zipfile(stream):
-                check_members(zipfile.ZipFile(stream).namelist(), what, path)
-            stream.seek(0)
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array, not a set of named ones")
-            return {name: archive[name] for name in archive.files}
-    except DeployError:
-        raise
-    except Exception as error:  # whatever a broken archive raises, it is no readable file
-        raise unreadable_npz(path, what, error) from error
+    with npz_archive(path, what) as (archive, _):
+        MAX_ARRAY_BYTES.check(sum(info.file_size for info in archive.infolist()), f"{what} in this file", str(path))
+        return {info.filename.removesuffix(".npy"): read_member(archive, info) for info in archive.infolist()}
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """Return an array of an ``.npz``.
+
+    Raises:
+        ValueError: it is no whole array of plain values.
+    """
+    with archive.open(info) as member:
+        array_header(member, info)
+    with archive.open(info) as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        return array
 
 
 def unreadable_npz(path: Path, what: str, error: Exception) -> DeployError:
@@ -177,6 +256,87 @@ def existing_file(path: Path | str, what: str) -> Path:
         problem = "is a folder" if path.is_dir() else "does not exist"
         raise DeployError(f"{what} is needed, and this {problem}", where=str(path), fix="Check the path.")
     return path
+
+
+def read_tensors(path: Path, device: Any = "cpu") -> Any:
+    """Return what ``torch.save`` wrote, as far as it can be opened without running code.
+
+    Raises:
+        DeployError: the tensors take more memory than :data:`neurodeploy.budget.MAX_ARRAY_BYTES` allows.
+        Exception: whatever a file that is broken, or of another kind, makes torch raise.
+    """
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            MAX_ARRAY_BYTES.check(
+                sum(info.file_size for info in archive.infolist()), "this file of torch.save", str(path)
+            )
+    return torch.load(path, map_location=device, weights_only=True)
+
+
+def read_text(path: Path | str, what: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DeployError: there is no such file, it is too long, or it is no UTF-8.
+    """
+    path = existing_file(path, what)
+    MAX_TEXT_BYTES.check(path.stat().st_size, what, str(path))
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise DeployError(
+            f"this is not {what}: byte {error.start} is no UTF-8 text",
+            where=str(path),
+            fix="Save it as UTF-8, or name another file.",
+        ) from error
+
+
+def text_of(array: Any) -> str:
+    """Return the text that a 0-d string array of an ``.npz`` holds.
+
+    Raises:
+        ValueError: it is another array.
+    """
+    if not isinstance(array, np.ndarray) or array.ndim or array.dtype.kind != "U":
+        raise ValueError("what should be one text is no text")
+    return str(array[()])
+
+
+def from_json(text: str) -> Any:
+    """Return what JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deep, has a key twice in an object, or a number that is not finite or
+            beyond 64 bits.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_checked_object)
+        _check_numbers("the text", value)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return value
+
+
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    for key, value in pairs:
+        _check_numbers(key, value)
+    return found
+
+
+def _check_numbers(key: str, value: Any) -> None:
+    """Refuse numbers, also in lists, that no 64 bits hold."""
+    if isinstance(value, list):
+        for item in value:
+            _check_numbers(key, item)
+    elif isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{key} is {value}, which is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError(f"{key} is a number beyond 64 bits")
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:

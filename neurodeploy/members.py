@@ -16,8 +16,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_UNPACKED_BYTES
 from neurodeploy.errors import DeployError
-from neurodeploy.files import check_members, existing_file, npz_entry, unreadable_npz, write_atomically
+from neurodeploy.files import (
+    array_header,
+    existing_file,
+    npz_archive,
+    npz_entry,
+    read_member,
+    unreadable_npz,
+    write_atomically,
+)
 
 HELD_BYTES = 2**26
 """An array of at most so many bytes, or of one axis, is read at once and held."""
@@ -58,55 +67,102 @@ class Stored:
         return found
 
 
-Array = Stored | NDArray[Any]
+class Packed:
+    """A compressed array in a file, which is unpacked to a temporary file when a part of it is first read.
+
+    shape, dtype: of the array, which lies in C order.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        stream: IO[bytes],
+        info: zipfile.ZipInfo,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._path, self._what, self._file, self._info = path, what, _Kept(stream), info
+        self._unpacked: Stored | None = None
+        self.shape, self.dtype, self.ndim = shape, dtype, len(shape)
+
+    def part(self, first: int, last: int, axis: int) -> NDArray[Any]:
+        """Return entries ``first`` to ``last - 1`` along axis 0 or 1.
+
+        Raises:
+            DeployError: there is no room for the temporary file, or the array is damaged.
+        """
+        if self._unpacked is None:
+            try:
+                self._unpacked = self._unpack()
+            except DeployError:
+                raise
+            except Exception as error:  # whatever a broken archive raises, it is no readable file
+                raise unreadable_npz(self._path, self._what, error) from error
+        return self._unpacked.part(first, last, axis)
+
+    def _unpack(self) -> Stored:
+        with (
+            os.fdopen(os.dup(self._file.descriptor), "rb") as stream,
+            zipfile.ZipFile(stream) as archive,
+            archive.open(self._info) as member,
+            tempfile.TemporaryFile() as unpacked,
+        ):
+            array_header(member, self._info)
+            with _room_for(self._info.file_size, "store the data with numpy.savez, which is read where it lies"):
+                while chunk := member.read(_COPIED):
+                    unpacked.write(chunk)
+                unpacked.flush()
+            return Stored(unpacked, 0, self.shape, self.dtype)
+
+
+Array = Stored | Packed | NDArray[Any]
 """An array that is held, or one from which parts are read."""
 
 
 def part_of(array: Array, first: int, last: int, axis: int) -> NDArray[Any]:
     """Return entries ``first`` to ``last - 1`` along axis 0 or 1."""
-    if isinstance(array, Stored):
-        return array.part(first, last, axis)
-    return array[first:last] if axis == 0 else array[:, first:last]
+    if isinstance(array, np.ndarray):
+        return array[first:last] if axis == 0 else array[:, first:last]
+    return array.part(first, last, axis)
 
 
 def open_npz(path: Path, what: str) -> dict[str, Array]:
-    """Return the arrays of an ``.npz`` file; large ones are left where they are, or in a temporary file of their own.
+    """Return the arrays of an ``.npz`` file; large ones are left where they are until a part of them is read.
 
     Args:
         path: the file.
         what: what it is meant to be, for the message.
 
     Raises:
-        DeployError: there is no such file, or it is not a whole ``.npz`` of plain arrays.
+        DeployError: there is no such file, it is not a whole ``.npz`` of plain arrays, or they take more than
+            :mod:`neurodeploy.budget` allows.
     """
     path = existing_file(path, what)
-    try:
-        with open(path, "rb") as stream, zipfile.ZipFile(_zip(stream)) as archive:
-            check_members(archive.namelist(), what, path)
-            return {info.filename.removesuffix(".npy"): _member(archive, info, stream) for info in archive.infolist()}
-    except DeployError:
-        raise
-    except Exception as error:  # whatever a broken archive raises, it is no readable file
-        raise unreadable_npz(path, what, error) from error
+    with npz_archive(path, what) as (archive, stream):
+        headers = {info: _header(archive, info) for info in archive.infolist()}
+        held = {info for info, (shape, *_) in headers.items() if info.file_size <= HELD_BYTES or len(shape) < 2}
+        packed = {info for info in headers if info not in held and info.compress_type != zipfile.ZIP_STORED}
+        MAX_ARRAY_BYTES.check(sum(info.file_size for info in held), f"{what} in this file", str(path))
+        MAX_UNPACKED_BYTES.check(sum(info.file_size for info in packed), f"{what} in this file", str(path))
+        found: dict[str, Array] = {}
+        for info, (shape, in_fortran_order, dtype, start) in headers.items():
+            name = info.filename.removesuffix(".npy")
+            if info in held:
+                found[name] = read_member(archive, info)
+            elif in_fortran_order:
+                raise ValueError("an array that large is read in C order only")
+            elif info in packed:
+                found[name] = Packed(path, what, stream, info, shape, dtype)
+            else:
+                found[name] = Stored(stream, _data_offset(stream, info) + start, shape, dtype)
+        return found
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, stream: IO[bytes]) -> Array:
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return what :func:`array_header` does, and where in the entry the data begins."""
     with archive.open(info) as member:
-        shape, in_fortran_order, dtype = _header(member)
-        if info.file_size <= HELD_BYTES or len(shape) < 2:
-            with archive.open(info) as again:
-                return np.lib.format.read_array(again, allow_pickle=False)
-        if in_fortran_order or dtype.hasobject:
-            raise ValueError("an array that large is read in C order only")
-        start = member.tell()
-        if info.compress_type == zipfile.ZIP_STORED:
-            return Stored(stream, _data_offset(stream, info) + start, shape, dtype)
-        with tempfile.TemporaryFile() as unpacked:
-            with _room_for(info.file_size, "store the data with numpy.savez, which is read where it lies"):
-                while chunk := member.read(_COPIED):
-                    unpacked.write(chunk)
-                unpacked.flush()
-            return Stored(unpacked, 0, shape, dtype)
+        return (*array_header(member, info), member.tell())
 
 
 @contextmanager
@@ -122,21 +178,6 @@ def _room_for(n_bytes: int, other: str) -> Iterator[None]:
             where=tempfile.gettempdir(),
             fix=f"Let TMPDIR name a folder with more room, or {other}.",
         ) from error
-
-
-def _zip(stream: IO[bytes]) -> IO[bytes]:
-    """Return a stream as it was; ValueError if it is one array rather than an archive of them."""
-    if stream.read(6) == b"\x93NUMPY":
-        raise ValueError("it holds one array, not a set of named ones")
-    stream.seek(0)
-    return stream
-
-
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(member)
-    return found
 
 
 def _data_offset(stream: IO[bytes], info: zipfile.ZipInfo) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arrays import frozen_array
 from neurodeploy.decision import Decision
+from neurodeploy.notebook import Summarised, Summary, counted
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Shape, SynapseOp, chain_shape
 
@@ -122,8 +123,8 @@ class Projection:
         return f"{self.source} -> {self.target}"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Network:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Network(Summarised):
     """A float network in one dialect; what the reference runs and what is quantised.
 
     inputs: shape of each input, by name.
@@ -161,6 +162,15 @@ class Network:
                 raise ValueError(f"{projection.name} gives shape {out}, the population has {shapes[projection.target]}")
         for name in self.outputs:
             self.population(name)
+
+    def summary(self) -> Summary:
+        """Return what a terminal or a notebook shows of it."""
+        rows = tuple((p.name, p.shape, prod(p.shape)) for p in self.populations)
+        n_neurons = counted(sum(prod(p.shape) for p in self.populations), "neuron")
+        line = (
+            f"{counted(len(self.populations), 'population')} of {n_neurons}, dialect {self.dialect}, dt {self.dt:g} s"
+        )
+        return Summary(line, ("population", "shape", "neurons"), rows)
 
     @property
     def shapes(self) -> dict[str, Shape]:

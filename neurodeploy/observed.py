@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT, decay, find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
 from neurodeploy.codes import CodedPopulation
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 
@@ -22,6 +23,13 @@ AT_ONCE = 2**24
 
 SATURATED = 0.95
 """Share of all steps in which a neuron must fire to count as saturated."""
+
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""Of which neurons and synapses it is known here what drives them, see :mod:`neurodeploy.needs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,11 @@ class Observation:
         return found if self.reference_fired is None else found & (self.reference_fired < limit)
 
     @property
+    def is_woken(self) -> bool:
+        """Whether it fires here and is known never to do so in the float model."""
+        return self.reference_spikes == 0 and self.spikes > 0
+
+    @property
     def is_silent_in_float(self) -> bool:
         """Whether the float model is known not to fire here either."""
         return self.reference_spikes == 0
@@ -129,8 +142,9 @@ def observed(program: Program, inputs: Inputs, reference: Recording | None = Non
         reference: what the float model does on the same data, in its own rows, or None.
 
     Raises:
-        DeployError: the data does not fit the program.
+        DeployError: the data does not fit the program, or it has neurons or synapses of other kinds.
     """
+    refuse_missing(program.parts, CAN, "the observation on calibration data")
     program, inputs = with_payloads(program, inputs)
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     width = n_steps * sum(population.size for population in program.populations)

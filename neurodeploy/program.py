@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import find_arithmetic
+from neurodeploy.arithmetic import ALIGN_BITS, STATE_BITS, find_arithmetic
+from neurodeploy.arrays import finite
+from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.codes import (
     CODES,
     EXTRA_CODES,
@@ -20,16 +22,17 @@ from neurodeploy.codes import (
     CodedPopulation,
     CodedProjection,
     NeuronModel,
-    finite,
     outside,
     whole_shape,
 )
 from neurodeploy.decision import Decision, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.file_kinds import PROGRAM, check_kind
-from neurodeploy.files import existing_file, read_npz, text_array, to_json, write_npz
+from neurodeploy.files import existing_file, from_json, read_npz, text_array, text_of, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
+from neurodeploy.needs import Needy, can, needs_of, refuse_missing
 from neurodeploy.network import Network
+from neurodeploy.notebook import Summarised, Summary, counted
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 
@@ -40,8 +43,8 @@ READABLE = (1, 2, 3)
 where they meet their threshold, nor populations that help, nor a decision. What they hold means the same."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Program:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Program(Summarised):
     """What emulator, Lava and board run.
 
     target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
@@ -146,6 +149,20 @@ class Program:
                 f"{'graded' if graded else 'plain'} spikes"
             )
 
+    def summary(self) -> Summary:
+        """Return what a terminal or a notebook shows of it."""
+        rows = tuple((p.name, p.shape, p.size, p.latency) for p in self.populations)
+        n_neurons = counted(sum(p.size for p in self.populations), "neuron")
+        n_codes = counted(sum(p.weight.size for p in self.projections), "weight")
+        line = f"{n_neurons} and {n_codes} for {self.target}, {self.arithmetic} arithmetic"
+        return Summary(line, ("population", "shape", "neurons", "rows come late by (steps)"), rows)
+
+    @property
+    def input_limit(self) -> int | None:
+        """Register units from which one step's input leaves the register that sums it; None if that is as wide as u."""
+        bits = self.number_formats.get("input_sum_bits", STATE_BITS)
+        return 1 << (bits - 1) if isinstance(bits, int) and ALIGN_BITS < bits < STATE_BITS else None
+
     @property
     def shapes(self) -> dict[str, Shape]:
         """Shape of every input and population, by name."""
@@ -174,10 +191,39 @@ class Program:
         """Tell whether what population ``name`` sends can be other than 0 and 1."""
         return self.population(name).is_graded
 
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"program for {self.target}"
+
+    @property
+    def parts(self) -> tuple[Needy, ...]:
+        """All that can need something of whoever computes with it."""
+        return (*self.populations, *self.projections, self)
+
+    def needs(self) -> frozenset[str]:
+        """Return what it needs beyond its populations and projections; see :mod:`neurodeploy.needs`."""
+        return needs_of(self, {}, _PLAIN_FIELDS)
+
     def faults(self) -> list[str]:
-        """Return all codes that the hardware's registers and synapses cannot hold, a sentence each."""
+        """Return all codes that the hardware, or the program's number formats, cannot hold, a sentence each."""
         of_populations = [fault for population in self.populations for fault in population.faults()]
-        return of_populations + [fault for projection in self.projections for fault in projection.faults()]
+        of_projections = [fault for projection in self.projections for fault in projection.faults()]
+        return of_populations + of_projections + self._format_faults()
+
+    def _format_faults(self) -> list[str]:
+        """Return which codes are wider than the target of the program has them."""
+        formats = self.number_formats
+        parts: tuple[CodedPopulation | CodedProjection, ...] = (*self.populations, *self.projections)
+        found = []
+        for part in parts:
+            used = _extents(part)
+            found += [
+                f"{part.name}: {what} is {used[key]}, {key} of the target is {formats[key]}"
+                for key, what in FORMATTED.items()
+                if key in used and used[key] > formats.get(key, used[key])
+            ]
+        return found
 
     def population(self, name: str) -> CodedPopulation:
         """Return the population called ``name``; KeyError if there is none."""
@@ -185,6 +231,41 @@ class Program:
             if population.name == name:
                 return population
         raise KeyError(name)
+
+
+_PLAIN_FIELDS = (
+    "target", "arithmetic", "inputs", "populations", "projections", "outputs", "dt", "dialect", "number_formats",
+    "warnings", "provenance", "placement", "message_bits", "input_scale", "decision", "readouts", "undecided",
+)  # fmt: skip
+"""What everybody reads, or nobody computes with; messages are a need of projections."""
+
+FORMATTED = {
+    "threshold_bits": "the width of threshold codes",
+    "bias_mantissa_max": "the largest bias mantissa",
+    "bias_exponent_max": "the bias exponent",
+    "weight_bits_max": "the width of weights",
+    "weight_exponent_max": "the weight exponent",
+    "delay_max": "the delay beyond a connection's own step",
+    "message_bits_max": "the width of messages",
+}
+"""What each number format of a target bounds in a program; the widths of state and decay are the arithmetic's own."""
+
+
+def _extents(part: CodedPopulation | CodedProjection) -> dict[str, int]:
+    """Return what a population or a projection takes of the number formats that it has to do with."""
+    if isinstance(part, CodedProjection):
+        return {
+            "weight_bits_max": part.weight_bits,
+            "weight_exponent_max": part.exponent,
+            "delay_max": part.delay - 1,
+            "message_bits_max": part.message_bits,
+        }
+    thresholds = [codes for codes in (part.threshold_code, part.threshold_low_code) if codes is not None]
+    return {
+        "threshold_bits": max(int(np.abs(codes.astype(np.int64)).max(initial=0)) for codes in thresholds).bit_length(),
+        "bias_mantissa_max": int(np.abs(part.bias_mantissa.astype(np.int64)).max(initial=0)),
+        "bias_exponent_max": part.bias_exponent,
+    }
 
 
 _KINDS: dict[type, tuple[str, ...]] = {
@@ -196,6 +277,14 @@ _KINDS: dict[type, tuple[str, ...]] = {
 _BROKEN = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 """What a manifest raises that is not what it should be; the last for sizes that no memory holds."""
 
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What a program file keeps of all that programs can need, see :mod:`neurodeploy.needs`.
+
+A new one takes a new ``VERSION``."""
+
 _PLAIN_KEYS = ("name", "shape", "bias_exponent", "latency", "unit", "helps")
 """Of populations, what is neither codes nor a model."""
 
@@ -206,8 +295,30 @@ def save_program(program: Program, path: Path) -> None:
     """Write a program file; see DESIGN section 4.
 
     Raises:
-        DeployError: the file cannot be written.
+        DeployError: the file cannot be written, or would not keep all that the program is.
     """
+    refuse_missing(program.parts, CAN, "a program file")
+    write_npz(path, _stored(program))
+
+
+def program_sha256(program: Program) -> str:
+    """Return a hash of a program's content, the same before it is saved and after it is read."""
+    found = sha256()
+    for name, values in sorted(_stored(program).items()):
+        plain = values.astype(np.int64) if values.dtype.kind in "iub" else values
+        found.update(f"{name} {plain.dtype.str} {plain.shape}".encode())
+        found.update(np.ascontiguousarray(plain).tobytes())
+    return found.hexdigest()
+
+
+def _stored(program: Program) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a program file."""
+    manifest, arrays = _contents(program)
+    return {**arrays, "manifest": text_array(to_json(manifest))}
+
+
+def _contents(program: Program) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return a program's manifest and the arrays beside it."""
     arrays: dict[str, NDArray[Any]] = {}
     populations, projections = [], []
     for population in program.populations:
@@ -234,8 +345,7 @@ def save_program(program: Program, path: Path) -> None:
     if program.host is not None:
         manifest["host"], of_host = to_arrays(program.host)
         arrays |= of_host
-    arrays["manifest"] = text_array(to_json(manifest))
-    write_npz(path, arrays)
+    return manifest, arrays
 
 
 def load_program(path: Path) -> Program:
@@ -247,12 +357,13 @@ def load_program(path: Path) -> Program:
     check_kind(existing_file(path, PROGRAM), PROGRAM)
     arrays = read_npz(path, PROGRAM)
     try:
-        manifest = json.loads(str(arrays["manifest"][()]))
+        manifest = from_json(text_of(arrays["manifest"]))
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}")
         if manifest["version"] in READABLE:
-            program = _program(manifest, arrays)
+            program = _program(manifest, arrays, str(path))
             find_arithmetic(program.arithmetic, str(path))
+            _refuse_unread(program, manifest, arrays)
             if faults := program.faults():
                 raise ValueError("; ".join(faults))
             return program
@@ -269,17 +380,30 @@ def load_program(path: Path) -> Program:
     )
 
 
+def _refuse_unread(program: Program, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Refuse what a file holds beside the program that was read from it; ValueError if there is any."""
+    known, read = _contents(program)
+    if unread := sorted(set(arrays) - {"manifest", *read}):
+        raise ValueError(f"nothing reads the arrays {', '.join(unread)}")
+    if unread := sorted(set(manifest) - set(known)):
+        raise ValueError(f"nothing reads {', '.join(unread)} of the manifest")
+
+
 def is_program(path: Path) -> bool:
     """Tell whether a file looks like an ``.npz``, as programs are, rather than an HDF5 model."""
     with open(path, "rb") as stream:
         return stream.read(4) == b"PK\x03\x04"
 
 
-def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Program:
+def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Program:
     def found(prefix: str, always: tuple[str, ...], maybe: tuple[str, ...]) -> dict[str, Any]:
         keys = [*always, *(key for key in maybe if f"{prefix}/{key}" in arrays)]
         return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys}
 
+    shapes = [whole_shape(entry["name"], entry["shape"]) for entry in manifest["populations"]]
+    MAX_NODES.check(len(shapes), "the program", where)
+    MAX_PROJECTIONS.check(len(manifest["projections"]), "the program", where)
+    MAX_NEURONS.check(sum(map(prod, shapes)), "the program", where)
     populations = []
     for entry in manifest["populations"]:
         codes = found(f"population/{entry['name']}", CODES, EXTRA_CODES)

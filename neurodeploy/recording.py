@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from neurodeploy.arrays import frozen_array
+from neurodeploy.arrays import finite, frozen_array
 from neurodeploy.errors import DeployError, known
 from neurodeploy.file_kinds import RECORDING, check_kind
-from neurodeploy.files import existing_file, text_array, to_json, write_npz
+from neurodeploy.files import existing_file, from_json, text_array, text_of, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
+from neurodeploy.notebook import Summarised, Summary, counted
 
 OBSERVABLES = ("spikes", "value", "v", "u")
 """What can be recorded of a node; ``value`` stands for ``spikes`` where the node does not fire."""
@@ -22,8 +22,8 @@ OBSERVABLES = ("spikes", "value", "v", "u")
 RESERVED_NAMES = ("counters", "meta")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Recording:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Recording(Summarised):
     """Rows of the model's own time: row t is what the trained model's node gives at row t.
 
     nodes: for each node, ``spikes`` (uint8; int32 where graded), ``value``, ``v`` and ``u`` (float32 or int32), each
@@ -51,6 +51,17 @@ class Recording:
             raise ValueError("all nodes must have the same steps and samples [T, B]")
         object.__setattr__(self, "nodes", frozen)
         object.__setattr__(self, "counters", {k: _frozen(v, np.int64) for k, v in self.counters.items()})
+
+    def summary(self) -> Summary:
+        """Return what a terminal or a notebook shows of it."""
+        rows = tuple(
+            (node, key, values.shape[2:], values.dtype, int(np.count_nonzero(values)) if key == "spikes" else "")
+            for node, observed in self.nodes.items()
+            for key, values in observed.items()
+        )
+        size = f"{counted(self.n_samples, 'sample')} of {counted(self.n_steps, 'step')}"
+        line = f"{counted(len(self.nodes), 'node')} on {self.meta.get('backend', 'an unnamed backend')}, {size}"
+        return Summary(line, ("node", "what", "shape", "dtype", "spikes that are not 0"), rows)
 
     @property
     def n_steps(self) -> int:
@@ -177,9 +188,58 @@ class Writer:
         self._blocks.add(_arrays(block))
 
 
+def recorded_on(one: Recorded, sha256: str | None, what: str, where: str) -> str | None:
+    """Refuse a recording of other data; return a sentence if it does not say of which it is.
+
+    Args:
+        one: the recording. sha256: hash of the data that it should be of, or None where that is unknown.
+        what, where: what the recording is, and how it was given, for messages.
+
+    Raises:
+        DeployError: it was recorded on other data.
+    """
+    own = one.meta.get("data_sha256")
+    if own and sha256 and own != sha256:
+        raise DeployError(
+            f"{what} was recorded on other data: its input has sha256 {str(own)[:12]}..., not {sha256[:12]}...",
+            where=where,
+            fix="Record it again on the same input, with the same --encode and --seed.",
+        )
+    return None if own else f"{what} does not say on which data it was recorded, so that was not checked"
+
+
 def _arrays(recording: Recording) -> dict[str, NDArray[Any]]:
     arrays = {f"{node}/{key}": values for node, o in recording.nodes.items() for key, values in o.items()}
     return arrays | {f"counters/{key}": values for key, values in recording.counters.items()}
+
+
+_META_KINDS: dict[str, type] = {
+    "outputs": list, "counter_nodes": list, "custom_neurons": list,
+    "units": dict, "versions": dict, "latency": dict,
+    "backend": str, "target": str, "arithmetic": str, "dialect": str, "decision": str, "model_sha256": str,
+}  # fmt: skip
+"""What is read of a recording's meta is of these types, if it is there."""
+
+
+def checked_meta(meta: Any) -> dict[str, Any]:
+    """Return a recording's meta if it is of the form that is read.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(meta, dict):
+        raise ValueError("its meta is no object")
+    for key, kind in _META_KINDS.items():
+        value = meta.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"its meta has {key} of type {type(value).__name__}, not {kind.__name__}")
+        if isinstance(value, list) and not all(isinstance(name, str) for name in value):
+            raise ValueError(f"its meta has {key} that are no names")
+    for node, unit in (meta.get("units") or {}).items():
+        scale = unit.get("scale", 1) if isinstance(unit, dict) else None
+        if not finite(scale) or not scale:
+            raise ValueError(f"its meta has a unit of {node} whose scale is no number")
+    return meta
 
 
 class RecordingFile:
@@ -192,13 +252,11 @@ class RecordingFile:
         check_kind(existing_file(path, RECORDING), RECORDING)
         arrays = open_npz(path, RECORDING)
         try:
-            meta = json.loads(str(part_of(arrays.pop("meta").reshape(1), 0, 1, 0)[0]))  # type: ignore[union-attr]
-            if not isinstance(meta, dict) or not isinstance(meta.get("outputs", []), list):
-                raise ValueError("its meta is no object, or its outputs no list")
-            self.meta: dict[str, Any] = meta
+            self.meta = checked_meta(from_json(text_of(arrays.pop("meta"))))
             self._arrays, self._path = arrays, path
-            if any(array.ndim < 2 for array in arrays.values()):
-                raise ValueError("an array in it has no rows and samples")
+            for name, array in arrays.items():
+                if array.ndim < 2 or array.dtype.kind not in "biuf":
+                    raise ValueError(f"{name} is no array of numbers with rows and samples")
             self.part(0, min(1, self.n_samples))
         except _BROKEN as error:
             raise _not_whole(path, error) from error

@@ -6,6 +6,7 @@ lies below the highest v that was seen; and once its bias is larger by what was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,9 @@ LESS = (1.0, 0.9, 0.75, 0.5, 0.25)
 
 MORE = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """By what thresholds are multiplied in search of one at which neurons no longer fire all the time."""
+
+SLIGHTLY_MORE = (1.01, 1.05, 1.1)
+"""By what thresholds are multiplied first where a population is not to fire at all."""
 
 TRIED_ON = 64
 """Samples, at most, on which a higher threshold is tried."""
@@ -89,20 +93,14 @@ def lowered_threshold(program: Program, population: CodedPopulation, seen: Obser
 
 def raised_threshold(program: Program, population: CodedPopulation, seen: Observation, inputs: Inputs) -> str:
     """Return a higher threshold at which the saturated neurons are so no longer, tried on the first samples."""
-    few = {name: values[:, :TRIED_ON] for name, values in inputs.items()}
-    n_samples = next(iter(few.values())).shape[1]
-    tried = "this data" if n_samples < TRIED_ON else f"its first {n_samples} samples"
-    top = 2 ** program.number_formats.get("threshold_bits", THRESHOLD_MAX.bit_length()) - 1
     old = population.threshold_code.astype(np.int64)
-    where = f"(plan: populations.{population.name}.threshold)"
-    for factor in MORE:
-        new = np.minimum(np.ceil(np.maximum(old, 1) * factor).astype(np.int64), top)
-        sent = _sent(program, replace(population, threshold_code=new), few)
-        share = (np.count_nonzero(sent, axis=(0, 1)) / max(sent.shape[0] * sent.shape[1], 1))[seen.saturated]
-        if (share < SATURATED).all():
-            return f"raise {_between(old, new, factor)} {where}, at which none of them does on {tried}"
-        if (new == top).all():
-            break
+
+    def calms(sent: NDArray[Any]) -> bool:
+        share = np.count_nonzero(sent, axis=(0, 1)) / max(sent.shape[0] * sent.shape[1], 1)
+        return bool((share[seen.saturated] < SATURATED).all())
+
+    if found := _raised(program, population, inputs, MORE, calms):
+        return f"{found[0]}, at which none of them does on {found[1]}"
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     drive = int((bias > old << ALIGN_BITS)[seen.saturated].sum())
     if drive:
@@ -110,6 +108,35 @@ def raised_threshold(program: Program, population: CodedPopulation, seen: Observ
             f"the bias of {drive} of them is above their threshold: lower it (plan: populations.{population.name}.bias)"
         )
     return f"{MORE[-1]:g} times the threshold does not stop them: lower the scale of their weights, or their bias"
+
+
+def quieting_threshold(program: Program, population: CodedPopulation, inputs: Inputs) -> str:
+    """Return a higher threshold at which a population no longer fires, tried on the first samples."""
+    if found := _raised(program, population, inputs, (*SLIGHTLY_MORE, *MORE), lambda sent: not sent.any()):
+        return f"{found[0]}, at which it does not on {found[1]}"
+    return f"{MORE[-1]:g} times the threshold does not quiet it: check the scale of its weights, its bias and its leak"
+
+
+def _raised(
+    program: Program,
+    population: CodedPopulation,
+    inputs: Inputs,
+    factors: tuple[float, ...],
+    is_enough: Callable[[NDArray[Any]], bool],
+) -> tuple[str, str] | None:
+    """Return the least of higher thresholds at which what is sent is as wanted, and on which data, both in words."""
+    few = {name: values[:, :TRIED_ON] for name, values in inputs.items()}
+    n_samples = next(iter(few.values())).shape[1]
+    tried = "this data" if n_samples < TRIED_ON else f"its first {n_samples} samples"
+    top = 2 ** program.number_formats.get("threshold_bits", THRESHOLD_MAX.bit_length()) - 1
+    old = population.threshold_code.astype(np.int64)
+    for factor in factors:
+        new = np.minimum(np.ceil(np.maximum(old, 1) * factor).astype(np.int64), top)
+        if is_enough(_sent(program, replace(population, threshold_code=new), few)):
+            return f"raise {_between(old, new, factor)} (plan: populations.{population.name}.threshold)", tried
+        if (new == top).all():
+            break
+    return None
 
 
 def _below(population: CodedPopulation, highest: Ints) -> tuple[Ints, NDArray[np.bool_]]:

@@ -10,21 +10,18 @@ from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.data import Data, Samples, blocks
+from neurodeploy.data import Data, DataHash, Samples, blocks
 from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import existing_file
 from neurodeploy.host import data_inputs
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network
-from neurodeploy.program import Program, is_program, load_program
+from neurodeploy.program import Program, is_program, load_program, program_sha256
 from neurodeploy.recording import OBSERVABLES, Recording
 
 COUNTER_BYTES = 128
 """What the emulator's counters of one population in one step take, while they are cut to its rows."""
-
-UNENDING = ("reference", "emulator")
-"""Backends that run within this process, which nobody can end without ending all."""
 
 
 def run(
@@ -54,26 +51,55 @@ def run(
         DeployError: the model, the input or an option is refused.
         BackendError: the backend is missing or died.
     """
-    options = options or RunOptions()
+    subject = open_subject(model, dialect)
+    return _run_block(subject, inputs, backend, options or RunOptions(), decide, Origin(subject))
+
+
+def _run_block(
+    subject: Network | Program,
+    inputs: Inputs,
+    backend: str,
+    options: RunOptions,
+    decide: Decision | str | None,
+    origin: Origin,
+) -> Recording:
+    """Run samples that follow on those of which ``origin`` knows."""
     for key in options.record:
         if key not in OBSERVABLES or key == "value":
             raise DeployError(f"{key!r} cannot be recorded", where="--record", fix="Choose from spikes, v, u.")
     chosen = backends.load(backend)
-    if options.time_limit is not None and backend in UNENDING:
+    if options.time_limit is not None and not chosen.can_be_ended:
+        endable = [name for name in backends.names() if backends.load(name).can_be_ended]
         raise DeployError(
             f"backend {backend!r} takes no time limit",
             where="--time-limit",
-            fix="Leave it out; of our own backends only lava and loihi can be ended.",
+            fix=f"Leave it out; it runs in this process, and only {' and '.join(endable)} can be ended.",
         )
-    subject = open_subject(model, dialect)
     if (reason := chosen.missing()) is not None:
         raise BackendError(f"backend {backend!r} cannot run here", where="--backend", fix=reason)
     settled = settle_decision(subject, decide)
+    options.recorded(tuple(population.name for population in subject.populations))
     options = replace(options, membranes=(*options.membranes, *membranes(subject, settled.decision)))
     recording = chosen.run(subject, inputs, options)
-    if settled.decision is None:
-        return recording
-    return replace(recording, meta={**recording.meta, "decision": str(settled.decision)})
+    decision = {} if settled.decision is None else {"decision": str(settled.decision)}
+    return replace(recording, meta={**recording.meta, **origin.after(inputs), **decision})
+
+
+class Origin:
+    """The hashes of what recordings are made from: model, program, plan, and the input so far."""
+
+    def __init__(self, subject: Network | Program) -> None:
+        self._data = DataHash()
+        if isinstance(subject, Network):
+            self._of_subject = {"model_sha256": subject.sha256}
+            return
+        found = {key: subject.provenance.get(key, "") for key in ("model_sha256", "plan_sha256")}
+        self._of_subject = {**found, "program_sha256": program_sha256(subject)}
+
+    def after(self, inputs: Inputs) -> dict[str, str]:
+        """Return the hashes once the next samples are added, ``[T, B, *shape]`` for each input."""
+        self._data.add(inputs)
+        return {**self._of_subject, "data_sha256": self._data.hexdigest()}
 
 
 def run_blocks(
@@ -98,10 +124,11 @@ def run_blocks(
     """
     options = options or RunOptions()
     # Another process takes seconds to start, and is given all at once.
-    each = recorded_bytes(subject, data, options) if backend in UNENDING else 0
+    origin = Origin(subject)
+    each = recorded_bytes(subject, data, options) if not backends.load(backend).is_slow else 0
     for first, part in blocks(data, each):
         told = replace(options, progress=_of_all(options.progress, first, part.n_samples, data.n_samples))
-        yield part, run(subject, part.x, backend=backend, options=told, decide=decide)
+        yield part, _run_block(subject, part.x, backend, told, decide, origin)
 
 
 def recorded_bytes(subject: Network | Program, data: Samples, options: RunOptions) -> int:

@@ -53,14 +53,18 @@ class Sparse:
         repeats summed and read-only arrays.
     bias: float32 (n_out,) or None.
     name: of the model's node that it was read from, or empty.
+    shape: of what leaves, of n_out elements in C order; None is (n_out,).
     """
 
     weight: csc_array
     bias: NDArray[Any] | None = None
     name: str = ""
+    shape: Shape | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", _frozen_sparse(self.weight))
+        if self.shape is not None and prod(self.shape) != self.weight.shape[0]:
+            raise ValueError(f"Sparse gives {self.weight.shape[0]} values, which have no shape {self.shape}")
         if self.bias is not None:
             object.__setattr__(self, "bias", frozen_array(self.bias, np.float32, (self.weight.shape[0],)))
 
@@ -68,7 +72,7 @@ class Sparse:
         """Return the shape that leaves when ``shape`` enters; ValueError if it cannot enter."""
         if prod(shape) != self.weight.shape[1]:
             raise ValueError(f"takes {self.weight.shape[1]} inputs, got shape {shape}")
-        return (self.weight.shape[0],)
+        return self.shape or (self.weight.shape[0],)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

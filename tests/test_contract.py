@@ -127,8 +127,8 @@ def test_an_integrate_and_fire_neuron_holds_what_a_reset_leaves() -> None:
     assert one.sums == one.u == (-8 << 6, 20 << 6)
     assert one.v == (1 - STATE_LIMIT, (100 << 6) + (20 << 6))
     assert (one.sinks, one.climbs, one.wraps, one.can_fire) == (1, 0, 0, 1)
-    assert one.highest_by == "in -> a (positive weights)"
-    assert one.lowest_by == "in -> a (negative weights)"
+    assert one.highest_by == "positive weights of in -> a"
+    assert one.lowest_by == "negative weights of in -> a"
 
 
 def test_currents_that_can_wrap_are_counted() -> None:

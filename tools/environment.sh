@@ -54,3 +54,19 @@ prepare_frameworks() {
     "${pip[@]}" -e "$root[test]"
     echo "$wanted" >"$stamp"
 }
+
+prepare_loihi_judges() {
+    # nengo-loihi and brian2-loihi need numpy 1, and so a Python 3.10 of their own; $judges is its interpreter.
+    judges="$root/.venv-loihi/bin/python"
+    local stamp="$root/.venv-loihi/.ready" wanted base
+    wanted="$(cksum <"$root/tools/environment.sh")"
+    if [ -x "$judges" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    base="$("$python" -c 'from neurodeploy.backends.lava.install import find_python310; print(find_python310("nengo-loihi"))')"
+    echo "Making the environment of nengo-loihi and brian2-loihi in .venv-loihi (once) ..." >&2
+    [ -x "$judges" ] || "$base" -m venv "$root/.venv-loihi"
+    "$judges" -m pip install --quiet --disable-pip-version-check \
+        numpy==1.26.4 scipy==1.15.3 nengo==4.1.0 nengo-loihi==1.1.0 brian2==2.9.0 brian2-loihi==0.5.2
+    echo "$wanted" >"$stamp"
+}

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
+from neurodeploy.backends import plugins
 from neurodeploy.backends.base import Backend
 from neurodeploy.errors import DeployError, known
 
-NAMES = ("reference", "emulator", "lava", "loihi")
-"""The backends that come with neurodeploy; other packages add theirs in the entry-point group of ``GROUP``.
+REFERENCE, EMULATOR = "reference", "emulator"
+"""The two that the equalities speak of: what computes as the model was trained, and what computes as the chip."""
+
+NAMES = (REFERENCE, EMULATOR, "lava", "loihi")
+"""The backends that come with neurodeploy; other packages add theirs, see :mod:`neurodeploy.backends.plugins`.
 
 ``loihi`` is not run on hardware.
 """
 
-GROUP = "neurodeploy.backends"
-
 
 def names() -> tuple[str, ...]:
     """Return the names of all backends, those of other packages last."""
-    return NAMES + tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
+    return NAMES + tuple(name for name in plugins.names() if name not in NAMES)
 
 
 def load(name: str) -> Backend:
-    """Return the backend called ``name``.
+    """Return the backend called ``name``; one of another package that cannot be imported says so as ``missing``.
 
     Raises:
         DeployError: there is none of that name.
@@ -44,7 +44,11 @@ def load(name: str) -> Backend:
             from neurodeploy.backends.loihi import Loihi
 
             return Loihi()
-    for entry in entry_points(group=GROUP, name=name):
-        backend: Backend = entry.load()()
-        return backend
+    if name in plugins.names():
+        return plugins.PlugIn(name)
     raise DeployError(f"no backend is called {name!r}", where="--backend", fix=f"Choose one of {known(names())}.")
+
+
+def simulators() -> tuple[str, ...]:
+    """Return the names of the vendors' simulators, which the emulator must equal bit for bit."""
+    return tuple(name for name in names() if load(name).exact_in is not None)

@@ -51,11 +51,15 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
             raise DeployError(
-                f"a time limit of {self.time_limit:g} s", where="--time-limit", fix="Give a number of seconds above 0."
+                f"--time-limit is {self.time_limit:g}; it must be above 0",
+                where="--time-limit",
+                fix="Give a number of seconds above 0.",
             )
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
             raise DeployError(
-                f"{self.threads!r} threads", where="threads", fix="Give 1 or more, or None for one on each core."
+                f"threads is {self.threads!r}; it must be at least 1",
+                where="threads",
+                fix="Give 1 or more, or None for one on each core.",
             )
 
     def observed(self, name: str) -> tuple[str, ...]:
@@ -79,15 +83,34 @@ class RunOptions:
 
 
 class Backend(Protocol):
-    """What runs a network (``reference``) or a program (all others)."""
+    """What runs a network or a program, and what it says of itself; other packages derive theirs from it.
 
-    name: str
+    name: as ``--backend`` takes it.
+    is_reference: it runs the model itself in float, and the others are held against it; all others run programs.
+    is_chip: it stands for the chip, so a verdict judges what it loses.
+    is_slow: it is given all samples at once, and by a comparison the first of them only.
+    can_be_ended: it takes a time limit.
+    counts: its recordings count events, among them what left a register.
+    exact_in: of a vendor's simulator the arithmetic in which the emulator must equal it bit for bit; else None.
+    note: what is to be said wherever the backend is listed, or nothing.
+    """
+
+    name: str = ""
+    is_reference: bool = False
+    is_chip: bool = True
+    is_slow: bool = False
+    can_be_ended: bool = False
+    counts: bool = False
+    exact_in: str | None = None
+    note: str = ""
 
     def missing(self) -> str | None:
         """Return None if it can run here, else one sentence: what is missing and how to get it."""
+        return None
 
     def run(self, subject: Any, inputs: Inputs, options: RunOptions) -> Recording:
         """Run ``subject`` on ``inputs``; the recording has the rows of the model's own time."""
+        raise NotImplementedError
 
 
 def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
@@ -227,7 +250,7 @@ def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -
     """
     if faults:
         raise DeployError(
-            f"{backend} cannot run this program as it stands: " + "; ".join(faults),
+            f"{backend} cannot run this program: " + "; ".join(faults),
             where=f"program for target {program.target}",
             fix=fix,
         )

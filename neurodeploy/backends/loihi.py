@@ -20,10 +20,8 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -56,6 +54,9 @@ MEASURES = {
 }
 """What each probe of the profiler measures, as attributes. No public code reads an activity."""
 
+CAN = frozenset({"delay", "host"})
+"""What is carried to the chip of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+
 _SHARED = ("du", "dv", "threshold_code")
 _CODES = (*_SHARED, "bias_mantissa", "u_init", "v_init")
 _FIND = "from importlib.util import find_spec as find; print(find('lava.utils.loihi2_profiler') is not None)"
@@ -64,7 +65,15 @@ _FIND = "from importlib.util import find_spec as find; print(find('lava.utils.lo
 class Loihi:
     """A Loihi 2 board; not run on hardware, only against a stand-in for Intel's package."""
 
-    name = "loihi"
+    # The board's side lacks neurodeploy, so what Backend says by default is written out.
+    name: str = "loihi"
+    is_reference: bool = False
+    is_chip: bool = True
+    is_slow: bool = True
+    can_be_ended: bool = True
+    counts: bool = False
+    exact_in: str | None = None
+    note: str = NOTE
 
     def missing(self) -> str | None:
         """Return None if a board seems to be within reach, else what is missing and how to get it."""
@@ -160,6 +169,7 @@ def check(program: Program, options: RunOptions) -> None:
         DeployError: it names all that is wrong with a program, or the option.
     """
     from neurodeploy.errors import DeployError
+    from neurodeploy.needs import lacking, refuse_missing
 
     fix = "Run it on --backend emulator, whose arithmetic 'loihi' is the chip's."
     if options.arithmetic not in (None, "loihi"):
@@ -167,7 +177,7 @@ def check(program: Program, options: RunOptions) -> None:
             f"a chip does not compute in arithmetic {options.arithmetic!r}", where="--arithmetic", fix=fix
         )
     plain = {p.name: p.process == "LIF" and p.model.fires and p.size > 0 for p in program.populations}
-    kinds = {p.name: p.process if p.model.fires else "an integrator" for p in program.populations}
+    kinds = {p.name: ", ".join(lacking([p], CAN).get(p.name, ["none at all"])) for p in program.populations}
     faults = program.faults() + [f"input {name} sends graded spikes" for name in program.message_bits]
     faults += [f"{name} has no plain LIF neurons ({kinds[name]})" for name, is_plain in plain.items() if not is_plain]
     faults += [f"{p.name} is a {p.kind} projection" for p in program.projections if p.kind != "dense"]
@@ -178,6 +188,7 @@ def check(program: Program, options: RunOptions) -> None:
             where=f"program for target {program.target}; backend 'loihi', {NOTE}",
             fix=fix,
         )
+    refuse_missing(program.parts, CAN, "a Loihi 2 board", fix)
 
 
 def _separate(program: Program) -> list[str]:
@@ -408,14 +419,6 @@ def run_samples(
     return arrays
 
 
-def end_with_host(folder: str) -> None:
-    """End this session when standard input, the host's pipe, closes; with the files that the host cannot tidy up."""
-    while os.read(0, 1):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
-    os.killpg(0, signal.SIGTERM)
-
-
 def main(request_path: str) -> None:
     """Serve one request."""
     channel = os.fdopen(os.dup(1), "w")
@@ -427,7 +430,6 @@ def main(request_path: str) -> None:
 
     with open(request_path) as stream:
         request = json.load(stream)
-    threading.Thread(target=end_with_host, args=(request["folder"],), daemon=True).start()
     use_host()
     with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
         asked = {name: node["observables"] for name, node in request["nodes"].items()}

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from neurodeploy.cli.common import json_option, print_json
+from neurodeploy.cli.completion import complete_target
+
+if TYPE_CHECKING:
+    from neurodeploy.target import Choice, Flag, Number
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[NAME|FILE.toml]", shell_complete=complete_target)
 @json_option
 def targets(name: str | None, as_json: bool) -> None:
-    """List the chips one can compile for, or show one with the source of every fact."""
+    """List the chips one can compile for, or show one with the source of every fact.
+
+    \b
+    A chip of your own is a TOML file, given wherever a target is named; it states what differs from another:
+      extends = "loihi2"
+      title = "My chip"
+      [number_formats]
+      delay_max = { value = 6, unit = "step", kind = "tested", source = "our board" }
+    """  # noqa: D301
     from neurodeploy.target import load_target, target_names
 
     if name is None:
@@ -27,9 +41,8 @@ def targets(name: str | None, as_json: bool) -> None:
         print_json(chip.model_dump())
         return
     click.echo(f"{chip.name}: {chip.title}, arithmetic {chip.arithmetic}")
-    for facts in (chip.neuron, chip.number_formats, chip.limits):
-        for key, fact in facts:
-            click.echo(f"  {key}: {fact.value} {fact.unit} [{fact.kind}] {fact.source}")
+    for key, fact in chip.facts():
+        click.echo(f"  {key.split('.')[1]}: {_value(fact)} [{fact.kind}] {fact.source}")
     if chip.energy.statement:
         click.echo(f"  energy: {chip.energy.statement}")
     for profile in chip.energy.profiles:
@@ -37,6 +50,14 @@ def targets(name: str | None, as_json: bool) -> None:
             f"  energy profile {profile.name}: {profile.synop * 1e12:g} pJ a synaptic operation"
             f" [{profile.kind}] {profile.source}"
         )
+
+
+def _value(fact: Number | Choice | Flag) -> str:
+    """Return what a fact states, with its unit."""
+    if isinstance(fact.value, list):
+        return ", ".join(fact.value)
+    text = str(fact.value).lower()
+    return text if fact.unit in ("", "1") else f"{text} {fact.unit}"
 
 
 @click.command("backends")
@@ -73,8 +94,9 @@ def doctor(as_json: bool) -> None:
 
 def _state(name: str, reason: str | None) -> str:
     """Return what to say of a backend; of one that no board has tried, also that."""
-    from neurodeploy.backends.loihi import NOTE, Loihi
+    from neurodeploy.backends import load
 
     if reason is not None:
         return f"missing: {reason}"
-    return f"ready, but {NOTE}" if name == Loihi.name else "ready"
+    note = load(name).note
+    return f"ready, but {note}" if note else "ready"

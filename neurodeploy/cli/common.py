@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from neurodeploy.cli.completion import complete_dialect, complete_target
+from neurodeploy.cli.streams import InputPath, OutputPath
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+PATH, INPUT, OUTPUT = click.Path(path_type=Path), InputPath(path_type=Path), OutputPath(path_type=Path)
 
 
 def dialect_option(command: F) -> F:
@@ -23,12 +25,26 @@ def dialect_option(command: F) -> F:
     return click.option(
         "--dialect",
         metavar="NAME[,KEY=VALUE]...",
+        shell_complete=complete_dialect,
         help="How the framework computes, where the file does not say: snntorch, norse, sinabs, rockpool, spikingjelly,"
         " spyx or nir, and any of dt, decay, gain, spike, reset, reset_delay, reset_drops_input, v_reset, v_init, bias,"
         " max_spikes, min_v_mem, tau_syn, norm_input, graded, order, output_delay; NODE:KEY=VALUE for one node,"
         " KEY=@FILE.npy for a value a neuron, edge:A->B=delayed for the edge of a loop that takes a step, rest=default"
         " for the framework's own defaults. For instance snntorch,reset=zero,rest=default or nir,dt=1e-3.",
     )(command)
+
+
+def target_option(default: str | None = None) -> Callable[[F], F]:
+    """Return what adds ``--target``, which has to be said unless there is a default."""
+    return click.option(
+        "--target",
+        required=default is None,
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        shell_complete=complete_target,
+        help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
+    )
 
 
 def decide_option(command: F) -> F:
@@ -130,7 +146,7 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
         correct = "bias,threshold" if calibrated else ""
     defaults = {
         "rounding": "learned" if calibrated else "nearest",
-        "per_channel": calibrated,
+        "per_channel": True if calibrated else None,
         "scale": "mse" if calibrated else None,
     }
     return {
@@ -139,6 +155,11 @@ def compile_defaults(options: dict[str, Any], calibrated: bool) -> dict[str, Any
         "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits,
         "correct": tuple(word.strip() for word in correct.split(",") if word.strip() not in ("", "none")),
     }
+
+
+def split_words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of an option that is repeated, or given with commas."""
+    return tuple(dict.fromkeys(word.strip() for text in given for word in text.split(",") if word.strip()))
 
 
 def number_errors(found: dict[str, Any]) -> str:
@@ -151,8 +172,9 @@ def number_errors(found: dict[str, Any]) -> str:
 
 
 def say(text: str) -> None:
-    """Print a note for the person at the terminal, to standard error."""
-    click.echo(text, err=True)
+    """Print a note for the person at the terminal, to standard error; where nobody hears it, nothing else is lost."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def print_json(value: object) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from neurodeploy.cli.common import (
-    PATH,
+    INPUT,
+    OUTPUT,
     calibration_data,
     compile_defaults,
     data_options,
@@ -22,38 +24,63 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    split_words,
+    target_option,
     target_takes_counts,
 )
+from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError
-from neurodeploy.files import check_outputs
+from neurodeploy.files import check_outputs, write_together
 
 
 @click.command()
-@click.argument("model", type=PATH)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@click.argument("model", type=INPUT)
+@target_option()
 @click.option(
-    "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
+    "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
-@click.option("--program", "program_path", type=PATH, help="Use this program instead of compiling here.")
+@click.option("--program", "program_path", type=INPUT, help="Use this program instead of compiling here.")
 @click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: 8]")
-@click.option("--calibrate", type=PATH, metavar="DATA", help="Calibration data, when compiling here; not --input.")
-@click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
+@click.option("--calibrate", type=INPUT, metavar="DATA", help="Calibration data, when compiling here; not --input.")
+@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
 @host_option
 @click.option(
-    "--backend", "only", multiple=True, help="Run this backend; repeat for several.  [default: all that can run here]"
+    "--backend",
+    "only",
+    multiple=True,
+    shell_complete=complete_backend,
+    help="Run this backend; repeat for several.  [default: all that can run here]",
 )
 @click.option(
-    "--trained", "trained_path", type=PATH, help="The framework's own recording, from `export --record-output`."
+    "--trained", "trained_path", type=INPUT, help="The framework's own recording, from `export --record-output`."
 )
 @click.option("--lava-samples", default=32, show_default=True, help="Samples that Lava runs, from the first on.")
-@click.option("--tolerance", default=1.0, show_default=True, help="Points of accuracy that the chip may lose.")
+@click.option(
+    "--tolerance",
+    default=1.0,
+    show_default=True,
+    help="Points of accuracy that the chip may lose; without labels, per cent of decisions that it may change.",
+)
+@click.option(
+    "--value-tolerance",
+    default=10.0,
+    show_default=True,
+    help="Error (root mean square) of values that are read, in per cent of the reference's standard deviation.",
+)
+@click.option(
+    "--require",
+    "require",
+    metavar="GATE,...",
+    multiple=True,
+    help="Fail if one of these gates cannot be judged: trained, lava, accuracy, decisions, values.",
+)
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
 @dialect_option
 @decide_option
 @data_options
 @json_option
-@click.option("--report", type=PATH, metavar="R.html", help="Write the report: one page that opens offline.")
-@click.option("-o", "--output", type=PATH, metavar="R.json", help="Write the comparison as JSON.")
+@click.option("--report", type=OUTPUT, metavar="R.html", help="Write the report: one page that opens offline.")
+@click.option("-o", "--output", type=OUTPUT, metavar="R.json", help="Write the comparison as JSON.")
 def compare(
     model: Path,
     target: str,
@@ -67,6 +94,8 @@ def compare(
     trained_path: Path | None,
     lava_samples: int,
     tolerance: float,
+    value_tolerance: float,
+    require: tuple[str, ...],
     time_limit: float | None,
     dialect: str | None,
     decide: str | None,
@@ -80,9 +109,11 @@ def compare(
     """Run a model on all backends and say where they part, what is lost, and what it would cost.
 
     Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs
-    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Exit code 1 if
-    an equality fails or the chip loses more accuracy than --tolerance; what could not be run is said and fails
-    nothing.
+    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Then the loss is
+    judged: accuracy within --tolerance, or without labels the decisions that change, or the error of values.
+
+    Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, as where the output
+    never fires. What could not be run is said and fails nothing, unless it is named in --require.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.data import shared_samples
@@ -100,6 +131,7 @@ def compare(
             where="--calibrate",
             fix="Give data of its own, as training's.",
         )
+    check_report(report)
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
     program = None if program_path is None else load_program(program_path)
@@ -123,6 +155,8 @@ def compare(
             trained=None if trained_path is None else RecordingFile(trained_path),
             lava_samples=lava_samples,
             tolerance=tolerance,
+            value_tolerance=value_tolerance,
+            require=split_words(require),
             time_limit=time_limit,
             progress=bars,
             decide=decide,
@@ -135,42 +169,96 @@ def compare(
         )
     for line in network.evidence:
         say(line)
-    write_results(comparison, report, output)
-    if as_json:
-        print_json(comparison.result)
-    else:
-        print_summary(comparison.result)
+    tell_and_write(comparison, report, output, as_json)
     sys.exit(0 if comparison.passed else 1)
 
 
+def check_report(path: Path | None) -> None:
+    """Refuse a report that cannot be written as a page, before any work is done.
+
+    Raises:
+        DeployError: its name is not that of an HTML page.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in ("", ".html", ".htm"):
+        raise DeployError(
+            f"the report is an HTML page, and its name ends in {path.suffix}",
+            where="--report",
+            fix=f"Name it {path.with_suffix('.html')}; -o R.json is for machines.",
+        )
+
+
+def tell_and_write(comparison: Any, report: Path | None, output: Path | None, as_json: bool = False) -> None:
+    """Print a comparison, then write report and JSON, both or none.
+
+    Where standard output takes no more, the files are written all the same, and the verdict goes to standard error.
+    """
+    lost = None
+    try:
+        if as_json:
+            print_json(comparison.result)
+        else:
+            print_summary(comparison.result)
+    except OSError as error:
+        lost = error
+    try:
+        write_results(comparison, report, output)
+    finally:
+        if lost is not None or sys.stdout is None:
+            say(verdict_line(comparison.result["verdict"]))
+    if lost is not None:
+        raise lost
+
+
 def write_results(comparison: Any, report: Path | None, output: Path | None) -> None:
-    """Write report and JSON, each where it is asked for."""
+    """Write report and JSON, each where it is asked for; both or none."""
+    from neurodeploy.report.html import render_report
+    from neurodeploy.report.json_file import render_comparison
+
+    texts = {}
     if output is not None:
-        from neurodeploy.report.json_file import write_comparison
-
-        write_comparison(comparison, output)
-        say(f"comparison in {output}")
+        texts[output] = render_comparison(comparison)
     if report is not None:
-        from neurodeploy.report.html import write_report
+        texts[report] = render_report(comparison)
+    write_together({path: _writer(text) for path, text in texts.items()})
+    for path in texts:
+        say(f"{'report' if path == report else 'comparison'} in {path}")
 
-        write_report(comparison, report)
-        say(f"report in {report}")
+
+def _writer(text: str) -> Callable[[IO[bytes]], None]:
+    def write(stream: IO[bytes]) -> None:
+        stream.write(text.encode())
+
+    return write
 
 
 def print_summary(result: dict[str, Any]) -> None:
     """Print what a person wants to know first."""
     for name, equality in result["equalities"].items():
-        click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
+        if equality["status"] != "not-run":
+            click.echo(f"{name.replace('_', ' == ')}: {equality['status']} ({equality['reason']})")
     print_decision(result)
     _print_accuracies(result)
     for backend, shares in result["agreement"].items():
-        listed = ", ".join(f"{node} {100 * share:.2f} %" for node, share in shares.items())
+        pair = [result["counters"]["spikes"][name] for name in (backend, result["agreement_with"])]
+        silent = [node for node in shares if not any(counts.get(node) for counts in pair)]
+        listed = ", ".join(f"{node} {_share(share, node in silent)}" for node, share in shares.items())
         click.echo(f"spikes that {backend} shares with {result['agreement_with']}: {listed}")
     for backend, nodes in result["values"].items():
         for node, found in nodes.items():
             click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
+    _print_costs(result)
+    for warning in result["warnings"]:
+        if warning not in result["verdict"]["reasons"]:
+            click.echo(f"warning: {warning}")
+    print_verdict(result["verdict"])
+
+
+def _print_costs(result: dict[str, Any]) -> None:
+    """Print how many synaptic operations a sample takes, and what they would cost."""
     events = result["counters"]["emulator"]
     if synops := sum(events.get("synops", {}).values()):
         dense = sum(events.get("synops_dense", {}).values())
@@ -182,11 +270,20 @@ def print_summary(result: dict[str, Any]) -> None:
             f"energy under {energy['figures_of']}'s published profiles: {energy['low_j'] * 1e6:.2g} to"
             f" {energy['high_j'] * 1e6:.2g} uJ a sample ({energy['scope']})"
         )
-    for warning in result["warnings"]:
-        click.echo(f"warning: {warning}")
-    verdict = result["verdict"]
-    open_question = [] if result["decision"]["question"] is None else ["accuracy was not judged"]
-    click.echo("; ".join([f"verdict: {verdict['status']}", *verdict["reasons"], *open_question]))
+
+
+def print_verdict(verdict: dict[str, Any]) -> None:
+    """Print what was not judged, and the verdict with its reasons, a line each."""
+    for sentence in verdict["not_run"]:
+        click.echo(f"not judged: {sentence}")
+    click.echo(verdict_line(verdict))
+    for reason in verdict["reasons"][1:]:
+        click.echo(f"  {reason}")
+
+
+def verdict_line(verdict: dict[str, Any]) -> str:
+    """Return the status with the first reason."""
+    return ": ".join([f"verdict: {verdict['status']}", *verdict["reasons"][:1]])
 
 
 def _print_accuracies(result: dict[str, Any]) -> None:
@@ -198,6 +295,8 @@ def _print_accuracies(result: dict[str, Any]) -> None:
             f"accuracy {name}: {100 * accuracy:.2f} % of {detail['samples']} (95 %: {100 * low:.1f} to"
             f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
         )
+    for name, sentence in result["vacuous"].items():
+        click.echo(f"no decision on {name}: {sentence}")
     for name, found in result["regression"].items():
         click.echo(f"against y, {name}: {number_errors(found)}")
 
@@ -216,6 +315,11 @@ def print_decision(result: dict[str, Any]) -> None:
         click.echo(f"decided by {said['rule']} ({said['because']}); ties: {ties}")
 
 
+def _share(share: float, is_silent: bool) -> str:
+    """Return a share of spikes; of none there is none."""
+    return "none" if is_silent else f"{100 * share:.2f} %"
+
+
 def _test(mcnemar: dict[str, Any] | None) -> str:
     """Return what McNemar's test says, or nothing where no sample changed sides."""
     if mcnemar is None or not mcnemar["lost"] + mcnemar["gained"]:
@@ -224,8 +328,8 @@ def _test(mcnemar: dict[str, Any] | None) -> str:
 
 
 @click.command()
-@click.argument("run_a", type=PATH)
-@click.argument("run_b", type=PATH)
+@click.argument("run_a", type=INPUT)
+@click.argument("run_b", type=INPUT)
 @click.option(
     "--tolerance", default=0.0, show_default=True, help="Per cent of spikes of a node that need not be shared."
 )
@@ -236,25 +340,27 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows; without a tolerance, also if
     potentials or currents differ that both have in the same unit.
     """
-    from neurodeploy.comparison.compare import check_tolerance
     from neurodeploy.comparison.measures import diff as diff_recordings
+    from neurodeploy.comparison.verdict import check_tolerance
     from neurodeploy.recording import load_recording
 
     check_tolerance(tolerance)
     a, b = load_recording(run_a), load_recording(run_b)
     try:
-        result = diff_recordings(a, b)
+        result = diff_recordings(a, b, (str(run_a), str(run_b)))
     except ValueError as error:
         raise DeployError(
             str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data."
         ) from error
+    for remark in result["remarks"]:
+        say(remark)
     outside = any(100.0 * (1.0 - share) > tolerance for share in result["agreement"].values())
     outside = outside or (tolerance == 0 and result["first_difference"] is not None)
     if as_json:
         print_json(result)
     else:
         for node, share in result["agreement"].items():
-            click.echo(f"{node}: {100 * share:.2f} % of spikes shared")
+            click.echo(f"{node}: {_share(share, node in result['silent'])} of spikes shared")
         for node, found in result["values"].items():
             click.echo(f"{node}: {number_errors(found)}")
         first = result["first_difference"]

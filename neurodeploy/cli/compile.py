@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from neurodeploy.cli.common import (
+    INPUT,
+    OUTPUT,
     PATH,
     calibration_data,
     compile_defaults,
@@ -19,17 +21,20 @@ from neurodeploy.cli.common import (
     print_json,
     progress_bars,
     say,
+    target_option,
     target_takes_counts,
 )
 from neurodeploy.errors import DeployError
 
 
 @click.command()
-@click.argument("model", type=PATH)
-@click.option("--target", required=True, help="Chip to compile for; `neurodeploy targets` lists them.")
+@click.argument("model", type=INPUT)
+@target_option()
 @click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
-@click.option("--calibrate", type=PATH, metavar="DATA", help="Data for the methods that need some; not what is scored.")
-@click.option("--plan", type=PATH, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")
+@click.option(
+    "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need some; not what is scored."
+)
+@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")
 @click.option(
     "--scale",
     metavar="METHOD",
@@ -44,7 +49,11 @@ from neurodeploy.errors import DeployError
     metavar="LIST",
     help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
 )
-@click.option("--per-channel/--per-population", default=None, help="Scales. [default: per channel if calibrated]")
+@click.option(
+    "--per-channel/--per-population",
+    default=None,
+    help="Scales. [default: per channel if calibrated, or clearly better]",
+)
 @host_option
 @click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
 @click.option(
@@ -62,19 +71,21 @@ from neurodeploy.errors import DeployError
     help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
-@click.option("--allow-silent", is_flag=True, help="Compile a network of which a population never fires.")
+@click.option("--allow-silent", is_flag=True, help="Compile a network even if one of its populations never fires.")
 @click.option("--search", type=click.Choice(["bits"]), help="Find bits for each projection that keep --budget.")
 @click.option("--budget", metavar="TEXT", help="accuracy=POINTS or agreement=SHARE[,minimise=memory|energy].")
 @click.option("--search-method", default="sensitivity", show_default=True, metavar="NAME", help="Or optuna.")
 @click.option("--search-trials", type=click.IntRange(min=1), default=200, show_default=True, help="Of optuna.")
 @click.option("--search-state", type=PATH, metavar="FILE", help="Written after each trial; goes on from it if there.")
-@click.option("--search-page", type=PATH, metavar="P.html", help="Write the Pareto front as a page.")
+@click.option("--search-page", type=OUTPUT, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
 @decide_option
 @data_options
 @json_option
-@click.option("-o", "--output", type=PATH, required=True, metavar="PROG.npz", help="The program to write.")
-@click.option("--plan-output", type=PATH, metavar="PLAN.yaml", help="The plan to write. [default: beside the program]")
+@click.option("-o", "--output", type=OUTPUT, required=True, metavar="PROG.npz", help="The program to write.")
+@click.option(
+    "--plan-output", type=OUTPUT, metavar="PLAN.yaml", help="The plan to write. [default: beside the program]"
+)
 def compile(
     model: Path,
     target: str,
@@ -132,7 +143,7 @@ def _compiled(
         for key in ("budget", "search_state", "search_page"):
             if searching[key] is not None:
                 flag = f"--{key.replace('_', '-')}"
-                raise DeployError("this belongs to a search", where=flag, fix="Say --search bits as well.")
+                raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Say --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
 
@@ -176,8 +187,9 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
         codes = f"threshold code {low if low == high else f'{low} to {high}'}"
-        what = codes if population.model.fires else f"v is read, {population.unit:g} units a volt"
-        click.echo(f"{population.name}: {population.size} neurons, {what}, rows come {population.latency} steps late")
+        what = codes if population.model.fires else f"output is v (1 V = {population.unit:g} register units)"
+        latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
+        click.echo(f"{population.name}: {population.size} neurons, {what}, {latency}")
     for p in program.projections:
         zeros = int((p.weight == 0).sum())
         click.echo(

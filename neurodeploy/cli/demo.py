@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from neurodeploy.cli.common import PATH, progress_bars, say
-from neurodeploy.cli.compare import print_summary, write_results
+from neurodeploy.cli.common import PATH, progress_bars, say, target_option
+from neurodeploy.cli.compare import tell_and_write
 
 MODELS = ("digits-fc", "digits-conv")
 
@@ -17,13 +17,15 @@ MODELS = ("digits-fc", "digits-conv")
 @click.option(
     "--output", type=PATH, default=Path("demo-report"), show_default=True, help="Folder for programs and reports."
 )
-@click.option("--target", default="loihi2", show_default=True, help="Chip to compile for.")
+@target_option(default="loihi2")
 def demo(output: Path, target: str) -> None:
     """Run the main job on two networks that snnTorch trained on scikit-learn's handwritten digits.
 
     Each is compiled for the chip, run on every backend that this machine has, and held against the spikes that
-    snnTorch itself fired. Leaves a program, a report (.html) and the comparison (.json) of each.
+    snnTorch itself fired; every gate that this machine can judge is required. Leaves a program, a report (.html) and
+    the comparison (.json) of each.
     """
+    from neurodeploy import backends
     from neurodeploy.comparison.compare import compare
     from neurodeploy.compiler import compile
     from neurodeploy.data import load_data
@@ -31,21 +33,27 @@ def demo(output: Path, target: str) -> None:
     from neurodeploy.program import save_program
     from neurodeploy.recording import load_recording
     from neurodeploy.shipped import shipped_folder
+    from neurodeploy.target import load_target
 
+    chip = load_target(target)
+    ready = [name for name in backends.simulators() if backends.load(name).missing() is None]
+    require = ("trained", *ready, "accuracy")
+    click.echo(f"required of both: {', '.join(require)}")
+    for name in set(backends.simulators()) - set(ready):
+        click.echo(f"not required, as it cannot run here: {name} ({backends.load(name).missing()})")
     output.mkdir(parents=True, exist_ok=True)
     passed = True
     for name in MODELS:
         folder = shipped_folder("models") / name
         model = folder / "model.nir"
-        click.echo(f"\n{name} on {target}")
-        program = compile(model, target)
+        click.echo(f"\n{name} on {chip.name}")
+        program = compile(model, chip)
         save_program(program, output / f"{name}.npz")
         data = load_data(folder / "test.npz", read_network(model)[0].inputs)
         with progress_bars() as bars:
             trained = load_recording(folder / "trained.npz")
-            comparison = compare(model, target, data, program=program, trained=trained, progress=bars)
-        print_summary(comparison.result)
-        write_results(comparison, output / f"{name}.html", output / f"{name}.json")
+            comparison = compare(model, chip, data, program=program, trained=trained, require=require, progress=bars)
+        tell_and_write(comparison, output / f"{name}.html", output / f"{name}.json")
         passed = passed and comparison.passed
     say(f"\nOpen {output / MODELS[0]}.html and {output / MODELS[1]}.html in a browser.")
     sys.exit(0 if passed else 1)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from neurodeploy.cli.common import PATH, say
+from neurodeploy.cli.common import INPUT, OUTPUT, say
 from neurodeploy.errors import DeployError
 
 
 @click.command()
 @click.argument("spec")
 @click.option(
-    "--weights", type=PATH, help="State dict that torch.save wrote.  [default: the weights the factory makes]"
+    "--weights", type=INPUT, help="State dict that torch.save wrote.  [default: the weights the factory makes]"
 )
 @click.option(
     "--sample-shape",
@@ -21,8 +21,10 @@ from neurodeploy.errors import DeployError
     metavar="N,N,...",
     help="Shape of one step's input, without time and batch: 64 or 1,8,8.",
 )
-@click.option("--input", "input_path", type=PATH, help="Data [T, B, ...] to record the framework on.")
-@click.option("--record-output", type=PATH, metavar="FILE.npz", help="Keep the framework's own spikes on --input here.")
+@click.option("--input", "input_path", type=INPUT, help="Data [T, B, ...] to record the framework on.")
+@click.option(
+    "--record-output", type=OUTPUT, metavar="FILE.npz", help="Keep the framework's own spikes on --input here."
+)
 @click.option(
     "--record",
     default="spikes",
@@ -40,7 +42,7 @@ from neurodeploy.errors import DeployError
 )
 @click.option("--decide", metavar="RULE", help="How outputs decide, kept in the file.  [default: as the model returns]")
 @click.option("--no-verify", is_flag=True, help="Write without running the file beside the framework first.")
-@click.option("-o", "--output", type=PATH, required=True, metavar="MODEL.nir", help="The file to write.")
+@click.option("-o", "--output", type=OUTPUT, required=True, metavar="MODEL.nir", help="The file to write.")
 def export(
     spec: str,
     weights: Path | None,
@@ -84,7 +86,11 @@ def export(
             fix="Write numbers with commas, for instance 1,8,8.",
         )
     if (input_path is None) != (record_output is None):
-        raise DeployError("one is given without the other", where="--input, --record-output", fix="Give both, or none.")
+        raise DeployError(
+            "--input and --record-output go together, and only one is given",
+            where="--input, --record-output",
+            fix="Give both, or none.",
+        )
     check_outputs((output, record_output), (weights, input_path))
     inputs = None
     if input_path is not None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from neurodeploy.cli.common import (
+    INPUT,
+    OUTPUT,
     PATH,
     data_options,
     decide_option,
@@ -16,6 +18,7 @@ from neurodeploy.cli.common import (
     print_json,
     read_data,
     say,
+    target_option,
 )
 
 if TYPE_CHECKING:
@@ -27,10 +30,10 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 
 
 @click.command()
-@click.argument("model", type=PATH)
-@click.option("--data", type=PATH, required=True, metavar="TRAIN.npz", help="Training data, x with labels y.")
-@click.option("--target", required=True, help="Chip to tune for; `neurodeploy targets` lists them.")
-@click.option("--plan", type=PATH, metavar="P.yaml", help="Quantisation decisions to keep.")
+@click.argument("model", type=INPUT)
+@click.option("--data", type=INPUT, required=True, metavar="TRAIN.npz", help="Training data, x with labels y.")
+@target_option()
+@click.option("--plan", type=INPUT, metavar="P.yaml", help="Quantisation decisions to keep.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
 @click.option("--input-scale", type=float, default=None, help="Graded input times this is rounded to whole numbers.")
@@ -50,8 +53,8 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @decide_option
 @dialect_option
 @json_option
-@click.option("-o", "--output", type=PATH, required=True, metavar="TUNED.nir", help="The tuned model to write.")
-@click.option("--plan-output", type=PATH, metavar="TUNED.yaml", help="The plan that compiles it to the tuned codes.")
+@click.option("-o", "--output", type=OUTPUT, required=True, metavar="TUNED.nir", help="The tuned model to write.")
+@click.option("--plan-output", type=OUTPUT, metavar="TUNED.yaml", help="The plan that compiles it to the tuned codes.")
 def finetune(
     model: Path, data: Path, target: str, plan: Path | None, weight_bits: str | None, message_bits: int,
     input_scale: float | None, epochs: int, patience: int,

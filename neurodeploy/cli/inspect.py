@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurodeploy.cli.common import PATH, data_options, dialect_option, json_option, print_json, read_data, say
+from neurodeploy.cli.common import INPUT, OUTPUT, data_options, dialect_option, json_option, print_json, read_data, say
 
 if TYPE_CHECKING:
     from neurodeploy.backends.base import Inputs
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=INPUT)
 @dialect_option
 @click.option(
-    "--input", "input_path", type=PATH, help="Data .npz; shows which populations are dead or saturated on it."
+    "--input", "input_path", type=INPUT, help="Data .npz; shows which populations are dead or saturated on it."
 )
 @data_options
 @click.option("--fix", is_flag=True, help="Write a repaired file, which is read without options.")
-@click.option("-o", "--output", type=PATH, metavar="FIXED.nir", help="Where --fix writes it.")
+@click.option("-o", "--output", type=OUTPUT, metavar="FIXED.nir", help="Where --fix writes it.")
 @json_option
 def inspect(
     model: Path,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from neurodeploy.cli.streams import OutputError, output_errors, silence_output
 from neurodeploy.errors import DeployError
 from neurodeploy.version import __version__
 
@@ -27,12 +31,13 @@ VERBS = {
     "compile": Verb("compile", "compile", "Quantise a model for a chip."),
     "finetune": Verb("finetune", "finetune", "Train a model further in the chip's own integers."),
     "run": Verb("run", "run", "Run a model or a program on one backend."),
-    "compare": Verb("compare", "compare", "Run backends side by side; report where they part and what it costs."),
-    "diff": Verb("compare", "diff", "Hold two recordings against each other."),
+    "compare": Verb("compare", "compare", "Run backends side by side; report where they differ and what it costs."),
+    "diff": Verb("compare", "diff", "Compare two recordings, spike for spike."),
     "targets": Verb("about", "targets", "List chips, or show one with the source of each fact."),
     "backends": Verb("about", "list_backends", "List backends, and what each that is missing needs."),
     "doctor": Verb("about", "doctor", "Check this machine: packages, backends, devices."),
     "install": Verb("install", "install", "Install a backend that lives apart (Lava)."),
+    "completion": Verb("completion", "completion", "Print the script that completes commands in bash, zsh or fish."),
     "demo": Verb("demo", "demo", "The main job on the models and images that come with neurodeploy."),
 }
 
@@ -45,12 +50,32 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb's command, or None if there is none of that name."""
+        """Return a verb's command.
+
+        Raises:
+            DeployError: there is none of that name.
+        """
         verb = VERBS.get(cmd_name)
         if verb is None:
-            return None
+            close = get_close_matches(cmd_name, VERBS, 1)
+            raise DeployError(
+                f"there is no verb {cmd_name!r}",
+                where="the command line",
+                fix=f"Did you mean `neurodeploy {close[0]}`?" if close else f"The verbs are {', '.join(VERBS)}.",
+            )
         command: click.Command = getattr(import_module(f"neurodeploy.cli.{verb.module}"), verb.name)
         return command
+
+    # click ends with 1 where nobody reads on; both ways to print are told apart before it learns of it.
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the arguments; ``--help`` prints here."""
+        with output_errors():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb."""
+        with output_errors():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing them."""
@@ -69,7 +94,7 @@ def cli(debug: bool) -> None:
       neurodeploy export net.py:build --weights net.pt --sample-shape 64 -o net.nir
       neurodeploy compare net.nir --target loihi2 --input test.npz --report report.html
 
-    Exit codes: 0 done; 1 outside the tolerance, or findings; 2 refused; 3 a backend is missing or died.
+    Exit codes: 0 done; 1 outside the tolerance, not judged, or findings; 2 refused; 3 a backend is missing or died.
     """  # noqa: D301
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr
@@ -79,11 +104,11 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line; a refusal is one message on standard error and an exit code, never a traceback."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="neurodeploy", standalone_mode=False)
     except DeployError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"neurodeploy: {error}", err=True)
+        click.echo(f"neurodeploy: {error.on_command_line()}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -91,9 +116,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("neurodeploy: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    except OutputError as error:
+        _end_without_output(error)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
@@ -103,3 +127,17 @@ def main() -> None:
             err=True,
         )
         sys.exit(2)
+
+
+def _end_without_output(error: OutputError) -> NoReturn:
+    """End where standard output takes no more: as a shell does where nobody reads on, else with the reason."""
+    silence_output()
+    if error.is_pipe:
+        sys.exit(128 + signal.SIGPIPE)
+    with suppress(OSError):
+        click.echo(
+            f"neurodeploy: the results cannot be written: {error.args[0].strerror}\n  where: standard output\n"
+            "  fix:   Send them where there is room.",
+            err=True,
+        )
+    sys.exit(2)

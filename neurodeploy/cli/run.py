@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurodeploy.cli.common import (
-    PATH,
+    INPUT,
+    OUTPUT,
     data_options,
     decide_option,
     dialect_option,
@@ -22,21 +24,25 @@ from neurodeploy.cli.common import (
     progress_bars,
     say,
 )
+from neurodeploy.cli.completion import complete_backend
+from neurodeploy.errors import DeployError
 
 if TYPE_CHECKING:
     from neurodeploy.comparison.answers import Answers
+    from neurodeploy.data import Data, Samples
     from neurodeploy.recording import Recording
 
 
 @click.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=INPUT)
 @click.option(
     "--backend",
     required=True,
+    shell_complete=complete_backend,
     help="reference (for a .nir); emulator, lava or loihi (for a program; loihi is not run on hardware).",
 )
 @click.option(
-    "--input", "input_path", type=PATH, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
+    "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @dialect_option
 @decide_option
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--time-limit", type=float, metavar="SECONDS", help="End lava or loihi after this long.")
 @click.option("--device", default="cpu", show_default=True, help="Where the reference runs: cpu, cuda.")
 @json_option
-@click.option("-o", "--output", type=PATH, metavar="RUN.npz", help="Keep the recording here.")
+@click.option("-o", "--output", type=OUTPUT, metavar="RUN.npz", help="Keep the recording here.")
 def run(
     model: Path,
     backend: str,
@@ -77,13 +83,12 @@ def run(
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
     from neurodeploy.host import data_inputs, takes_counts
-    from neurodeploy.recording import Writer
     from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
     data = open_data(input_path, data_inputs(subject), encode, batch_first, seed, model, takes_counts(subject))
-    with progress_bars() as bars, ExitStack() as stack:
+    with progress_bars() as bars:
         options = RunOptions(
             record=tuple(key.strip() for key in record.split(",")),
             nodes=tuple(record_nodes.split(",")) if record_nodes else None,
@@ -94,33 +99,62 @@ def run(
             progress=None if bars is None else lambda done, total: bars(backend, done, total),
         )
         summary, answers = Summary(backend), make_answers(subject, data, decide)
-        writer = None if output is None else stack.enter_context(Writer(output))
-        for part, recording in run_blocks(subject, data, backend=backend, options=options, decide=decide):
-            summary.add(recording)
-            if not raw_time:
-                answers.add({"run": recording}, part)
-            if writer is not None:
-                writer.add(replace(recording, meta={**recording.meta, "data": data.source}))
+        parts = run_blocks(subject, data, backend=backend, options=options, decide=decide)
+        unwritten = _record(parts, summary, None if raw_time else answers, data, output)
     for line in getattr(subject, "evidence", ()):
         say(line)
-    found = {**summary.result(), **({} if raw_time else _scored(answers))}
+    found = {**summary.result(), **({} if raw_time else _scored(answers, summary.spikes))}
     if as_json:
         print_json(found)
     else:
         _print_summary(found, getattr(subject, "labels", {}))
     if found.get("custom_neurons"):
         say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
+    if unwritten is not None:
+        raise unwritten
     if output is not None:
         say(f"recorded in {output}")
 
 
-def _scored(answers: Answers) -> dict[str, Any]:
+def _record(
+    parts: Iterable[tuple[Data, Recording]],
+    summary: Summary,
+    answers: Answers | None,
+    data: Samples,
+    output: Path | None,
+) -> DeployError | None:
+    """Count blocks and write them; return why they could not be written, once all have run."""
+    from neurodeploy.comparison.vacuous import THE_RUN
+    from neurodeploy.recording import Writer
+
+    try:
+        with nullcontext() if output is None else Writer(output) as writer:
+            for part, recording in parts:
+                summary.add(recording)
+                if answers is not None:
+                    answers.add({THE_RUN: recording}, part)
+                if writer is not None:
+                    writer.add(replace(recording, meta={**recording.meta, "data": data.source}))
+    except DeployError as error:
+        if summary.samples < data.n_samples:
+            raise
+        return error
+    return None
+
+
+def _scored(answers: Answers, spikes: dict[str, int]) -> dict[str, Any]:
     """Return what a run decides and how far its numbers are from the targets, JSON-ready."""
-    found = answers.result()
-    scored = {key: found[key]["run"] for key in ("accuracy", "regression") if "run" in found[key]}
-    scored["decision"] = {**found["decision"], "ties": found["decision"]["ties"].get("run")}
-    candidates = {rule: of_run["run"] for rule, of_run in found["accuracy_candidates"].items() if of_run}
-    return {**scored, **({"accuracy_candidates": candidates} if candidates else {})}
+    from neurodeploy.comparison.vacuous import THE_RUN, guessed, undecided, unusual_labels
+
+    nothing = undecided(answers, {THE_RUN: spikes})
+    found = answers.result(without=nothing)
+    scored = {key: found[key][THE_RUN] for key in ("accuracy", "regression") if THE_RUN in found[key]}
+    scored["decision"] = {**found["decision"], "ties": found["decision"]["ties"].get(THE_RUN)}
+    candidates = {rule: of_run[THE_RUN] for rule, of_run in found["accuracy_candidates"].items() if of_run}
+    vacuous = nothing.get(THE_RUN) or guessed(answers, THE_RUN)
+    remark = None if vacuous is not None else unusual_labels(answers)
+    more = {"accuracy_candidates": candidates or None, "vacuous": vacuous, "labels": remark}
+    return {**scored, **{key: value for key, value in more.items() if value is not None}}
 
 
 @dataclass(slots=True)
@@ -146,7 +180,7 @@ class Summary:
                 low, high = self.values.get(name, (inf, -inf))
                 values = recording.values(name)
                 self.values[name] = min(low, float(values.min())), max(high, float(values.max()))
-        for key in ("u_wraps", "v_clips"):
+        for key in _OVERFLOWS:
             if key in recording.counters:
                 self.counts[key] = self.counts.get(key, 0) + int(recording.counters[key].sum())
 
@@ -158,13 +192,20 @@ class Summary:
         return found | {key: count for key, count in self.counts.items() if count}
 
 
+_OVERFLOWS = {
+    "u_wraps": "currents left u's register and wrapped",
+    "v_clips": "potentials were clipped",
+    "input_wraps": "sums of a step's input left the register in which the chip, not the emulator, wraps them",
+}
+
+
 def _print_summary(summary: dict[str, Any], labels: dict[str, str]) -> None:
     click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
     for name, count in summary["spikes"].items():
         click.echo(f"  {labels.get(name, name)}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
         click.echo(f"  {labels.get(name, name)}: values of {low:g} to {high:g} V")
-    for key, what in (("u_wraps", "currents left u's register and wrapped"), ("v_clips", "potentials were clipped")):
+    for key, what in _OVERFLOWS.items():
         if key in summary:
             click.echo(f"  {key}: {summary[key]} {what}")
     _print_scores(summary)
@@ -178,6 +219,10 @@ def _print_scores(summary: dict[str, Any]) -> None:
             f"  accuracy {100 * summary['accuracy']:.2f} %, decided by {decision['rule']} ({decision['because']});"
             f" ties {100 * decision['ties']:.2f} %"
         )
+    if "vacuous" in summary:
+        click.echo(f"  not judged: vacuous: {summary['vacuous']}")
+    if "labels" in summary:
+        click.echo(f"  labels: {summary['labels']}")
     if "accuracy_candidates" in summary:
         click.echo(f"  {decision['question']}")
         for rule, accuracy in summary["accuracy_candidates"].items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.backends import REFERENCE
 from neurodeploy.comparison.tallies import Block
 from neurodeploy.data import Data, Samples, has_rows
 from neurodeploy.decision import Decision, Settled, check_labels, class_count, n_classes, readouts, settle_decision
@@ -67,16 +69,23 @@ class Answers:
             found, wanted = scores(recording, decision), data.targets[:n]
         self.errors.setdefault(name, Pairs()).add(wanted.reshape(found.shape), found)
 
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Those that decide by the rule that was chosen."""
+        chosen = self.settled.decision
+        return () if chosen is None else tuple(self.decided.get(chosen, {}))
+
     def of(self, name: str, decision: Decision | None = None) -> NDArray[np.int64] | None:
         """Return what a backend decides, int64 (B,), or None where it decides nothing."""
         decision = decision or self.settled.decision
         blocks = None if decision is None else self.decided.get(decision, {}).get(name)
         return None if blocks is None else np.concatenate(blocks)
 
-    def result(self) -> dict[str, Any]:
-        """Return the comparison's keys on decisions, accuracy and regression."""
+    def result(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Return the comparison's keys on decisions, accuracy (but of ``without``) and regression."""
         chosen = self.settled.decision
-        detail = {} if chosen is None or self.labels is None else self._detail(chosen)
+        found = {} if chosen is None or self.labels is None else self._detail(chosen)
+        detail = {name: of_backend for name, of_backend in found.items() if name not in without}
         return {
             "decision": self._decision(),
             "accuracy": {name: found["correct"] / found["samples"] for name, found in detail.items()},
@@ -120,9 +129,9 @@ class Answers:
             right[name] = answers == self.labels[: len(answers)]
             correct, n = int(right[name].sum()), len(answers)
             detail[name] = {"correct": correct, "samples": n, "interval_95": list(wilson(correct, n))}
-        for name in right.keys() - {"reference"} if "reference" in right else ():
-            n = min(len(right[name]), len(right["reference"]))
-            detail[name]["mcnemar"] = mcnemar(right["reference"][:n], right[name][:n])
+        for name in right.keys() - {REFERENCE} if REFERENCE in right else ():
+            n = min(len(right[name]), len(right[REFERENCE]))
+            detail[name]["mcnemar"] = mcnemar(right[REFERENCE][:n], right[name][:n])
         return detail
 
 

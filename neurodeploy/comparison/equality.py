@@ -47,7 +47,7 @@ class Equality:
         self.spiking = tuple(node for node in order if "spikes" in trained.nodes.get(node, {}))
         wanted = [*((node, "value") for node in order), *((node, "v") for node in self.read)]
         self.valued = tuple((n, k) for n, k in wanted if k in trained.nodes.get(n, {}) and k in reference.nodes[n])
-        _check_shapes(reference, trained, order, [*((node, "spikes") for node in self.spiking), *self.valued])
+        check_trained(self.network, trained, reference.n_steps, reference.n_samples)
         together = np.full(reference.n_samples, reference.n_steps)
         for sample in _different_samples(reference, trained, self.spiking):
             together[sample] = self._spikes(inputs, reference, trained, sample)
@@ -111,23 +111,28 @@ def reference_equals(
     return found.result()
 
 
-def _check_shapes(
-    reference: Recording, trained: Recording, order: tuple[str, ...], shared: list[tuple[str, str]]
-) -> None:
-    if not shared:
+def check_trained(network: Network, trained: Recording, n_steps: int, n_samples: int) -> None:
+    """Refuse a framework's recording that holds nothing of the network's nodes, or not in their shapes.
+
+    Raises:
+        DeployError: it does not fit.
+    """
+    shapes = {population.name: population.shape for population in network.populations}
+    if not set(shapes) & set(trained.nodes):
         raise DeployError(
-            f"the trained recording has none of the model's nodes {list(order)}",
+            f"the trained recording has none of the model's nodes {list(shapes)}",
             where="--trained",
             fix="Record it with `export`.",
         )
-    for node, key in shared:
-        ours, theirs = reference.nodes[node][key].shape, trained.nodes[node][key].shape
-        if ours != theirs:
-            raise DeployError(
-                f"the trained recording of {node!r} has shape {theirs}, the reference {ours}",
-                where="--trained",
-                fix="Record the framework on the same data.",
-            )
+    for node in set(shapes) & set(trained.nodes):
+        ours = (n_steps, n_samples, *shapes[node])
+        for values in trained.nodes[node].values():
+            if values.shape != ours:
+                raise DeployError(
+                    f"the trained recording of {node!r} has shape {values.shape}, the reference {ours}",
+                    where="--trained",
+                    fix="Record the framework on the same data.",
+                )
 
 
 def _different_samples(a: Recording, b: Recording, nodes: tuple[str, ...]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.recording import Recording
+from neurodeploy.recording import Recording, recorded_on
 from neurodeploy.scoring import Pairs, agreement
 
 
@@ -82,16 +82,22 @@ def pairs_of(a: Recording, b: Recording, node: str) -> dict[str, Any]:
     return pairs.result()
 
 
-def diff(a: Recording, b: Recording) -> dict[str, Any]:
+def diff(
+    a: Recording, b: Recording, names: tuple[str, str] = ("the first recording", "the second recording")
+) -> dict[str, Any]:
     """Hold two recordings against each other.
 
     Returns:
-        JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``first_difference`` (in
-        spikes, v or u that both recorded; None if equal), ``only_a`` and ``only_b``, the nodes that one of them lacks.
+        JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``silent``, nodes that fire
+        in neither, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they
+        do not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks.
 
     Raises:
+        DeployError: they were recorded on different data.
         ValueError: they share no node, or not the same steps, samples and shapes.
     """
+    where = " and ".join(names)
+    remarks = [recorded_on(a, b.meta.get("data_sha256"), names[0], where), recorded_on(b, None, names[1], where)]
     shared = tuple(node for node in a.nodes if node in b.nodes)
     if not shared:
         raise ValueError(f"the recordings share no node: {sorted(a.nodes)} and {sorted(b.nodes)}")
@@ -107,10 +113,14 @@ def diff(a: Recording, b: Recording) -> dict[str, Any]:
             for node in shared
             if "spikes" in a.nodes[node] and "spikes" in b.nodes[node]
         },
+        "silent": [
+            node for node in shared if all("spikes" in one.nodes[node] and not one.spikes(node).any() for one in (a, b))
+        ],
         "first_difference": None if different is None else different.to_dict(),
         "values": {
             node: pairs_of(a, b, node) for node in shared if "value" in a.nodes[node] and "value" in b.nodes[node]
         },
+        "remarks": [remark for remark in remarks if remark is not None],
         "only_a": sorted(set(a.nodes) - set(b.nodes)),
         "only_b": sorted(set(b.nodes) - set(a.nodes)),
     }

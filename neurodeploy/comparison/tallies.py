@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.comparison.measures import Difference, first_difference
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import Pairs, shared_spikes
+
+OVERFLOWS = {"u_wraps": "u left its register and wrapped", "v_clips": "v was clipped at the end of its register"}
+"""What is counted of registers that were left, by counter."""
 
 Block = dict[str, Recording]
 """Recordings of the same samples by backend; one that ran fewer samples has fewer, or none at all."""
@@ -33,7 +37,7 @@ class Agreements:
 
     def add(self, block: Block, first: int) -> None:
         """Count a block whose samples begin with ``first``."""
-        self.base = self.base or ("reference" if "reference" in block else next(iter(block)))
+        self.base = self.base or (REFERENCE if REFERENCE in block else next(iter(block)))
         for one, two in combinations(block, 2):
             n = min(block[one].n_samples, block[two].n_samples)
             a, b = block[one].first(n), block[two].first(n)
@@ -82,9 +86,15 @@ class Agreements:
 
 @dataclass(eq=False, slots=True)
 class Events:
-    """Spikes by backend and node, what the emulator counts besides, and what entered."""
+    """Spikes by backend and node, what the emulator counts besides, and what entered.
+
+    order: nodes in the network's order. counting: backends whose recordings count events.
+    overflows: how often registers were left, by backend, counter and node.
+    """
 
     order: tuple[str, ...]
+    counting: tuple[str, ...] = (EMULATOR,)
+    overflows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     spikes: dict[str, dict[str, float]] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
     counters: dict[str, NDArray[np.int64]] = field(default_factory=dict)
@@ -101,15 +111,31 @@ class Events:
             for node in self.order:
                 if "spikes" in recording.nodes.get(node, {}):
                     counts[node] = counts.get(node, 0) + int(recording.spikes(node).sum(dtype=np.int64))
-        if (emulator := block.get("emulator")) is not None:
+        for name in self.counting:
+            if name in block:
+                self._add_overflows(name, block[name])
+        if (emulator := block.get(EMULATOR)) is not None:
             self.nodes = list(emulator.meta["counter_nodes"])
             for key, values in emulator.counters.items():
                 self.counters[key] = self.counters.get(key, 0) + values.sum(axis=(0, 1))
 
+    def _add_overflows(self, name: str, recording: Recording) -> None:
+        counters = self.overflows.setdefault(name, {})
+        for key in OVERFLOWS:
+            if key in recording.counters:
+                nodes, counts = counters.setdefault(key, {}), recording.counters[key].sum(axis=(0, 1)).tolist()
+                for node, count in zip(recording.meta["counter_nodes"], counts, strict=True):
+                    nodes[node] = nodes.get(node, 0) + count
+
+    @property
+    def fires(self) -> frozenset[str]:
+        """Nodes that have spikes on some backend."""
+        return frozenset(node for counts in self.spikes.values() for node in counts)
+
     @property
     def per_sample(self) -> dict[str, NDArray[np.float64]]:
         """What the emulator counts in one sample, by counter, float64 (nodes,)."""
-        return {key: counts / self.samples["emulator"] for key, counts in self.counters.items()}
+        return {key: counts / self.samples[EMULATOR] for key, counts in self.counters.items()}
 
     def result(self) -> dict[str, Any]:
         """Return the comparison's ``counters``: events of one sample on average."""

@@ -158,7 +158,7 @@ def _sizes_of_sums(
     absolute = {p: chain(_absolute(p.ops), torch.device("cpu"), torch.float64) for p in projections}
 
     def sizes(spikes: dict[Projection, Tensor]) -> tuple[Tensor, Tensor]:
-        each = [(ops(spikes[p]), (spikes[p] != 0).flatten(1).sum(1) + len(p.ops)) for p, ops in absolute.items()]
+        each = [(ops(spikes[p].abs()), (spikes[p] != 0).flatten(1).sum(1) + len(p.ops)) for p, ops in absolute.items()]
         size = sum((size for size, _ in each[1:]), start=each[0][0])
         terms = len(each) + torch.stack([count for _, count in each]).amax(0)
         return size, terms.reshape(-1, *(1,) * (size.ndim - 1)) * size

@@ -7,12 +7,13 @@ import numpy as np
 from neurodeploy.calibrate import approximation_sentence
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError
+from neurodeploy.needs import refuse_missing
 from neurodeploy.network import Network
 from neurodeploy.passes.helpers import relay_warnings
 from neurodeploy.program import Program
 from neurodeploy.quantise.messages import bits_kept
 from neurodeploy.quantise.messages import sentence as messages_sentence
-from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, payload_range
+from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, input_sum_warnings, payload_range
 from neurodeploy.quantise.population import Coded
 from neurodeploy.quantise.scale import COUNTED_ON
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
@@ -48,11 +49,11 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
     for population in program.populations:
         if population.model.max_spikes is None:
             found.append(
-                f"{population.name}: can send any number of spikes a step; what follows reckons with {COUNTED_ON}, and"
-                " wraps and clips are counted in each run"
+                f"{population.name}: can send any number of spikes a step; the limits below assume up to {COUNTED_ON},"
+                " and the emulator counts what leaves its register as u_wraps and v_clips"
             )
     found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
-    return (*found, *arithmetic_differences(program))
+    return (*found, *input_sum_warnings(program), *arithmetic_differences(program))
 
 
 def beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:
@@ -85,6 +86,21 @@ def beyond(network: Network, program: Program, target: Target, options: CompileO
             ]
         ),
     )
+
+
+def refuse_misfits(program: Program, target: Target) -> None:
+    """Refuse a program that needs what the target's neurons do not do, or that its number formats do not hold.
+
+    Raises:
+        DeployError: it does; it names all of that.
+    """
+    refuse_missing(program.parts, target.can(), target.title, f"Choose a target that does, not {target.name}.")
+    if faults := program.faults():
+        raise DeployError(
+            f"{target.title} cannot hold this program: {'; '.join(faults)}",
+            where="--target",
+            fix="Choose a target whose number formats are wider, or change the layers that are named.",
+        )
 
 
 def _written_out(network: Network, program: Program) -> list[str]:

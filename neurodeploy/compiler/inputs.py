@@ -131,7 +131,14 @@ def float_parts(
     folded = [fold(p, network.shapes[p.source]) for p in into]
     bias = sum((f.bias for f in folded), start=np.zeros(population.shape))
     neuron = chip_neuron(population, bias, target, sends)
-    gain = neuron.gain.reshape(population.shape).astype(np.float32)
+    with np.errstate(over="ignore"):
+        gain = neuron.gain.reshape(population.shape).astype(np.float32)
+    if not np.isfinite(gain).all():
+        raise DeployError(
+            f"{population.name!r} multiplies its input by {neuron.gain.max():.3g}, beyond float32",
+            where=f"node {population.name!r}",
+            fix="Rescale r and w_in, and the weights before the node by the inverse.",
+        )
     synapses = []
     for p in into:
         payload, message_bits, scale = _payload(p, network, messages, formats)

@@ -24,10 +24,11 @@ class CompileOptions:
 
     weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
     scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
-        and more, else ``mse``. With calibration data ``mse`` is the membrane's error, else the weights'.
+        and more, else ``mse``, and for clipping where that is clearly better. With calibration data ``mse`` is the
+        membrane's error, else the weights'.
     rounding: ``nearest``, or ``learned`` on calibration data.
     correct: which of ``bias`` and ``threshold`` are changed so that firing rates on calibration data are met.
-    per_channel: let each output channel fill its codes, by a gain of its own.
+    per_channel: let each output channel fill its codes, by a gain of its own; None for where that is clearly better.
     message_bits: of each value of a graded input, with the sign; 0 where inputs are spikes, or where it is to be chosen
         because calibration data holds other values than 0 and 1.
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
@@ -45,7 +46,7 @@ class CompileOptions:
     scale: str | None = None
     rounding: str = "nearest"
     correct: tuple[str, ...] = ()
-    per_channel: bool = False
+    per_channel: bool | None = None
     message_bits: int = 0
     input_scale: float | None = None
     allow_oversize: bool = False
@@ -66,26 +67,32 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     bits = options.weight_bits
     if bits not in ("ternary", "binary") and not (isinstance(bits, int) and 1 <= bits <= most):
         raise DeployError(
-            f"{bits} bits per weight",
+            f"--weight-bits is {bits}; {target.title} stores 1 to {most} bits",
             where="--weight-bits",
-            fix=f"{target.title} takes 1 to {most}, ternary and binary.",
+            fix=f"Give 1 to {most}, ternary or binary.",
         )
     needs_data = {
-        "--scale": options.scale == "rate",
-        "--rounding": options.rounding == "learned",
+        "--scale rate": options.scale == "rate",
+        "--rounding learned": options.rounding == "learned",
         "--correct": bool(options.correct),
         "--approximate": options.approximate,
     }
-    for flag, needed in needs_data.items():
+    for said, needed in needs_data.items():
         if needed and not has_data:
-            raise DeployError("this method needs calibration data", where=flag, fix="Give some with --calibrate.")
+            raise DeployError(
+                f"{said} needs calibration data", where=said.split()[0], fix="Give some with --calibrate DATA."
+            )
     for flag, value, choices in (
         ("--scale", options.scale, (None, *get_args(ScaleMethod))),
         ("--rounding", options.rounding, get_args(RoundingMethod)),
         *(("--correct", one, CORRECTIONS) for one in options.correct),
     ):
         if value not in choices:
-            raise DeployError(f"{value!r} is no method", where=flag, fix=f"Choose from {known(filter(None, choices))}.")
+            raise DeployError(
+                f"{flag} is {value!r}, and there is no such method",
+                where=flag,
+                fix=f"Choose from {known(filter(None, choices))}.",
+            )
     _check_messages(options, target, has_data)
 
 
@@ -94,25 +101,27 @@ def _check_messages(options: CompileOptions, target: Target, has_data: bool) -> 
     if options.message_bits and message_most == 0:
         able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
         raise DeployError(
-            f"graded input of {options.message_bits} bits, and {target.title} takes spikes only",
+            f"--message-bits is {options.message_bits}, and {target.title} takes spikes only",
             where="--message-bits",
             fix=f"Encode the input as spikes (run --encode rate or latency), or use --target {' or '.join(able)}.",
         )
     if options.message_bits and not 2 <= options.message_bits <= message_most:
         raise DeployError(
-            f"graded input of {options.message_bits} bits",
+            f"--message-bits is {options.message_bits}; {target.title} takes 2 to {message_most}, with the sign",
             where="--message-bits",
-            fix=f"{target.title} takes 2 to {message_most}, with the sign.",
+            fix="Give a width in this range, or leave it out.",
         )
     if options.input_scale is None:
         return
     if not 0 < options.input_scale < np.inf:
         raise DeployError(
-            f"an input scale of {options.input_scale:g}", where="--input-scale", fix="Give a number above 0."
+            f"--input-scale is {options.input_scale:g}; it must be above 0",
+            where="--input-scale",
+            fix="Give a number above 0.",
         )
     if options.input_scale != 1 and not options.message_bits and not has_data:
         raise DeployError(
-            f"an input scale of {options.input_scale:g} for inputs that are spikes",
+            f"--input-scale is {options.input_scale:g}, but the inputs are spikes",
             where="--input-scale",
             fix="Say --message-bits as well, or leave it out.",
         )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.calibrate import Calibration, measure_changes, run_reference
+from neurodeploy.calibrate import (
+    FEWEST_SPIKES,
+    Calibration,
+    correction_sentences,
+    measure_changes,
+    run_reference,
+)
 from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.compiler.cautions import beyond, cautions
+from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
+from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import CompileOptions, check_options
 from neurodeploy.contract import Contract
@@ -28,6 +36,7 @@ from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.fit import Choices
 from neurodeploy.quantise.messages import is_graded
 from neurodeploy.quantise.plan import (
     InputPlan,
@@ -38,7 +47,8 @@ from neurodeploy.quantise.plan import (
     load_plan,
     projection_names,
 )
-from neurodeploy.quantise.population import Choices, Coded, quantise_population
+from neurodeploy.quantise.population import Coded, quantise_population
+from neurodeploy.quantise.rules import check_sent_potentials
 from neurodeploy.quantise.scale import is_out_of_reach
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
@@ -53,12 +63,12 @@ class Compiled:
     contract: Contract | None = None
 
 
-def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
+def compile(model: Path | str | Any, target: str | Path | Target, **options: Any) -> Program:
     """Quantise and schedule a model for a target.
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         **options: those of :func:`compile_with_plan`.
 
     Returns:
@@ -72,7 +82,7 @@ def compile(model: Path | str | Any, target: str, **options: Any) -> Program:
 
 def compile_with_plan(
     model: Path | str | Any,
-    target: str,
+    target: str | Path | Target,
     *,
     dialect: str | None = None,
     plan: Plan | Path | str | None = None,
@@ -84,7 +94,7 @@ def compile_with_plan(
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         dialect: as given to ``--dialect``, or None.
         plan: decisions, or a file of them; what it leaves out is decided by the options.
         calibrate: data that the methods that need some are given; never the data that is scored.
@@ -111,7 +121,7 @@ def compile_with_plan(
     host, on_chip, calibrate = _split(network, settings, calibrate)
     calibration = None if calibrate is None else run_reference(on_chip, calibrate)
     try:
-        compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration)
+        compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration, True)
     except LackingError as error:
         cost = "" if calibration is None or settings.approximate else nearest_form(on_chip, chip, calibration)
         raise LackingError(error.what, where=error.where, fix=f"{error.fix} {cost}".strip()) from error
@@ -155,14 +165,19 @@ def compile_network(
     provenance: dict[str, Any],
     plan: Plan,
     calibration: Calibration | None,
+    names_losses: bool = False,
 ) -> Compiled:
-    """Quantise and schedule a network without asking whether it falls silent; see :func:`compile_with_plan`."""
+    """Quantise and schedule a network without asking whether it falls silent; see :func:`compile_with_plan`.
+
+    Losses, and what mends them, are found only where they are asked for: it quantises populations anew.
+    """
     check_options(options, target, calibration is not None)
     formats = target.number_formats.values()
     check_plan(plan, network, target.name, formats)
     digest = network.digest()
     trained = calibration
     network, calibration, steps, changes = without_maxima(network, target, calibration)
+    check_sent_potentials(network)
     latency, delays = schedule(network)
     messages = messages_of_inputs(network, target, options, plan, calibration)
     # Firing rates are to meet those of the model as it was trained, not of its approximation.
@@ -176,6 +191,7 @@ def compile_network(
     # Potentials that decide are held against each other, so they share one scale.
     read = membranes(network)
     coded: list[Coded] = []
+    losses: list[Loss] = []
     graded: dict[str, dict[str, Any]] = {}
     for population in network.populations:
         into = network.into(population.name)
@@ -187,17 +203,20 @@ def compile_network(
             options.weight_bits,
             options.scale,
             options.rounding,
-            options.correct,
-            options.per_channel and population.name not in (*read, *steps),
+            _corrections(options, calibration, population.name),
+            False if population.name in (*read, *steps) else options.per_channel,
             plan.populations.get(population.name, PopulationPlan()),
             tuple(plan.projections.get(names[p], ProjectionPlan()) for p in into),
             None
             if calibration is None
             else calibration.drive(population.name, {name: one.scale for name, one in messages.items()}),
         )
-        coded.append(quantise_population(population, neuron, synapses, latency[population.name], formats, choices))
+        quantise = partial(quantise_population, population, neuron, synapses, latency[population.name], formats)
+        coded.append(quantise(choices))
         if integrates:
             coded[-1] = never_firing(coded[-1])
+        if names_losses:
+            losses += find_losses(population, neuron, synapses, choices, coded[-1], quantise)
         if population.name in steps:
             coded[-1] = helping(coded[-1])
             network = _with_realised_step(network, coded[-1].population, steps[population.name], delays, names)
@@ -232,6 +251,7 @@ def compile_network(
             **({"approximations": measure_changes(trained, nearest, changes)} if trained and changes else {}),
             **_found(graded, coded, names, network),
             **({"per_channel": stretched} if stretched else {}),
+            **({"calibration_rates": calibration.rates()} if calibration is not None else {}),
             **({"never_fire": never} if (never := [c.population.name for c in coded if c.never_fires]) else {}),
             "network_sha256": digest,
             "plan_sha256": complete.digest(),
@@ -243,8 +263,19 @@ def compile_network(
         undecided=network.undecided,
     )
     program = with_relays(program, formats["delay_max"])
-    warnings = cautions(program, coded, beyond(network, program, target, options))
+    refuse_misfits(program, target)
+    said = [*beyond(network, program, target, options), *loss_sentences(losses)]
+    if calibration is not None:
+        factors = {c.population.name: c.threshold_factor for c in coded if not c.population.helps}
+        said += correction_sentences(calibration, factors, bool(options.correct))
+    warnings = cautions(program, coded, said)
     return Compiled(replace(program, warnings=warnings), complete)
+
+
+def _corrections(options: CompileOptions, calibration: Calibration | None, name: str) -> tuple[str, ...]:
+    """Return what of a population is corrected: nothing by rates that are chance."""
+    spikes = None if calibration is None else calibration.spikes(name)
+    return options.correct if spikes is None or spikes >= FEWEST_SPIKES else ()
 
 
 def _with_realised_step(

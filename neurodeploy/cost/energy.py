@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.target import EnergyProfile, Target, load_target
@@ -20,6 +21,13 @@ SCOPE = (
     "estimate of dynamic neuron-core energy only; without routing between cores, input and output, embedded processors"
     " and static power"
 )
+
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What is charged by the profiles' events, see :mod:`neurodeploy.needs`; neurons of all kinds as plain ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ def mean_events(
     input_spikes: dict[str, float],
 ) -> EventCounts:
     """Return the events of one sample from the emulator's counters, by name float64 (nodes,), of one sample."""
+    refuse_missing(program.parts, CAN, "the energy estimate")
     updates = float(sum(population.size for population in program.populations) * n_steps)
     fired = {**input_spikes, **dict(zip(nodes, per_sample["spikes"].tolist(), strict=True))}
     messages = sum(fired[projection.source] for projection in program.projections)

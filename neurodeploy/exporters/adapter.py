@@ -48,7 +48,8 @@ class Adapter:
 
     package: of the framework, also the name of its dialect. label: as people write it. kinds: names of the neuron
     classes that are exported. states: names of their states in a state dict.
-    advice: what to take instead of neurons that are not exported, by the beginning of their names.
+    advice: what to take instead of neurons that are not exported, by the beginning of their names. encoders: what to do
+    with modules that make spikes of the data, by name.
     forms: how its models may want their input, see :class:`neurodeploy.exporters.convention.Convention`. dt: seconds
     per step unless the neurons know it themselves.
     """
@@ -57,6 +58,7 @@ class Adapter:
     label = ""
     kinds: tuple[str, ...] = ()
     advice: ClassVar[Mapping[str, str]] = {}
+    encoders: ClassVar[Mapping[str, str]] = {}
     states: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("static", "sequence", "batch-first", "time-last")
     dt = 1e-4

@@ -81,7 +81,9 @@ def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
     Raises:
         DeployError: one is of a kind that is not exported, or has an option that would be lost.
     """
-    found, problems = {}, []
+    found: dict[str, Any] = {}
+    problems: list[str] = []
+    advice: list[str | None] = []
     whole = [module for module in model.modules() if adapter.kind_of(module) is not None]
     parts = {id(part) for module in whole for part in adapter.parts(module)}
     for path, module in model.named_modules():
@@ -89,15 +91,15 @@ def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
             continue
         if adapter.kind_of(module) is not None:
             found[path or type(module).__name__.lower()] = module
-            problems += [f"{path}: {class_name(module)} {problem}" for problem in adapter.problems(module)]
+            problems += (own := [f"{path}: {class_name(module)} {problem}" for problem in adapter.problems(module)])
+            advice += [None] * len(own)
         elif adapter.is_neuron(module):
             problems.append(f"{path}: {class_name(module)} is not supported{_advice(module, adapter)}")
+            advice.append(adapter.encoders.get(class_name(module)))
     if problems:
-        raise DeployError(
-            "; ".join(problems),
-            where="its neurons",
-            fix=f"Use {known(adapter.kinds)} as {adapter.label} has them, with plain spikes.",
-        )
+        others = f"Use {known(adapter.kinds)} as {adapter.label} has them, with plain spikes."
+        fixes = dict.fromkeys(others if fix is None else fix for fix in advice)
+        raise DeployError("; ".join(problems), where="its neurons", fix=" ".join(fixes))
     return found
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.draft import INPUT, Draft, DraftNode, Source
-from neurodeploy.exporters.layers import Maximum, Neurons
-from neurodeploy.exporters.nir_nodes import layer_node, maximum_of_spikes, maximum_of_values
+from neurodeploy.exporters.layers import Maximum, Neurons, Total
+from neurodeploy.exporters.nir_nodes import integrator, layer_node, maximum_of_spikes, maximum_of_values
 from neurodeploy.exporters.readout import Readout, find_readout
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.simplify import simplify
 from neurodeploy.exporters.trace import Trace
 from neurodeploy.recording import RESERVED_NAMES
-from neurodeploy.synapses import Scale, Shape
+from neurodeploy.synapses import Flatten, Scale, Shape
 
 Edge = tuple[str, str]
 
@@ -100,6 +100,9 @@ class _Builder:
             return self._add_neurons(node, node.op.module)
         if isinstance(node.op, Maximum):
             return self._add_maximum(node, node.op)
+        if isinstance(node.op, Total):
+            self.nodes[node.name] = integrator(node.op, self._dt)
+            return node.name
         self.nodes[node.name] = layer_node(node.name, node.op, node.entering)
         return node.name
 
@@ -138,12 +141,8 @@ class _Builder:
 
     def _add_maximum(self, node: DraftNode, op: Maximum) -> str:
         terms = list(node.slots[0].terms)
-        if len(terms) != 1:
-            raise DeployError(
-                f"{node.name} takes the largest of sums",
-                where=node.name,
-                fix="Pool each part before they are added, or use an average pool.",
-            )
+        if len(terms) > 1:
+            return self._add_maximum_of_counts(node, op)
         if not self._sent.is_binary(terms[0].node, self._binary):
             self.nodes[node.name] = maximum_of_values(node.name, op)
             return node.name
@@ -151,6 +150,25 @@ class _Builder:
         self.nodes[f"{node.name}.sum"] = total
         self.edges.append((f"{node.name}.sum", node.name))
         return f"{node.name}.sum"
+
+    def _add_maximum_of_counts(self, node: DraftNode, op: Maximum) -> str:
+        """Add the largest of sums of spikes: of each count that a sum can reach, whether any of a window reaches it."""
+        terms = list(node.slots[0].terms)
+        if not all(self._sent.is_binary(source.node, self._binary) for source in terms):
+            raise DeployError(
+                f"{node.name} takes the largest of sums of values that are no spikes",
+                where=node.name,
+                fix="Pool each part before they are added, or use an average pool.",
+            )
+        entry = f"{node.name}.count"
+        self.nodes[entry] = nir.Scale(np.ones(node.entering))
+        self.nodes[node.name] = nir.Scale(np.ones(node.leaving))
+        for count in range(1, len(terms) + 1):
+            reaches, window, found = (f"{node.name}.{what}_{count}" for what in ("from", "sum", "any"))
+            self.nodes[reaches] = nir.Threshold(np.full(node.entering, count - 0.5))
+            self.nodes[window], self.nodes[found] = maximum_of_spikes(node.name, op, node.entering)
+            self.edges += pairwise((entry, reaches, window, found, node.name))
+        return entry
 
     def _connect(self, source: Source, node: DraftNode, entry: str) -> None:
         """Add the edge from a source, with a Delay node where it takes steps that no recurrence implies."""
@@ -189,11 +207,16 @@ def _bypassed(draft: Draft, readout: Readout) -> Readout:
         node = draft.nodes[reading.node]
         terms = list(node.slots[0].terms)
         passes = isinstance(node.op, Scale) and (node.op.scale == 1).all() and node.slots[0].is_bare
-        if passes and len(terms) == 1 and not terms[0].delay and terms[0].node != INPUT:
+        if passes and len(terms) == 1 and not terms[0].delay and not _is_flatten(draft, terms[0].node):
             del draft.nodes[node.name]
             reading = replace(reading, node=terms[0].node)
         readings.append(reading)
     return replace(readout, readings=tuple(readings))
+
+
+def _is_flatten(draft: Draft, name: str) -> bool:
+    """Tell whether a node only gives another shape, which readers of the graph look through; so does the input."""
+    return name == INPUT or isinstance(draft.nodes[name].op, Flatten)
 
 
 def _check_names(draft: Draft) -> None:

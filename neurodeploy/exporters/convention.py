@@ -7,6 +7,7 @@ that axes cannot be mistaken.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -24,6 +25,9 @@ FORMS = ("step", "sequence", "batch-first", "time-last", "squeezed", "static")
 """How a model may want its input; see :class:`Convention`."""
 
 _FAILED = "forward fails"
+_AFRESH = "each call starts from the same states, so that forward is a whole run of one step, without memory"
+_INTEGRATE = "To integrate over steps, let forward loop over them, or take the states and return them behind its output"
+_MOST_STEPS = 1000
 _NOTHING = "stack expects a non-empty TensorList"
 _PRIMES = (5, 3, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
@@ -37,7 +41,7 @@ class Convention:
         repeated by the model itself.
     n_steps: how many steps it always runs, None if the input says.
     evidence: one sentence.
-    passes_state: whether it takes the neurons' states as a second argument and returns them beside its output.
+    passes_state: whether it takes the neurons' states behind its input and returns them behind its output.
     """
 
     form: str
@@ -57,7 +61,9 @@ class Convention:
             raise DeployError(
                 f"the input has {len(x)} steps, the model always runs {self.n_steps}",
                 where="input data",
-                fix=f"Give {self.n_steps} steps, or let the model take their number from its input.",
+                fix=f"{_INTEGRATE}; as it is, give one step."
+                if self.n_steps == 1
+                else f"Give {self.n_steps} steps, or let the model take their number from its input.",
             )
         if self.form == "static" and not bool((x == x[:1]).all()):
             raise DeployError(
@@ -92,12 +98,12 @@ def outputs_of(
     Raises:
         DeployError: x does not fit the convention, or the model fails.
     """
-    state: Any = None
+    state: tuple[Any, ...] = ()
     for tensor, axes, step in convention.calls(x):
         if before is not None:
             before(tensor, axes, step)
         try:
-            output = model(tensor) if state is None else model(tensor, state)
+            output = model(tensor, *state)
         except DeployError:
             raise
         except Exception as error:
@@ -107,7 +113,7 @@ def outputs_of(
                 fix="Check the data's shape against the model's.",
             ) from error
         if convention.passes_state:
-            state = output[1]
+            state = tuple(output[1:])
         yield output
 
 
@@ -144,7 +150,7 @@ def detect_convention(
     for one in asked:
         if one == "time-last" and found:
             continue
-        more = (data_steps,) if data_steps and data_steps > 1 and one != "static" else ()
+        more = _fixed_steps(model, data_steps, n_steps) if one != "static" else ()
         for length in (n_steps, *more):
             outcome = probing.outcome(one, length, is_unused=length == n_steps)
             if isinstance(outcome, tuple):
@@ -197,12 +203,51 @@ class _Probing:
         axes = _axes(form, length, self.n_samples, self.sample_shape)
         evidence = f"given {axes}, every neuron made {_steps(count)} with {self.n_samples} samples"
         if form == "static" and count == 1 and all(self.adapter.lead(m) == "B" for m in self.neurons.values()):
-            return Convention("step", None, evidence, self.adapter.passes_state(self.model))
+            n_more = len(inspect.signature(self.model.forward).parameters) - 1
+            passes_state = self.adapter.passes_state(self.model) or self._returns_states(n_more)
+            if not n_more and self._starts_afresh():
+                return Convention("static", 1, f"{evidence}; {_AFRESH}. {_INTEGRATE}")
+            return Convention("step", None, evidence, passes_state)
         if form != "static" and count == length and self.outcome(form, count + 1) == (count + 1,):
             return Convention(form, None, evidence)
         return Convention(
             form, count, evidence if form == "static" else f"{evidence}; that number is fixed in the model"
         )
+
+    def _probe(self) -> Any:
+        return torch.rand((self.n_samples, *self.sample_shape), generator=torch.Generator().manual_seed(0))
+
+    def _returns_states(self, n_more: int) -> bool:
+        """Tell whether a call that takes ``n_more`` arguments behind its input returns as many behind its output."""
+        clear_states(self.adapter, self.neurons, self.n_samples)
+        with torch.no_grad():
+            output = self.model(self._probe())
+        return n_more > 0 and isinstance(output, tuple) and len(output) == 1 + n_more
+
+    def _starts_afresh(self) -> bool:
+        """Tell whether neurons forget in each call of the model what the call before left in them."""
+        given: list[dict[str, Any]] = []
+        left: list[dict[str, Any]] = []
+
+        def enter(module: Any, args: Any, kwargs: Any) -> None:
+            given.append(_copied(self.adapter.given(module, args, kwargs)))
+
+        def leave(module: Any, args: Any, kwargs: Any, output: Any) -> None:
+            left.append(_copied(self.adapter.left(module, output)))
+
+        hooks = [m.register_forward_pre_hook(enter, with_kwargs=True) for m in self.neurons.values()]
+        hooks += [m.register_forward_hook(leave, with_kwargs=True) for m in self.neurons.values()]
+        clear_states(self.adapter, self.neurons, self.n_samples)
+        try:
+            with torch.no_grad():
+                for _ in range(2):
+                    self.model(self._probe())
+        finally:
+            for hook in hooks:
+                hook.remove()
+        half = len(given) // 2
+        is_same = all(map(_alike, given[:half], given[half:]))
+        return is_same and not all(map(_alike, left[:half], given[half:]))
 
     def outcome(self, form: str, length: int, is_unused: bool = False) -> tuple[int] | str:
         """Call the model in one form; returns how many steps every neuron made, or what was wrong."""
@@ -238,6 +283,17 @@ class _Probing:
         return None
 
 
+def _copied(states: dict[str, Any]) -> dict[str, Any]:
+    return {key: torch.as_tensor(value).clone() for key, value in states.items() if value is not None}
+
+
+def _alike(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    """Tell whether two states are the same; one that is not there yet is zero."""
+    nothing = torch.zeros(0)
+    pairs = [(one.get(key, nothing), two.get(key, nothing)) for key in one.keys() | two.keys()]
+    return all(torch.equal(a, b) or not (bool(a.any()) or bool(b.any())) for a, b in pairs)
+
+
 def _repeats(used: dict[str, list[Call]]) -> int:
     """Return how many steps a model makes of one image, if it gives them to a neuron all at once."""
     whole = [call for made in used.values() for call in made if call.lead == "TB"]
@@ -271,6 +327,14 @@ def _unused_numbers(model: Any, sample_shape: Shape, data_steps: int | None = No
             "its shapes use every small prime", where="the model", fix="This is a limit of the exporter; report it."
         )
     return free[0], free[1]
+
+
+def _fixed_steps(model: Any, data_steps: int | None, taken: int) -> list[int]:
+    """Return numbers of steps that a model may always run: that of the data, else those that its attributes name."""
+    if data_steps is not None:
+        return [data_steps] if data_steps > 1 else []
+    own = [value for module in nn.Module.modules(model) for key, value in vars(module).items() if "step" in key.lower()]
+    return sorted({n for n in own if isinstance(n, int) and 1 < n <= _MOST_STEPS and n != taken})
 
 
 def _axes(form: str, n_steps: int, n_samples: int, sample_shape: Shape) -> str:

@@ -162,4 +162,6 @@ def same_operation(one: Operation, two: Operation) -> bool:
 def _same(one: Any, two: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
         return one.shape == two.shape and bool(np.array_equal(one, two))
+    if hasattr(one, "nnz"):
+        return one.shape == two.shape and not (one != two).nnz
     return type(one) is type(two) and bool(one == two)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
-from neurodeploy.data import Data, Samples, blocks
+from neurodeploy.data import Data, Samples, blocks, data_sha256
 from neurodeploy.decision import parse_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
@@ -115,6 +115,7 @@ def export(
     write_bytes(Path(output), content)
     if data is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
+        meta["data_sha256"] = data_sha256(data)
         options = RunOptions(record=record, nodes=record_nodes)
         with Writer(Path(record_output)) as writer:
             for _, part in blocks(data, recorded_bytes(network, data, options)):

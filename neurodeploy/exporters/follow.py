@@ -11,21 +11,35 @@ import numpy as np
 import torch
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.draft import Draft
+from neurodeploy.exporters.by_step import (
+    accumulated,
+    is_reduced,
+    of_each_step,
+    reads_values,
+    reduced_again,
+    swapped,
+    values_of_each_step,
+)
+from neurodeploy.exporters.draft import INPUT, Draft
 from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.layers import (
     ARGUMENTS,
+    LINEAR,
     Joined,
     Operation,
+    Total,
     UnsupportedError,
+    across_groups,
     chosen,
     layer_step,
+    matrix_of,
     maximum_over,
     mean_over,
     named_arguments,
+    placed,
 )
 from neurodeploy.exporters.sent import Sent
-from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup, reshaped
+from neurodeploy.exporters.signals import SPIKES, Axis, Signal, Tap, equal, features_of, regroup, reshaped, tensors
 from neurodeploy.exporters.views import (
     first_channel,
     in_groups,
@@ -40,9 +54,9 @@ from neurodeploy.synapses import Flatten
 
 SAME = (
     "contiguous", "clone", "detach", "float", "double", "to", "cpu", "type", "type_as", "requires_grad", "dropout1d",
-    "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout", "data", "softmax", "log_softmax",
+    "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "dropout", "data",
 )  # fmt: skip
-"""Operations that change no value in eval mode, or not which class is largest."""
+"""Operations that change no value in eval mode."""
 
 _RESHAPES = ("flatten", "unflatten", "view", "reshape", "squeeze", "unsqueeze", "view_as", "reshape_as")
 _JOINS = ("cat", "concat", "concatenate", "stack")
@@ -52,7 +66,15 @@ _REPEATS = ("repeat", "expand", "expand_as", "tile")
 _TURNS = ("transpose", "swapaxes", "permute", "swapdims", "movedim", "T", "mT")
 _REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
-_FORWARD = "Feed each step's spikes forward, and reduce what leaves the last layer; of a mean that is the same."
+_CUTS = ("getitem", "narrow", "select", "chunk", "split", "tensor_split", "split_with_sizes")
+_DIFFERENCE = (
+    "relu() of a difference of spikes, which can be below 0,; a neuron without memory that fires above one half gives "
+    "the same of spikes (snnTorch: snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism='none'))"
+)
+_PLACES = ("part", "mean")
+"""How nodes of parts, and of sums and means over features, are called."""
+
+_FORWARD = "Feed each step's spikes forward, and reduce what leaves the last layer."
 
 Found = Iterator[tuple[Any, Signal]]
 
@@ -66,6 +88,7 @@ class Follower:
         signal_of: origin of a tensor, None if it does not come from the input.
         place: name for a node of an operation that is computed now.
         sent: what nodes send.
+        marked: gives all tensors that are followed, with their signals.
     """
 
     def __init__(
@@ -75,8 +98,9 @@ class Follower:
         signal_of: Callable[[Any], Signal | None],
         place: Callable[[str], str],
         sent: Sent,
+        marked: Callable[[], list[tuple[Any, Signal]]],
     ) -> None:
-        self._sent = sent
+        self._sent, self._marked = sent, marked
         self._draft, self._extent, self.signal_of, self._place = draft, extent, signal_of, place
         self._rest: set[int] = set()  # tensors that were zero before the operation that changes them
         self._filled: dict[int, int] = {}  # steps that were written into a buffer, from the first on
@@ -93,14 +117,18 @@ class Follower:
         """
         if (not taken and name not in ARGUMENTS) or name.endswith("_like") or name.startswith("new_"):
             return
-        if name == "get":
-            name = str(getattr(getattr(func, "__self__", None), "__name__", "get"))
+        name = str(getattr(getattr(func, "__self__", None), "__name__", "get")) if name == "get" else name
         if name == "setitem":
             yield args[0], self._collected(args, taken)
+        elif (reduced := self._behind_time(name, taken)) is not None:
+            yield from self._by_step(name, func, args, kwargs, out, reduced)
+        elif (inner := self._before_time(name, args, kwargs, out)) is not None:
+            yield from self._in_turn(name, inner, args[0], out, taken)
         elif name == "unbind":
             yield from self._unbound(args, kwargs, out)
         elif isinstance(out, torch.Tensor):
             found = self._single(name, args, kwargs, out, taken)
+            found = self._as_matrix(name, func, args, kwargs, out, taken) or found if found.broken else found
             if taken or not found.broken:
                 yield out, found
         elif isinstance(out, (tuple, list)):
@@ -131,6 +159,97 @@ class Follower:
             return None
         return self._through("part", (chosen(signal.shape, first, after[changed[0]]),), signal)
 
+    def _behind_time(self, name: str, taken: list[Signal]) -> list[Signal] | None:
+        """Return what a layer is given if the steps of all that were reduced by one rule, None for anything else."""
+        if not taken or name in _TURNS or name not in (*_CUTS, *ARGUMENTS, *LINEAR, *_JOINS):
+            return None
+        is_first = name not in _JOINS and not any(self._draft.uses.get(self._place(one)) for one in (name, *_PLACES))
+        if any(s.rule is None and (s.lead != "B" or INPUT in s.nodes or not is_first) for s in taken):
+            return None
+        found = [accumulated(signal, self._extent["T"]) for signal in taken]
+        is_alike = len({signal.rule for signal in found}) == 1
+        return found if is_alike and all(is_reduced(one) and reads_values(one) for one in found) else None
+
+    def _by_step(self, name: str, func: Any, args: Any, kwargs: dict[str, Any], out: Any, taken: list[Signal]) -> Found:
+        """Follow a layer behind a reduction over time as one that is there in each step, before it."""
+        n_steps, place, rule = self._extent["T"], self._place(name), str(taken[0].rule)
+        wholes = []
+        for given, signal in zip(self._followed(args, kwargs), taken, strict=True):
+            rows = values_of_each_step(signal, self._marked(), n_steps)
+            if rows is None:
+                parts = [out] if isinstance(out, torch.Tensor) else out
+                yield from ((part, self.broken(taken, name, part)) for part in parts)
+                return
+            wholes.append(of_each_step(self._flat(signal)))
+            yield rows, wholes[-1]
+            args, kwargs = swapped(args, given, rows), swapped(kwargs, given, rows)
+        made = list(self.follow(name, func, args, kwargs, func(*args, **kwargs), wholes))
+        parts = [out] if isinstance(out, torch.Tensor) else list(out)
+        for part, (again, found) in zip(parts, made, strict=True):
+            yield again, found
+            try:
+                if found.broken:
+                    raise UnsupportedError(found.broken)
+                result, missing = reduced_again(found, rule, again, part, n_steps, place)
+                if missing is None:
+                    yield part, result
+                else:
+                    yield from self._total(place, found, again, missing / (1 - n_steps), part)
+            except UnsupportedError as problem:
+                yield part, self.broken(taken, name, part, str(problem))
+
+    def _before_time(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> tuple[int, ...] | None:
+        """Return the other axes that are reduced together with time, None if it is time alone, or not at all."""
+        if name not in ("sum", "mean"):
+            return None
+        signal, given = self.signal_of(args[0]), kwargs.get("dim", args[1] if len(args) > 1 else None)
+        if signal is None or not isinstance(given, (tuple, list)) or out.dim() != len(signal.axes) - len(given):
+            return None
+        inner = tuple(dim % len(signal.axes) for dim in given if signal.axes[dim] != "T")
+        return inner if 0 < len(inner) < len(given) else None
+
+    def _in_turn(self, name: str, inner: tuple[int, ...], given: Any, out: Any, taken: list[Signal]) -> Found:
+        """Follow a reduction of several axes as one of all but time, and then of time."""
+        func = getattr(torch, name)
+        between = func(given, dim=inner)
+        yield from self.follow(name, func, (given,), {"dim": inner}, between, taken)
+        signal = self.signal_of(between)
+        if signal is None or "T" not in signal.axes:
+            yield out, self.broken(taken, name, out)
+            return
+        yield from self.follow(name, func, (between,), {"dim": signal.axes.index("T")}, out, [signal])
+
+    def _followed(self, args: Any, kwargs: dict[str, Any]) -> list[Any]:
+        """Return the tensors among arguments that come from the input."""
+        return [one for one in tensors((args, tuple(kwargs.values()))) if self.signal_of(one) is not None]
+
+    def _total(self, place: str, found: Signal, again: Any, bias: Any, out: Any) -> Found:
+        """Follow a layer whose bias enters a sum over time once: it has none, and an integrator starts from it."""
+        plain = replace(found.shifted(-bias), axes=("B", *range(len(found.shape))))
+        node, _ = self._draft.use(f"{place}.sum", Total(bias), [plain], found.shape)
+        start = torch.as_tensor(bias)
+        rows = (again.unflatten(0, (self._extent["T"], -1)).double() - start).cumsum(0) + start
+        terms = {Tap(node, SPIKES, None): 1.0}
+        yield rows.float().flatten(0, 1), replace(found, terms=terms, offset=0.0)
+        yield out, replace(plain, terms=terms, offset=0.0, rule="last")
+
+    def _flat(self, signal: Signal) -> Signal:
+        """Return a reduced signal whose features were joined after their node, with that as a node of its own."""
+        terms = {}
+        for tap, factor in signal.terms.items():
+            leaving = self._draft.nodes[tap.node].leaving if tap.node != INPUT else signal.shape
+            if leaving != (signal.shape or (1,)):
+                rank = range(len(leaving))
+                ways = [Flatten(first, last) for first in rank for last in rank[first + 1 :]]
+                op = next((way for way in ways if way.output_shape(leaving) == signal.shape), None)
+                if op is None:
+                    raise UnsupportedError(f"features {list(leaving)} as {list(signal.shape)}")
+                own = Signal(("B", *rank), leaving, {tap._replace(step=None): 1.0})
+                node, _ = self._draft.use("flatten", op, [own], signal.shape)
+                tap = Tap(node, SPIKES, None)
+            terms[tap] = factor
+        return replace(signal, terms=terms)
+
     def watch_rest(self, name: str, args: tuple[Any, ...]) -> None:
         """Note whether a tensor that is about to be changed in place is one of zeros that come from nowhere."""
         changes = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
@@ -158,15 +277,15 @@ class Follower:
                 where=name,
                 fix=hint_for(signal.broken),
             )
-        if signal.rule or signal.groups:
-            what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
-            raise DeployError(f"{what} feeds {name}", where=name, fix=_FORWARD)
         if states := sorted({f"{tap.port} of {tap.node}" for tap in signal.terms if tap.port != SPIKES}):
             raise DeployError(
                 f"a state of {states[0].partition(' of ')[2]} (membrane potential or current) feeds {name}",
                 where=name,
                 fix="Feed spikes forward; neurons on a chip pass on nothing else.",
             )
+        if signal.rule or signal.groups:
+            what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
+            raise DeployError(f"{what} feeds {name}", where=name, fix=_FORWARD)
 
     def broken(self, taken: list[Signal], name: str, out: Any, why: str = "") -> Signal:
         """Return the mark for something that no node stands for; the first cause is kept, but for chance."""
@@ -208,8 +327,8 @@ class Follower:
         if name in SAME:
             trains = "dropout" in name and kwargs.get("training", args[2] if len(args) > 2 else True)
             return signal if out.is_floating_point() and not trains else None
-        if name == "relu":
-            return signal if self._sent.is_positive(signal) else None
+        if name in ("softmax", "log_softmax", "relu"):
+            return self._rectified(signal) if name == "relu" else self._softmax(name, signal, args, kwargs)
         if name == "argmax":
             return index_of_largest(signal, args, kwargs)
         if name in _RESHAPES:
@@ -219,12 +338,38 @@ class Follower:
         if name in _REDUCTIONS:
             return self._reduced(name, signal, args, kwargs, out)
         if name in _TURNS:
-            return turned(signal, name, args, kwargs)
+            found = turned(signal, name, args, kwargs)
+            return None if found is not None and _moves_features(signal, found) else found
         if name == "batch_norm":
             return normalised(signal, args, kwargs)
         if (first := first_channel(name, args, kwargs)) is not None and before != after:
             return self._part(signal, before, after, first)
         return picked(name, signal, args, kwargs, before)
+
+    def _softmax(self, name: str, signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal:
+        """Return classes whose order a softmax keeps, once their steps are reduced.
+
+        Of each step it weights the steps differently: what is largest in their sum may change.
+
+        Raises:
+            UnsupportedError: it is over another axis, or of each step.
+        """
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        is_of_classes = isinstance(dim, int) and signal.axes[dim] == 0 and len(signal.shape) == 1
+        is_last = signal.steps == {self._extent["T"] - 1}
+        if not is_of_classes or not (signal.rule or is_last):
+            raise UnsupportedError(f"{name}() of each step" if is_of_classes else f"{name}() over axis {dim}")
+        return signal
+
+    def _rectified(self, signal: Signal) -> Signal | None:
+        """Return what a rectifier leaves of spikes, which are not below 0; None for values that a layer gives."""
+        if self._sent.is_positive(signal):
+            return signal
+        if signal.is_plain and all(
+            self._sent.is_positive(replace(signal, terms={t: 1.0}, offset=0.0)) for t in signal.terms
+        ):
+            raise UnsupportedError(_DIFFERENCE)
+        return None
 
     def _layer(self, name: str, args: Any, kwargs: dict[str, Any], out: Any) -> Signal | None:
         """Return what leaves a linear layer, which becomes a node."""
@@ -238,6 +383,33 @@ class Follower:
             raise UnsupportedError(f"{name}() over an axis that is none of the features")
         step = layer_step(name, given, signal.shape)
         return self._through(name, step.ops, signal).scaled(step.factor)
+
+    def _as_matrix(
+        self, name: str, func: Any, args: Any, kwargs: dict[str, Any], out: Any, taken: list[Signal]
+    ) -> Signal | None:
+        """Return what leaves a linear function that NIR has no node for, as a matrix; None if it is none."""
+        if name not in LINEAR or not taken or any(signal.broken for signal in taken):
+            return None
+        given, signal = self._followed(args, kwargs), taken[0]
+        n_lead = len(signal.axes) - len(signal.shape)
+        if len(given) != 1 or not signal.is_plain or signal.lead is None or "T" in signal.axes[n_lead - 1 : n_lead]:
+            return None
+        if out.shape[:n_lead] != given[0].shape[:n_lead]:
+            return None
+        try:
+            op = matrix_of(
+                lambda x: func(*swapped(args, given[0], x), **swapped(kwargs, given[0], x)), n_lead, signal.shape
+            )
+        except UnsupportedError as problem:
+            return self.broken(taken, name, out, f"{name}() as {problem}")
+        except (RuntimeError, ValueError, IndexError):
+            return None
+        if op is None:
+            return None
+        flat = (Flatten(0, -1),) if len(signal.shape) > 1 else ()
+        found = self._through(name, (*flat, op), signal)
+        leaving = tuple(out.shape[n_lead:])
+        return found if leaving else replace(found, axes=found.axes[:n_lead], shape=())
 
     def _through(self, name: str, ops: tuple[Operation, ...], signal: Signal) -> Signal:
         """Return what leaves operations one after the other, each of which becomes a node."""
@@ -319,10 +491,14 @@ class Follower:
         rank = parts[0].dim() + (name == "stack")
         dim %= rank
         signals = [self.signal_or_rest(part) for part in parts]
-        if any(s is None or s.broken or s.groups or s.rule for s in signals):
+        if any(s is None or s.broken or s.rule for s in signals):
             return None
         whole = [s for s in signals if s is not None]
         first = next((s for s in whole if s.terms), whole[0])
+        if any(s.groups != first.groups or (s.groups and name != "stack") for s in whole):
+            return None
+        if name == "stack" and len({s.latest for s in whole}) == 1 and not first.groups:
+            return self._stacked_features(whole, dim)
         if name == "stack":
             return self._stacked(whole, first, (*first.axes[:dim], "T", *first.axes[dim:]))
         axis = first.axes[dim]
@@ -331,6 +507,18 @@ class Follower:
         if axis != 0 or first.lead is None:
             return None
         return self._side_by_side(whole, first, [tuple(part.shape) for part in parts])
+
+    def _stacked_features(self, signals: list[Signal], dim: int) -> Signal | None:
+        """Return signals of one step along a new axis of features: the sum of each at its place among zeros."""
+        first = signals[0]
+        axis = dim - len(first.axes) + len(first.shape)
+        if axis < 0 or any(s.lead is None or s.axes != first.axes or s.shape != first.shape for s in signals):
+            return None
+        total: Signal | None = None
+        for index, signal in enumerate(signals):
+            made = self._through("stack", (placed(signal.shape, index, len(signals), axis),), signal)
+            total = made if total is None else total.plus(made)
+        return total
 
     def _side_by_side(self, signals: list[Signal], first: Signal, shapes: list[tuple[int, ...]]) -> Signal | None:
         """Return signals behind each other along their first axis of features, which is a node."""
@@ -404,6 +592,11 @@ class Follower:
         dims = sorted(int(d) % rank for d in (given if isinstance(given, (tuple, list)) else (given,)))
         axes = [signal.axes[dim] for dim in dims]
         keeps = out.dim() == rank
+        if axes == ["groups"] and name in ("sum", "mean") and not keeps and signal.rule is None:
+            n_groups, n_members = (args[0].shape[signal.axes.index(axis)] for axis in ("groups", "members"))
+            plain = replace(signal, axes=tuple(0 if a == "groups" else a for a in signal.axes if a != "members"))
+            found = self._through(name, (across_groups(n_groups, n_members),), plain)
+            return found.scaled(1.0 if name == "sum" else 1 / n_groups)
         if axes == ["T"] and signal.rule is None:
             left = tuple("1" if i in dims else axis for i, axis in enumerate(signal.axes) if keeps or i not in dims)
             return replace(signal, axes=left, rule=name.removeprefix("a"))
@@ -453,6 +646,13 @@ class Follower:
                 return
             made = None if signal.broken else step_of(signal, (_SLICE,) * dim + (step,), tuple(args[0].shape))
             yield part, made or self.broken([signal], "unbind", part)
+
+
+def _moves_features(before: Signal, after: Signal) -> bool:
+    """Tell whether features changed their order behind time and samples, which stayed: a node stands for that."""
+    n_lead = len(before.axes) - len(before.shape)
+    stays = before.lead is not None and before.axes[:n_lead] == after.axes[:n_lead]
+    return stays and before.is_plain and before.axes != after.axes
 
 
 def _shape_of(terms: list[Any], other: Any) -> tuple[int, ...]:

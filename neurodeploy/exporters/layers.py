@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Scale, Shape
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Scale, Shape, Sparse
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,21 @@ class Neurons:
     module: Any
 
 
-Operation = Linear | Conv1d | Conv2d | Pool2d | Flatten | Scale | Maximum | Joined | Neurons
+@dataclass(frozen=True, eq=False, slots=True)
+class Total:
+    """The sum of what came in all steps so far, and of what it starts from.
+
+    start: float64, of the features' shape.
+    """
+
+    start: NDArray[np.float64]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that leaves when ``shape`` enters."""
+        return shape
+
+
+Operation = Linear | Sparse | Conv1d | Conv2d | Pool2d | Flatten | Scale | Maximum | Joined | Total | Neurons
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,6 +77,28 @@ class Step:
 
     ops: tuple[Operation, ...]
     factor: float = 1.0
+
+
+LINEAR = (
+    *("einsum", "conv_transpose1d", "conv_transpose2d", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle"),
+    *(
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "avg_pool1d",
+        "avg_pool2d",
+        "pad",
+        "unfold",
+        "fold",
+        "flip",
+        "roll",
+    ),
+    *("index_select", "getitem", "sum", "mean", "repeat_interleave", "permute", "transpose", "swapaxes", "movedim"),
+    *("matmul", "mm", "bmm", "tile", "repeat", "cumsum", "diff", "conv1d", "conv2d"),
+)
+"""Functions that are linear in a tensor, each sample by itself, with most of their options."""
+
+MOST_WEIGHTS = 2**26
+"""A linear function that NIR has no node for becomes a matrix of so many weights at most."""
 
 
 class UnsupportedError(Exception):
@@ -112,6 +152,40 @@ def layer_step(name: str, given: dict[str, Any], shape: Shape) -> Step:
     if len(shape) != (2 if name.endswith("1d") else 3):
         raise UnsupportedError(f"{name}() over features of shape {list(shape)}; it takes channels and one axis or two")
     return _pool(name, given, shape)
+
+
+def matrix_of(function: Callable[[Any], Any], n_lead: int, shape: Shape) -> Sparse | None:
+    """Return a linear function of features as a matrix with an offset, found by calling it; None if it is not linear.
+
+    Args:
+        function: of a tensor of ``n_lead`` axes, the last of samples, which it keeps, and the features behind them.
+        shape: of the features.
+
+    Raises:
+        UnsupportedError: the matrix would be too large.
+    """
+    n = prod(shape)
+    lead = (1,) * (n_lead - 1)
+    several = (*(4,) * (n_lead - 1), 3)  # so that what mixes steps, or samples, shows
+    samples = torch.randn((*several, *shape), generator=torch.Generator().manual_seed(0))
+    given = function(samples)
+    leaving = tuple(given.shape[n_lead:])
+    if tuple(given.shape[:n_lead]) != several:
+        return None
+    if n * prod(leaving) > MOST_WEIGHTS:
+        raise UnsupportedError(
+            f"a matrix of {n} x {prod(leaving)} weights, for which NIR has no smaller node; use fewer channels or a "
+            "smaller map there, or a convolution"
+        )
+    offset = function(torch.zeros((*lead, 1, *shape))).reshape(-1)
+    ones = torch.split(torch.arange(n), max(1, MOST_WEIGHTS // (4 * n)))
+    units = (torch.nn.functional.one_hot(block, n).float().reshape(*lead, -1, *shape) for block in ones)
+    weight = (torch.cat([function(block).reshape(block.shape[n_lead - 1], -1) for block in units]) - offset).T
+    again = samples.reshape(-1, n) @ weight.T + offset
+    if not torch.allclose(given.reshape(len(again), -1), again, rtol=1e-4, atol=1e-5):
+        return None
+    bias = offset.numpy() if bool(offset.any()) else None
+    return Sparse(csc_array(weight.numpy()), bias, shape=leaving or (1,))
 
 
 def _array(tensor: Any) -> NDArray[np.float32] | None:
@@ -198,6 +272,20 @@ def chosen(shape: Shape, first: int, size: int) -> Operation:
         case 3:
             return Conv2d(weight[:, :, None, None])
     raise UnsupportedError(f"part of features of shape {list(shape)}; take channels")
+
+
+def placed(shape: Shape, index: int, count: int, axis: int) -> Sparse:
+    """Return the layer that puts features of ``shape`` at one place of a new axis of ``count`` places."""
+    leaving = (*shape[:axis], count, *shape[axis:])
+    places = np.arange(prod(leaving)).reshape(leaving).take(index, axis).ravel()
+    ones = np.ones(len(places), np.float32)
+    weight = csc_array((ones, (places, np.arange(len(places)))), shape=(prod(leaving), len(places)))
+    return Sparse(weight, shape=leaving)
+
+
+def across_groups(n_groups: int, n_members: int) -> Linear:
+    """Return the sum of each member over groups of neighbouring units."""
+    return Linear(np.tile(np.eye(n_members, dtype=np.float32), n_groups))
 
 
 def _pool(name: str, given: dict[str, Any], shape: Shape) -> Step:

@@ -8,10 +8,11 @@ import nir
 import numpy as np
 
 from neurodeploy.errors import DeployError
-from neurodeploy.exporters.layers import Maximum, Operation, layer_step
+from neurodeploy.exporters.layers import Maximum, Operation, Total, layer_step
+from neurodeploy.exporters.parameters import compact, rules_metadata
 from neurodeploy.files import to_json
 from neurodeploy.importers.nir_graph import METADATA_KEY
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse
 
 
 def layer_node(name: str, op: Operation, entering: Shape) -> Any:
@@ -20,6 +21,12 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
         case Linear():
             weight = np.array(op.weight)
             return nir.Linear(weight) if op.bias is None else nir.Affine(weight, np.array(op.bias))
+        case Sparse():
+            weight = op.weight.toarray()
+            said = {METADATA_KEY: to_json({"shape": list(op.output_shape(entering))})}
+            if op.bias is None:
+                return nir.Linear(weight, metadata=said)
+            return nir.Affine(weight, np.array(op.bias), metadata=said)
         case Conv1d():
             return nir.Conv1d(
                 entering[1], np.array(op.weight), op.stride, op.padding, op.dilation, op.groups, _bias(op)
@@ -44,6 +51,12 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
     raise DeployError(
         f"{type(op).__name__} is no NIR node", where=name, fix="This is a limit of the exporter; report it."
     )
+
+
+def integrator(op: Total, dt: float) -> Any:
+    """Return the NIR node of a sum over time, ``v = v + x``, that starts from values of its own."""
+    rules = {"reset": "none", "gain": "euler", "v_init": compact(op.start)}
+    return nir.I(r=np.full(op.start.shape, 1.0 / dt), metadata=rules_metadata(rules))
 
 
 def module_node(name: str, module: Any, entering: Shape) -> Any:

@@ -51,6 +51,13 @@ ADVICE = {
 }
 """What to take instead of neurons that are not exported, by the beginning of their names."""
 
+_ENCODED = (
+    "Leave {} out of the module: encode the data before it (spikes = encoder(x), saved as x [T, B, ...] in an .npz), "
+    "and give that as --input here and later."
+)
+ENCODERS = {name: _ENCODED.format(name) for name in ("ConstantCurrentLIFEncoder", "SpikeLatencyLIFEncoder")}
+"""What to do with modules that make spikes of the data."""
+
 _PARAMETERS = ("tau_mem_inv", "tau_syn_inv", "v_leak", "v_th", "v_reset")
 
 
@@ -61,6 +68,7 @@ class Norse(Adapter):
     label = "norse"
     kinds = tuple(MODELS)
     advice = ADVICE
+    encoders = ENCODERS
     dt = 1e-3
 
     def is_neuron(self, module: Any) -> bool:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from neurodeploy.errors import DeployError
+from neurodeploy.exporters.by_step import accumulated
 from neurodeploy.exporters.draft import INPUT, Draft, slot_of
 from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
-from neurodeploy.synapses import Scale
+from neurodeploy.synapses import Flatten, Scale
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,7 +78,7 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
             signal = replace(signal, broken="maximum()")
         if "members" in signal.axes:
             signal = replace(signal, broken="reshape()")
-        signal = _accumulated(signal, trace.n_steps)
+        signal = accumulated(signal, trace.n_steps)
         if not signal.broken and not signal.rule and len(signal.steps) > 1:
             signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
         if signal.broken and not trace.modules:
@@ -144,6 +143,8 @@ def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
     if len(signal.terms) == 1 and (port == V or (is_scalar and (rule or _is_unit(signal)))):
         (tap,) = signal.terms
         node = tap.node
+        if isinstance(trace.draft.nodes[node].op, Flatten):
+            return _flattened(signal, trace, sent)
         if not (is_scalar and port == V) and not (rule or _is_unit(signal)):
             return None
         plain = replace(one_step, terms={tap: 1.0}, offset=0.0)
@@ -151,40 +152,34 @@ def _reading(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
         return Reading(node, port, "count" if rule in ("sum", "mean") and fires else rule, signal.groups, plain)
     if port == V:
         return None
-    latest = signal.latest
-    step = latest if latest is not None else None
-    slot = slot_of(one_step, step)
-    node = trace.draft.add("output_values", Scale(np.ones(1, np.float32)), [slot], signal.shape, signal.shape, None)
-    return Reading(node, SPIKES, rule, signal.groups, one_step)
+    return _as_values(signal, trace)
+
+
+def _flattened(signal: Signal, trace: Trace, sent: Sent) -> Reading | None:
+    """Return what reads a node that gives another shape to neurons' spikes, which are read, or to other values."""
+    (tap,) = signal.terms
+    (slot,) = trace.draft.nodes[tap.node].slots
+    sources = list(slot.terms)
+    if len(sources) == 1 and slot.is_bare and sources[0].node != INPUT and not sources[0].delay:
+        source = trace.draft.nodes[sources[0].node]
+        if source.is_neuron:
+            axes = ("B", *range(len(source.leaving)))
+            factor = signal.terms[tap]
+            terms = {Tap(source.name, sources[0].port, tap.step): factor}
+            return _reading(replace(signal, axes=axes, shape=source.leaving, terms=terms), trace, sent)
+    return _as_values(signal, trace)
+
+
+def _as_values(signal: Signal, trace: Trace) -> Reading:
+    """Return what reads a signal through a node of its own."""
+    one_step = replace(signal, rule=None, groups=None)
+    slot, shape = slot_of(one_step, signal.latest), signal.shape or (1,)
+    node = trace.draft.add("output_values", Scale(np.ones(1, np.float32)), [slot], shape, shape, None)
+    return Reading(node, SPIKES, signal.rule, signal.groups, one_step)
 
 
 def _is_unit(signal: Signal) -> bool:
     return equal(signal.offset, 0.0) and all(equal(factor, 1.0) for factor in signal.terms.values())
-
-
-def _accumulated(signal: Signal, n_steps: int) -> Signal:
-    """Return a signal that was added up step by step, or is the last step, as one step and the rule it follows."""
-    by_tap: dict[tuple[str, str], dict[int | None, Any]] = defaultdict(dict)
-    for tap, factor in signal.terms.items():
-        by_tap[tap.node, tap.port][tap.step] = factor
-    if signal.rule == "sum" and all(np.all(factor * n_steps == 1) for factor in signal.terms.values()):
-        return replace(signal.scaled(n_steps), rule="mean")
-    if signal.rule or n_steps < 2:
-        return signal
-    if signal.steps == {n_steps - 1} and "T" not in signal.axes:
-        return replace(signal, rule="last")
-    if any(set(steps) != set(range(n_steps)) for steps in by_tap.values()) or np.any(signal.offset):
-        return signal
-    terms = {}
-    for (node, port), steps in by_tap.items():
-        first = steps[0]
-        if any(not equal(factor, first) for factor in steps.values()):
-            return signal
-        terms[Tap(node, port, None)] = first
-    (factor, *_) = terms.values()
-    is_mean = np.ndim(factor) == 0 and abs(float(factor) * n_steps - 1) < 1e-6
-    terms = {tap: own * n_steps for tap, own in terms.items()} if is_mean else terms
-    return replace(signal, terms=terms, rule="mean" if is_mean else "sum")
 
 
 def _words(reading: Reading) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.build_graph import BuiltGraph
+from neurodeploy.exporters.by_step import assembled
 from neurodeploy.exporters.convention import Convention, run_model
 from neurodeploy.exporters.signals import Signal, Tap
 from neurodeploy.exporters.trace import Wanted, trace_model
@@ -49,7 +50,7 @@ class Trained:
         for start in range(0, inputs.shape[1], BLOCK_SAMPLES):
             x = torch.from_numpy(np.array(inputs[:, start : start + BLOCK_SAMPLES], dtype=np.float32))
             rows = self._neurons(network, x, record) if self.paths else {}
-            yield rows | self._values(x)
+            yield rows | self._values(network, x)
 
     def recording(
         self, network: Network, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
@@ -83,7 +84,7 @@ class Trained:
                     found[node]["spikes"] = found[node]["spikes"].astype(np.int32 if rule.is_graded else np.uint8)
         return found
 
-    def _values(self, x: Any) -> Rows:
+    def _values(self, network: Network, x: Any) -> Rows:
         """Return the values that are read of nodes without neurons, seen where the model computes them."""
         built = self.built
         readings = [one for one in built.readout.readings if not one.port and one.node not in built.neurons]
@@ -97,11 +98,12 @@ class Trained:
         for reading, seen in zip(readings, wanted.seen, strict=False):
             steps = {step for _, step, _ in seen}
             if None not in steps and len(steps) < len(x):  # factors came after the steps were added up
-                terms = ((_assembled(alone[tap], len(x)), own) for tap, own in reading.signal.terms.items())
+                terms = ((assembled(alone[tap], len(x)).numpy(), own) for tap, own in reading.signal.terms.items())
                 value = sum((rows * own for rows, own in terms), start=reading.signal.offset)
             else:
-                value = _assembled(seen, len(x))
-            found[reading.node] = {"value": np.ascontiguousarray(value, dtype=np.float32)}
+                value = assembled(seen, len(x)).numpy()
+            shape = (*x.shape[:2], *network.shapes[reading.node])
+            found[reading.node] = {"value": np.ascontiguousarray(value, dtype=np.float32).reshape(shape)}
         return found
 
 
@@ -126,25 +128,6 @@ def _extended(order: list[str], count: int) -> list[str]:
     if order[: len(nodes)] == nodes:  # in turn, step after step
         return [nodes[index % len(nodes)] for index in range(count)]
     return [nodes[index * len(nodes) // count] for index in range(count)]
-
-
-def _assembled(seen: list[tuple[tuple[Any, ...], int | None, Any]], n_steps: int) -> NDArray[np.float32]:
-    """Return tensors of single steps, or of all, as one array [T, B, *shape]."""
-    whole = next(((axes, value) for axes, step, value in seen if step is None), None)
-    if whole is None:
-        by_step = {step: value for _, step, value in seen}
-        rows = torch.stack([by_step[step] for step in range(n_steps)])
-    else:
-        axes, rows = whole
-        if axes[0] == "B" and axes[1:2] != ("T",):
-            rows = rows.unsqueeze(0).expand(n_steps, *rows.shape)
-        elif axes[0] == "BT":
-            rows = rows.unflatten(0, (-1, n_steps)).transpose(0, 1)
-        elif axes[0] == "TB":
-            rows = rows.unflatten(0, (n_steps, -1))
-        elif axes[:2] == ("B", "T"):
-            rows = rows.transpose(0, 1)
-    return np.ascontiguousarray(rows.numpy(), dtype=np.float32)
 
 
 def _rows(calls: list[Any], field: str, n_samples: int) -> NDArray[Any]:

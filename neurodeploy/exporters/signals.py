@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, NamedTuple
@@ -199,3 +199,14 @@ def _regroup_one(old: list[Axis], new: list[int], extent: dict[str, int]) -> Reg
         return None
     labels = iter(kept)
     return Regrouped(tuple("1" if n == 1 else next(labels) for n in new), ())
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Give the tensors in nested tuples, lists and dicts."""
+    if hasattr(value, "detach"):
+        yield value
+    elif isinstance(value, dict):
+        yield from tensors(tuple(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from tensors(part)

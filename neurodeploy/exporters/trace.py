@@ -23,7 +23,7 @@ from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
 from neurodeploy.exporters.sent import Sent
-from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
+from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal, tensors
 
 AXES = {
     "B": "one time step",
@@ -140,11 +140,15 @@ class _Tracer(TorchFunctionMode):
         self._inside = 0
         self._path: list[tuple[str, bool]] = []
         sent = Sent(self.trace.draft, adapter)
-        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent)
+        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent, self._marked)
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
         return self._signals.get(id(tensor), (None, None))[1]
+
+    def _marked(self) -> list[tuple[Any, Signal]]:
+        """Return all tensors that are followed, with their origins."""
+        return list(self._signals.values())
 
     def mark(self, tensor: Any, signal: Signal) -> None:
         """Remember the origin of a tensor."""
@@ -394,14 +398,3 @@ def _called(node: str) -> str:
 
 def _named(signal: Signal) -> str:
     return " and ".join(_called(node) for node in sorted(signal.nodes))
-
-
-def tensors(value: Any) -> Iterator[Any]:
-    """Give the tensors in nested tuples, lists and dicts."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from tensors(tuple(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from tensors(part)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from neurodeploy.errors import DeployError, known
+from neurodeploy.errors import DeployError, first_line, known
 from neurodeploy.exporters.adapters import state_keys
-from neurodeploy.files import existing_file
+from neurodeploy.files import existing_file, read_tensors
 
 ENTRIES = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Where checkpoints keep the weights, beside the optimiser's state and the like."""
@@ -48,11 +48,11 @@ def load_weights(model: Any, path: Path) -> list[str]:
 
 
 def _opened(path: Path) -> Any:
-    import torch
-
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        return read_tensors(path)
+    except DeployError:
+        raise
+    except Exception as error:  # whatever a broken file raises, it holds no weights
         what = str(error)
         if _is_script(path):
             raise DeployError(
@@ -67,7 +67,7 @@ def _opened(path: Path) -> Any:
                 fix="Save the weights alone, where you trust the file: torch.save(model.state_dict(), 'weights.pt').",
             ) from error
         raise DeployError(
-            f"the weights cannot be read: {_brief(error)}",
+            f"the weights cannot be read: {type(error).__name__}: {first_line(error)}",
             where=str(path),
             fix="Save them with torch.save(model.state_dict(), ...).",
         ) from error
@@ -76,10 +76,11 @@ def _opened(path: Path) -> Any:
 def _is_script(path: Path) -> bool:
     import zipfile
 
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except Exception:  # whatever a broken archive raises, it is none of TorchScript's
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Any]:
@@ -124,8 +125,3 @@ def _mismatches(wanted: dict[str, Any], given: dict[str, Any]) -> list[str]:
         if wanted[key].shape != given[key].shape:
             problems.append(f"{key} is {list(given[key].shape)} in the file and {list(wanted[key].shape)} in the model")
     return problems
-
-
-def _brief(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

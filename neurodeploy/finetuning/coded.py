@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,16 +79,18 @@ class Start:
             if any(getattr(op, "name", "") in trained for op in projection.ops):
                 projections[name] = projections[name].model_copy(update={"rounding": "nearest", "learned": None})
         plan = Plan(target=self.plan.target, populations=populations, projections=projections)
-        found = compile_with_plan(tuned, self.chip.name, plan=plan, **self.options)
+        found = compile_with_plan(tuned, self.chip, plan=plan, **self.options)
         return found.program, found.plan
 
 
-def start(network: Network, target: str, plan: Plan | None = None, bits: Bits | None = None, **options: Any) -> Start:
+def start(
+    network: Network, target: str | Path | Target, plan: Plan | None = None, bits: Bits | None = None, **options: Any
+) -> Start:
     """Return where training starts.
 
     Args:
         network: the float network.
-        target: name of the chip.
+        target: the chip, as :func:`neurodeploy.finetune` takes it.
         plan: decisions to keep, or None.
         bits: of weights, where the plan does not say.
         options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
@@ -96,8 +99,9 @@ def start(network: Network, target: str, plan: Plan | None = None, bits: Bits | 
         DeployError: the chip cannot run the network, or the plan does not fit it.
     """
     options = {**options, "weight_bits": bits or DEFAULT_BITS}
-    found = compile_with_plan(network, target, plan=plan, **options)
-    return Start(network, load_target(target), found.program, found.plan, options)
+    chip = load_target(target)
+    found = compile_with_plan(network, chip, plan=plan, **options)
+    return Start(network, chip, found.program, found.plan, options)
 
 
 def coded_order(network: Network) -> tuple[Projection, ...]:

@@ -18,6 +18,7 @@ from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.quantise.plan import Bits, Plan
+from neurodeploy.target import Target
 
 if TYPE_CHECKING:
     from neurodeploy.finetuning.training import Trainer
@@ -55,7 +56,7 @@ class Tuned:
 def finetune(
     model: Path | str | Network | Any,
     data: Data | Draw,
-    target: str,
+    target: str | Path | Target,
     *,
     dialect: str | None = None,
     decide: Decision | str | None = None,
@@ -74,7 +75,7 @@ def finetune(
             names.
         data: labelled training data, or a function that gives it anew for each epoch (from 1; 0 is for validation),
             the same samples in the same order. Part of the samples is held out, for early stopping.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         dialect: as given to ``--dialect``, or None.
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         plan: decisions to keep; what it leaves out is decided from the weights.
@@ -157,7 +158,11 @@ def _checked(data: Data | Draw, network: Network) -> tuple[Draw, Decision]:
     if first.labels is None:
         raise DeployError("the data has no labels", where="--data", fix="Store the class of each sample as y.")
     if len(first.labels) < FEWEST:
-        raise DeployError(f"{len(first.labels)} samples", where="--data", fix=f"Training takes {FEWEST} or more.")
+        raise DeployError(
+            f"the data holds {len(first.labels)} samples, too few to train on",
+            where="--data",
+            fix=f"Give {FEWEST} or more.",
+        )
     settled = settle_decision(network, None, class_count(first.labels))
     decision = settled.chosen()
     check_labels(network, settled, first.labels, "--data")

@@ -19,6 +19,7 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmet
 from neurodeploy.codes import CodedPopulation
 from neurodeploy.finetuning.gradients import spikes, to_int32, truncate, wrap
 from neurodeploy.finetuning.products import Synapses
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
 
@@ -27,6 +28,13 @@ ALIGN = float(1 << ALIGN_BITS)
 
 INT32_SAFE = 2.0 ** (31 - ALIGN_BITS) - 2.0 ** (24 - ALIGN_BITS)
 """Input in weight units below which neither it nor the current leaves an int32 register on the way."""
+
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What is computed here of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +179,13 @@ class IntegerNetwork:
         program: the codes.
         arithmetic: name of the arithmetic, or None for the program's own.
         device: where tensors live.
+
+    Raises:
+        LackingError: the program has neurons or synapses of other kinds.
     """
 
     def __init__(self, program: Program, arithmetic: str | None = None, device: str = "cpu") -> None:
+        refuse_missing(program.parts, CAN, "fine-tuning")
         chosen = find_arithmetic(arithmetic or program.arithmetic)
         self.program, self.device = program, torch.device(device)
         self.neurons = {p.name: Neurons(p, chosen, self.device) for p in program.populations}

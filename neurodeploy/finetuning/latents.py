@@ -12,15 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurodeploy.codes import CODE_RANGES, CodedPopulation
+from neurodeploy.codes import CodedPopulation
 from neurodeploy.finetuning.gradients import rounded, signed
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.quantise.initial import initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.synapses import Conv1d, Conv2d, Linear, Sparse
-
-BIAS_MOST = -CODE_RANGES["bias_mantissa"][0] - 1
 
 Floats = NDArray[np.float64]
 Weighted = Linear | Sparse | Conv1d | Conv2d
@@ -95,7 +93,8 @@ class LatentBias:
 
     latent: float64, in thresholds. base: V of each neuron's bias that do not come from the node, and factor: V for each
     unit of its bias, float64 (n,). index: which bias each neuron has. unit: register units of 1 V, float64 (n,).
-    level: V of the threshold. zero, one: the population in the chip's form with a synaptic bias of 0 and of 1 V.
+    level: V of the threshold. most: largest mantissa that the target holds.
+    zero, one: the population in the chip's form with a synaptic bias of 0 and of 1 V.
     """
 
     node: str
@@ -106,6 +105,7 @@ class LatentBias:
     base: Floats
     factor: Floats
     index: NDArray[np.int64]
+    most: int
     zero: ChipNeuron
     one: ChipNeuron
 
@@ -115,7 +115,7 @@ class LatentBias:
         unit = torch.as_tensor(self.factor * self.unit * self.level, device=device)
         base = torch.as_tensor(self.base * self.unit, device=device)
         smooth = self.latent[torch.as_tensor(self.index, device=device)] * unit + base
-        step, most = 2.0**coded.bias_exponent, float(BIAS_MOST << coded.bias_exponent)
+        step, most = 2.0**coded.bias_exponent, float(self.most << coded.bias_exponent)
         bias = rounded(rounded(smooth, 1.0, -most, most), step, -most, most)
         return bias, self._initial(bias.detach().cpu().numpy().astype(np.int64))
 

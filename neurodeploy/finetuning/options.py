@@ -36,9 +36,13 @@ class Training:
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < float("inf"):
-            raise DeployError(f"a learning rate of {self.rate}", where="--rate", fix="Give a number above 0.")
+            raise DeployError(
+                f"--rate is {self.rate}; it must be above 0", where="--rate", fix="Give a number above 0."
+            )
         if self.seed < 0:
-            raise DeployError(f"a seed of {self.seed}", where="--seed", fix="Give a whole number from 0 on.")
+            raise DeployError(
+                f"--seed is {self.seed}; it must be at least 0", where="--seed", fix="Give a whole number from 0 on."
+            )
 
 
 @dataclass(frozen=True, order=True, slots=True)

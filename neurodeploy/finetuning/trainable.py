@@ -150,7 +150,8 @@ def _bias(start: Start, projection: Projection, op: Weighted, device: str) -> La
     latent = torch.nn.Parameter(torch.as_tensor(op.bias.astype(np.float64) / level, device=device))
     unit = start.per_volt[name] * 2**ALIGN_BITS
     places = _bias_places(network, projection, op)
-    found = LatentBias(op.name, latent, coded, unit, level, zero.bias, one.bias - zero.bias, places, zero, one)
+    most = start.chip.number_formats.bias_mantissa_max.value
+    found = LatentBias(op.name, latent, coded, unit, level, zero.bias, one.bias - zero.bias, places, most, zero, one)
     # What the plan adds to a bias, to make up for rounding, stays as it is.
     ours, planned = found.codes(), coded.bias_mantissa.astype(np.int64) << coded.bias_exponent
     return replace(found, base=found.base + (planned - ours) / unit)

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.hdf5_texts import Texts
 
-MAX_BYTES = 8 * 2**30
-"""What the arrays of a file may need in memory, all together."""
-
-MAX_UNITS = 10**8
-"""Neurons that a node may claim to have, and values that any parameter but a weight may have."""
-
-MAX_EDGES = 10**6
-"""Edges of a graph; also the number of texts in a data set."""
-
 MAX_DEPTH = 64
 """Groups inside groups."""
+
+ENTRIES_A_NODE = 20
+"""Groups and data sets that nodes of a graph have at most, on average."""
+
+MOST_PACKED = 1100
+"""By how much a filter can shrink data. Source: zlib's technical details, 1032 times at most."""
 
 
 def read_hdf5(path: Path, entries: tuple[str, ...]) -> dict[str, Any]:
@@ -30,13 +28,14 @@ def read_hdf5(path: Path, entries: tuple[str, ...]) -> dict[str, Any]:
 
     Raises:
         DeployError: it is no whole HDF5 file, holds links (by which a group can contain itself), is nested too deep,
-            claims more data than :data:`MAX_BYTES`, or holds what is neither number nor text.
+            claims more data than :mod:`neurodeploy.budget` allows or than the file can hold, or has what is neither
+            number nor text.
     """
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            walk = _Walk(str(path), Texts(path, MAX_BYTES))
+            walk = _Walk(str(path), Texts(path, MAX_ARRAY_BYTES.most))
             return {name: walk.value(file, name, name) for name in entries if name in file}
     except DeployError:
         raise
@@ -57,12 +56,14 @@ def _broken(where: str, error: Exception) -> DeployError:
 class _Walk:
     """One way through a file.
 
-    where: the file. texts: of the file. claimed: bytes that the data sets met so far need. seen: addresses of groups.
+    where: the file. texts: of the file. claimed: bytes that the data sets met so far need. entries: groups and data
+    sets met so far. seen: addresses of groups.
     """
 
     where: str
     texts: Texts
     claimed: int = 0
+    entries: int = 0
     seen: set[int] = field(default_factory=set)
 
     def value(self, group: Any, name: str | bytes, path: str) -> Any:
@@ -76,6 +77,8 @@ class _Walk:
                 f"{path} is a link to another place, by which a group could contain itself",
                 "Store each group once, in its place.",
             )
+        self.entries += 1
+        MAX_NODES.check(self.entries // ENTRIES_A_NODE, "the graph", self.where)
         item = group[name]
         if isinstance(item, h5py.Group):
             return self._group(item, path)
@@ -102,9 +105,9 @@ class _Walk:
         self._check(data, path)
         try:
             value = self.texts.read(data) if data.dtype.kind == "O" else data[()]
+            return value.decode() if isinstance(value, bytes) else value
         except (OSError, ValueError, TypeError, RuntimeError, zlib.error) as error:
             raise self._refusal(f"{path} cannot be read: {error}", "Export it again; it may be truncated.") from error
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
     def _check(self, data: Any, path: str) -> None:
         import h5py
@@ -119,18 +122,20 @@ class _Walk:
         count = 1
         for extent in data.shape:
             count *= int(extent)
-        limit = 2 * MAX_EDGES if is_text else None if path.endswith("/weight") else MAX_UNITS
-        if limit is not None and count > limit:
+        if is_text:
+            MAX_PROJECTIONS.check(count // 2, f"{path} of shape {data.shape}", self.where)
+        elif not path.endswith("/weight"):
+            MAX_NEURONS.check(count, f"{path} of shape {data.shape}", self.where)
+        claim = count * max(int(data.dtype.itemsize), 1)
+        self.claimed += claim
+        MAX_ARRAY_BYTES.check(
+            self.claimed, f"what the file claims to hold, up to {path} of shape {data.shape},", self.where
+        )
+        stored = int(data.id.get_storage_size())
+        if claim > MOST_PACKED * stored:
             raise self._refusal(
-                f"{path} claims {count} values (shape {data.shape}), more than {limit}",
-                "Split the model, or repair it.",
-            )
-        self.claimed += count * max(int(data.dtype.itemsize), 1)
-        if self.claimed > MAX_BYTES:
-            raise self._refusal(
-                f"the arrays up to {path} claim {self.claimed / 2**30:.1f} GiB, and the limit is"
-                f" {MAX_BYTES // 2**30} GiB in all",
-                "Split the model, or repair the file.",
+                f"{path} claims {claim} bytes (shape {data.shape}), and the file stores {stored}",
+                "Export it again; it may not have been written to its end.",
             )
 
     def _refusal(self, what: str, fix: str) -> DeployError:

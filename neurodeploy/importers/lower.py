@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.budget import MAX_NEURONS, MAX_PROJECTIONS
 from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings, label
 from neurodeploy.importers.findings import refuse_errors, warning_lines
-from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import Edge, NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.operations import operation
 from neurodeploy.importers.parameters import parameter_findings
@@ -31,9 +31,6 @@ MAX_IN_A_ROW = 200
 
 NEVER = 1e30
 """A threshold, V, that stands for an infinite one: float32 holds it, and what is computed with it."""
-
-MAX_WAYS = 4096
-"""Ways between two neurons, each of which becomes a projection; skips past linear nodes double their number."""
 
 
 def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[Network, Dialect, NirGraph]:
@@ -93,10 +90,12 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             raise DeployError(f"nothing reaches neuron {name!r}", where=graph.where, fix="Connect it or remove it.")
         shape = _population_shape(node, name, ways, shapes, place)
         is_neuron = node.kind in NEURONS
+        MAX_NEURONS.check(prod(shape) + sum(map(prod, shapes.values())), "the network", graph.where)
         population = (
             _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
         )
         populations[name], shapes[name] = population, shape
+        MAX_PROJECTIONS.check(len(projections) + len(ways), "the network", graph.where)
         for way in _graded(ways, dialect, shapes):
             takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
@@ -312,8 +311,7 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     if len(on_path) > MAX_IN_A_ROW:
         raise DeployError(f"more than {MAX_IN_A_ROW} linear nodes follow each other", where=place, fix="Join them.")
     before = _ways_into(graph, name, dt, heads, on_path)
-    if len(before) > MAX_WAYS:
-        raise DeployError(f"more than {MAX_WAYS} ways lead into the node", where=place, fix="Join linear nodes.")
+    MAX_PROJECTIONS.check(len(before), "all ways into the node", place)
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
     if node.kind == "Output":
@@ -360,6 +358,9 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
         for op in way.ops:
             try:
                 shape = op.output_shape(shape)
+                named = f"{type(op).__name__} {getattr(op, 'name', '')}".strip()
+                what = f"shape {list(shape)} behind {named} on the way from {way.source!r} to {name!r}"
+                MAX_NEURONS.check(prod(shape), what, place)
             except ValueError as error:
                 raise DeployError(
                     f"on the way from {way.source!r} to {name!r}, {type(op).__name__} {error}",
@@ -371,14 +372,7 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
         raise DeployError(
             f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same."
         )
-    shape = given.pop()
-    if prod(shape) > MAX_UNITS:
-        raise DeployError(
-            f"{name!r} would have {prod(shape)} neurons (shape {shape})",
-            where=place,
-            fix=f"At most {MAX_UNITS} are read.",
-        )
-    return shape
+    return given.pop()
 
 
 def _population(name: str, node: NirNode, shape: Shape, settings: Settings, place: str) -> Population:

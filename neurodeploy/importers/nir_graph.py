@@ -10,7 +10,6 @@ Source: NIR 1.0.8, ``nir/serialization.py``; Pedersen et al. 2024, doi:10.1038/s
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.errors import DeployError, known
 from neurodeploy.file_kinds import MODEL, check_kind
-from neurodeploy.files import existing_file
-from neurodeploy.importers.hdf5 import MAX_EDGES, MAX_UNITS, read_hdf5
+from neurodeploy.files import existing_file, from_json
+from neurodeploy.importers.hdf5 import read_hdf5
 from neurodeploy.recording import RESERVED_NAMES
 
 METADATA_KEY = "neurodeploy"
@@ -63,7 +63,19 @@ _MAY_BE_INFINITE = (*_TIME_CONSTANTS, "r", "w_in")
 _THRESHOLDS = ("v_threshold", "threshold")
 """An infinite one stands for neurons that do not fire, and whose v is read."""
 
-_WHOLE = {"stride": 1, "dilation": 1, "groups": 1, "kernel_size": 1, "padding": 0}
+MAX_AXES = 32
+"""Of an array in a file; NumPy has some more."""
+
+_PORT_TYPES = ("input_type", "output_type")
+"""What nir itself notes of a node's shapes, which nobody reads."""
+
+_OPERATIONS = ("Input", "Output", "Affine", "Linear", "Scale", "Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten")
+"""Nodes whose parameters differ in shape; those of all others are of neurons, or broadcast to them."""
+
+_WHOLE = {
+    "stride": 1, "dilation": 1, "groups": 1, "kernel_size": 1, "padding": 0, "start_dim": -MAX_AXES,
+    "end_dim": -MAX_AXES,
+}  # fmt: skip
 """Parameters that are one or two whole numbers, and the least that they can be."""
 
 
@@ -166,7 +178,7 @@ def read_graph(path: Path | str) -> NirGraph:
     """Read a NIR file.
 
     Raises:
-        DeployError: it is no NIR file, or claims more data than :data:`neurodeploy.importers.hdf5.MAX_BYTES`; a node is
+        DeployError: it is no NIR file, or claims more than :mod:`neurodeploy.budget` allows; a node is
             of a type that is not supported (named with its path), a parameter is missing or not finite, or an edge ends
             at a node that is not there.
     """
@@ -195,6 +207,7 @@ def graph_from_nir(graph: Any) -> NirGraph:
 def _graph(content: Any, where: str, digest: str, version: str) -> NirGraph:
     ports: Ports = {}
     nodes, written = _flat(content, "", where, ports)
+    MAX_NODES.check(len(nodes), "the graph", where)
     edges = _without_ports(written, ports, where)
     meant = _without_ports(_as_spyx_means(nodes, written, ports), ports, where)
     kept = tuple(sorted(set(edges)))
@@ -283,20 +296,15 @@ def _without_ports(edges: list[Edge], ports: Ports, where: str) -> list[Edge]:
         found: list[str] = []
         for following in out.get(node, ()):
             found += ends(following, (*on_way, node))
-            _check_edges(len(found), where)
+            MAX_PROJECTIONS.check(len(found), "the edges of the graph", where)
         return found
 
     kept: list[Edge] = []
     for source, target in edges:
         if source not in ports:
             kept += [(source, end) for end in ends(target)]
-            _check_edges(len(kept), where)
+            MAX_PROJECTIONS.check(len(kept), "the edges of the graph", where)
     return kept
-
-
-def _check_edges(n: int, where: str) -> None:
-    if n > MAX_EDGES:
-        raise DeployError(f"the graph has more than {MAX_EDGES} edges", where=where, fix="Join nodes into layers.")
 
 
 def _as_spyx_means(nodes: dict[str, NirNode], edges: list[Edge], ports: Ports) -> list[Edge]:
@@ -356,7 +364,9 @@ def _node(name: str, content: Any, where: str) -> NirNode:
         if params.get(key) is None:
             raise DeployError(f"{kind} {name!r} has no {key}", where=place, fix="Export the model again.")
     for key, value in params.items():
-        _check_parameter(f"{kind} {name!r}", key, value, place)
+        _check_parameter(kind, name, key, value, place)
+    if kind not in _OPERATIONS:
+        _check_shapes(f"{kind} {name!r}", params, place)
     return NirNode(kind, params, *_metadata(content, place))
 
 
@@ -368,19 +378,36 @@ def _port_shape(content: dict[str, Any], kind: str) -> Any:
     return of_kind.get(port) if isinstance(of_kind, dict) else None
 
 
-def _check_parameter(node: str, key: str, value: Any, place: str) -> None:
+def _check_shapes(node: str, params: dict[str, Any], place: str) -> None:
+    """Refuse neurons whose parameters have shapes that are not those of one population."""
+    shapes = {key: np.shape(value) for key, value in params.items() if value is not None and key not in _PORT_TYPES}
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        said = ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items())
+        raise DeployError(
+            f"{node} has parameters whose shapes do not fit each other: {said}",
+            where=place,
+            fix="Give each the neurons' shape, or one value.",
+        ) from error
+
+
+def _check_parameter(kind: str, name: str, key: str, value: Any, place: str) -> None:
     """Refuse a parameter that cannot be computed with."""
-    if value is None or key in ("input_type", "output_type"):
+    node = f"{kind} {name!r}"
+    if value is None or key in _PORT_TYPES:
         return
-    if key == "padding" and _is_text(value) and _text(value) in ("same", "valid"):
+    if key == "padding" and kind.startswith("Conv") and _is_text(value) and _text(value) in ("same", "valid"):
         return
     array = None if isinstance(value, dict) or _is_text(value) else np.asarray(value)
     if array is None or array.dtype.kind not in "fiub":
         found = "group" if isinstance(value, dict) else "text" if array is None else str(array.dtype)
         raise DeployError(f"{node} has {key} of type {found}", where=place, fix="Parameters are numbers.")
+    if array.ndim > MAX_AXES:
+        raise DeployError(f"{node} has {key} of {array.ndim} axes", where=place, fix=f"At most {MAX_AXES} are read.")
     if not array.size:
         raise DeployError(f"{node} has {key} without a value", where=place, fix="Export the model again.")
-    if key in _WHOLE:
+    if key in _WHOLE and kind in _OPERATIONS:
         _check_whole(node, key, array, place)
     elif key == "shape":
         _check_shape(node, key, array, place)
@@ -428,16 +455,12 @@ def _check_whole(node: str, key: str, array: Any, place: str) -> None:
 
 
 def _check_shape(node: str, key: str, array: Any, place: str) -> None:
-    if array.ndim > 1 or array.size > 32 or (array != np.rint(array)).any() or (array < 1).any():
+    is_whole = array.ndim <= 1 and array.size <= MAX_AXES and np.isfinite(array).all()
+    if not is_whole or (array != np.rint(array)).any() or (array < 1).any():
         raise DeployError(
             f"{node} has {key} {_brief(array)}", where=place, fix="A shape is whole numbers of 1 and more."
         )
-    if prod(int(n) for n in np.atleast_1d(array)) > MAX_UNITS:
-        raise DeployError(
-            f"{node} claims {prod(int(n) for n in np.atleast_1d(array))} values (shape {_brief(array)})",
-            where=place,
-            fix=f"At most {MAX_UNITS} are read; split the model, or repair the file.",
-        )
+    MAX_NEURONS.check(prod(int(n) for n in np.atleast_1d(array)), f"{node} of shape {_brief(array)}", place)
 
 
 def _brief(array: Any) -> str:
@@ -454,9 +477,9 @@ def _metadata(content: dict[str, Any], where: str) -> tuple[dict[str, Any], dict
     if text is None:
         return {}, foreign
     try:
-        decoded = json.loads(_text(text[()] if isinstance(text, np.ndarray) else text))
+        decoded = from_json(_text(text[()] if isinstance(text, np.ndarray) else text))
         _check_metadata(decoded)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DeployError(
             f"metadata key {METADATA_KEY!r} is no JSON text ({error})", where=where, fix="Export the model again."
         ) from error

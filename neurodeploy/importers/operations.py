@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import NirNode
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, SynapseOp
+from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
 class UnevenError(ValueError):
@@ -18,6 +19,8 @@ class UnevenError(ValueError):
 def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
     """Return a linear node as an operation that knows the node's name, where it has weights.
 
+    Our metadata of a matrix says the shape of what leaves it, where that has several axes.
+
     Raises:
         DeployError: its parameters do not make one, or nodes of its kind are none.
     """
@@ -25,7 +28,7 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
     try:
         match node.kind:
             case "Affine" | "Linear":
-                return Linear(params["weight"], params.get("bias"), name)
+                return _matrix(node, name)
             case "Conv2d":
                 kernel = np.shape(params["weight"])[2:]
                 stride, dilation = _pair(params["stride"]), _pair(params["dilation"])
@@ -48,14 +51,24 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
             where=place,
             fix="Write the padding in numbers; for an even kernel, put zeros before its weights first.",
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
     raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
 
 
+def _matrix(node: NirNode, name: str) -> Linear | Sparse:
+    weight, bias = node.params["weight"], node.params.get("bias")
+    shape = node.metadata.get("shape")
+    if shape is None:
+        return Linear(weight, bias, name)
+    if not isinstance(shape, list) or not shape or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(f"its metadata says that {shape!r} leaves it, which is no shape")
+    return Sparse(csc_array(np.asarray(weight)), bias, name, tuple(shape))
+
+
 def _conv1d(params: dict[str, Any], name: str) -> Conv1d:
     stride, dilation, groups = (int(np.asarray(params[key]).ravel()[0]) for key in ("stride", "dilation", "groups"))
-    kernel = (1, np.shape(params["weight"])[2])
+    kernel = (1, *np.shape(params["weight"])[2:])
     text = isinstance(params["padding"], (str, bytes))
     if text:
         padding = _padding(params["padding"], kernel, (1, stride), (1, dilation))[1]

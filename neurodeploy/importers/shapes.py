@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 
+from neurodeploy.budget import MAX_NEURONS
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import NEURONS
 from neurodeploy.importers.findings import Finding, finding
-from neurodeploy.importers.hdf5 import MAX_UNITS
 from neurodeploy.importers.nir_graph import NirGraph, NirNode
 from neurodeploy.importers.operations import operation
 from neurodeploy.synapses import Shape
@@ -137,8 +137,7 @@ def _broadcasts(shape: Shape, target: Shape) -> bool:
 def _enter_operation(name: str, node: NirNode, entering: Shape, shapes: Shapes) -> None:
     try:
         leaving = operation(node, name).output_shape(entering)
-        if prod(leaving) > MAX_UNITS:
-            raise ValueError(f"gives shape {leaving}, more than {MAX_UNITS} values")
+        MAX_NEURONS.check(prod(leaving), f"shape {list(leaving)} behind the node", f"node {name!r}")
         shapes.leaving[name] = leaving
     except DeployError as error:
         shapes.findings.append(finding("shape", name, error.what, node.kind, error.fix))

@@ -263,7 +263,8 @@ def apply(op: SynapseOp, x: Floats) -> Floats:
             return x @ op.weight.astype(np.float64).T + (0.0 if op.bias is None else op.bias)
         case Sparse():
             flat = x.reshape(len(x), -1)
-            return np.asarray((op.weight @ flat.T).T) + (0.0 if op.bias is None else op.bias)
+            out = np.asarray((op.weight @ flat.T).T) + (0.0 if op.bias is None else op.bias)
+            return out.reshape(len(x), *op.output_shape(x.shape[1:]))
         case Conv1d():
             return apply(op.as_2d(), x[:, :, np.newaxis])[:, :, 0]
         case Conv2d():

@@ -49,13 +49,18 @@ def initial_codes(
     u, v = goal
     for _ in range(latency):
         # v after this step must not fire, so it is at most the threshold; before the first step it may be anything.
-        v = np.clip(v, floor, ceiling)
-        v = _undo(v - u - bias, dv)
+        later_u, later_v = u, v
+        v = _undo(np.clip(v, floor, ceiling) - u - bias, dv)
         u = _undo(u, du + 1)
+        if np.array_equal(u, later_u) and np.array_equal(v, later_v):
+            break  # and so it stays, however many steps are left
     start_u, start_v = u, v
     for _ in range(latency):
+        before_u, before_v = u, v
         u = decay(u, du + 1)
         v = np.clip(decay(v, dv) + u + bias, floor, STATE_LIMIT - 1)
+        if np.array_equal(u, before_u) and np.array_equal(v, before_v):
+            break
     return InitialCodes(start_u, start_v, v - goal[1])
 
 

@@ -118,7 +118,7 @@ def choose_messages(
     best, least = None, np.inf
     true = [applied(one.synapses.folded, rows, one.synapses.source_shape) for one in reached]
     tried: set[float] = set()
-    for width in [given[0]] if given[0] else [w for w in WIDTHS if w <= formats["message_bits_max"]]:
+    for width in [given[0]] if given[0] else _widths(formats["message_bits_max"]):
         scales = _scales(full, (2 ** (width - 1) - 1) / max(-low, high, 1e-30), grid)
         for scale in [given[1]] if given[1] else [scale for scale in scales if scale not in tried]:
             tried.add(scale)
@@ -134,6 +134,11 @@ def choose_messages(
     return best
 
 
+def _widths(most: int) -> tuple[int, ...]:
+    """Return the widths of messages that are tried, up to the widest that the target sends."""
+    return tuple(width for width in WIDTHS if width <= most) or (most,)
+
+
 def messages_of_range(
     low: float, high: float, reached: list[Reached], bits: int | str, formats: dict[str, int]
 ) -> Messages:
@@ -141,7 +146,7 @@ def messages_of_range(
 
     Bits are shared out: as many are taken of the values' own as of the weights, if both cannot be kept.
     """
-    width = min(WIDTHS[0], formats["message_bits_max"])
+    width = _widths(formats["message_bits_max"])[0]
     full = min((_most(one, formats) / _filling(one, bits) for one in reached), default=np.inf) * (1 - 1e-9)
     most = (2 ** (width - 1) - 1) / max(-low, high, 1e-30)
     scale = most if full >= most else float(np.sqrt(full * most))

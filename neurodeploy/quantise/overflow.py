@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
 from neurodeploy.quantise.reach import Payload, driver, swings
 from neurodeploy.quantise.rules import features
 from neurodeploy.quantise.scale import COUNTED_ON
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""Of which neurons and synapses warnings are right, see :mod:`neurodeploy.needs`."""
 
 
 def overflow_warnings(
@@ -26,6 +33,7 @@ def overflow_warnings(
         projections: all that flows into it.
         payloads: for each projection the least and the most that a spike carries.
     """
+    refuse_missing((population, *projections), CAN, "the warning of overflow")
     low, high = swings(population, projections, payloads)
     full = 2.0**DECAY_BITS
     lost_syn, lost_mem = (population.du + 1) / full, np.maximum(population.dv / full, 1 / full)
@@ -45,28 +53,28 @@ def overflow_warnings(
     if (wraps := int((swing >= STATE_LIMIT).sum())) > 0:
         worst = int(np.argmax(swing))
         found.append(
-            f"{name}: u of {wraps} {of_all} can wrap if enough inputs fire at once, most by"
-            f" {by(swing, 1 if high[worst] >= -low[worst] else -1)}; wraps are counted in each run"
+            f"{name}: in {wraps} {of_all} u can wrap if enough inputs fire at once (mostly"
+            f" {by(swing, 1 if high[worst] >= -low[worst] else -1)}); the emulator counts it as u_wraps"
         )
     fall = (low / lost_syn + second_low + np.minimum(bias, 0)) / lost_mem
     if population.v_min is not None:
         fall = np.maximum(fall, population.v_min.astype(np.float64))
     if (clips := int((fall <= -STATE_LIMIT).sum())) > 0:
         found.append(
-            f"{name}: v of {clips} {of_all} can saturate far below the threshold under lasting inhibition, most by"
-            f" {by(-fall, -1)}; counted in each run"
+            f"{name}: in {clips} {of_all} v can reach its lower limit under sustained inhibition (mostly"
+            f" {by(-fall, -1)}); the emulator counts it as v_clips"
         )
     rise = (high / lost_syn + second_high + np.maximum(bias, 0)) / lost_mem
     outruns = population.model.reset != "zero" and population.model.max_spikes is not None
     if population.model.fires and outruns and (tops := int((rise >= STATE_LIMIT).sum())) > 0:
         found.append(
-            f"{name}: v of {tops} {of_all} can saturate above the threshold, faster than its resets lower it, under"
-            f" lasting excitation, most by {by(rise, 1)}; counted in each run"
+            f"{name}: in {tops} {of_all} v can reach its upper limit under sustained excitation (mostly {by(rise, 1)}),"
+            " because resets lower it less than a step can raise it; the emulator counts it as v_clips"
         )
     if not population.model.fires and (ends := int((rise > population.threshold_code << ALIGN_BITS).sum())) > 0:
         found.append(
-            f"{name}: v of {ends} {of_all} can reach the end of its register under lasting excitation, most by"
-            f" {by(rise, 1)}, where it starts again from 0"
+            f"{name}: in {ends} {of_all} v can reach the end of its register under sustained excitation (mostly"
+            f" {by(rise, 1)}) and then starts again from 0"
         )
     return found
 
@@ -78,6 +86,7 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
     leaves the 24 bits that Lava keeps of it; and where a negative weight exponent shifts weights that it does not
     divide. ``loihi`` is what the chip does, ``lava`` what Intel's simulator does.
     """
+    refuse_missing(program.parts, CAN, "the comparison of the two arithmetics")
     found = []
     for population in program.populations:
         into = tuple(p for p in program.projections if p.target == population.name)
@@ -85,7 +94,7 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
         kept = STATE_LIMIT * (1.0 - (population.du + 1) / 2.0**DECAY_BITS)
         if (turns := int((kept + np.maximum(-low, high) > 3 * STATE_LIMIT).sum())) > 0:
             found.append(
-                f"{population.name}: u of {turns} of {population.size} neurons can leave its 24 bits by more than one"
+                f"{population.name}: in {turns} of {population.size} neurons u can leave its 24 bits by more than one"
                 " turn, which lava arithmetic does not bring back"
             )
     for p in program.projections:
@@ -103,6 +112,28 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
                 " each of them"
             )
     return tuple(found)
+
+
+def input_sum_warnings(program: Program) -> list[str]:
+    """Return where one step's input can leave the register in which the chip sums it, in a sentence, or nothing."""
+    limit, found = program.input_limit, []
+    if limit is None:
+        return []
+    for population in program.populations:
+        into = tuple(p for p in program.projections if p.target == population.name)
+        payloads = tuple(source_payload(program, p) for p in into)
+        low, high = swings(population, into, payloads)
+        if (count := int(((low < -limit) | (high >= limit)).sum())) > 0:
+            worst, sign = (int(low.argmin()), -1) if -low.min() > high.max() else (int(high.argmax()), 1)
+            by = driver(population, into, payloads, worst, sign)
+            found.append(f"{population.name} (in {count} of {population.size} neurons, most by {by})")
+    if not found:
+        return []
+    return [
+        f"what arrives in one step can leave the {program.number_formats['input_sum_bits']} bits in which the chip sums"
+        f" it: {', '.join(found)}; nengo-loihi wraps there, our emulator and Lava do not, so that the chip can compute"
+        " something else; counted in each run as input_wraps"
+    ]
 
 
 def custom_neurons(program: Program) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
@@ -18,19 +19,23 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from neurodeploy.budget import MAX_PLAN_VALUES
 from neurodeploy.errors import DeployError, known
-from neurodeploy.files import existing_file, write_text
+from neurodeploy.files import read_text, write_text
 from neurodeploy.network import Network, Population
 from neurodeploy.synapses import Shape
 
 ScaleMethod = Literal["range", "percentile", "mse", "rate"]
 RoundingMethod = Literal["nearest", "learned"]
 Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8, "binary", "ternary"]
-Code = int | list[int]
+Whole = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Code = Whole | list[Whole]
 
 # Those of libyaml are ten times as fast, and large networks have plans of many numbers.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+FAULTS_SHOWN = 20
 
 HEADER = """\
 # How a network was quantised. Edit it and give it back: neurodeploy compile ... --plan THIS.yaml
@@ -48,7 +53,7 @@ class BiasPlan(_Part):
     """``mantissa << exponent`` is added to v in each step."""
 
     mantissa: Code
-    exponent: Annotated[int, Field(ge=0)]
+    exponent: Annotated[Whole, Field(ge=0)]
 
 
 class PopulationPlan(_Part):
@@ -71,7 +76,7 @@ class ProjectionPlan(_Part):
     """
 
     bits: Bits | None = None
-    exponent: Annotated[int, Field(ge=0)] | None = None
+    exponent: Annotated[Whole, Field(ge=0)] | None = None
     rounding: RoundingMethod | None = None
     learned: str | None = None
 
@@ -79,7 +84,7 @@ class ProjectionPlan(_Part):
 class InputPlan(_Part):
     """How a graded input is sent: ``rint(x * scale)`` in messages of so many bits, with the sign."""
 
-    message_bits: Annotated[int, Field(ge=2)] | None = None
+    message_bits: Annotated[Whole, Field(ge=2)] | None = None
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
@@ -106,9 +111,10 @@ class Plan(_Part):
 def projection_names(network: Network) -> tuple[str, ...]:
     """Return each projection's name in plans: ``source -> target``, numbered where two have the same ends."""
     names: list[str] = []
+    met: Counter[str] = Counter()
     for projection in network.projections:
-        same = sum(name.split(" #")[0] == projection.name for name in names)
-        names.append(f"{projection.name} #{same + 1}" if same else projection.name)
+        met[projection.name] += 1
+        names.append(projection.name if met[projection.name] == 1 else f"{projection.name} #{met[projection.name]}")
     return tuple(names)
 
 
@@ -135,13 +141,11 @@ def load_plan(path: Path | str) -> Plan:
     Raises:
         DeployError: it is no YAML, or has unknown keys or values of the wrong kind, each with its line.
     """
-    path = existing_file(path, "a plan")
-    text = path.read_text(errors="replace")
+    text = read_text(path, "a plan")
+    MAX_PLAN_VALUES.check(text.count(",") + text.count("\n"), "the plan", str(path))
     try:
-        tree = yaml.compose(text, _LOADER)
-        content = yaml.load(text, _LOADER)
-        _refuse_repeats(tree)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        tree, content = _parsed(text)
+    except Exception as error:  # whatever a broken text or value raises, it is no readable plan
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
         raise DeployError(
@@ -152,9 +156,13 @@ def load_plan(path: Path | str) -> Plan:
     try:
         plan = Plan.model_validate(content if content is not None else {})
     except ValidationError as error:
-        faults = [f"line {_line(tree, f['loc'])}: {'.'.join(_keys(f['loc']))}: {f['msg']}" for f in error.errors()]
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        faults = [
+            f"line {_line(tree, f['loc'])}: {'.'.join(_keys(f['loc']))}: {f['msg']}" for f in found[:FAULTS_SHOWN]
+        ]
+        more = f"; and {len(found) - FAULTS_SHOWN} more" if len(found) > FAULTS_SHOWN else ""
         raise DeployError(
-            "the plan has values that it cannot have: " + "; ".join(dict.fromkeys(faults)),
+            "the plan has values that it cannot have: " + "; ".join(dict.fromkeys(faults)) + more,
             where=str(path),
             fix=f"Keys of a population: {known(PopulationPlan.model_fields)}; of a projection:"
             f" {known(ProjectionPlan.model_fields)}; of an input: {known(InputPlan.model_fields)}.",
@@ -294,19 +302,42 @@ def unpack_steps(text: str, size: int, bits: int | str, where: str) -> NDArray[n
     return steps
 
 
-def _refuse_repeats(node: yaml.Node | None) -> None:
-    """Refuse keys that a mapping has twice, of which YAML would take the last.
+def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return a YAML text's nodes, and what they say."""
+    loader = _LOADER(text)
+    try:
+        tree = loader.get_single_node()
+        _refuse_repeats(tree, set())
+        return tree, None if tree is None else loader.construct_document(tree)
+    finally:
+        loader.dispose()
+
+
+def _refuse_repeats(node: yaml.Node | None, met: set[int]) -> None:
+    """Refuse keys that a mapping has twice, of which YAML would take the last, and aliases of lists and mappings.
+
+    Args:
+        node: where to look.
+        met: lists and mappings met before.
 
     Raises:
         yaml.MarkedYAMLError: with the place of the second.
     """
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-            _refuse_repeats(value)
+    if not isinstance(node, yaml.CollectionNode):
+        return
+    if id(node) in met:
+        raise yaml.MarkedYAMLError(problem="an alias stands for a list or mapping", problem_mark=node.start_mark)
+    met.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeats(value, met)
+        return
+    seen: set[Any] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+        seen.add(key.value)
+        _refuse_repeats(value, met)
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc, valid-type]

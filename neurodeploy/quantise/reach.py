@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, LOIHI, STATE_LIMIT, Arithmetic, decay
 from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Payload = tuple[int, int]
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""Of which neurons and synapses the bounds hold, see :mod:`neurodeploy.needs`."""
 
 FAR = 1 << 44
 """Beyond every register, and small enough that no product leaves int64."""
@@ -94,14 +101,14 @@ def driver(
     neuron: int,
     sign: int,
 ) -> str:
-    """Return what moves a neuron most in one direction: a projection and a sign of its weights, bias, or nothing."""
+    """Return what moves a neuron most in one direction: weights of one sign of a projection, its bias, or nothing."""
     bias = sign * (int(population.bias_mantissa[neuron]) << population.bias_exponent)
     strongest, name = max(bias, 0), "its bias" if bias > 0 else "nothing"
     for projection, payload in zip(projections, payloads, strict=True):
         moved = sign * int(_swing(population, projection, payload, LOIHI)[sign > 0][neuron])
         if moved > strongest:
             weights = "positive" if (sign > 0) == (payload[1] >= -payload[0]) else "negative"
-            strongest, name = moved, f"{projection.name} ({weights} weights)"
+            strongest, name = moved, f"{weights} weights of {projection.name}"
     return name
 
 
@@ -118,7 +125,11 @@ def reach(
         projections: all that flows into it.
         payloads: for each projection the least (0 or below) and the most (0 or above) that its source sends.
         arithmetic: how u wraps.
+
+    Raises:
+        LackingError: the bounds do not hold of such neurons or synapses.
     """
+    refuse_missing((population, *projections), CAN, "the proof of register bounds")
     low, high = (_whole(side) for side in swings(population, projections, payloads, arithmetic))
     threshold = population.threshold_code.astype(np.int64) << ALIGN_BITS
     never = np.zeros(population.size, bool)

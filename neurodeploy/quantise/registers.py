@@ -10,16 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
-from neurodeploy.codes import THRESHOLD_MAX, CodedPopulation, NeuronModel
+from neurodeploy.codes import CodedPopulation, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
 from neurodeploy.quantise.initial import InitialCodes, cleared_codes, initial_codes
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, spread
-from neurodeploy.quantise.weights import FULL_BITS, quantise_weights, weight_range
+from neurodeploy.quantise.weights import quantise_weights, weight_range
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+LEAK_OFF = 0.1
+"""Share by which a leak may miss the model's before that is said."""
+
+LEAST_LEAK = 1e-3
+"""Part of a decay code below which a model's leak is none: time constants of four million steps and more."""
 
 MISSED_CONDITION = (
     f"fires at v > threshold where the model does at v >= threshold: the chip has no 1/{2**ALIGN_BITS} of a threshold"
@@ -31,11 +37,13 @@ MISSED_CONDITION = (
 class LateBias:
     """The part of a bias that acts from the population's row 0 on, as weights of a source that is always on.
 
-    weight: int16 (n,). exponent, sign_mode: of the synapses. after: steps from row 0 on until they first deliver.
+    weight: int16 (n,). exponent, weight_bits, sign_mode: of the synapses. after: steps from row 0 on until they first
+        deliver.
     """
 
     weight: NDArray[np.int16]
     exponent: int
+    weight_bits: int
     sign_mode: str
     after: int
 
@@ -71,10 +79,11 @@ def code_population(
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
     planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
     _check_scale(population.name, neuron, weights_per_volt, formats, plan)
-    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, THRESHOLD_MAX).astype(np.int64)
+    top = 2 ** formats["threshold_bits"] - 1
+    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, top).astype(np.int64)
     threshold = planned.get("threshold", threshold)
     if not neuron.model.fires:
-        threshold = np.full_like(threshold, THRESHOLD_MAX)
+        threshold = np.full_like(threshold, top)
     typical = (threshold << ALIGN_BITS) / 2.0 if neuron.model.fires else np.full(threshold.shape, np.inf)
     dv = planned.get("leak_v", _decay_codes(neuron.keep_mem, formats, typical))
     du = planned.get("leak_u", np.maximum(_decay_codes(neuron.keep_syn, formats, typical, top=1) - 1, 0))
@@ -83,7 +92,8 @@ def code_population(
     else:
         mantissa, exponent = bias_codes(np.rint(neuron.bias * unit).astype(np.int64), formats)
     extras = _extra_codes(neuron, unit, formats)
-    goal = np.rint(neuron.u_init * unit).astype(np.int64), np.rint(neuron.v_init * unit).astype(np.int64)
+    starts, beyond = zip(*(_start_codes(values, unit) for values in (neuron.u_init, neuron.v_init)), strict=True)
+    goal = starts[0], starts[1]
     model, threshold, warnings = _condition(
         neuron,
         threshold,
@@ -97,8 +107,13 @@ def code_population(
         return initial_codes(du, dv, threshold, bias, goal, latency, extras.get("v_min"))
 
     bias = mantissa, exponent
-    initial, late, own = _start(neuron, mantissa << exponent, du, unit, goal, initial_for)
+    initial, late, own = _start(neuron, mantissa << exponent, du, unit, goal, initial_for, formats["weight_bits_max"])
     mantissa, exponent = bias if late is None else bias_codes(own, formats)
+    if any(beyond):
+        warnings.append(
+            f"{max(beyond)} of {population.size} neurons start beyond what a register holds,"
+            f" {STATE_LIMIT / unit:.3g} V; they start at its end"
+        )
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if (threshold == 1).any():
         warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
@@ -127,6 +142,12 @@ def code_population(
     return Registers(coded, tuple(warnings), bias, late)
 
 
+def _start_codes(start: Floats, unit: float) -> tuple[Ints, int]:
+    """Return what a state starts from in register units, at most a register's end, and how many neurons lie beyond."""
+    wished, most = np.rint(start * unit), STATE_LIMIT - 1
+    return np.clip(wished, -most, most).astype(np.int64), int((np.abs(wished) > most).sum())
+
+
 def _start(
     neuron: ChipNeuron,
     bias: Ints,
@@ -134,6 +155,7 @@ def _start(
     unit: float,
     goal: tuple[Ints, Ints],
     initial_for: Callable[[Ints, tuple[Ints, Ints]], InitialCodes],
+    weight_bits: int,
 ) -> tuple[InitialCodes, LateBias | None, Ints]:
     """Return initial codes, what of a bias enters late, and what stays a register's, all in register units.
 
@@ -144,14 +166,15 @@ def _start(
         unit: register units a volt.
         goal: u and v that row 0 must start from.
         initial_for: initial codes for a bias and a goal.
+        weight_bits: of the synapses through which a bias enters.
     """
     of_current = bias if neuron.bias_syn is None else np.rint(neuron.bias_syn * unit).astype(np.int64)
     initial = initial_for(bias, goal)
     if neuron.takes_bias_as_spikes:
-        return initial, _late_bias(of_current, neuron.sees_late)[0] if of_current.any() else None, bias
+        return initial, _late_bias(of_current, neuron.sees_late, weight_bits)[0] if of_current.any() else None, bias
     if not initial.v_error.any() or not of_current.any():
         return initial, None, bias
-    late, delivered = _late_bias(of_current, neuron.sees_late)
+    late, delivered = _late_bias(of_current, neuron.sees_late, weight_bits)
     u_rest = goal[0] if neuron.u_rest is None else np.rint(neuron.u_rest * unit).astype(np.int64)
     rest = bias - settled_bias(delivered, du)
     # What the synapses cannot hold is less than what it would cost to start elsewhere.
@@ -160,15 +183,15 @@ def _start(
     return initial_for(rest, (u_rest, goal[1])), late, rest
 
 
-def _late_bias(bias: Ints, sees_late: bool) -> tuple[LateBias, Ints]:
+def _late_bias(bias: Ints, sees_late: bool, weight_bits: int) -> tuple[LateBias, Ints]:
     """Return a bias as synapses of a source that is always on, and what these deliver of it, register units."""
-    codes = weight_range(bias.astype(np.float64), FULL_BITS, "a bias")
+    codes = weight_range(bias.astype(np.float64), weight_bits, "a bias")
     weight_units = bias / 2.0**ALIGN_BITS
     over = float(np.abs(weight_units).max()) / (256 - codes.step)
     exponent = max(0, int(np.ceil(np.log2(max(over, 1.0)))))
     weight = quantise_weights(weight_units, 2.0**-exponent, codes)
     delivered = (weight.astype(np.int64) << exponent) << ALIGN_BITS
-    return LateBias(weight, exponent, codes.sign_mode, int(sees_late)), delivered
+    return LateBias(weight, exponent, weight_bits, codes.sign_mode, int(sees_late)), delivered
 
 
 def settled_bias(delivered: Ints, du: Ints) -> Ints:
@@ -239,6 +262,40 @@ def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: in
     corrected = np.where((exact >= 1) & (keep > 0), np.maximum(exact - full * 0.5 / typical, 1.0), exact)
     codes: Ints = np.clip(np.rint(corrected), 0, full - 1 + top).astype(np.int64)
     return codes
+
+
+def leaks(neuron: ChipNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats, Floats]]:
+    """Return the parts of v and u that are lost in a step, in the model and here, in units of the decay code.
+
+    Truncation takes half a register unit more of a state that is half the threshold, unless the code is 0.
+
+    Returns:
+        By register, ``v`` and, where the model has a synaptic current, ``u``: two arrays float64 (n,).
+    """
+    full = 2.0**DECAY_BITS
+    typical = (coded.threshold_code << ALIGN_BITS) / 2.0 if coded.model.fires else np.full(coded.size, np.inf)
+    truncated = full / 2.0 / np.maximum(typical, 1.0)
+    found = {"v": (full * (1.0 - neuron.keep_mem), coded.dv + np.where(coded.dv > 0, truncated, 0.0))}
+    if neuron.keep_syn.any():
+        found["u"] = full * (1.0 - neuron.keep_syn), coded.du + 1 + truncated
+    return found
+
+
+def missed(leak: tuple[Floats, Floats]) -> NDArray[np.bool_]:
+    """Return of which neurons a leak is over ``LEAK_OFF`` more or less here than in the model, bool (n,)."""
+    exact, here = leak
+    off: NDArray[np.bool_] = np.abs(here - exact) > LEAK_OFF * exact
+    return off & (exact > LEAST_LEAK)
+
+
+def other_leaks(neuron: ChipNeuron, coded: CodedPopulation) -> Ints | None:
+    """Return leak codes of v on the other side of the model's leak where codes miss it, int64 (n,); None if none do."""
+    leak = leaks(neuron, coded)["v"]
+    exact, here = leak
+    if not (off := missed(leak)).any():
+        return None
+    other = np.clip(coded.dv.astype(np.int64) + np.where(here < exact, 1, -1), 0, 2**DECAY_BITS - 1)
+    return np.where(off, other, coded.dv)
 
 
 def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> dict[str, Ints]:

@@ -6,17 +6,21 @@ import numpy as np
 
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError, LackingError
-from neurodeploy.network import Population
+from neurodeploy.needs import NEEDS, RESETS, refuse_unread
+from neurodeploy.network import Network, Population
 from neurodeploy.target import Target, load_target, target_names
 
-_RESET_WORDS = {
-    "zero": "reset to zero",
-    "subtract": "reset by subtraction",
-    "subtract-late": "reset by subtraction in the next step",
-    "zero-late": "reset that drops the next step's input",
-    "none": "potential that no spike resets",
-    "subtract-pending": "second reset in the next step where v is still above the threshold",
-}
+_RESET_WORDS = {"zero": "reset to zero"} | {reset: NEEDS[need] for reset, need in RESETS.items()}
+
+READS_OF_RULE = (
+    "spike", "reset", "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "max_spikes", "rounds",
+    "signed", "order", "adapts", "adapt_order", "reset_currents", "sums_input", "output_delay", "fires",
+)  # fmt: skip
+READS_OF_POPULATION = (
+    "name", "shape", "rule", "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init",
+    "v_min", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second", "i_init", "refractory",
+)  # fmt: skip
+"""What is brought into integers of a rule and of a population; what a sum is rounded to first is no matter there."""
 
 
 def integer_model(population: Population, target: Target, sends: bool) -> NeuronModel:
@@ -31,14 +35,15 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
         DeployError: no integer neuron computes the rule exactly, or the chip has none such.
     """
     place, name = f"node {population.name!r}", population.name
+    refuse_unread(name, population.rule, READS_OF_RULE, "the compiler")
+    refuse_unread(name, population, READS_OF_POPULATION, "the compiler")
     for what in _float_only(population):
         raise DeployError(
             f"{name!r} {what}, which no target of ours computes",
             where=place,
             fix="Run it with --backend reference, or train without it.",
         )
-    for what, fix in _inexact(population, sends).items():
-        raise DeployError(f"{name!r} {what}, which no target computes exactly", where=place, fix=fix)
+    _refuse_inexact(population, sends)
     model = _model(population)
     if missing := _missing(population, model, target):
         able = [t for t in target_names() if not _missing(population, model, load_target(t))]
@@ -52,6 +57,27 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
             " model as one of that neuron (finetune, then compile, with --dialect ...,reset=zero,reset_delay=false).",
         )
     return model
+
+
+def check_sent_potentials(network: Network) -> None:
+    """Refuse populations that send what no spike says.
+
+    Raises:
+        DeployError: one that does not fire feeds another.
+    """
+    for population in network.populations:
+        sends = any(p.source == population.name and p.target != population.name for p in network.projections)
+        if sends and not population.rule.fires:
+            _refuse_inexact(population, sends)
+
+
+def _refuse_inexact(population: Population, sends: bool) -> None:
+    for what, fix in _inexact(population, sends).items():
+        raise DeployError(
+            f"{population.name!r} {what}, which no target computes exactly",
+            where=f"node {population.name!r}",
+            fix=fix,
+        )
 
 
 def _float_only(population: Population) -> list[str]:
@@ -76,16 +102,16 @@ def features(model: NeuronModel, has_floor: bool, adapts: bool, has_second: bool
     """Return in words what a neuron has beyond the plain one."""
     counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
     found = {
-        "spike where v meets the threshold (v >= threshold)": model.fires and model.spike == ">=",
+        NEEDS["meets"]: model.fires and model.spike == ">=",
         _RESET_WORDS[model.reset]: model.reset != "zero",
         f"count of {counted} a step": model.max_spikes != 1,
         f"refractory period of {model.refractory} steps": model.refractory > 0,
-        "potential that is read instead of spikes": not model.fires,
-        "lower bound of its potential": has_floor,
+        NEEDS["integrator"]: not model.fires,
+        NEEDS["floor"]: has_floor,
         "adaptive threshold": adapts and model.adapts == "threshold",
-        "current that spikes raise and that lowers its potential": adapts and model.adapts == "v",
-        "second synaptic current": has_second,
-        "reset that clears its currents": model.clears_u != "",
+        NEEDS["lowers-v"]: adapts and model.adapts == "v",
+        NEEDS["second"]: has_second,
+        NEEDS["clears-now"]: model.clears_u != "",
     }
     return [what for what, is_so in found.items() if is_so]
 
@@ -136,6 +162,11 @@ def is_stateless(population: Population) -> bool:
     return population.size > 0 and not any(np.any(np.asarray(values)) for values in kept if values is not None)
 
 
+def _is_current(population: Population) -> bool:
+    """Tell whether a population only passes on a synaptic current, as neurons with several of them are read."""
+    return not population.rule.fires and population.decay_syn is not None and not np.any(population.decay_mem)
+
+
 def _is_pending(population: Population) -> bool:
     """Tell whether what v holds after a subtraction is subtracted again in the next step.
 
@@ -173,8 +204,13 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
         ),
         "sends its spikes a step late": (rule.output_delay != 0, retrain),
         "sends its potential to other neurons": (
-            not fires and sends,
+            not fires and sends and not _is_current(population),
             "Only a node that is read can keep its potential; put a spiking node between.",
+        ),
+        "is one of several synaptic currents of other neurons": (
+            not fires and sends and _is_current(population),
+            "Give all synapses of a neuron one time constant (rockpool: tau_syn=torch.tensor(0.01)) and train again; as"
+            " it is, `neurodeploy run MODEL.nir --backend reference --input DATA -o run.npz` computes it.",
         ),
         "sends a potential that has a lower bound": (not fires and floor is not None, "Say --dialect ...,min_v_mem=."),
         "adapts and is reset again in the next step where v is still above the threshold": (

@@ -55,6 +55,15 @@ class Synapses:
         low, high = self.measured
         return max(down, float(low.min(initial=0.0))), min(up, float(high.max(initial=0.0)))
 
+    def swings(self, n: int) -> tuple[Floats, Floats]:
+        """Return the most that one step's input lowers and raises each of ``n`` neurons, float64 (n,), V."""
+        low, high = (np.repeat(side, n // len(side)) for side in self.folded.row_sums())
+        least, most = self.payload
+        down, up = np.minimum(most * low + least * high, 0.0), np.maximum(most * high + least * low, 0.0)
+        if self.measured is None:
+            return down, up
+        return np.maximum(down, self.measured[0]), np.minimum(up, self.measured[1])
+
     def times(self, gain: Floats, shape: Shape) -> Synapses:
         """Return the same synapses with each target neuron in other volts, ``gain`` (n,) of which are one of these."""
         folded = self.folded.scaled(gain.reshape(shape), self.source_shape)
@@ -83,6 +92,28 @@ def most_codes_per_volt(
     return float(min(held, (STATE_LIMIT - 2**ALIGN_BITS) / (max(rising, 1e-300) * 2**ALIGN_BITS)))
 
 
+def highest_potential(neuron: ChipNeuron, synapses: tuple[Synapses, ...], least_leak: float = 0.0) -> Floats:
+    """Return what v of each neuron stays below in the model, whatever the input, before it fires; float64 (n,), V.
+
+    Args:
+        neuron: the population in the chip's form.
+        synapses: all that flows into it.
+        least_leak: part of a state that is lost in a step at least.
+    """
+    low, high = (sum(sides) for sides in zip(*(s.swings(len(neuron.threshold)) for s in synapses), strict=True))
+    high = high - low * (neuron.keep_second is not None)
+    lost_syn = np.maximum(1.0 - neuron.keep_syn, least_leak)
+    if neuron.keep_second is not None:
+        lost_syn = np.minimum(lost_syn, np.maximum(1.0 - neuron.keep_second, least_leak))
+    lost_mem = np.maximum(1.0 - neuron.keep_mem, least_leak)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drive = high / lost_syn + np.maximum(neuron.bias, 0.0)
+        settled = np.where(drive > 0, drive / lost_mem, 0.0)
+        start = np.where(neuron.u_init > 0, neuron.u_init / lost_syn, 0.0)
+    found: Floats = np.nan_to_num(settled, nan=0.0, posinf=np.inf) + np.maximum(neuron.v_init, 0.0) + start
+    return found
+
+
 def is_out_of_reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> bool:
     """Tell whether no input can bring any v to its threshold, however long it lasts.
 
@@ -90,12 +121,7 @@ def is_out_of_reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> bool:
     """
     if not neuron.model.fires or not neuron.threshold.size:
         return False
-    high = sum(s.swing()[1] for s in synapses) - sum(s.swing()[0] for s in synapses) * (neuron.keep_second is not None)
-    lost = min(_lost(keep) for keep in (neuron.keep_syn, neuron.keep_second) if keep is not None)
-    bias = float(np.maximum(neuron.bias, 0.0).max())
-    start = float(np.maximum(neuron.v_init, 0.0).max() + np.maximum(neuron.u_init, 0.0).max() / lost)
-    reached = (high / lost + bias) / _lost(neuron.keep_mem) + start
-    return bool(neuron.threshold.min() > reached)
+    return bool((neuron.threshold > highest_potential(neuron, synapses, 2.0**-DECAY_BITS)).all())
 
 
 def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:
@@ -135,8 +161,8 @@ def unit_exponent(
     held = _held(base, neuron, formats, name)
     rising, driven = _reach(neuron, synapses)
     if not neuron.model.fires:
-        # The last threshold code lies one weight unit below the register's end; v must not fire there.
-        room, fine = STATE_LIMIT - 2**ALIGN_BITS, 0.0
+        # The last threshold code lies below the register's end; v must not fire there.
+        room, fine = (2 ** formats["threshold_bits"] - 1) << ALIGN_BITS, 0.0
     elif (highest := float(neuron.threshold.max())) > 0:
         room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (highest * base)))
     else:
@@ -148,8 +174,8 @@ def unit_exponent(
     return int(min(max(wished, 0), np.floor(held), formats["weight_exponent_max"]))
 
 
-def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -> float:
-    """Return the exponent up to which threshold and bias fit their codes."""
+def held_exponent(base: float, neuron: ChipNeuron, formats: dict[str, int]) -> float:
+    """Return the exponent, of any sign, up to which threshold and bias fit their codes."""
     threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
     held = np.inf
     if threshold > 0:
@@ -157,13 +183,20 @@ def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -
     if bias > 0:
         most = formats["bias_mantissa_max"] << formats["bias_exponent_max"]
         held = min(held, np.log2(most / (bias * base * 2**ALIGN_BITS)))
+    return float(held)
+
+
+def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -> float:
+    """Return the exponent up to which threshold and bias fit their codes, or refuse one that leaves nothing else."""
+    held = held_exponent(base, neuron, formats)
     if np.floor(held) < -10:
+        threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
         raise DeployError(
             f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that dwarfs its weights",
             where=f"node {name!r}",
             fix="Rescale the layer, or train it with larger weights.",
         )
-    return float(held)
+    return held
 
 
 def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, float]:

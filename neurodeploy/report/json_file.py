@@ -17,7 +17,12 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     Raises:
         DeployError: the file cannot be written.
     """
-    write_text(path, to_json(comparison.result, indent=2) + "\n")
+    write_text(path, render_comparison(comparison))
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """Return the file's text."""
+    return to_json(comparison.result, indent=2) + "\n"
 
 
 def comparison_schema() -> dict[str, Any]:

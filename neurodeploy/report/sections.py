@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.comparison.compare import Comparison
 from neurodeploy.report.formats import counted, number, percent, points, share
 from neurodeploy.report.rasters import comparable_nodes
 from neurodeploy.target import load_target
+
+VERDICT_WORDS = {"pass": "Pass", "fail": "Fail", "not-judged": "Not judged"}
+CLAIMS = {
+    "pass": "nothing that was checked is outside the tolerance",
+    "fail": "outside the tolerance",
+    "not-judged": "what was checked does not say whether the chip does what the model does",
+}
 
 STATUS_WORDS = {"pass": "Pass", "fail": "Fail", "not-run": "Not run"}
 
@@ -37,10 +45,11 @@ COUNTERS = {
     "arrivals": "spikes arrived",
     "u_wraps": "current (u) wrapped",
     "v_clips": "potential (v) clipped",
+    "input_wraps": "sum of a step's input beyond its register",
 }
 """The emulator's counters in words; one that is not here is shown by its own name."""
 
-WORST_CASE = ("u_wraps", "v_clips")
+WORST_CASE = ("u_wraps", "v_clips", "input_wraps")
 
 EVENTS = {
     "synops": "synaptic operations (weights other than 0)",
@@ -71,17 +80,21 @@ def headline(comparison: Comparison) -> dict[str, Any]:
 def verdict(comparison: Comparison) -> dict[str, Any]:
     """Return the verdict with its reasons, and all that it does not speak of."""
     result, said = comparison.result, comparison.result["verdict"]
-    passed = said["status"] == "pass"
     losses = said["accuracy_loss_points"]
     asked = [f"Backend {name} did not run: {reason}" for name, reason in sorted(result["not_run"].items())]
-    tolerance = f"Tolerance: {_points(said['tolerance_points'])} of accuracy; equalities exact."
+    tolerances = [f"{_points(said['tolerance_points'])} of accuracy"]
+    if said["decisions_changed_percent"]:
+        tolerances = [f"{said['tolerance_points']:g} % of the decisions"]
+    if said["value_error_percent"]:
+        tolerances.append(f"{said['value_tolerance_percent']:g} % of the standard deviation for values")
+    tolerance = f"Tolerance: {', '.join(tolerances)}; equalities exact."
     if losses:
         tolerance += _smallest_tolerance(said["smallest_tolerance_points"], result["equalities"])
     return {
         "status": said["status"],
-        "word": "Pass" if passed else "Fail",
-        "claim": "nothing that was checked is outside the tolerance" if passed else "outside the tolerance",
-        "reasons": said["reasons"],
+        "word": VERDICT_WORDS[said["status"]],
+        "claim": CLAIMS[said["status"]],
+        "reasons": [_equality_names(text) for text in said["reasons"]],
         "not_run": [*(_equality_names(text) for text in said["not_run"]), *asked],
         "tolerance": tolerance,
     }
@@ -91,7 +104,7 @@ def equality_cards(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a card for each equality: status, reason, ties and where it breaks."""
     cards = []
     for key, equality in comparison.result["equalities"].items():
-        title, meaning, pair = EQUALITIES[key]
+        title, meaning, pair = _equality_words(key)
         different, ties = equality.get("first_difference"), equality.get("ties")
         cards.append(
             {
@@ -153,6 +166,7 @@ def decision(comparison: Comparison) -> dict[str, Any]:
         "sentence": sentence[0].upper() + sentence[1:],
         "is_open": said["question"] is not None,
         "ties": ties,
+        "vacuous": list(comparison.result["vacuous"].values()),
         "candidates": candidates,
     }
 
@@ -187,12 +201,15 @@ def agreement_table(comparison: Comparison) -> dict[str, Any]:
     """Return the share of spikes in common with the base, by node and backend."""
     agreement, base = comparison.result["agreement"], comparison.result["agreement_with"]
     names = [name for name, nodes in agreement.items() if nodes]
+    spikes = comparison.result["counters"]["spikes"]
     rows = []
     for node in comparison.result["nodes"]:
         cells = []
         for name in names:
             value = agreement[name].get(node)
-            cells.append(None if value is None else {"text": share(value), "value": round(value, 6)})
+            is_silent = not spikes[name].get(node) and not spikes[base].get(node)
+            text = None if value is None else "neither fires" if is_silent else share(value)
+            cells.append(None if value is None else {"text": text, "value": round(value, 6)})
         rows.append({"node": node, "neurons": number(comparison.network.population(node).size), "cells": cells})
     samples = comparison.result["samples"]
     return {
@@ -332,8 +349,8 @@ def _test(mcnemar: dict[str, Any] | None) -> str | None:
 
 def _against_reference(comparison: Comparison, name: str) -> dict[str, str | None]:
     """Return loss in points and changed decisions against the reference, on the samples that both ran."""
-    labels, own, reference = comparison.data.labels, comparison.answers.of(name), comparison.answers.of("reference")
-    if name == "reference" or reference is None or own is None or labels is None:
+    labels, own, reference = comparison.data.labels, comparison.answers.of(name), comparison.answers.of(REFERENCE)
+    if name == REFERENCE or reference is None or own is None or labels is None:
         return {"loss": None, "changed": None}
     n = min(len(own), len(reference))
     own, reference = own[:n], reference[:n]
@@ -354,9 +371,16 @@ def _points(value: float) -> str:
     return f"{value:g} {'point' if value == 1 else 'points'}"
 
 
+def _equality_words(key: str) -> tuple[str, str, tuple[str, str]]:
+    """Return title, meaning and sides of an equality; of a simulator that is not ours by its name."""
+    name = key.removeprefix(f"{EMULATOR}_")
+    other = (f"Emulator = {name}", "Our emulator against this simulator, in its arithmetic", (EMULATOR, name))
+    return EQUALITIES.get(key, other)
+
+
 def _equality_names(text: str) -> str:
     for key, (title, _, _) in EQUALITIES.items():
-        text = text.replace(f"{key.replace('_', ' == ')}:", f"{title}:")
+        text = text.replace(key.replace("_", " == "), title)
     return text
 
 

@@ -74,15 +74,21 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise DeployError(
-                f"{self.method!r} is no method", where="--search-method", fix=f"Choose from {known(METHODS)}."
+                f"--search-method is {self.method!r}, and there is no such method",
+                where="--search-method",
+                fix=f"Choose from {known(METHODS)}.",
             )
         if self.trials < 1:
-            raise DeployError(f"{self.trials} trials", where="--search-trials", fix="Give 1 or more.")
+            raise DeployError(
+                f"--search-trials is {self.trials}; it must be at least 1",
+                where="--search-trials",
+                fix="Give 1 or more.",
+            )
 
 
 def run_search(
     model: Path | str | Network | Any,
-    target: str,
+    target: str | Path | Target,
     data: Data | Path | str,
     *,
     budget: str,
@@ -97,7 +103,7 @@ def run_search(
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
-        target: name of the chip.
+        target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         data: calibration data, with labels if accuracy is to be kept; never the data that is scored.
         budget: as :func:`parse_budget` reads it.
         dialect: as given to ``--dialect``, or None.
@@ -119,11 +125,12 @@ def run_search(
         plan = load_plan(plan)
     if isinstance(data, (str, Path)):
         data = load_data(Path(data), network.inputs)
-    subject = Subject(network, load_target(target), CompileOptions(**options), plan or Plan(), data)
+    chip = load_target(target)
+    subject = Subject(network, chip, CompileOptions(**options), plan or Plan(), data)
     found = search_bits(subject, parsed, search)
     # Once more from the model itself, so that the program says where it comes from.
     compiled = compile_with_plan(
-        model, target, dialect=dialect, decide=decide, plan=found.plan, calibrate=data, **options
+        model, chip, dialect=dialect, decide=decide, plan=found.plan, calibrate=data, **options
     )
     result = replace(found, compiled=compiled)
     if page is not None:

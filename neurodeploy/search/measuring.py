@@ -78,7 +78,7 @@ class Subject:
         return {
             "neurodeploy": __version__,
             "network": self.network.digest(),
-            "target": self.target.name,
+            "target": f"{self.target.name} {to_json(self.target.number_formats.values())}",
             "options": hashlib.sha256(to_json(asdict(self.options)).encode()).hexdigest(),
             "plan": self.plan.digest(),
             "data": data.hexdigest(),

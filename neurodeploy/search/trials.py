@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.errors import DeployError
-from neurodeploy.files import to_json
+from neurodeploy.files import from_json, to_json
 
 FORMAT, VERSION = "neurodeploy-search", 1
 
@@ -92,9 +92,9 @@ class StateFile:
         found: dict[Widths, Outcome] = {}
         try:
             header, *lines = content.decode().splitlines()
-            self._check(json.loads(header))
+            self._check(from_json(header))
             for line in lines:
-                told = json.loads(line)
+                told = from_json(line)
                 widths = tuple(told.pop("widths"))
                 found[widths] = told["refused"] if "refused" in told else Trial(widths, **told)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -10,7 +10,7 @@ from neurodeploy.errors import DeployError
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5])
 def test_threads_that_cannot_be_are_refused(threads: Any) -> None:
-    with pytest.raises(DeployError, match=rf"{threads} threads\n  where: threads"):
+    with pytest.raises(DeployError, match=rf"threads is {threads}; it must be at least 1\n  where: threads"):
         RunOptions(threads=threads)
 
 

@@ -233,10 +233,16 @@ def test_what_the_chip_path_does_not_carry_is_refused_by_name(program: Program) 
     populations = {
         "hid": (
             replace(out, name="hid", model=NeuronModel(reset="subtract")),
-            r"hid has no plain LIF neurons \(custom\)",
+            r"hid has no plain LIF neurons \(reset by subtraction\)",
         ),
-        "late": (replace(out, name="late", model=NeuronModel(reset_interval=8)), r"late has .* \(LIFReset\)"),
-        "silent": (replace(out, name="silent", model=NeuronModel(fires=False)), r"silent has .* \(an integrator\)"),
+        "late": (
+            replace(out, name="late", model=NeuronModel(reset_interval=8)),
+            r"late has .* \(clearing of the registers at an interval\)",
+        ),
+        "silent": (
+            replace(out, name="silent", model=NeuronModel(fires=False)),
+            r"silent has .* \(potential that is read instead of spikes\)",
+        ),
     }
     into = {name: projection("in", name, [[2, 4]]) for name in populations}
     for name, (wrong, message) in populations.items():

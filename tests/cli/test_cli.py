@@ -61,7 +61,18 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert len(done.stdout.splitlines()) > 4
 
 
+def with_own_labels(model: Path, data: Path) -> None:
+    """Give data the labels that the reference decides."""
+    from neurodeploy.running import run
+    from neurodeploy.scoring import decide
+
+    with np.load(data) as archive:
+        x = archive["x"]
+    np.savez(data, x=x, y=decide(run(model, {"input": x})))
+
+
 def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path) -> None:
+    with_own_labels(fc_model, data)
     report, output = tmp_path / "r.html", tmp_path / "r.json"
     done = neurodeploy(
         "compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference", "--backend", "emulator",
@@ -76,15 +87,7 @@ def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path)
 
 def test_accuracy_lost_beyond_the_tolerance_is_exit_code_1(fc_model: Path, data: Path, tmp_path: Path) -> None:
     # Labels that the reference decides rightly, and a chip with 2-bit weights that cannot.
-    from neurodeploy.backends.base import RunOptions
-    from neurodeploy.backends.reference.backend import Reference
-    from neurodeploy.importers.lower import read_network
-    from neurodeploy.scoring import decide
-
-    with np.load(data) as archive:
-        x = archive["x"]
-    labels = decide(Reference().run(read_network(fc_model)[0], {"input": x}, RunOptions()))
-    np.savez(data, x=x, y=labels)
+    with_own_labels(fc_model, data)
     common = (
         "compare",
         fc_model,

@@ -46,7 +46,7 @@ def files(program: Program, tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("backend", ["emulator", "reference"])
 def test_a_time_limit_is_refused_where_nothing_can_be_ended(program: Program, backend: str) -> None:
     x = {"in": np.ones((20, 2, 1), np.uint8)}
-    with pytest.raises(DeployError, match=rf"{backend}.*no time limit\n  where: --time-limit\n.*only lava and loihi"):
+    with pytest.raises(DeployError, match=rf"{backend}.*no time limit\n  where: time_limit\n.*only lava and loihi"):
         run_backend(program, x, backend=backend, options=RunOptions(time_limit=5))
 
 

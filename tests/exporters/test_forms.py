@@ -169,6 +169,7 @@ DENSE = {
         "a, b = self.fc1(x[t]).split([2, 3], dim=1); spk1, _ = self.lif1(torch.cat([b, a], 1)); spk2, _ = self.lif2(self.end(spk1[:, 1:4])); out.append(spk2)",
         init="self.end = nn.Linear(3, 4)",
     ),
+    "units repeated": net("spk1, _ = self.lif1(self.fc1(x[t])); spk2, _ = self.lif2(self.end(spk1[:, :2].repeat(1, 2))); out.append(spk2)", init="self.end = nn.Linear(4, 4)"),
     "changed in place": net(TWO.replace("self.fc2(spk1)", "self.fc2(spk1.mul_(2.0))")),
 }  # fmt: skip
 
@@ -178,6 +179,7 @@ CONVOLUTIONAL = {
     "normalised before a padded convolution": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(self.bn(spk1)))" + ENDS),
     "scaled image, padded": conv("spk1, _ = self.lif1(self.a((row - 0.5) / 0.3)); s, _ = self.lif2(self.b(spk1))" + ENDS),
     "spikes pooled by their largest": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(F.max_pool2d(spk1, 2)))" + ENDS),
+    "sums of spikes pooled by their largest": conv("spk1, _ = self.lif1(self.a(row)); spk2, _ = self.lif2(self.b(spk1)); s, _ = self.lif3(self.d(self.m(spk1 + spk2)))" + ENDS, "self.m, self.d = nn.MaxPool2d(3, 2, 1), nn.Conv2d(3, 3, 3)"),
     "overlapping padded pools": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(self.p(self.m(spk1))))" + ENDS, "self.p, self.m = nn.AvgPool2d(3, 2, 1), nn.MaxPool2d(3, 1, 1)"),
     "currents pooled by their largest": conv("spk1, _ = self.lif1(F.max_pool2d(self.a(row), 2)); s, _ = self.lif2(self.b(spk1))" + ENDS),
     "adaptive and global pools": conv("spk1, _ = self.lif1(3 * nn.AdaptiveAvgPool2d(4)(self.a(row))); s, _ = self.lif2(3 * self.b(spk1)); spk, _ = self.lif4(self.end(nn.AdaptiveAvgPool2d(1)(s).flatten(1)))", "self.end = nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
@@ -192,6 +194,18 @@ CONVOLUTIONAL = {
     "padded by hand": conv("spk1, _ = self.lif1(self.g(F.pad(row, (1, 2, 0, 1)))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "half of the channels": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.g(spk1[:, :2]))" + ENDS, "self.g = nn.Conv2d(2, 3, 3)"),
     "grouped and dilated": conv("spk1, _ = self.lif1(self.e(row)); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.e = nn.Conv2d(2, 4, 3, groups=2, dilation=2); self.b = nn.Conv2d(4, 3, 3, padding=1)"),
+    "made larger by a transposed convolution": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(2 * self.b(self.up(F.avg_pool2d(spk1, 2))))" + ENDS, "self.up = nn.ConvTranspose2d(3, 6, 3, stride=2, padding=1, output_padding=1, groups=3); self.b = nn.Conv2d(6, 3, 3, padding=1)"),
+    "made larger by repeating": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(9 * self.b(F.interpolate(F.avg_pool2d(spk1, 2), scale_factor=2, mode='nearest')))" + ENDS),
+    "made larger between points": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(nn.Upsample((7, 9), mode='bilinear')(spk1)))" + ENDS),
+    "neurons behind a larger map": conv("spk1, _ = self.lif1(self.up(self.a(row))); s, _ = self.lif2(self.b(spk1))" + ENDS, "self.up = nn.ConvTranspose2d(3, 3, 2, stride=2)"),
+    "pools that do not divide": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(9 * self.b(F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(spk1, (3, 5)), 7)))" + ENDS),
+    "pools that are not full": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(F.avg_pool2d(spk1, 3, 2, 1, ceil_mode=True, count_include_pad=False)))" + ENDS),
+    "padded by what lies at the edge": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.g(F.pad(spk1, (1, 1, 1, 1), mode='replicate')))" + ENDS, "self.g = nn.Conv2d(3, 3, 3)"),
+    "einsum over channels": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(torch.einsum('bchw,oc->bohw', spk1, self.b.weight[:, :, 1, 1]))" + ENDS),
+    "einsum over all features": conv("spk1, _ = self.lif1(self.a(row)); spk, _ = self.lif4(torch.einsum('ochw,bchw->bo', self.w, spk1))", "self.w = nn.Parameter(torch.randn(4, 3, 8, 8) / 9)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
+    "channels last": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(spk1)); s = s.permute(0, 2, 3, 1)" + ENDS),
+    "every second row": conv("spk1, _ = self.lif1(self.a(row)); s, _ = self.lif2(self.b(spk1[:, :, ::2]))" + ENDS),
+    "one pixel of a mean that keeps its axes": conv("spk1, _ = self.lif1(self.a(row)); spk, _ = self.lif4(self.end(spk1.mean((2, 3), keepdim=True)[:, :, 0, 0]))", "self.end = nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
     "squeezed": conv("spk1, _ = self.lif1(self.g(row)); spk, _ = self.lif4(self.end(spk1.squeeze()))", "self.g, self.end = nn.Conv2d(2, 3, 8), nn.Linear(3, 4)").replace("nn.LazyLinear(4)", "nn.Linear(3, 4)"),
 }  # fmt: skip
 
@@ -308,17 +322,79 @@ class Wrapped(nn.Module):
 
 build = Wrapped
 """
-    with pytest.raises(DeployError, match=r"more than one way(?s:.*)--form"):
+    with pytest.raises(DeployError, match=r"more than one way(?s:.*)form"):
         export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     for form in ("step", "sequence"):
         result = export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", form=form)
         assert result.convention.startswith(form)
 
 
+STATES = """
+class build(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 9), snn.Leaky(beta=0.9, threshold=0.2)
+        self.out, self.last, self.num_steps = nn.Linear(9, 4), snn.Leaky(beta=0.9, threshold=0.1), 15
+
+    def forward(self, {}):
+        {}
+        spk, m1 = self.lif(self.fc(x), m1)
+        spk, m2 = self.last(self.out(spk), m2)
+        return {}
+"""
+FRESH = "m1, m2 = self.lif.init_leaky(), self.last.init_leaky()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "returned"),
+    [
+        ("x, m1=None, m2=None", f"if m1 is None: {FRESH}", "spk, m1, m2"),
+        ("x, state=None", f"{FRESH} if state is None else state".replace("m1, m2 = ", "m1, m2 = (", 1).replace(" if", ") if"), "spk, (m1, m2)"),
+    ],
+)  # fmt: skip
+def test_states_may_be_passed_in_and_out(
+    reproduced: Callable[..., Any], arguments: str, before: str, returned: str
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    result = reproduced(STATES.format(arguments, before, returned), "import snntorch as snn\n")
+    assert result.convention.startswith("step")
+
+
+def test_forward_that_zeroes_its_states_is_a_run_of_one_step(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(STATES.format("x", FRESH, "spk, m2"))
+    result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+    assert "each call starts from the same states" in result.convention
+    assert any("16 samples of 1 steps" in line for line in result.findings)
+
+
+def test_states_that_are_taken_and_not_returned_are_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(STATES.format("x, m1=None, m2=None", f"if m1 is None: {FRESH}", "spk, m2"))
+    with pytest.raises(DeployError, match="mem of lif is set to zero by the model"):
+        export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+
+
+def test_steps_that_an_attribute_fixes_are_tried(reproduced: Callable[..., Any]) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    body = net(TWO, init="self.num_steps = 15").replace("range(len(x))", "range(self.num_steps)")
+    assert "that number is fixed in the model" in reproduced(body, "import snntorch as snn\n").convention
+
+
+def test_values_below_zero_loosen_no_bound(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    body = net(
+        "spk1, mem1 = self.cell(self.fc1(x[t])); out.append(mem1)",
+        init="self.cell = snn.Lapicque(R=5.1, C=5e-3, time_step=1e-3)",
+    )
+    result = export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+    assert any("v of cell within float32 rounding" in line and "random values" in line for line in result.findings)
+
+
 def test_steps_that_are_thrown_away_are_named(make_model: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     spec = make_model(net(TWO, returned="torch.stack(out[8:])"))
-    with pytest.raises(DeployError, match=r"it returns only later steps(?s:.*)--input"):
+    with pytest.raises(DeployError, match=r"it returns only later steps(?s:.*)data"):
         export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     x = (np.random.default_rng(5).random((20, 4, 6)) < 0.5).astype(np.uint8)
     result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x)

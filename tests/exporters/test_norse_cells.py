@@ -157,6 +157,10 @@ def test_slow_adaptation_keeps_its_digits(make_model: Callable[..., str], tmp_pa
         ("snn.LIFAdExCell()", "1: LIFAdExCell is not supported .*the nearest is LSNN"),
         ("snn.LIFExCell()", "1: LIFExCell is not supported .*the nearest is LIF"),
         ("snn.IzhikevichCell(snn.tonic_spiking)", "quadratic in v; the nearest is LIF"),
+        (
+            "snn.ConstantCurrentLIFEncoder(9)",
+            r"(?s)encoding belongs to the data.*fix: +Leave ConstantCurrentLIFEncoder out",
+        ),
         ("LSNNCell(LSNNParameters(tau_adapt_inv=t(2000.)))", "decays the threshold by 2 to 2"),
     ],
 )

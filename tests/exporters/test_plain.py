@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neurodeploy.data
-from neurodeploy.data import DataFile
+from neurodeploy.data import DataFile, data_sha256
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
@@ -70,5 +70,6 @@ def test_a_model_is_recorded_in_blocks_as_on_the_whole(
     export(spec, **options, inputs=data, record_output=parts, record_nodes=(output,))
     one, two = (load_recording(path).nodes[output]["value"] for path in (whole, parts))
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    assert load_recording(whole).meta["data_sha256"] == load_recording(parts).meta["data_sha256"] == data_sha256(data)
     with pytest.raises(DeployError, match="there is no node 'fc9'"):
         export(spec, **options, inputs=data, record_output=parts, record_nodes=("fc9",))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from neurodeploy.exporters.export import ExportResult
+from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.errors import DeployError
+from neurodeploy.exporters.export import ExportResult, export
+from neurodeploy.exporters.load_model import load_model
+from neurodeploy.importers.lower import read_network
 
 SNN = "import snntorch as snn\n"
 NORSE = "from functools import reduce\nfrom norse.torch import LICell, LIFCell, LIFParameters\n"
@@ -22,6 +29,7 @@ class build(nn.Module):
         self.out, self.last = nn.Linear(9, 4), snn.Leaky(beta=0.8, reset_delay=False)
         self.fc.weight.data *= 3
         self.out.weight.data *= 4
+        self.head = nn.Linear(4, 3)
 
     def forward(self, x):
         mem, m, spikes, potentials = self.lif.init_leaky(), self.last.init_leaky(), [], []
@@ -49,6 +57,20 @@ def decision(result: ExportResult) -> Any:
         ("torch.stack(spikes).view(len(x), x.shape[1], 2, 2).mean((3,)).mean(0)", "count,groups=2,output=last"),
         ("-torch.stack(spikes).sum(0)", "sum,output=output_values"),
         ("sum(spikes) * torch.tensor([1.0, 2.0, 3.0, 4.0])", "sum,output=output_values"),
+        ("self.head(torch.stack(spikes).mean(0))", "mean,output=head"),
+        ("self.head(torch.stack(spikes, dim=1).mean(dim=1)).softmax(-1)", "mean,output=head"),
+        ("self.head(sum(spikes) / len(x))", "mean,output=head"),
+        ("self.head(spikes[-1])", "last,output=head"),
+        ("2 * self.head(F.relu(torch.stack(spikes).mean(0))) + 1", "mean,output=head"),
+        ("torch.stack(spikes).sum(0) @ self.head.weight.T", "sum,output=matmul"),
+        ("F.linear(sum(spikes), self.head.weight)", "sum,output=linear"),
+        ("torch.stack(spikes).sum(0)[:, ::2]", "sum,output=getitem"),
+        ("torch.stack([c.sum(-1) for c in torch.stack(spikes).sum(0).chunk(2, 1)], 1)", "sum,output=output_values"),
+        ("torch.stack([s[:, :2].sum(1) - s[:, 2:].sum(1) for s in spikes]).sum(0)", "sum,output=output_values"),
+        ("torch.stack([s.view(-1, 2, 2).sum(-1) for s in spikes]).sum(0)", "count,groups=2,output=last"),
+        ("torch.stack([s.view(-1, 2, 2).sum(1) for s in spikes]).mean(0)", "mean,output=sum"),
+        ("torch.stack(spikes).view(len(x), -1, 2, 2).sum((0, -1))", "count,groups=2,output=last"),
+        ("torch.stack(spikes).sum(0)[:, :2] - torch.stack(spikes).sum(0)[:, 2:]", "sum,output=output_values"),
     ],
 )
 def test_what_decides_is_read_from_the_return(
@@ -62,6 +84,12 @@ def test_what_decides_is_read_from_the_return(
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
+        ("torch.stack(spikes).flip(0)[0]", "flip()"),
+        ("torch.stack(spikes).roll(1, 0).cumsum(0)[-1]", "roll()"),
+        ("F.softmax(torch.stack(potentials), dim=2).sum(0)", "softmax() of each step"),
+        ("sum(F.log_softmax(m, dim=1) for m in potentials)", "log_softmax() of each step"),
+        ("torch.stack(potentials).softmax(-1).max(0)[0]", "softmax() of each step"),
+        ("torch.stack(spikes).sum(0).softmax(0)", "softmax() over axis 0"),
         ("sum(s * 0.9**t for t, s in enumerate(spikes))", "a sum of steps that weights them differently"),
         ("torch.stack(spikes).sum(0) + torch.tensor([0.5, 0.0, 0.0, 0.0])", "add()"),
         ("sum(spikes) + torch.tensor([0.5, 0.0, 0.0, 0.0])", "a sum of steps that weights them differently"),
@@ -78,6 +106,60 @@ def test_a_cast_is_no_look_at_a_value(reproduced: Callable[..., ExportResult]) -
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     result = reproduced(STEPS.replace("self.fc(step)", "self.fc(step.float())").format("torch.stack(spikes)"), SNN)
     assert not any("looks at" in line for line in result.findings)
+
+
+@pytest.mark.parametrize("total", ["torch.stack(spikes).sum(0)", "sum(spikes)"])
+def test_a_layer_behind_a_sum_of_steps_adds_its_bias_once(
+    reproduced: Callable[..., ExportResult], tmp_path: Path, total: str
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    result = reproduced(STEPS.format(f"self.head({total}).softmax(-1)"), SNN)
+    assert decision(result) == "last,output=head.sum"
+    network = read_network(result.path)[0]
+    head = load_model(f"{tmp_path / 'net.py'}:build", None)[0].head
+    weight, bias = (values.detach().numpy() for values in (head.weight, head.bias))
+    np.testing.assert_allclose(network.population("head.sum").v_init, bias, rtol=1e-4)
+    for n_steps in (1, 8):
+        x = (np.random.default_rng(2).random((n_steps, 5, 6)) < 0.5).astype(np.uint8)
+        run = Reference().run(network, dict.fromkeys(network.inputs, x), RunOptions(record=("spikes",)))
+        wanted = run.spikes("last").sum(0) @ weight.T + bias
+        np.testing.assert_allclose(run.nodes["head.sum"]["value"][-1], wanted, atol=1e-4)
+
+
+def test_a_largest_over_time_that_feeds_a_layer_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    spec = make_model(STEPS.format("self.head(torch.stack(spikes).max(0)[0])"))
+    with pytest.raises(DeployError, match="the max over time feeds head"):
+        export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
+
+
+SPACE = """
+class build(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lif = nn.Conv2d(2, 4, 3, padding=1), snn.Leaky(beta=0.7, init_hidden=True)
+        self.fc = nn.Linear(4, 3)
+        self.conv.weight.data *= 3
+
+    def forward(self, x):
+        spikes = torch.stack([self.lif(self.conv(row)) for row in x])
+        return self.fc({})
+"""
+
+
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        "spikes.mean(0).mean((2, 3))",
+        "spikes.mean(0).mean((2, 3), keepdim=True).flatten(1)",
+        "F.adaptive_avg_pool2d(spikes.mean(0), 1).flatten(1)",
+        "spikes.mean([3, 4]).mean(0)",
+        "F.avg_pool2d(spikes.mean(0), 4).squeeze()",
+    ],
+)
+def test_space_and_time_are_averaged_in_any_order(reproduced: Callable[..., ExportResult], pooled: str) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    assert decision(reproduced(SPACE.format(pooled), SNN, shape=(2, 4, 4))) == "mean,output=fc"
 
 
 CELLS = """
@@ -129,6 +211,38 @@ def test_values_of_an_integrator_are_no_spike_counts(reproduced: Callable[..., E
 def test_a_rectifier_of_spikes_changes_nothing(reproduced: Callable[..., ExportResult]) -> None:
     pytest.importorskip("norse", reason="norse is not installed")
     reproduced(CELLS.replace("RELU", "F.relu(z)").replace("RULE", "sum"), NORSE)
+
+
+RISES = """
+class build(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 9), snn.Leaky(beta=0.8)
+        self.out, self.last = nn.Linear(9, 4), snn.Leaky(beta=0.8)
+        self.rise = snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism="none")
+        self.fc.weight.data *= 3
+        self.out.weight.data *= 4
+
+    def forward(self, x):
+        mem, m, r, previous, spikes = self.lif.init_leaky(), self.last.init_leaky(), self.rise.init_leaky(), 0, []
+        for step in x:
+            s, mem = self.lif(self.fc(step), mem)
+            {}
+            previous = s
+            s, m = self.last(self.out(rising), m)
+            spikes.append(s)
+        return torch.stack(spikes)
+"""
+
+
+def test_a_rectified_difference_of_spikes_is_named_and_a_neuron_takes_it(
+    reproduced: Callable[..., ExportResult],
+) -> None:
+    pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    with pytest.raises(DeployError, match=r"relu\(\) of a difference of spikes, which can be below 0") as caught:
+        reproduced(RISES.format("rising = F.relu(s - previous)"), SNN)
+    assert "snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism='none')" in caught.value.fix
+    reproduced(RISES.format("rising, r = self.rise(s - previous, r)"), SNN)
 
 
 def test_a_leaky_readout_averaged_over_time_is_a_mean(reproduced: Callable[..., ExportResult]) -> None:

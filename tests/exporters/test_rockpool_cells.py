@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.compiler.pipeline import compile
+from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 
 pytest.importorskip("rockpool", reason="rockpool is not installed")
@@ -78,6 +80,16 @@ MODELS = {
 def test_reference_fires_as_rockpool(name: str, reproduced: Callable[..., Any]) -> None:
     result = reproduced(MODELS[name], IMPORTS)
     assert any("check: equal in spikes" in line for line in result.findings)
+
+
+@pytest.mark.parametrize("name", ["synapses of their own", "synapses of their own, recurrent", "wavesense"])
+def test_neurons_with_several_currents_are_refused_by_chips_with_what_can_be_done(
+    name: str, reproduced: Callable[..., Any]
+) -> None:
+    path = reproduced(MODELS[name], IMPORTS).path
+    with pytest.raises(DeployError, match="one of several synaptic currents of other neurons") as caught:
+        compile(path, "loihi2")
+    assert "one time constant" in caught.value.fix
 
 
 def test_last_layer_of_synnet_is_read_by_its_membrane(reproduced: Callable[..., Any]) -> None:

@@ -58,7 +58,7 @@ def refuse(spec: str, folder: Path, match: str, shape: tuple[int, ...] = (6,), *
         ),
         ("spk1, mem1 = self.lif1(self.fc1(x[t])); spk2, _ = self.lif2(self.fc2(mem1))", "a state of lif1 .* feeds fc2"),
         (
-            "spk1, _ = self.lif1(self.fc1(x[t])); spk2, _ = self.lif2(self.fc2(spk1[:, :2].repeat(1, 2)))",
+            "spk1, _ = self.lif1(self.fc1(x[t])); spk2, _ = self.lif2(self.fc2(spk1.sort(1)[0][:, :4]))",
             "is not supported",
         ),
         (
@@ -165,20 +165,37 @@ def test_inhibition_is_refused(make_model: Callable[..., str], tmp_path: Path) -
 @pytest.mark.parametrize(
     ("layer", "match"),
     [
-        ("nn.Conv2d(1, 2, 3, padding=1, padding_mode='circular')", r"pad\(\) of .* with mode 'circular'"),
-        ("nn.Conv2d(1, 2, 2, padding='same', dilation=3)", "padding='same' with an even kernel"),
-        ("nn.AvgPool2d(3, ceil_mode=True)", "ceil_mode=True"),
-        ("nn.AvgPool2d(3, padding=1, count_include_pad=False)", "count_include_pad=False"),
         ("nn.MaxPool2d(2, dilation=2)", "with dilation"),
-        ("nn.AdaptiveAvgPool2d(3)", "windows of unequal size"),
-        ("nn.Upsample(scale_factor=2)", r"interpolate\(\) in 0 is not supported"),
+        ("nn.LPPool2d(2, 2)", "is not supported"),
+        ("nn.Upsample((2048, 2048))", r"interpolate\(\) as a matrix of 64 x 4194304 weights"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 def test_options_that_nir_lacks_are_named(
     layer: str, match: str, make_model: Callable[..., str], tmp_path: Path
 ) -> None:
     refuse(make_model(sequential(layer, LIF)), tmp_path, match, (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "nn.Conv2d(1, 2, 3, padding=1, padding_mode='circular')",
+        "nn.Conv2d(1, 2, 2, padding='same', dilation=3)",
+        "nn.AvgPool2d(3, ceil_mode=True)",
+        "nn.AvgPool2d(3, padding=1, count_include_pad=False)",
+        "nn.AdaptiveAvgPool2d(3)",
+        "nn.Upsample(scale_factor=2)",
+        "nn.Sequential(nn.Flatten(2), nn.ConvTranspose1d(1, 2, 3, stride=2))",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_linear_options_that_nir_lacks_become_matrices(
+    layer: str, make_model: Callable[..., str], tmp_path: Path
+) -> None:
+    spec = make_model(sequential(layer, LIF))
+    result = export(spec, weights=None, sample_shape=(1, 8, 8), output=tmp_path / "m.nir")
+    assert any("check: equal in spikes of 1 of 1 nodes" in line for line in result.findings)
+    assert any("shape" in str(node.metadata) for node in result.graph.nodes.values())
 
 
 def test_convolutional_gates_are_refused_with_the_nearest(make_model: Callable[..., str], tmp_path: Path) -> None:
@@ -186,7 +203,7 @@ def test_convolutional_gates_are_refused_with_the_nearest(make_model: Callable[.
     refuse(make_model(sequential("nn.Conv2d(1, 2, 3)", neuron)), tmp_path, "with conv2d_channels", (1, 8, 8))
 
 
-def test_resetting_at_every_step_is_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
+def test_resetting_at_every_step_leaves_one_step_to_run(make_model: Callable[..., str], tmp_path: Path) -> None:
     body = """
 class Net(nn.Module):
     def __init__(self):
@@ -198,7 +215,10 @@ class Net(nn.Module):
 
 build = Net
 """
-    refuse(make_model(body), tmp_path, "mem of lif is set to zero by the model before call 2")
+    x = np.ones((9, 2, 6), np.uint8)
+    error = refuse(make_model(body), tmp_path, "the input has 9 steps, the model always runs 1", inputs=x)
+    assert "let forward loop over them, or take the states" in error.fix
+    export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x[:1])
 
 
 def test_fixed_number_of_steps_is_found_or_asked_for(make_model: Callable[..., str], tmp_path: Path) -> None:

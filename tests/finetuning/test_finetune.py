@@ -361,7 +361,7 @@ def test_what_has_no_slope_or_no_rule_is_not_trained_for(tmp_path: Path, rng: np
     with pytest.raises(DeployError, match="earliest spike cannot be trained for"):
         finetune(model, data, "loihi2", decide="first", training=SHORT)
     two = replace(data, labels=data.labels % 2)  # type: ignore[operator]
-    with pytest.raises(DeployError, match=r"--decide count,output=lif2 or --decide count,groups=2,output=lif2"):
+    with pytest.raises(DeployError, match=r"decide count,output=lif2 or decide count,groups=2,output=lif2"):
         finetune(model, two, "loihi2", training=SHORT)
 
 

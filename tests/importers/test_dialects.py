@@ -58,6 +58,19 @@ def test_a_node_can_differ_from_the_graph(fc_model: Path) -> None:
     assert not settings["lif2"].reset_delay
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "snntorch,reset=zero,reset_delay=true,lif2:reset_delay=false",
+        "lif2:reset_delay=false,reset=zero,reset_delay=true",
+    ],
+)
+def test_what_is_said_for_a_node_wins_over_what_is_said_for_all(fc_model: Path, option: str) -> None:
+    settings = settle_dialect(read_graph(fc_model), option).settings
+    assert settings["lif1"].reset_delay
+    assert not settings["lif2"].reset_delay
+
+
 def test_snntorchs_late_reset_drops_the_input_of_nodes_with_a_current(silent_model: Path) -> None:
     settings = settle_dialect(read_graph(silent_model), "snntorch,reset=zero,rest=default").settings
     assert not settings["lif1"].reset_drops_input

@@ -118,7 +118,7 @@ def scales(n_rows: int, n_abreast: int) -> tuple[dict[str, Any], list[tuple[str,
 
 @pytest.mark.parametrize(
     ("n_rows", "n_abreast", "message"),
-    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "more than 4096 ways lead into the node")],
+    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "all ways into the node needs")],
 )
 def test_ways_beyond_counting_are_refused(tmp_path: Path, n_rows: int, n_abreast: int, message: str) -> None:
     model = save_nir(tmp_path / "m.nir", *scales(n_rows, n_abreast), ZERO)
@@ -583,3 +583,25 @@ def test_the_reference_refuses_inputs_of_the_wrong_shape(fc_model: Path, rng: np
     network, _, _ = read_network(fc_model)
     with pytest.raises(DeployError, match=r"input 'input' has shape \(5, 2, 11\), the model takes \[T, B, \*\[12\]\]"):
         Reference().run(network, {"input": spikes(rng, 5, 2, 11)}, RunOptions())
+
+
+@pytest.mark.parametrize("shape", [[2, 2, 1], [4, 1, 1], [5], [], "4", [2.0, 2.0], [float("inf")], [-2, -2]])
+def test_a_matrix_gives_the_shape_that_its_metadata_says(shape: Any) -> None:
+    fc = nir.Linear(np.eye(4), metadata={"neurodeploy": json.dumps({"shape": shape})})
+    nodes = {
+        "input": nir.Input({"input": np.array([4])}),
+        "fc": fc,
+        "lif": lif(tuple(shape) if prod_is(shape) else (4,)),
+    }
+    nodes["output"] = nir.Output({"output": np.array([4])})
+    text = json.dumps({"dialect": "snntorch", "dt": DT, "rules": ZERO})
+    graph = nir.NIRGraph(nodes, chain_edges(*nodes), metadata={"neurodeploy": text}, type_check=False)
+    if prod_is(shape):
+        assert read_network(graph)[0].population("lif").shape == tuple(shape)
+    else:
+        with pytest.raises(DeployError, match="Linear cannot be read"):
+            read_network(graph)
+
+
+def prod_is(shape: Any) -> bool:
+    return shape in ([2, 2, 1], [4, 1, 1])

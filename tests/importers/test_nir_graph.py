@@ -242,11 +242,11 @@ BAD_FILES = {
     "compound type": (put("node/nodes/lif1/tau", np.zeros(9, [("a", "f4")])), "neither number nor text"),
     "input of 0": (put("node/nodes/input/shape", np.array([0])), r"Input 'input' has shape \[0\]"),
     "input of halves": (put("node/nodes/input/shape", np.array([1.5])), r"Input 'input' has shape \[1.5\]"),
-    "input of 1e9": (put("node/nodes/input/shape", np.array([10**9])), "Input 'input' claims 1000000000 values"),
-    "input of 1e9 in axes": (put("node/nodes/input/shape", np.array([1000, 1000, 1000])), "claims 1000000000 values"),
-    "1e9 neurons": (huge("node/nodes/lif1/tau", (10**9,)), "node/nodes/lif1/tau claims 1000000000 values"),
-    "huge weight": (huge("node/nodes/fc1/weight", (10**6, 10**6)), "claim 3725.3 GiB, and the limit is 8 GiB in all"),
-    "1e9 edges": (huge("node/edges", (10**9, 2), "S8"), "node/edges claims 2000000000 values"),
+    "input of 1e9": (put("node/nodes/input/shape", np.array([10**9])), "of shape .* needs 1,000,000,000 neurons"),
+    "input of 1e9 in axes": (put("node/nodes/input/shape", np.array([1000, 1000, 1000])), "1,000,000,000 neurons"),
+    "1e9 neurons": (huge("node/nodes/lif1/tau", (10**9,)), "lif1/tau of shape .* needs 1,000,000,000 neurons"),
+    "huge weight": (huge("node/nodes/fc1/weight", (10**6, 10**6)), "needs 4,000,000,000,132 bytes"),
+    "1e9 edges": (huge("node/edges", (10**9, 2), "S8"), "node/edges of shape .* needs 1,000,000,000 projections"),
     "metadata is no JSON": (bad_metadata("{"), "metadata key 'neurodeploy' is no JSON text"),
     "metadata is a list": (bad_metadata("[]"), "it is no object"),
     "metadata is deep": (bad_metadata("[" * 100_000), "metadata key 'neurodeploy' is no JSON text"),
@@ -285,7 +285,7 @@ def test_a_convolution_without_a_whole_step_is_refused(conv_model: Path, key: st
 
 def test_padding_that_would_make_a_thousand_million_neurons_is_refused(conv_model: Path) -> None:
     edit(conv_model, "node/nodes/conv/padding", np.array([40000, 40000]))
-    with pytest.raises(DeployError, match=r"'lif1' would have \d{11} neurons"):
+    with pytest.raises(DeployError, match=r"on the way from 'input' to 'lif1' needs [\d,]{14} neurons"):
         read_network(conv_model)
 
 
@@ -305,7 +305,7 @@ def test_a_file_that_claims_much_is_refused_in_little_memory(fc_model: Path) -> 
         env={"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert "DeployError" in done.stderr
-    assert "and the limit is 8 GiB in all" in done.stderr
+    assert "and the limit is 1,073,741,824" in done.stderr
 
 
 def tiny_model(path: Path) -> bytes:

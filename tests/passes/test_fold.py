@@ -51,6 +51,11 @@ CHAINS: dict[str, tuple[tuple[int, ...], tuple[SynapseOp, ...], bool]] = {
         (Scale(weights(2, 2, 3)), Sparse(sparse.csc_matrix(weights(5, 12)), weights(5)), Linear(weights(4, 5))),
         False,
     ),
+    "sparse between images": (
+        (2, 3, 3),
+        (Sparse(sparse.csc_array(weights(48, 18)), weights(48), shape=(3, 4, 4)), Conv2d(weights(2, 3, 3, 3))),
+        False,
+    ),
     "pool alone": ((2, 8, 8), (POOL,), True),
     "one-dimensional convolution": ((2, 9), (Conv1d(weights(4, 1, 3), weights(4), 2, 1, 1, 2), Flatten()), True),
     "scale": ((2, 3, 3), (Scale(weights(2, 3, 3)),), False),

@@ -69,5 +69,5 @@ def test_chip_takes_maxima_with_populations_that_help(rng: np.random.Generator) 
 
 
 def test_chip_without_counts_is_refused_with_the_nearest(rng: np.random.Generator) -> None:
-    with pytest.raises(DeployError, match=r"pools maxima of currents(?s:.*)--target loihi2(?s:.*)AvgPool2d"):
+    with pytest.raises(DeployError, match=r"pools maxima of currents(?s:.*)target loihi2(?s:.*)AvgPool2d"):
         compile_with_plan(pooled(rng), "loihi1")

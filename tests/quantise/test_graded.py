@@ -63,13 +63,13 @@ def test_a_graded_program_says_its_range_and_comes_back_from_its_file(tmp_path: 
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        ("loihi1", {"message_bits": 8}, "graded input of 8 bits, and Intel Loihi takes spikes only"),
-        ("loihi2", {"message_bits": 25}, "graded input of 25 bits"),
-        ("loihi2", {"message_bits": 1}, "graded input of 1 bits"),
-        ("loihi2", {"message_bits": -8}, "graded input of -8 bits"),
-        ("loihi2", {"message_bits": 8, "input_scale": 0.0}, "an input scale of 0"),
-        ("loihi2", {"message_bits": 8, "input_scale": float("nan")}, "an input scale of nan"),
-        ("loihi2", {"input_scale": 2.0}, "an input scale of 2 for inputs that are spikes"),
+        ("loihi1", {"message_bits": 8}, "message_bits is 8, and Intel Loihi takes spikes only"),
+        ("loihi2", {"message_bits": 25}, "message_bits is 25; Intel Loihi 2 takes 2 to 24"),
+        ("loihi2", {"message_bits": 1}, "message_bits is 1; Intel Loihi 2 takes 2 to 24"),
+        ("loihi2", {"message_bits": -8}, "message_bits is -8; Intel Loihi 2 takes 2 to 24"),
+        ("loihi2", {"message_bits": 8, "input_scale": 0.0}, "input_scale is 0; it must be above 0"),
+        ("loihi2", {"message_bits": 8, "input_scale": float("nan")}, "input_scale is nan; it must be above 0"),
+        ("loihi2", {"input_scale": 2.0}, "input_scale is 2, but the inputs are spikes"),
     ],
 )
 def test_widths_and_scales_that_a_target_has_not_are_refused(
@@ -83,7 +83,7 @@ def test_plain_programs_still_refuse_graded_input() -> None:
     program = compile(two_layers(ZERO), "loihi2")
     with pytest.raises(DeployError, match="takes spikes") as refusal:
         spike_inputs(program, {"in": graded_input(1.0)})
-    assert "--message-bits" in str(refusal.value)
+    assert "message_bits" in str(refusal.value)
     assert spike_inputs(program, {"in": np.ones((2, 1, 8))})["in"].dtype == np.uint8
 
 

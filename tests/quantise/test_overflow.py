@@ -7,14 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy.arithmetic import LAVA, LOIHI
+from neurodeploy.arithmetic import ARITHMETICS, LAVA, LOIHI
+from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator.backend import Emulator
+from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.compiler import compile
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program
-from neurodeploy.quantise.overflow import arithmetic_differences
+from neurodeploy.quantise.overflow import arithmetic_differences, input_sum_warnings
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, Linear, SynapseOp
+from neurodeploy.target import load_target
 from tests.quantise.test_rules import ZERO, two_layers
 
 
@@ -34,10 +38,10 @@ def test_small_networks_have_no_differences() -> None:
 
 def test_currents_beyond_one_turn_are_named_and_do_differ() -> None:
     program = many_inputs(Linear(np.ones((2, 4000), np.float32)), (4000,))
-    named = "a: u of 2 of 2 neurons can leave its 24 bits by more than one turn"
+    named = "a: in 2 of 2 neurons u can leave its 24 bits by more than one turn"
     assert any(named in difference for difference in arithmetic_differences(program))
     assert any(named in warning for warning in program.warnings)
-    assert any("can wrap" in w and "most by in -> a (positive weights)" in w for w in program.warnings)
+    assert any("u can wrap" in w and "(mostly positive weights of in -> a)" in w for w in program.warnings)
     x = {"in": np.ones((10, 1, 4000), np.uint8)}
     one, other = (twin.run(program, x, arithmetic) for arithmetic in (LAVA, LOIHI))
     assert (one.u["a"] != other.u["a"]).any()
@@ -66,3 +70,55 @@ def test_negative_exponents_are_named_where_they_do_not_divide(weights: list[lis
     projection = replace(program.projections[0], weight=np.array(weights), exponent=-2)
     found = arithmetic_differences(replace(program, projections=(projection,)))
     assert ("in -> a: exponent -2 does not divide the weights" in "".join(found)) == differs
+
+
+def summing(weights: list[list[int]], exponent: int, target: str = "loihi1") -> Program:
+    """Return a program for a target with weights from an input of as many neurons as they have columns."""
+    formats = load_target(target).number_formats.values()
+    weight = np.array(weights)
+    codes = {
+        key: np.full(len(weight), value)
+        for key, value in {
+            "du": 4095, "dv": 4095, "threshold_code": 100, "bias_mantissa": 0, "u_init": 0, "v_init": 0,
+        }.items()
+    }  # fmt: skip
+    a = CodedPopulation("a", (len(weight),), bias_exponent=0, latency=1, unit=64.0, **codes)
+    p = CodedProjection("in", "a", weight, exponent, 8, "mixed", 1)
+    return Program(target, "loihi", {"in": weight.shape[1:]}, (a,), (p,), ("a",), 1e-3, "nir", formats)
+
+
+@pytest.mark.parametrize(
+    ("row", "exponent", "beyond"),
+    [
+        ([128] * 2, 7, True),  # 2 * 128 << 7 is 2**15 weight units, 2**21 register units
+        ([128, 126], 7, False),
+        ([-128] * 2, 7, False),  # the lowest that the register holds
+        ([-128, -128, -2], 7, True),
+        ([254] * 100, 0, False),
+        ([254] * 130, 0, True),
+    ],
+)
+def test_sums_beyond_loihi1s_register_are_named_and_counted(row: list[int], exponent: int, beyond: bool) -> None:
+    program = summing([row, [2] * len(row)], exponent)
+    said = input_sum_warnings(program)
+    assert len(said) == beyond
+    if said:
+        sign = "positive" if row[0] > 0 else "negative"
+        assert f"a (in 1 of 2 neurons, most by in -> a ({sign} weights))" in said[0]
+    x = {"in": np.ones((5, 2, len(row)), np.uint8)}
+    recording = Emulator().run(program, x, RunOptions())
+    traces = twin.run(program, {"in": x["in"].astype(np.int64)}, ARITHMETICS["loihi"])
+    for counters in (recording.counters, traces.counters):
+        assert counters["input_wraps"].sum() == (10 if beyond else 0)
+    assert not input_sum_warnings(summing([row], exponent, "loihi2"))
+    assert not Emulator().run(summing([row], exponent, "loihi2"), x, RunOptions()).counters["input_wraps"].any()
+
+
+def test_compiling_for_loihi1_warns_of_sums_that_its_register_does_not_hold() -> None:
+    population = Population("a", (4,), NeuronRule(), np.float32(0.9), np.float32(100.0))
+    ops = (Linear(np.full((4, 8192), 1.0, np.float32)),)
+    network = Network({"in": (8192,)}, (population,), (Projection("in", "a", ops),), ("a",), 1e-3, "nir")
+    said = [text for text in compile(network, "loihi1").warnings if "nengo-loihi wraps there" in text]
+    assert len(said) == 1
+    assert "a (in 4 of 4 neurons, most by in -> a (positive weights))" in said[0]
+    assert not [text for text in compile(network, "loihi2").warnings if "nengo-loihi" in text]

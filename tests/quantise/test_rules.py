@@ -178,12 +178,14 @@ def test_every_mix_of_rules_is_exact_or_refused(
     )
     decay_syn = np.float32(0.0) if syn else None
     network = two_layers(rule, refractory=refractory, v_min=floor, bias=float(bias), decay_syn=decay_syn)
-    try:
-        compiled = run_both(network, random_input()[:20])
-    except DeployError:
+    # A threshold that is lost before the decay, and a reset to a value in the same step, is no form of the chip.
+    if reset == "value" and before:
+        with pytest.raises(DeployError, match="loses its threshold as well"):
+            compile(network, "loihi2")
         return
+    reference, integers, _ = run_both(network, random_input()[:20])
     for node in ("a", "b"):
-        np.testing.assert_array_equal(compiled[1][node]["spikes"], compiled[0][node]["spikes"])
+        np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"])
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -368,7 +370,7 @@ def test_leaky_integrators_are_close_to_their_model(decay: float) -> None:
 
 def test_an_integrator_that_can_reach_its_registers_end_is_said() -> None:
     program = compile(readout(0.9999), "loihi2")
-    assert any("v of 12 of 12 neurons can reach the end of its register" in warning for warning in program.warnings)
+    assert any("in 12 of 12 neurons v can reach the end of its register" in warning for warning in program.warnings)
     assert not compile(readout(0.5), "loihi2").warnings
 
 
@@ -403,7 +405,7 @@ def test_loihi1_refuses_programmed_neurons_and_names_loihi2(
 ) -> None:
     with pytest.raises(DeployError, match=message) as refusal:
         compile(two_layers(rule, **parameters), "loihi1")
-    assert "Compile for --target loihi2; or train without it" in str(refusal.value)
+    assert "Compile for target loihi2; or train without it" in str(refusal.value)
 
 
 def test_loihi1_has_refractory_periods_up_to_its_register() -> None:

@@ -131,6 +131,25 @@ def test_failed_verdict_gives_its_reasons(on_loihi1: Comparison) -> None:
     assert "emulator loses 5.00 points" in found.text
 
 
+def test_verdict_that_could_not_be_judged_gives_its_reasons(on_loihi1: Comparison) -> None:
+    silent = {"reference": "output lif2 never fires on reference"}
+    said = {**on_loihi1.result["verdict"], "status": "not-judged", "reasons": [f"vacuous: {silent['reference']}"]}
+    comparison = changed(on_loihi1, verdict=said, vacuous=silent, accuracy={}, accuracy_detail={})
+    text = Page(render_report(comparison)).text
+    assert "Not judged what was checked does not say whether the chip does what the model does" in text
+    assert "vacuous: output lif2 never fires on reference" in text
+    assert "Not measured: output lif2 never fires on reference." in text
+
+
+def test_spikes_of_a_silent_node_are_not_said_to_be_shared(on_loihi1: Comparison) -> None:
+    counters = {
+        **on_loihi1.result["counters"],
+        "spikes": {name: {"lif1": 3.0, "lif2": 0.0} for name in ("reference", "emulator")},
+    }
+    rows = sections.agreement_table(changed(on_loihi1, counters=counters))["rows"]
+    assert [row["cells"][0]["text"] == "neither fires" for row in rows] == [False, True]
+
+
 def test_smallest_tolerance_is_not_rounded_below_what_passes(on_loihi1: Comparison) -> None:
     said = {**on_loihi1.result["verdict"], "smallest_tolerance_points": 1.2345}
     assert "that passes is 1.24 points" in sections.verdict(changed(on_loihi1, verdict=said))["tolerance"]

@@ -43,6 +43,11 @@ KEYS = [
     ("provenance", "dialect_evidence"),
     ("verdict",),
     ("verdict", "not_run"),
+    ("verdict", "gates"),
+    ("verdict", "gates", "accuracy"),
+    ("verdict", "gates", "trained", "judged"),
+    ("vacuous",),
+    ("provenance", "data_sha256"),
 ]
 
 
@@ -108,6 +113,19 @@ def test_schema_refuses_an_equality_that_contradicts_itself(equality: dict[str, 
     result = as_written(on_loihi2)
     result["equalities"]["emulator_lava"] = equality
     assert broken(result)
+
+
+@pytest.mark.parametrize(("judged", "passed"), [(True, None), (False, True)])
+def test_schema_refuses_a_gate_that_contradicts_itself(judged: bool, passed: Any, on_loihi2: Comparison) -> None:
+    result = as_written(on_loihi2)
+    result["verdict"]["gates"]["accuracy"] |= {"judged": judged, "passed": passed}
+    assert broken(result)
+
+
+def test_schema_takes_the_equality_of_another_simulator(on_loihi2: Comparison) -> None:
+    result = as_written(on_loihi2)
+    result["equalities"]["emulator_other"] = {"status": "not-run", "reason": "other is missing"}
+    assert broken(result) == []
 
 
 def test_every_property_of_the_schema_with_a_unit_in_its_name_is_described() -> None:

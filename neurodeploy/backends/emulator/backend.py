@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from threading import Timer
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import Arithmetic, find_arithmetic
-from neurodeploy.backends.base import Inputs, RunOptions, expect, model_rows, observables, register_units, spike_inputs
+from neurodeploy.backends.base import (
+    Backend,
+    Inputs,
+    RunOptions,
+    expect,
+    model_rows,
+    observables,
+    register_units,
+    spike_inputs,
+)
 from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.codes import CodedPopulation
@@ -20,16 +27,12 @@ from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from neurodeploy.version import __version__
 
-PATIENCE = 1.0
-"""Seconds after which somebody who waits is told why. Loading compiled loops from the cache takes less."""
 
-_log = logging.getLogger(__name__)
-
-
-class Emulator:
+class Emulator(Backend):
     """Runs a program bit by bit as Lava's simulator, or as the chip; see :mod:`neurodeploy.arithmetic`."""
 
     name = "emulator"
+    counts = True
 
     def missing(self) -> str | None:
         """Return None: the emulator needs nothing beyond neurodeploy itself."""
@@ -93,6 +96,7 @@ def _run_samples(
         counters]``.
     """
     from neurodeploy.backends.emulator.kernels import run_sample
+    from neurodeploy.backends.emulator.preparing import prepare
 
     layout = lay_out(program, arithmetic)
     columns, column = _columns(program, layout, names)
@@ -111,7 +115,7 @@ def _run_samples(
             options.progress(done, n_samples)
 
     if not run_sample.signatures:
-        _prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
+        prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
     n_threads = min(n_samples, options.threads or os.cpu_count() or 1)
     if n_threads == 1:
         for sample in range(n_samples):
@@ -135,19 +139,6 @@ def _cut(
     cut = np.stack(rows, axis=2) if rows else counters
     cut.flags.writeable = False
     return {key: cut[..., i] for i, key in enumerate(COUNTERS)}
-
-
-def _prepare(kernel: Any, arguments: tuple[Any, ...]) -> None:
-    """Compile a kernel for its arguments, whose types never change, or load it from numba's cache; do not run it."""
-    from numba import typeof
-
-    signature = tuple(typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
-    notice = Timer(PATIENCE, _log.warning, ["compiling the emulator's loops, once after each installation: some 20 s"])
-    notice.start()
-    try:
-        kernel.compile(signature)
-    finally:
-        notice.cancel()
 
 
 def _columns(program: Program, layout: Layout, names: tuple[str, ...]) -> tuple[dict[str, slice], NDArray[np.int64]]:

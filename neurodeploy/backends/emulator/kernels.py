@@ -24,6 +24,7 @@ from neurodeploy.backends.emulator.tables import (
     FLOOR,
     GEOMETRY,
     GRADED,
+    INPUT_LIMIT,
     INTERVAL,
     IS_CUSTOM,
     KEEPS_U,
@@ -51,7 +52,7 @@ from neurodeploy.backends.emulator.tables import (
     ZERO_LATE,
 )
 
-SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS, SYNOPS_DENSE = range(7)
+SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS, SYNOPS_DENSE, INPUT_WRAPS = range(8)
 """Counters in the order of ``twin.COUNTERS``."""
 
 MOST_ROWS = 248
@@ -421,6 +422,7 @@ def _run_group(  # type: ignore[no-untyped-def]
                     )  # fmt: skip
                     n_sent = n_active[slot, source] if counting else 0
                     _count_synops(fan_out, row, active[slot, offset[source] :], n_sent, delivered, count)
+            count[INPUT_WRAPS] += _beyond(own_total, model[INPUT_LIMIT] * counting)
             if model[INTERVAL] and (t + 1) % model[INTERVAL] == model[OFFSET]:
                 own_u[:] = 0
                 own_v[:] = 0
@@ -444,6 +446,15 @@ def _run_group(  # type: ignore[no-untyped-def]
                 _record(own_v, own_column, v_out[t, sample])
                 _record(own_u, own_column, u_out[t, sample])
                 _record(sent, own_column, sent_out[t, sample])
+
+
+@inlined
+def _beyond(total, limit):  # type: ignore[no-untyped-def]
+    """Return how many sums leave a register that holds ``-limit`` to ``limit - 1``; none where the limit is 0."""
+    found = 0
+    for k in range(len(total) if limit else 0):
+        found += (total[k] < -limit) | (total[k] >= limit)
+    return found
 
 
 @compiled

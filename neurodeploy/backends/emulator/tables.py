@@ -8,7 +8,7 @@ that never fire, so that no loop has a remainder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from neurodeploy.backends.base import refuse_faults
 from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
 from neurodeploy.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.passes.order import components
 from neurodeploy.program import Program
 from neurodeploy.synapses import Shape, as_map
@@ -41,12 +42,18 @@ DENSE8, DENSE16, CONV, SPARSE = range(4)
 # Columns of the model table.
 (
     IS_CUSTOM, RESET, MAX_SPIKES, REFRACTORY, INTERVAL, OFFSET, FIRES, TERNARY, FLOOR, ADAPTIVE, SENDS_GRADED, KEEPS_U,
-    MEETS, LOWERS, SECOND, CLEARS,
-) = range(16)  # fmt: skip
-N_PROPERTIES = 16
+    MEETS, LOWERS, SECOND, CLEARS, INPUT_LIMIT,
+) = range(17)  # fmt: skip
+N_PROPERTIES = 17
 
 ZERO, SUBTRACT, SUBTRACT_LATE, ZERO_LATE, NONE, SUBTRACT_PENDING = range(len(RESETS))
 """Resets in the order of ``codes.RESETS``."""
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What tables and kernels hold of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
 
 Ints = NDArray[np.int64]
 
@@ -119,8 +126,10 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     """Return the tables of a program; those of the last two are kept, since programs do not change.
 
     Raises:
+        LackingError: the program has neurons or synapses of other kinds than the kernels compute.
         DeployError: the tables cannot hold the program's numbers; it names all that are wrong.
     """
+    refuse_missing(program.parts, CAN, "the emulator")
     refuse_faults(faults(program), program, "the emulator", "Bring these numbers into range, or compile it again.")
     shapes = program.shapes
     names = list(shapes)
@@ -131,7 +140,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     synapses = _Synapses(names, shapes, order, np.diff(offset), arithmetic)
     rows = [synapses.add(projection) for projection in ranked]
     targets = [names.index(p.target) for p in ranked]
-    models = np.array([_model(p) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
+    models = np.array([_model(p, program.input_limit) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
     tables = Tables(
         n_inputs=len(program.inputs),
         offset=_joined([offset], np.int64),
@@ -221,10 +230,10 @@ def _place(first: int, size: int, order: Ints | None) -> Any:
 
 def _is_custom(population: CodedPopulation) -> bool:
     """Tell whether the kernel for all neurons is needed; it is slower than the one for Loihi's own."""
-    return replace(population, model=replace(population.model, spike=">")).process not in ("LIF", "LIFReset")
+    return not population.needs() <= {"integrator", "meets", "interval"}
 
 
-def _model(population: CodedPopulation) -> list[int]:
+def _model(population: CodedPopulation, input_limit: int | None) -> list[int]:
     model = population.model
     return [
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
@@ -232,6 +241,7 @@ def _model(population: CodedPopulation) -> list[int]:
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
         bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
         model.adapts == "v", population.du_second is not None, CLEARED.index(model.clears_u),
+        (input_limit or 0) >> ALIGN_BITS,
     ]  # fmt: skip
 
 

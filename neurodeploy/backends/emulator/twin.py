@@ -14,16 +14,26 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, decay
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
 from neurodeploy.synapses import as_map
 
 Ints = NDArray[np.int64]
 
-COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals", "synops_dense")
+COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals", "synops_dense", "input_wraps")
 """Events counted for each population and step: spikes fired, weights other than 0 delivered, neurons with any
 state, input or bias to work on (a u of which no neuron keeps anything is none), currents that left their register and
 were wrapped, potentials that were clipped, spikes that arrived, once for each projection, and what a
-dense store would deliver: for each spike a weight to every neuron, or to all that a kernel covers, those of 0 too."""
+dense store would deliver: for each spike a weight to every neuron, or to all that a kernel covers, those of 0 too; and
+sums of one step's input that leave the register in which the chip sums them, where it has a narrower one than u: it
+wraps there, and this arithmetic does not."""
+
+
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What is defined here of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,7 +98,12 @@ def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) 
 
 
 def start(population: CodedPopulation, n_samples: int) -> State:
-    """Return the registers before the first hardware step."""
+    """Return the registers before the first hardware step.
+
+    Raises:
+        LackingError: the population is of another kind than is defined here.
+    """
+    refuse_missing((population,), CAN, "the emulator's definition")
     u, v = (np.tile(code.astype(np.int64), (n_samples, 1)) for code in (population.u_init, population.v_init))
     return State(u, v, *(np.zeros_like(u) for _ in range(4)))
 
@@ -180,6 +195,7 @@ def _fire(population: CodedPopulation, v: Ints, threshold: Ints) -> tuple[Ints, 
 
 def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
     """Run a program on spikes or payloads ``[T, B, *shape]``; the traces have ``T + max latency`` hardware rows."""
+    refuse_missing(program.parts, CAN, "the emulator's definition")
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     rows = n_steps + program.max_latency
     shapes = program.shapes
@@ -202,6 +218,10 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
                 counters["synops"][t, :, index] += delivered(projection, arriving, projection.weight != 0)
                 counters["synops_dense"][t, :, index] += _delivered_densely(projection, arriving, population.size)
                 counters["arrivals"][t, :, index] += (arriving != 0).reshape(n_samples, -1).sum(axis=1)
+            if program.input_limit is not None:
+                summed = to_int32(a) << ALIGN_BITS
+                beyond = (summed < -program.input_limit) | (summed >= program.input_limit)
+                counters["input_wraps"][t, :, index] = beyond.sum(axis=1)
             state, counts = neuron(population, states[name], to_int32(a), t, arithmetic)
             states[name] = state
             fired[name][t], u_trace[name][t], v_trace[name][t] = state.fired, state.u, state.v

@@ -10,17 +10,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import LAVA, find_arithmetic
 from neurodeploy.backends.base import (
+    Backend,
     Inputs,
     RunOptions,
     expect,
@@ -34,6 +37,7 @@ from neurodeploy.backends.lava.install import ENV_PYTHON, INSTALL, lava_python
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
+from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program, save_program
 from neurodeploy.recording import Recording
 from neurodeploy.synapses import Shape
@@ -42,6 +46,13 @@ from neurodeploy.version import __version__
 OBSERVABLES = ("spikes", "v", "u")
 
 WORKER = Path(__file__).with_name("worker.py")
+GUARD = Path(__file__).with_name("guard.py")
+
+ERRORS_KEPT = 2**20
+"""Bytes of the worker's standard error that are kept, the last ones."""
+
+LAST_WAIT = 10.0
+"""Seconds that a worker which was killed may take to vanish; one that the kernel holds is left to it."""
 
 CONV_SUM_BITS = 24
 """Width, with the sign, of what leaves Lava's Conv; all other sums have the 32 bits of our own."""
@@ -51,10 +62,13 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TMPDIR": ".
 and by a relative path, because the path of a socket may have some hundred bytes only."""
 
 
-class Lava:
+class Lava(Backend):
     """Intel's simulator of Loihi, on the same program as the emulator; always in ``lava`` arithmetic."""
 
     name = "lava"
+    is_slow = True
+    can_be_ended = True
+    exact_in = LAVA.name
 
     def missing(self) -> str | None:
         """Return None if Lava can run here, else what is missing and how to get it."""
@@ -133,6 +147,13 @@ def observables(population: CodedPopulation, record: tuple[str, ...]) -> dict[st
     return {key: "uint8" if key == "spikes" and not population.is_graded else "int32" for key in keys}
 
 
+CAN = can(
+    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
+    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
+)
+"""What the worker computes of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+
+
 def check_program(program: Program, inputs: Inputs | None = None) -> None:
     """Refuse a program that makes Lava hang, or that it would change in silence.
 
@@ -143,6 +164,7 @@ def check_program(program: Program, inputs: Inputs | None = None) -> None:
     Raises:
         DeployError: it names all that is wrong.
     """
+    refuse_missing(program.parts, CAN, "Lava's worker")
     empty = [f"{population.name}: it has no neurons" for population in program.populations if not population.size]
     sums = [
         fault
@@ -214,30 +236,85 @@ def run_worker(python: Path, job: Job, worker: Path = WORKER) -> tuple[dict[str,
     Raises:
         BackendError: the worker died, or took longer than the time limit.
     """
-    with tempfile.TemporaryDirectory(prefix="nd-lava-") as name:
-        folder = Path(name)
-        _write_request(folder, job)
-        # The copy has a folder to itself because Lava imports all modules that lie beside the one it is started from.
-        script = shutil.copy(worker, folder / "code" / "worker.py")
-        with open(folder / "stderr", "wb") as errors:
-            process = subprocess.Popen(
-                [str(python), "-I", str(script), str(folder / "request.json")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=folder,
-                env={**os.environ, **ENVIRONMENT},
-                start_new_session=True,
-            )
+    with _interrupts_held() as raise_interrupt, _filled_folder(job, worker) as folder:
+        script, request = str(folder / "code" / "worker.py"), str(folder / "request.json")
+        process = subprocess.Popen(
+            [str(python), "-I", str(GUARD), str(python), script, request],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env={**os.environ, **ENVIRONMENT},
+            start_new_session=True,
+        )
+        errors = bytearray()
         try:
-            _follow(process, job)
+            _follow(process, job, errors, raise_interrupt)
         finally:
-            _end_session(process)
+            _end_session(process, errors)
         if process.returncode != 0 or not (folder / "output.npz").is_file():
-            raise _died(process.returncode, (folder / "stderr").read_text(errors="replace"))
+            raise _died(process.returncode, errors.decode(errors="replace"))
         arrays = read_npz(folder / "output.npz", "what Lava recorded")
     meta = json.loads(str(arrays.pop("meta")[()]))
     return arrays, meta["versions"]
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C wait until the function that is yielded is called, or until the context ends.
+
+    Raised anywhere, it can leave the lock of :class:`subprocess.Popen` taken, for which its ``wait`` then waits.
+    """
+    held: list[int] = []
+
+    def raise_held() -> None:
+        if held:
+            held.clear()
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    usual = signal.getsignal(signal.SIGINT)
+    if not is_main or not callable(usual):
+        yield raise_held
+        return
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield raise_held
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    raise_held()
+
+
+@contextmanager
+def _filled_folder(job: Job, worker: Path) -> Iterator[Path]:
+    """Yield a temporary folder with all that the worker is given.
+
+    Raises:
+        BackendError: there is no room for it.
+    """
+    try:
+        holder = tempfile.TemporaryDirectory(prefix="nd-lava-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _no_room(error.strerror or str(error)) from error
+    with holder as name:
+        folder = Path(name)
+        try:
+            _write_request(folder, job)
+            # It has a folder to itself because Lava imports all modules that lie beside the one it is started from.
+            shutil.copy(worker, folder / "code" / "worker.py")
+        except OSError as error:
+            raise _no_room(error.strerror or str(error)) from error
+        except DeployError as error:
+            raise _no_room(error.what) from error
+        yield folder
+
+
+def _no_room(reason: str) -> BackendError:
+    return BackendError(
+        f"what Lava is given cannot be written to the temporary folder: {reason}",
+        where=tempfile.tempdir or "temporary folder",
+        fix="Free some room there, or let TMPDIR name a folder with more room.",
+    )
 
 
 def _write_request(folder: Path, job: Job) -> None:
@@ -245,7 +322,6 @@ def _write_request(folder: Path, job: Job) -> None:
     save_program(replace(job.program, host=None), folder / "program.npz")
     write_npz(folder / "inputs.npz", job.spikes)
     files = {name: str(folder / f"{name}.npz") for name in ("program", "inputs", "output")}
-    files["folder"] = str(folder)
     nodes = {
         population.name: {
             "process": population.process,
@@ -258,22 +334,31 @@ def _write_request(folder: Path, job: Job) -> None:
     write_text(folder / "request.json", to_json({**files, "nodes": nodes}))
 
 
-def _follow(process: subprocess.Popen[bytes], job: Job) -> None:
-    """Pass progress on until the worker ends.
+def _follow(process: subprocess.Popen[bytes], job: Job, errors: bytearray, raise_interrupt: Callable[[], None]) -> None:
+    """Pass progress on, and collect the last of what the worker says on standard error, until it ends.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
         BackendError: the time limit has passed, or there is none and the worker has made no progress for long.
     """
-    stream: IO[bytes] = process.stdout  # type: ignore[assignment]
+    assert process.stdout is not None and process.stderr is not None
+    output, spoken = process.stdout.fileno(), process.stderr.fileno()
+    open_ones = [output, spoken]
     limit = job.options.time_limit
     allowed = patience(job.program) if limit is None else limit
     deadline, pending, reached = time.monotonic() + allowed, b"", "before its first step"
     while process.poll() is None:
+        raise_interrupt()
         if (remaining := deadline - time.monotonic()) <= 0:
             raise _overdue(limit, allowed, reached)
-        if not select.select([stream], [], [], min(remaining, 0.1))[0]:
+        ready = select.select(open_ones, [], [], min(remaining, 0.1))[0]
+        if spoken in ready and not _collect(spoken, errors):
+            open_ones.remove(spoken)
+        if output not in ready:
             continue
-        *lines, pending = (pending + os.read(stream.fileno(), 1 << 16)).split(b"\n")
+        if not (chunk := os.read(output, 1 << 16)):
+            open_ones.remove(output)
+        *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             done, total = json.loads(line)["progress"]
             reached = f"at step {done} of {total}"
@@ -281,6 +366,14 @@ def _follow(process: subprocess.Popen[bytes], job: Job) -> None:
                 deadline = time.monotonic() + allowed
             if job.options.progress is not None:
                 job.options.progress(done, total)
+
+
+def _collect(descriptor: int, errors: bytearray) -> bool:
+    """Add what is there to read, and keep the last of it; False at its end."""
+    chunk = os.read(descriptor, 1 << 16)
+    errors += chunk
+    del errors[:-ERRORS_KEPT]
+    return bool(chunk)
 
 
 def _overdue(limit: float | None, allowed: float, reached: str) -> BackendError:
@@ -297,25 +390,32 @@ def _overdue(limit: float | None, allowed: float, reached: str) -> BackendError:
     )
 
 
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the worker's session.
+def _end_session(process: subprocess.Popen[bytes], errors: bytearray) -> None:
+    """End whatever is left of the worker's session, and collect what it said last.
 
-    SIGTERM goes first because the tracker that frees shared memory outlives it, and goes when all others have gone.
+    SIGTERM goes first because the tracker that frees shared memory outlives it, and goes when all others have gone;
+    SIGCONT with it because who is stopped would not end.
     """
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    with suppress(BrokenPipeError):
+        os.write(process.stdin.fileno(), b".")  # the guard need not tidy up
+    while select.select([process.stderr], [], [], 0)[0] and _collect(process.stderr.fileno(), errors):
+        pass
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
     ended_well = process.poll() == 0
     for number, grace in ((signal.SIGTERM, 0.0),) if ended_well else ((signal.SIGTERM, 3.0), (signal.SIGKILL, 0.0)):
         deadline = time.monotonic() + grace
         # PermissionError is how macOS says that only dead ones are left.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGCONT)
             while time.monotonic() < deadline:
                 process.poll()
                 os.killpg(process.pid, 0)
                 time.sleep(0.01)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=LAST_WAIT)
 
 
 def _died(returncode: int, stderr: str) -> BackendError:

@@ -94,8 +94,11 @@ def install_lava(progress: Callable[[str], None] | None = None) -> Path:
     return _python(venv)
 
 
-def find_python310() -> Path:
+def find_python310(what: str = "Lava") -> Path:
     """Return a Python 3.10 that has been seen to run; ``uv``, where it is on PATH, may fetch one.
+
+    Args:
+        what: needs it, for the message.
 
     Raises:
         DeployError: none of those that were found runs; it says why for each.
@@ -112,7 +115,7 @@ def find_python310() -> Path:
             return Path(answer)
         problems[uv] = answer
     raise DeployError(
-        "Lava needs a Python 3.10, and there is none that works"
+        f"{what} needs a Python 3.10, and there is none that works"
         + "".join(f"; {candidate} says: {problem}" for candidate, problem in problems.items()),
         where="PATH, pyenv and uv",
         fix="Install Python 3.10 with its venv module (`pyenv install 3.10`, `uv python install 3.10`, or a package of "

@@ -1,9 +1,9 @@
 """Run a program on Lava's simulator: ``python worker.py REQUEST.json``.
 
 This file runs alone, in a Python 3.10 that has only numpy 1 and lava-nc, and in a process session of its own; nothing
-else of the package is there. The request names the files ``program``, ``inputs`` and ``output``, the ``folder`` that
-holds them and goes when the host dies, and for each population its ``process`` and what is recorded of it, with the
-type: ``nodes``. Progress goes to standard output as lines of JSON, all else to standard error.
+else of the package is there. The request names the files ``program``, ``inputs`` and ``output``, and for each
+population its ``process`` and what is recorded of it, with the type: ``nodes``. ``guard.py``, which started it, tidies
+up when the host dies. Progress goes to standard output as lines of JSON, all else to standard error.
 
 All arithmetic is that of Lava's own process models (tag ``fixed_pt``), but for neurons that Lava does not have: those
 are Lava's LIF up to the spike test, and our own after it (``Neuron``). What is added to Lava's: spikes that enter,
@@ -19,8 +19,6 @@ import mmap
 import os
 import platform
 import resource
-import select
-import shutil
 import signal
 import sys
 import threading
@@ -515,34 +513,19 @@ def run(net, emit, watchdog):
 
 
 class Watchdog(threading.Thread):
-    """End everything when the host has gone, or when a process of Lava has, which Lava would wait for in vain."""
+    """End everything when a process of Lava has died, which Lava would wait for in vain."""
 
-    def __init__(self, folder):
-        """Remember who the host is, and what it cannot tidy up once it has gone."""
+    def __init__(self):
+        """Wait for the simulation to begin."""
         super().__init__(daemon=True)
         self.running = False
-        self.tidying = threading.Lock()
-        self._folder = folder
-        self._parent = os.getppid()
 
     def run(self):
-        """Look twice a second, and at once when standard input, the host's pipe, closes."""
+        """Look twice a second."""
         while True:
-            closed, _, _ = select.select([0], [], [], 0.5)
-            if (closed and not os.read(0, 1)) or os.getppid() != self._parent:
-                with self.tidying:
-                    self._tidy_up()
-                    end_group()
+            time.sleep(0.5)
             if self.running:
                 self._look_at_children()
-
-    def _tidy_up(self):
-        """Remove the folder, again if Lava, which may just be starting, puts something into it meanwhile."""
-        for _ in range(100):
-            shutil.rmtree(self._folder, ignore_errors=True)
-            if not os.path.exists(self._folder):
-                break
-            time.sleep(0.02)
 
     def _look_at_children(self):
         dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -599,19 +582,15 @@ def main(request_path):
     with open(request_path) as stream:
         request = json.load(stream)
     raise_file_limit()
-    watchdog = Watchdog(request["folder"])
+    watchdog = Watchdog()
     watchdog.start()
     if sys.platform == "linux":
         tie_children()
-    try:
-        with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
-            net = Net(program, dict(inputs), request["nodes"])
-        run(net, emit, watchdog)
-        versions = {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": platform.python_version()}
-        save(request["output"], net.recorded, {"versions": versions})
-    finally:
-        with watchdog.tidying:  # while the folder is being removed, wait here for the signal that then comes
-            pass
+    with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
+        net = Net(program, dict(inputs), request["nodes"])
+    run(net, emit, watchdog)
+    versions = {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": platform.python_version()}
+    save(request["output"], net.recorded, {"versions": versions})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs, RunOptions, check_inputs, expect
+from neurodeploy.backends.base import Backend, Inputs, RunOptions, check_inputs, expect
 from neurodeploy.backends.reference.neuron import Neuron, State
 from neurodeploy.backends.reference.operations import chain
 from neurodeploy.errors import BackendError, DeployError
@@ -32,10 +32,12 @@ BLOCK_VALUES = 2**22
 """A block has at most so many steps, and so many values in its largest population (16 MiB of float32)."""
 
 
-class Reference:
+class Reference(Backend):
     """Runs a float network; spike-exact with the framework that trained it."""
 
     name = "reference"
+    is_reference = True
+    is_chip = False
 
     def missing(self) -> str | None:
         """Return None if torch can be imported, else how to get it."""

@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurodeploy.needs import refuse_unread
 from neurodeploy.network import Population
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+READS_OF_RULE = (
+    "spike", "reset", "reset_delay", "reset_drops_input", "reset_before_decay", "reset_pending", "max_spikes", "rounds",
+    "signed", "order", "adapts", "adapt_order", "reset_currents", "sums_input", "output_delay", "fires",
+)  # fmt: skip
+READS_OF_POPULATION = (
+    "name", "shape", "rule", "decay_mem", "threshold", "decay_syn", "gain_mem", "gain_syn", "bias", "v_reset", "v_init",
+    "v_min", "adapt_decay", "adapt_gain", "adapt_rate", "decay_second", "gain_second", "i_init", "refractory",
+)  # fmt: skip
+"""What is computed of a rule and of a population."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class Neuron:
     def __init__(self, population: Population, device: torch.device, dtype: torch.dtype) -> None:
         import torch
 
+        refuse_unread(population.name, population.rule, READS_OF_RULE, "the reference")
+        refuse_unread(population.name, population, READS_OF_POPULATION, "the reference")
         self.population, self.rule = population, population.rule
         self.device, self.dtype = device, dtype
 

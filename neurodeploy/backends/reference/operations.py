@@ -75,6 +75,7 @@ def _sparse(op: Sparse, device: torch.device, dtype: torch.dtype) -> Operation:
 
     def apply(x: Tensor) -> Tensor:
         out = (weight @ x.flatten(1).T).T.contiguous()
-        return out if bias is None else out + bias
+        out = out if bias is None else out + bias
+        return out if op.shape is None else out.reshape(len(out), *op.shape)
 
     return apply

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.lava.backend import Lava
+from neurodeploy.backends.lava.backend import Job, Lava, _interrupts_held, run_worker
 from neurodeploy.errors import BackendError
 from neurodeploy.program import Program, save_program
 
@@ -88,7 +90,7 @@ def test_time_limit_ends_the_run_and_all_its_processes(
 
     monkeypatch.setattr(subprocess, "Popen", Remembered)
     start = time.monotonic()
-    with pytest.raises(BackendError, match=r"its time limit of 3 s had passed\n  where: --time-limit"):
+    with pytest.raises(BackendError, match=r"its time limit of 3 s had passed\n  where: time_limit"):
         lava.run(chain, {"in": LONG}, RunOptions(time_limit=3))
     assert time.monotonic() - start < 10
     assert workers
@@ -117,10 +119,15 @@ def test_death_of_the_worker_itself_ends_all(lava: Lava, chain: Program) -> None
 
 
 def test_death_of_one_of_lavas_processes_ends_the_run(lava: Lava, chain: Program) -> None:
+    killed: list[int] = []
+
     def kill_one(done: int, total: int) -> None:
+        if killed:  # a second line of progress may be on its way
+            return
         (session,) = sessions_begun_by(os.getpid())
         forked = [p for p, parent, s in processes() if parent == session and s == session]
         victims = [p for p in forked if b"resource_tracker" not in (PROC / str(p) / "cmdline").read_bytes()]
+        killed.append(victims[-1])
         os.kill(victims[-1], signal.SIGKILL)
 
     with pytest.raises(BackendError, match=r"a process of the simulator ended early, with signal SIGKILL") as caught:
@@ -197,3 +204,83 @@ def test_ctrl_c_of_a_command_ends_all_its_processes(
     assert wait_for(lambda: not members(session))
     assert not [segment for segment in segments if Path(segment).exists()]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "program.npz"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("worker_too", [True, False])
+def test_host_killed_with_its_worker_leaves_no_process_no_shared_memory_and_no_file(
+    number: signal.Signals, worker_too: bool, lava: Lava, chain: Program, tmp_path: Path
+) -> None:
+    save_program(chain, tmp_path / "program.npz")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOST, str(tmp_path / "program.npz")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as host:
+        assert host.stdout
+        assert host.stdout.readline()
+        (session,) = sessions_begun_by(host.pid)
+        segments = shared_memory_of(session)
+        host.send_signal(number)
+        if worker_too:
+            os.kill(session, signal.SIGKILL)
+    assert segments
+    assert wait_for(lambda: not members(session))
+    assert wait_for(lambda: not any(Path(segment).exists() for segment in segments))
+    assert [path.name for path in tmp_path.iterdir()] == ["program.npz"]
+
+
+def test_a_stopped_worker_is_ended_with_its_shared_memory(lava: Lava, chain: Program) -> None:
+    segments: set[str] = set()
+
+    def stop(done: int, total: int) -> None:
+        (session,) = sessions_begun_by(os.getpid())
+        segments.update(shared_memory_of(session))
+        os.kill(session, signal.SIGSTOP)
+
+    with pytest.raises(BackendError, match="its time limit of 8 s had passed"):
+        lava.run(chain, {"in": LONG}, RunOptions(time_limit=8, progress=stop))
+    assert segments
+    assert wait_for(lambda: not any(Path(segment).exists() for segment in segments))
+
+
+def test_ctrl_c_waits_for_a_place_where_it_does_no_harm() -> None:
+    passed = []
+
+    def interrupted(asks: bool) -> None:
+        with _interrupts_held() as raise_interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+            passed.append("held")
+            if asks:
+                raise_interrupt()
+            passed.append("to the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(asks=True)
+    assert passed == ["held"]
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(asks=False)
+    assert passed == ["held", "held", "to the end"]
+
+
+@pytest.mark.parametrize("what", ["TemporaryDirectory", "mkstemp"])
+def test_a_full_temporary_folder_is_named(what: str, chain: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, what, full)
+    with pytest.raises(BackendError, match=r"temporary folder: (?s:.*)No space left on device(?s:.*)TMPDIR"):
+        run_worker(Path(sys.executable), Job(chain, {}, (), RunOptions()))
+
+
+def test_a_folder_that_is_full_for_the_worker_is_named(chain: Program, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text("raise OSError(28, 'No space left on device')")
+    with pytest.raises(BackendError, match=r"Lava died(?s:.*)No space left on device(?s:.*)TMPDIR"):
+        run_worker(Path(sys.executable), Job(chain, {}, (), RunOptions()), tmp_path / "worker.py")
+
+
+def test_a_worker_that_says_much_is_not_held_up(chain: Program, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text("import sys; sys.stderr.write('x' * 3_000_000 + '\\nthe end'); sys.exit(3)")
+    with pytest.raises(BackendError, match=r"exit code 3(?s:.*)the end"):
+        run_worker(Path(sys.executable), Job(chain, {}, (), RunOptions()), tmp_path / "worker.py")

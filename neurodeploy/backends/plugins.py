@@ -1,0 +1,81 @@
+"""Backends of other packages, found by entry points of the group ``neurodeploy.backends``.
+
+Each names a class (or a function without arguments) that gives a :class:`~neurodeploy.backends.base.Backend`. What it
+does not say of itself is as the base class says: it stands for the chip, so a verdict judges what it loses.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from neurodeploy.backends.base import Backend, Inputs, RunOptions
+from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.recording import Recording
+
+GROUP = "neurodeploy.backends"
+
+_SAID = ("is_reference", "is_chip", "is_slow", "can_be_ended", "counts", "exact_in", "note")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that other packages give their backends."""
+    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+
+
+class PlugIn(Backend):
+    """A backend of another package; whatever is wrong with it stays its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self._made, self._fault = name, None, ""
+        (entry, *_) = entry_points(group=GROUP, name=name)
+        try:
+            self._made = _made(entry)
+            for key in _SAID:
+                setattr(self, key, getattr(self._made, key, getattr(Backend, key)))
+        except (Exception, SystemExit) as error:  # whatever another package does as it is imported
+            self._fault = f"its package {_package(entry)} cannot be imported: {_told(error)}"
+
+    def missing(self) -> str | None:
+        """Return None if it can run here, else its own reason, or the error that it raised."""
+        if self._made is None:
+            return self._fault
+        try:
+            reason = self._made.missing()
+        except Exception as error:  # whatever another package raises
+            return f"it could not say whether it can run: {_told(error)}"
+        return None if reason is None else str(reason)
+
+    def run(self, subject: Any, inputs: Inputs, options: RunOptions) -> Recording:
+        """Run it.
+
+        Raises:
+            DeployError: it refuses.
+            BackendError: it died, or gave no recording.
+        """
+        where, fix = f"backend {self.name!r}", "Ask the authors of the package that it comes from."
+        try:
+            found = None if self._made is None else self._made.run(subject, inputs, options)
+        except DeployError:
+            raise
+        except Exception as error:  # whatever another package raises
+            raise BackendError(f"the backend died: {_told(error)}", where=where, fix=fix) from error
+        if not isinstance(found, Recording):
+            raise BackendError(f"the backend gave {type(found).__name__}, no Recording", where=where, fix=fix)
+        return found
+
+
+def _made(entry: EntryPoint) -> Any:
+    """Return what an entry point names, made; TypeError if it is no backend."""
+    made = entry.load()()
+    if lacking := [method for method in ("missing", "run") if not callable(getattr(made, method, None))]:
+        raise TypeError(f"{entry.value} has no method {' or '.join(lacking)}")
+    return made
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.value if entry.dist is None else f"{entry.dist.name} ({entry.value})"
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,235 @@
+"""Losses that are known without any data: of weights, leaks and neurons, each with the option that mends it.
+
+An option is named only where the population, quantised once more with it, has lost less than half as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arithmetic import DECAY_BITS, LOIHI
+from neurodeploy.errors import known
+from neurodeploy.network import Population
+from neurodeploy.quantise.fit import FINE, Choices
+from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.population import Coded
+from neurodeploy.quantise.reach import Reach, reach
+from neurodeploy.quantise.registers import leaks, missed
+from neurodeploy.quantise.scale import Synapses, highest_potential
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Quantise = Callable[[Choices], Coded]
+
+MANY = 0.1
+"""Share of a projection's weights, or of a population's neurons, from which the loss of their codes is said; of weights
+only where neurons notice."""
+
+NARROW = 1 / 8
+"""Share of the range of codes below which a neuron's weights hardly use it."""
+
+MARGIN = 1.02
+"""By how much v must miss or pass the threshold in the model for a neuron that does otherwise here to be named."""
+
+KINDS = ("silenced", "woken", "leak", "zeroed", "narrow")
+"""Kinds of losses, the worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One loss of a population or projection.
+
+    kind: of ``KINDS``. node: its name. share: of its neurons or weights, 0 to 1. sentence: what is lost.
+    remedy: what mends it, in words.
+    """
+
+    kind: str
+    node: str
+    share: float
+    sentence: str
+    remedy: str
+
+
+def find_losses(
+    population: Population,
+    neuron: ChipNeuron,
+    synapses: tuple[Synapses, ...],
+    choices: Choices,
+    coded: Coded,
+    quantise: Quantise,
+) -> list[Loss]:
+    """Return what a population's codes have lost of its model.
+
+    Args:
+        population: the float neurons.
+        neuron, synapses: the same, and all that flows into them, in the chip's form.
+        choices: how it was quantised.
+        coded: the codes.
+        quantise: quantises it with other choices.
+    """
+    if not population.size:
+        return []
+    reached = _reached(coded, synapses)
+    flags = _neurons_lost(neuron, synapses, coded, reached)
+    found = []
+    remedies = _Remedies(choices, quantise)
+    for kind, what in (("silenced", "can no longer fire, whatever the input"), ("woken", "can fire only here")):
+        if flags[kind].mean() >= (MANY if kind == "woken" else 1e-9):
+
+            def share(other: Coded, kind: str = kind) -> float:
+                return float(_neurons_lost(neuron, synapses, other, _reached(other, synapses))[kind].mean())
+
+            sentence = f"{population.name}: {_some(flags[kind])} {what}, and in the model {_OTHERWISE[kind]}"
+            of_all = share(coded)
+            found.append(Loss(kind, population.name, of_all, sentence, remedies.find(share, of_all)))
+    for register, leak in leaks(neuron, coded.population).items():
+        if missed(leak).any():
+            found.append(_leak_loss(population.name, register, leak, coded, choices))
+    for index, s in enumerate(synapses):
+        of_all, harm = _zeroed(s, coded, index)
+        if of_all >= MANY and harm >= FINE:
+            sentence = (
+                f"{s.projection.name}: {100 * of_all:.3g} % of the weights that are not 0 became 0, {100 * harm:.2g} %"
+                " of what they do to v"
+            )
+            remedy = remedies.find(lambda other, s=s, i=index: _zeroed(s, other, i)[0], of_all)  # type: ignore[misc]
+            found.append(Loss("zeroed", s.projection.name, of_all, sentence, remedy))
+    hardly = _narrow(population, synapses, coded)
+    if (of_all := float(hardly.mean())) >= MANY:
+        sentence = f"{population.name}: the weights of {_some(hardly)} use less than an eighth of their codes"
+        remedy = remedies.find(lambda other: float(_narrow(population, synapses, other).mean()), of_all)
+        found.append(Loss("narrow", population.name, of_all, sentence, remedy))
+    return found
+
+
+def loss_sentences(losses: list[Loss]) -> list[str]:
+    """Return a sentence for each kind of loss, the worst kind first, about the node that has lost most."""
+    found = []
+    for kind in KINDS:
+        of_kind = sorted((one for one in losses if one.kind == kind), key=lambda one: -one.share)
+        if of_kind:
+            worst, *others = of_kind
+            more = f" (less so {known(one.node for one in others)})" if others else ""
+            found.append(f"{worst.sentence}{more}: {worst.remedy}")
+    return found
+
+
+_OTHERWISE = {"silenced": "they can", "woken": "no input brings their v to the threshold"}
+
+
+class _Remedies:
+    """The options that are tried, the mildest first; each is tried once."""
+
+    def __init__(self, choices: Choices, quantise: Quantise) -> None:
+        plain = replace(choices, drive=None, rounding="nearest", correct=())
+        plan = choices.plan
+        self._choices: dict[str, Choices] = {}
+        self._quantise = quantise
+        self._coded: dict[str, Coded] = {}
+        if plan.codes_per_volt is not None or plan.channel_gain is not None:
+            free = plan.model_copy(
+                update=dict.fromkeys(("codes_per_volt", "channel_gain", "scale", "threshold", "bias"))
+            )
+            self._choices["codes_per_volt, channel_gain, threshold and bias left out of the plan"] = replace(
+                plain,
+                plan=free,
+                projections=tuple(p.model_copy(update={"exponent": None}) for p in choices.projections),
+            )
+            return
+        if choices.scale is not None:
+            self._choices["leaving out --scale"] = replace(plain, scale=None)
+        if choices.per_channel is False:
+            self._choices["--per-channel"] = replace(plain, per_channel=True)
+            self._choices["--per-channel without --scale"] = replace(plain, per_channel=True, scale=None)
+        elif choices.per_channel is None:
+            self._choices["--per-channel"] = replace(plain, per_channel=True)
+        if isinstance(choices.bits, str) or choices.bits < 8:
+            self._choices["--weight-bits 8"] = replace(plain, bits=8)
+
+    def find(self, share: Callable[[Coded], float], now: float) -> str:
+        """Return which option leaves less than half of a share, in words."""
+        for option, choices in self._choices.items():
+            if option not in self._coded:
+                self._coded[option] = self._quantise(choices)
+            if (left := share(self._coded[option])) < now / 2:
+                return f"{option} leaves {100 * left:.2g} %"
+        if not self._choices:
+            return "no option of compile mends that; rescale or retrain the layer"
+        return f"not halved by {' or '.join(self._choices)}; rescale or retrain the layer"
+
+
+def _reached(coded: Coded, synapses: tuple[Synapses, ...]) -> Reach:
+    payloads = [(int(min(s.payload[0], 0)), int(max(s.payload[1], 0))) for s in synapses]
+    late = () if coded.late is None else (coded.late,)
+    return reach(coded.population, (*coded.projections, *late), (*payloads, *((0, 1) for _ in late)), LOIHI)
+
+
+def _neurons_lost(neuron: ChipNeuron, synapses: tuple[Synapses, ...], coded: Coded, reached: Reach) -> dict[str, Flags]:
+    """Return which neurons fire in the model alone and which here alone, for some input; bool (n,)."""
+    none = np.zeros(len(neuron.threshold), np.bool_)
+    if not neuron.model.fires or coded.never_fires:
+        return {"silenced": none, "woken": none}
+    highest = highest_potential(neuron, synapses)
+    bound = neuron.threshold > 0
+    return {
+        "silenced": bound & (highest > MARGIN * neuron.threshold) & ~reached.fires,
+        "woken": bound & (highest * MARGIN < neuron.threshold) & reached.fires,
+    }
+
+
+def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Coded, choices: Choices) -> Loss:
+    """Return the loss of a leak that no code meets."""
+    exact, here = leak
+    off = missed(leak)
+    worst = int(np.where(off, np.abs(here - exact) / np.maximum(exact, 1e-30), 0.0).argmax())
+    code = int(coded.population.dv[worst]) if register == "v" else int(coded.population.du[worst]) + 1
+    lasts = f"a time constant of {2**DECAY_BITS / exact[worst]:.4g} steps"
+    does = "does not leak" if code == 0 else f"loses {code}/4096 in a step"
+    sentence = f"{name}: {register} of {_some(off)} {does}, in the model {exact[worst]:.3g}/4096 ({lasts})"
+    other = code + 1 if here[worst] < exact[worst] else code - 1
+    if register == "u" or other < 0:
+        remedy = "the chip has no nearer leak; shorter time constants, or longer time steps, in the model have"
+    elif choices.drive is not None and choices.rounding == "learned":
+        remedy = f"of {min(code, other)} and {max(code, other)} the one that is nearer on calibration data was taken"
+    else:
+        remedy = (
+            f"--calibrate DATA takes of {min(code, other)} and {max(code, other)} the one whose spikes are nearer to"
+            f" the model's; --plan with populations: {{{name}: {{leak_v: {other}}}}} takes {other}"
+        )
+    return Loss("leak", name, float(off.mean()), sentence, remedy)
+
+
+def _zeroed(s: Synapses, coded: Coded, index: int) -> tuple[float, float]:
+    """Return the share of a projection's weights other than 0 whose code is 0, and of what a neuron's weights do.
+
+    The second is of squared weights, in the mean of all neurons.
+    """
+    weight, codes = s.folded.stored, coded.projections[index].weight
+    there = weight != 0
+    if weight.shape != codes.shape or not there.any():
+        return 0.0, 0.0
+    lost = there & (codes == 0)
+    squares = [s.folded.with_stored(weight**2 * which).row_sums()[1] for which in (lost, there)]
+    heard = squares[1] > 0
+    return float(lost.sum() / there.sum()), float((squares[0][heard] / squares[1][heard]).mean())
+
+
+def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded) -> Flags:
+    """Return the neurons whose largest code, of all projections, is less than an eighth of the range; bool (n,)."""
+    largest, heard = np.zeros(population.size), np.zeros(population.size, np.bool_)
+    for s, p in zip(synapses, coded.projections, strict=True):
+        if p.weight.size != s.folded.stored.size:
+            return np.zeros(population.size, np.bool_)
+        top = 128 if p.weight_bits < 3 else 256 - (1 << (8 - p.weight_bits + (p.sign_mode == "mixed")))
+        of_rows = s.folded.with_stored(p.weight.astype(np.float32)).largest() / top
+        for found, rows in ((largest, of_rows), (heard, s.folded.largest() > 0)):
+            np.maximum(found, np.repeat(rows, population.size // len(rows)), out=found)
+    return np.asarray(heard & (largest < NARROW), np.bool_)
+
+
+def _some(flags: Flags) -> str:
+    return f"{int(flags.sum())} of {flags.size} neurons"

@@ -1,0 +1,147 @@
+"""Backends of other packages, installed as a real package that names them in an entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.comparison.test_verdict import in_turn, model
+
+CODE = '''
+import numpy as np
+from neurodeploy.backends.emulator.backend import Emulator
+from neurodeploy.recording import Recording
+
+
+class Plain:
+    """Says nothing of itself, and derives from nothing of ours."""
+
+    name = "else"
+
+    def missing(self):
+        return None
+
+    def run(self, subject, inputs, options):
+        return Emulator().run(subject, inputs, options)
+
+
+class Lossy(Plain):
+    def run(self, subject, inputs, options):
+        found = super().run(subject, inputs, options)
+        nodes = {
+            node: {key: np.roll(values, 1, axis=-1) for key, values in observed.items()}
+            for node, observed in found.nodes.items()
+        }
+        return Recording(nodes, {**found.meta, "backend": "lossy"})
+
+
+class Dying(Plain):
+    def run(self, subject, inputs, options):
+        raise ZeroDivisionError("of its own")
+
+
+class Halting(Plain):
+    def missing(self):
+        raise ZeroDivisionError("in missing")
+'''
+
+
+def install(folder: Path, **backends: str) -> None:
+    """Lay a package with these entry points in a folder, as an installer does."""
+    (folder / "other_chip.py").write_text(CODE)
+    (folder / "no_package.py").write_text("import a_library_that_is_not_there\n")
+    info = folder / "other_chip-1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-chip\nVersion: 1.0\n")
+    lines = [f"{name} = {target}" for name, target in backends.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[neurodeploy.backends]", *lines, ""]))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+def neurodeploy(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NEURODEPLOY_LAVA_PYTHON": "/nonexistent"}
+    command = [sys.executable, "-m", "neurodeploy", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def compare(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Compare the reference with what is named on a model that the emulator runs without a loss."""
+    path = model(site / "m.nir", np.eye(4) * 1.5)
+    x, labels = in_turn()
+    np.savez(site / "d.npz", x=x, y=labels)
+    common = ("compare", path, "--target", "loihi2", "--input", site / "d.npz", "--backend", "reference")
+    return neurodeploy(site, *common, *arguments)
+
+
+def test_a_plug_in_that_loses_accuracy_fails_the_verdict(site: Path) -> None:
+    install(site, lossy="other_chip:Lossy", plain="other_chip:Plain")
+    done = compare(site, "--backend", "lossy", "--backend", "emulator", "--backend", "plain")
+    assert done.returncode == 1, done.stderr
+    assert "verdict: fail: accuracy loss: lossy loses 100.00 points of accuracy, 1 are tolerated" in done.stdout
+
+
+def test_a_plug_in_that_loses_nothing_passes_by_its_entry_points_name(site: Path) -> None:
+    install(site, plain="other_chip:Plain")
+    done = compare(site, "--backend", "plain")
+    assert done.returncode == 0, done.stderr
+    assert "plain loses 0.00 points" in done.stdout
+
+
+def test_a_plug_in_that_cannot_be_imported_is_listed_and_harms_nothing_else(site: Path) -> None:
+    install(site, broken="no_package:Backend", halting="other_chip:Halting", absent="other_chip:Nothing")
+    states = json.loads(neurodeploy(site, "backends", "--json").stdout)
+    assert states["emulator"] is None
+    assert "other-chip (no_package:Backend) cannot be imported" in states["broken"]
+    assert "ModuleNotFoundError: No module named 'a_library_that_is_not_there'" in states["broken"]
+    assert "AttributeError" in states["absent"]
+    assert "ZeroDivisionError: in missing" in states["halting"]
+    assert "backend broken: missing: its package" in neurodeploy(site, "doctor").stdout
+    path = model(site / "m.nir", np.eye(4) * 1.5)
+    x, labels = in_turn()
+    np.savez(site / "d.npz", x=x, y=labels)
+    done = neurodeploy(site, "compare", path, "--target", "loihi2", "--input", site / "d.npz")
+    assert done.returncode == 0, done.stderr
+    assert "not run: broken (its package other-chip (no_package:Backend) cannot be imported" in done.stdout
+
+
+def test_a_plug_in_that_is_named_and_missing_is_exit_code_3(site: Path) -> None:
+    install(site, broken="no_package:Backend")
+    done = compare(site, "--backend", "broken")
+    assert done.returncode == 3
+    assert "cannot be imported" in done.stderr
+
+
+def test_a_plug_in_that_dies_is_named(site: Path) -> None:
+    install(site, dying="other_chip:Dying")
+    done = compare(site, "--backend", "dying")
+    assert done.returncode == 3
+    assert "the backend died: ZeroDivisionError: of its own\n  where: backend 'dying'" in done.stderr
+
+
+def test_what_a_plug_in_says_of_itself_is_believed(site: Path) -> None:
+    install(site, plain="other_chip:Plain")
+    done = neurodeploy(site, "compare", *_named(site), "--backend", "plain", "--time-limit", "5")
+    assert done.returncode == 0, done.stderr
+    program = site / "p.npz"
+    assert neurodeploy(site, "compile", site / "m.nir", "--target", "loihi2", "-o", program).returncode == 0
+    run = ("run", program, "--backend", "plain", "--input", site / "d.npz")
+    assert "backend 'plain' takes no time limit" in neurodeploy(site, *run, "--time-limit", "5").stderr
+    assert neurodeploy(site, *run).returncode == 0
+
+
+def _named(site: Path) -> tuple[str | Path, ...]:
+    compare(site)
+    return (site / "m.nir", "--target", "loihi2", "--input", site / "d.npz", "--backend", "reference")
