@@ -308,7 +308,7 @@ def test_a_time_step_that_the_parameters_hide_is_asked_for() -> None:
 
 
 def test_a_name_that_contradicts_the_file_is_refused(fc_model: Path) -> None:
-    with pytest.raises(DeployError, match="--dialect says norse, and the file itself says snntorch"):
+    with pytest.raises(DeployError, match="dialect says norse, and the file itself says snntorch"):
         settle_dialect(read_graph(fc_model), "norse,rest=default")
 
 
