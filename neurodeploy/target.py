@@ -246,6 +246,7 @@ ALLOWED: dict[str, Allowed] = {
     "neuron.potential_output": Allowed(),
     "number_formats.state_bits": Allowed("bit", (STATE_BITS, STATE_BITS)),
     "number_formats.decay_bits": Allowed("bit", (DECAY_BITS, DECAY_BITS)),
+    "number_formats.input_sum_bits": Allowed("bit", (2, STATE_BITS)),
     "number_formats.threshold_bits": Allowed("bit", (1, THRESHOLD_MAX.bit_length())),
     "number_formats.bias_mantissa_max": Allowed("1", (1, CODE_RANGES["bias_mantissa"][1])),
     "number_formats.bias_exponent_max": Allowed("1", BIAS_EXPONENTS),
