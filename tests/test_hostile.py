@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -24,6 +25,7 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
+from neurodeploy.codes import CodedProjection
 from neurodeploy.compiler import compile
 from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError
@@ -465,3 +467,27 @@ def test_files_of_weights_that_hold_none_are_refused(tmp_path: Path, content: by
     (tmp_path / "w.pt").write_bytes(content)
     with pytest.raises(DeployError):
         load_weights(torch.nn.Linear(2, 3), tmp_path / "w.pt")
+
+
+def test_synapses_that_claim_more_sources_than_neurons_may_be_are_refused() -> None:
+    indptr = np.zeros(3_000_001, np.int64)
+    nothing = np.zeros(0, np.int32)
+    with pytest.raises(DeployError, match="needs 3,000,000 neurons"):
+        CodedProjection("a", "b", nothing, 0, 8, "mixed", 1, n_out=2, indices=nothing, indptr=indptr)
+
+
+def test_a_checkpoint_that_is_empty_or_of_other_things_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    from neurodeploy.finetuning.checkpoint import FORMAT, load_checkpoint
+
+    trainer = SimpleNamespace(network=SimpleNamespace(device="cpu"))
+    path = tmp_path / "c.pt"
+    path.write_bytes(b"")
+    with pytest.raises(DeployError, match="this is not a checkpoint of finetune"):
+        load_checkpoint(path, "", trainer)  # type: ignore[arg-type]
+    torch.save({"format": FORMAT}, path)
+    with pytest.raises(DeployError, match="of another model, other data or other options"):
+        load_checkpoint(path, "abc", trainer)  # type: ignore[arg-type]
+    torch.save({"format": FORMAT, "fingerprint": "abc"}, path)
+    with pytest.raises(DeployError, match="this is not a checkpoint of finetune"):
+        load_checkpoint(path, "abc", trainer)  # type: ignore[arg-type]
