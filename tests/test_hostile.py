@@ -19,12 +19,14 @@ import h5py
 import nir
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from neurodeploy.arithmetic import find_arithmetic
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
+from neurodeploy.cli.main import cli
 from neurodeploy.codes import CodedProjection
 from neurodeploy.compiler import compile
 from neurodeploy.data import Data, load_data
@@ -430,8 +432,10 @@ def test_graphs_of_more_nodes_or_edges_than_the_limits_are_refused_at_once(tmp_p
 
 
 def test_parameters_whose_shapes_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
-    layers = {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,), r=np.ones(3))}
-    model = model_of(tmp_path / "m.nir", layers, ((3,), (2,)))
+    model = model_of(tmp_path / "m.nir", {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,))}, ((3,), (2,)))
+    with h5py.File(model, "r+") as file:
+        del file["node/nodes/lif/r"]
+        file["node/nodes/lif/r"] = np.ones(3)
     with pytest.raises(DeployError, match=r"parameters whose shapes do not fit each other: .*r \[3\]"):
         read_network(model)
 
@@ -491,3 +495,14 @@ def test_a_checkpoint_that_is_empty_or_of_other_things_is_refused(tmp_path: Path
     torch.save({"format": FORMAT, "fingerprint": "abc"}, path)
     with pytest.raises(DeployError, match="this is not a checkpoint of finetune"):
         load_checkpoint(path, "abc", trainer)  # type: ignore[arg-type]
+
+
+def test_a_parameter_of_more_axes_than_its_neurons_is_not_repaired_in_silence(tmp_path: Path) -> None:
+    model = model_of(tmp_path / "m.nir", {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,))}, ((3,), (2,)))
+    with h5py.File(model, "r+") as file:
+        del file["node/nodes/lif/v_leak"]
+        file["node/nodes/lif/v_leak"] = np.zeros((1, 1, 2))
+    done = CliRunner().invoke(cli, ["inspect", str(model), "--fix", "-o", str(tmp_path / "fixed.nir")])
+    assert isinstance(done.exception, DeployError)
+    assert "v_leak of shape [1, 1, 2] cannot be spread" in str(done.exception)
+    assert not (tmp_path / "fixed.nir").exists()
