@@ -27,11 +27,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from fuzz_files import KINDS, Base, make_base
+from fuzz_graphs import run_graph
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from neurodeploy.errors import DeployError
-from tools.fuzz_files import KINDS, Base, make_base
-from tools.fuzz_graphs import run_graph
 
 MAX_SECONDS = 5.0
 MAX_BYTES = 2**30
