@@ -19,7 +19,7 @@ from neurodeploy.comparison.equality import Equality
 from neurodeploy.comparison.measures import first_difference
 from neurodeploy.comparison.shown import Shown
 from neurodeploy.comparison.tallies import Agreements, Events
-from neurodeploy.compiler import compile
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.data import Data, Samples, blocks
 from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes
@@ -108,10 +108,12 @@ def compare(
     network, settled, graph = read_network(model, dialect)
     check_inputs(network.inputs, data.part(0, 1).x)
     answers = make_answers(network, data, decide)
+    lost: tuple[str, ...] = ()
     if program is None:
         if compiling.get("calibrate") is None:
             compiling["input_range"] = _graded_ranges(data)
-        program = compile(model, target, dialect=dialect, decide=decide, **compiling)
+        compiled = compile_with_plan(model, target, dialect=dialect, decide=decide, **compiling)
+        program, lost = compiled.program, compiled.said
     else:
         _check_program(program, network, target)
     names, not_run = _choose(only)
@@ -137,7 +139,7 @@ def compare(
         "counters": run.events.result(),
         "energy": _energy(program, run.events, data.n_steps, target),
         "ladder": None,
-        "warnings": [*program.warnings, *run.silences(), *run.other_data(program, data)],
+        "warnings": [*lost, *program.warnings, *run.silences(), *run.other_data(program, data)],
         "provenance": _provenance(model, runner, (settled, graph), run.shown.recordings()),
     }
     result["verdict"] = _verdict(result, tolerance)
