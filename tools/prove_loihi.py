@@ -104,8 +104,8 @@ def _projection(
     weight = rng.integers(low, high + 1, (n, sizes[source]))
     if mode == "mixed":
         weight = weight // 2 * 2
-    exponent = int(rng.choice([0, 0, rng.integers(0, 5), rng.integers(0, 8)]))
-    delay = int(rng.choice([1, rng.integers(1, 64)])) if judge == "brian" else 1
+    exponent = int(rng.choice([0, 0, int(rng.integers(0, 5)), int(rng.integers(0, 8))]))
+    delay = int(rng.choice([1, int(rng.integers(1, 64))])) if judge == "brian" else 1
     return CodedProjection(source, target, weight, exponent, 8, mode, delay)
 
 
