@@ -381,6 +381,7 @@ class CodedProjection:
     def _check_sparse(self) -> None:
         if self.indices is None or outside({"n_out": (self.n_out, (0, 2**31 - 1))}):
             raise ValueError(f"{self.name} has sparse synapses without indices, or into {self.n_out!r} neurons")
+        MAX_NEURONS.check(np.asarray(self.indptr).size - 1, "what sparse synapses start from", self.name)
         for key, dtype in (("indices", np.int32), ("indptr", np.int64)):
             object.__setattr__(self, key, frozen_array(_fitting(getattr(self, key), dtype), dtype))
         assert self.indices is not None and self.indptr is not None and self.n_out is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+
+from neurodeploy.compiler import compile_with_plan
+from neurodeploy.program import Program
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,3 +118,10 @@ def conv_model(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 def spikes(rng: np.random.Generator, *shape: int, share: float = 0.3) -> np.ndarray:
     return (rng.random(shape) < share).astype(np.uint8)
+
+
+def told(model: Any, target: str, **options: Any) -> Program:
+    """Return a program that has all that compile says among its warnings."""
+    found = compile_with_plan(model, target, **options)
+    assert found.contract is not None
+    return replace(found.program, warnings=(*found.contract.warnings, *found.program.warnings))

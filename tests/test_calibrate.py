@@ -57,10 +57,10 @@ def test_data_that_hardly_fires_corrects_nothing_and_is_said(tmp_path: Path, rng
         data = calibration(share)
         corrected = compile_with_plan(model, "loihi2", weight_bits=3, calibrate=data, **CORRECTED, allow_silent=True)
         without = compile_with_plan(model, "loihi2", weight_bits=3, calibrate=data, **plain)
-        said = [text for text in corrected.program.warnings if "hardly fires on calibration data in lif1 (" in text]
+        said = [text for text in corrected.said if "hardly fires on calibration data in lif1 (" in text]
         assert bool(said) is is_said
         assert (corrected.plan == without.plan) is is_said
-        assert not [text for text in without.program.warnings if "hardly fires" in text]
+        assert not [text for text in without.said if "hardly fires" in text]
 
 
 def test_thresholds_that_were_refitted_are_said_with_their_factors(fc_model: Path) -> None:
@@ -72,14 +72,14 @@ def test_thresholds_that_were_refitted_are_said_with_their_factors(fc_model: Pat
         for p in corrected.program.populations
     }
     moved = {name: factor for name, factor in factors.items() if factor != 1}
-    said = [text for text in corrected.program.warnings if text.startswith("thresholds were changed")]
+    said = [text for text in corrected.said if text.startswith("thresholds were changed")]
     assert moved
     assert len(said) == 1
     for name, factor in moved.items():
         told = re.search(rf"{name} times ([\d.]+)", said[0])
         assert told is not None
         assert float(told[1]) == pytest.approx(factor, abs=0.02)
-    assert not [text for text in plain.program.warnings if text.startswith("thresholds were changed")]
+    assert not [text for text in plain.said if text.startswith("thresholds were changed")]
 
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.3, False), (0.22, False), (0.05, True), (0.9, True)])

@@ -101,7 +101,7 @@ def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(5, int)}, {}, r"labels y have shape \(5,\)"),
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(3)}, {}, "labels y have shape .* and type float64"),
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.full(2, np.nan)}, {}, "y holds NaN"),
-        ({"x": np.zeros((5, 2, 2, 3))}, {"encode": "rate"}, r"--encode takes static \[B, \*\[2, 3\]\]"),
+        ({"x": np.zeros((5, 2, 2, 3))}, {"encode": "rate"}, r"encode takes static \[B, \*\[2, 3\]\]"),
         ({"x": -np.ones((2, 2, 3))}, {"encode": "rate"}, "values down to -1.0 cannot be encoded"),
         ({"x": np.zeros((0, 2, 2, 3))}, {}, "input 'input' has shape"),
         ({"x": np.array([["a"]])}, {}, "input 'input' holds <U1"),

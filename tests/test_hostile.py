@@ -12,18 +12,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import nir
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from neurodeploy.arithmetic import find_arithmetic
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator import twin
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
+from neurodeploy.cli.main import cli
+from neurodeploy.codes import CodedProjection
 from neurodeploy.compiler import compile
 from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError
@@ -428,8 +432,10 @@ def test_graphs_of_more_nodes_or_edges_than_the_limits_are_refused_at_once(tmp_p
 
 
 def test_parameters_whose_shapes_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
-    layers = {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,), r=np.ones(3))}
-    model = model_of(tmp_path / "m.nir", layers, ((3,), (2,)))
+    model = model_of(tmp_path / "m.nir", {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,))}, ((3,), (2,)))
+    with h5py.File(model, "r+") as file:
+        del file["node/nodes/lif/r"]
+        file["node/nodes/lif/r"] = np.ones(3)
     with pytest.raises(DeployError, match=r"parameters whose shapes do not fit each other: .*r \[3\]"):
         read_network(model)
 
@@ -465,3 +471,38 @@ def test_files_of_weights_that_hold_none_are_refused(tmp_path: Path, content: by
     (tmp_path / "w.pt").write_bytes(content)
     with pytest.raises(DeployError):
         load_weights(torch.nn.Linear(2, 3), tmp_path / "w.pt")
+
+
+def test_synapses_that_claim_more_sources_than_neurons_may_be_are_refused() -> None:
+    indptr = np.zeros(3_000_001, np.int64)
+    nothing = np.zeros(0, np.int32)
+    with pytest.raises(DeployError, match="needs 3,000,000 neurons"):
+        CodedProjection("a", "b", nothing, 0, 8, "mixed", 1, n_out=2, indices=nothing, indptr=indptr)
+
+
+def test_a_checkpoint_that_is_empty_or_of_other_things_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    from neurodeploy.finetuning.checkpoint import FORMAT, load_checkpoint
+
+    trainer = SimpleNamespace(network=SimpleNamespace(device="cpu"))
+    path = tmp_path / "c.pt"
+    path.write_bytes(b"")
+    with pytest.raises(DeployError, match="this is not a checkpoint of finetune"):
+        load_checkpoint(path, "", trainer)  # type: ignore[arg-type]
+    torch.save({"format": FORMAT}, path)
+    with pytest.raises(DeployError, match="of another model, other data or other options"):
+        load_checkpoint(path, "abc", trainer)  # type: ignore[arg-type]
+    torch.save({"format": FORMAT, "fingerprint": "abc"}, path)
+    with pytest.raises(DeployError, match="this is not a checkpoint of finetune"):
+        load_checkpoint(path, "abc", trainer)  # type: ignore[arg-type]
+
+
+def test_a_parameter_of_more_axes_than_its_neurons_is_not_repaired_in_silence(tmp_path: Path) -> None:
+    model = model_of(tmp_path / "m.nir", {"fc": nir.Linear(np.ones((2, 3))), "lif": lif((2,))}, ((3,), (2,)))
+    with h5py.File(model, "r+") as file:
+        del file["node/nodes/lif/v_leak"]
+        file["node/nodes/lif/v_leak"] = np.zeros((1, 1, 2))
+    done = CliRunner().invoke(cli, ["inspect", str(model), "--fix", "-o", str(tmp_path / "fixed.nir")])
+    assert isinstance(done.exception, DeployError)
+    assert "v_leak of shape [1, 1, 2] cannot be spread" in str(done.exception)
+    assert not (tmp_path / "fixed.nir").exists()

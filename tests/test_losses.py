@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.compiler import compile, compile_with_plan
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.losses import KINDS, Loss, loss_sentences
 from neurodeploy.data import Data, load_data
 from neurodeploy.importers.lower import read_network
@@ -19,7 +19,7 @@ from neurodeploy.rule import NeuronRule
 from neurodeploy.running import run
 from neurodeploy.scoring import agreement
 from neurodeploy.synapses import Linear
-from tests.conftest import SHARED
+from tests.conftest import SHARED, told
 
 SLOW_LEAK = SHARED / "cases" / "chip" / "slow-leak"
 CALIBRATED: dict[str, Any] = {
@@ -60,7 +60,7 @@ def zeroed(program: Program, weight: np.ndarray) -> float:
 
 
 def test_a_healthy_layer_has_lost_nothing() -> None:
-    program = compile(layers(normal(40, 60)), "loihi2")
+    program = told(layers(normal(40, 60)), "loihi2")
     assert not [text for text in program.warnings if "became 0" in text or "codes" in text or "leak" in text]
 
 
@@ -69,20 +69,20 @@ def test_weights_that_became_zero_come_with_the_option_that_keeps_them(smallest:
     size = np.geomspace(1, smallest, 40)
     weight = normal(40, 60) * size[:, np.newaxis]
     network = layers(weight, threshold=size)
-    program = compile(network, "loihi2", scale="range", per_channel=False, allow_silent=True)
+    program = told(network, "loihi2", scale="range", per_channel=False, allow_silent=True)
     text = line(program, "became 0")
     share = float(re.search(r"in -> lif0: ([\d.]+) % of the weights", text)[1])  # type: ignore[index]
     assert share == pytest.approx(100 * zeroed(program, weight), rel=0.01)
     assert "leaving out --scale" in text or "--per-channel" in text
     option = {} if "leaving out --scale" in text else {"per_channel": True}
-    mended = compile(network, "loihi2", **{"per_channel": False, **option})
+    mended = told(network, "loihi2", **{"per_channel": False, **option})
     assert zeroed(mended, weight) < zeroed(program, weight) / 2
     assert "less than an eighth of their codes" in line(program, "of 40 neurons use")
 
 
 def test_weights_that_became_zero_beside_much_larger_ones_are_no_loss() -> None:
     weight = normal(40, 60) * np.geomspace(1, 1e-3, 60)
-    program = compile(layers(weight, threshold=0.2), "loihi2")
+    program = told(layers(weight, threshold=0.2), "loihi2")
     assert zeroed(program, weight) > 0.3
     assert not [text for text in program.warnings if "became 0" in text]
 
@@ -90,18 +90,18 @@ def test_weights_that_became_zero_beside_much_larger_ones_are_no_loss() -> None:
 def test_few_bits_name_the_bits_that_keep_weights_and_one_line_stands_for_all_layers() -> None:
     first, second = normal(30, 60), normal(10, 30)
     network = layers(first, second)
-    program = compile(network, "loihi2", weight_bits=2, allow_silent=True)
+    program = told(network, "loihi2", weight_bits=2, allow_silent=True)
     text = line(program, "became 0")
     assert "(less so " in text
     assert "--weight-bits 8 leaves" in text
-    for p in compile(network, "loihi2").projections:
+    for p in told(network, "loihi2").projections:
         assert (p.weight == 0).mean() < 0.05
 
 
 def test_a_plan_that_loses_weights_is_told_what_of_it_to_leave_out() -> None:
     network = layers(normal(30, 60))
     plan = Plan(populations={"lif0": PopulationPlan(codes_per_volt=5.0)})
-    text = line(compile(network, "loihi2", plan=plan, allow_silent=True), "became 0")
+    text = line(told(network, "loihi2", plan=plan, allow_silent=True), "became 0")
     assert "codes_per_volt, channel_gain, threshold and bias left out of the plan leaves" in text
 
 
@@ -110,13 +110,13 @@ def test_neurons_that_can_no_longer_fire_are_counted_and_mended() -> None:
     weight[:5] *= 1e-3
     threshold = np.where(np.arange(40) < 5, 2e-3, 1.0)
     network = layers(weight, threshold=threshold)
-    program = compile(network, "loihi2", scale="range", per_channel=False)
+    program = told(network, "loihi2", scale="range", per_channel=False)
     text = line(program, "can no longer fire")
     assert text.startswith("lif0: 5 of 40 neurons can no longer fire, whatever the input, and in the model they can")
     assert "leaves 0 %" in text
     x = {"in": np.ones((60, 1, 60), np.uint8)}
     assert not run(program, x, backend="emulator").spikes("lif0")[..., :5].any()
-    assert run(compile(network, "loihi2"), x, backend="emulator").spikes("lif0")[..., :5].any()
+    assert run(told(network, "loihi2"), x, backend="emulator").spikes("lif0")[..., :5].any()
     assert run(network, x).spikes("lif0")[..., :5].any()
     kinds = [text for text in program.warnings if text.startswith(("lif0: 5 of 40", "in -> lif0: 12"))]
     assert kinds[0] == text
@@ -129,12 +129,12 @@ def test_a_leak_that_no_code_meets_is_said_and_decided_on_data(decay: float, cod
     rng = np.random.default_rng(5)
     calibrate, x = ((rng.random((20_000, 2, 1)) < 0.05).astype(np.uint8) for _ in range(2))
     assert not run(network, {"in": x}).spikes("lif0").any()
-    program = compile(network, "loihi2")
+    program = told(network, "loihi2")
     assert run(program, {"in": x}, backend="emulator").spikes("lif0").any()
     text = line(program, f"in the model {true}/4096")
     assert f"--calibrate DATA takes of {code} and {code + 1}" in text
-    planned = compile(network, "loihi2", plan=Plan(populations={"lif0": PopulationPlan(leak_v=code + 1)}))
-    calibrated = compile(network, "loihi2", calibrate=Data({"in": calibrate}, None, ""), **CALIBRATED)
+    planned = told(network, "loihi2", plan=Plan(populations={"lif0": PopulationPlan(leak_v=code + 1)}))
+    calibrated = told(network, "loihi2", calibrate=Data({"in": calibrate}, None, ""), **CALIBRATED)
     for mended in (planned, calibrated):
         assert (mended.populations[0].dv == code + 1).all()
         assert not run(mended, {"in": x}, backend="emulator").spikes("lif0").any()
@@ -142,11 +142,11 @@ def test_a_leak_that_no_code_meets_is_said_and_decided_on_data(decay: float, cod
 
 
 def test_a_leak_of_currents_that_no_code_meets_is_said() -> None:
-    program = compile(layers(normal(4, 6) * 1e-3, decay_syn=0.9999), "loihi2", allow_silent=True)
+    program = told(layers(normal(4, 6) * 1e-3, decay_syn=0.9999), "loihi2", allow_silent=True)
     assert "u of 4 of 4 neurons loses 1/4096 in a step, in the model 0.41/4096" in line(
         program, "u of 4 of 4 neurons loses"
     )
-    assert not [t for t in compile(layers(normal(4, 6), decay_syn=0.9), "loihi2").warnings if "/4096" in t]
+    assert not [t for t in told(layers(normal(4, 6), decay_syn=0.9), "loihi2").warnings if "/4096" in t]
 
 
 def test_a_population_that_only_calibration_data_shows_awake_comes_with_a_threshold() -> None:
@@ -161,7 +161,7 @@ def test_a_population_that_only_calibration_data_shows_awake_comes_with_a_thresh
     plan = compiled.plan.model_copy(
         update={"populations": {"lif0": compiled.plan.populations["lif0"].model_copy(update={"threshold": new})}}
     )
-    mended = compile(network, "loihi2", plan=plan, allow_silent=True)
+    mended = told(network, "loihi2", plan=plan, allow_silent=True)
     assert not run(mended, {"in": x}, backend="emulator").spikes("lif0").any()
 
 
@@ -183,7 +183,7 @@ def test_the_case_of_a_slow_leak_is_said_and_mended_by_data() -> None:
         pytest.skip("no cases of chips beside the repository (shared/data/cases)")
     network = read_network(SLOW_LEAK / "model.nir", "nir,dt=1,gain=unit")[0]
     data = load_data(SLOW_LEAK / "data.npz", network.inputs)
-    line(compile(network, "loihi2"), "does not leak, in the model 0.41/4096")
-    program = compile(network, "loihi2", calibrate=data, **CALIBRATED)
+    line(told(network, "loihi2"), "does not leak, in the model 0.41/4096")
+    program = told(network, "loihi2", calibrate=data, **CALIBRATED)
     reference, chip = run(network, data.x).spikes("lif"), run(program, data.x, backend="emulator").spikes("lif")
     assert agreement(reference, chip) == 1.0

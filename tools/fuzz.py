@@ -27,8 +27,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fuzz_files import KINDS, Base, make_base
 from fuzz_graphs import run_graph
 

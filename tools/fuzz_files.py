@@ -358,10 +358,11 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def _read_nir(path: Path, base: Base) -> None:
-    import neurodeploy
+    from neurodeploy.compiler import compile
+    from neurodeploy.inspection import inspect
 
-    neurodeploy.inspect(path)
-    run_program(neurodeploy.compile(path, "loihi2", allow_silent=True))
+    inspect(path)
+    run_program(compile(path, "loihi2", allow_silent=True))
 
 
 def _read_data(path: Path, base: Base) -> None:
@@ -374,13 +375,13 @@ def _read_data(path: Path, base: Base) -> None:
 
 
 def _read_recording(path: Path, base: Base) -> None:
-    import neurodeploy
+    from neurodeploy.comparison.measures import diff
     from neurodeploy.recording import load_recording
 
     found, sound = load_recording(path), load_recording(base.path("recording"))
     try:
-        neurodeploy.diff(found, sound)
-        neurodeploy.diff(sound, found)
+        diff(found, sound)
+        diff(sound, found)
     except ValueError as error:  # which the command line says as a refusal
         raise DeployError(str(error), where=str(path), fix="Record the same nodes on the same data.") from error
 
@@ -392,9 +393,9 @@ def _read_program(path: Path, base: Base) -> None:
 
 
 def _read_plan(path: Path, base: Base) -> None:
-    import neurodeploy
+    from neurodeploy.compiler import compile
 
-    run_program(neurodeploy.compile(base.path("nir"), "loihi2", plan=path, allow_silent=True))
+    run_program(compile(base.path("nir"), "loihi2", plan=path, allow_silent=True))
 
 
 def _read_target(path: Path, base: Base) -> None:
@@ -421,10 +422,10 @@ def _read_checkpoint(path: Path, base: Base) -> None:
 
 
 def _finetune(base: Base, checkpoint: Path, epochs: int) -> None:
-    import neurodeploy
+    from neurodeploy.finetuning.finetune import finetune
 
     how = Training(epochs=epochs, batch=8)
-    neurodeploy.finetune(base.path("nir"), _training_data(), "loihi2", checkpoint=checkpoint, training=how)
+    finetune(base.path("nir"), _training_data(), "loihi2", checkpoint=checkpoint, training=how)
 
 
 def _read_state(path: Path, base: Base) -> None:

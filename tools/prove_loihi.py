@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,10 @@ def draw(seed: int, judge: str) -> tuple[Program, Ints]:
     for index in range(rng.integers(1, 4)):
         name, n = f"p{index}", int(rng.integers(1, 9))
         populations.append(_population(rng, name, n, judge))
-        projections.append(_projection(rng, str(rng.choice(list(sizes))), name, sizes, n, judge))
+        projections.append(_projection(rng, _one(rng, sizes), name, sizes, n, judge))
         sizes[name] = n
     for _ in range(rng.integers(0, 3)):
-        source, target = str(rng.choice(list(sizes))), str(rng.choice([p.name for p in populations]))
+        source, target = _one(rng, sizes), _one(rng, [p.name for p in populations])
         projections.append(_projection(rng, source, target, sizes, sizes[target], judge))
     program = Program(
         "loihi1",
@@ -98,7 +99,7 @@ def _population(rng: np.random.Generator, name: str, n: int, judge: str) -> Code
 def _projection(
     rng: np.random.Generator, source: str, target: str, sizes: dict[str, int], n: int, judge: str
 ) -> CodedProjection:
-    mode = str(rng.choice(list(WEIGHT_RANGES)))
+    mode = _one(rng, WEIGHT_RANGES)
     low, high = WEIGHT_RANGES[mode]
     weight = rng.integers(low, high + 1, (n, sizes[source]))
     if mode == "mixed":
@@ -106,6 +107,10 @@ def _projection(
     exponent = int(rng.choice([0, 0, int(rng.integers(0, 5)), int(rng.integers(0, 8))]))
     delay = int(rng.choice([1, int(rng.integers(1, 64))])) if judge == "brian" else 1
     return CodedProjection(source, target, weight, exponent, 8, mode, delay)
+
+
+def _one(rng: np.random.Generator, names: Iterable[str]) -> str:
+    return str(rng.choice(np.array(list(names))))
 
 
 def express(programs: dict[str, tuple[Program, Ints]]) -> dict[str, Any]:
@@ -182,7 +187,8 @@ def first_difference(program: Program, traces: twin.Traces, own: dict[str, Ints]
 def compare(python: Path, judge: str, seeds: range) -> tuple[Counter[str], list[str]]:
     """Return how many programs are equal or differ as is known, by cause, and those that nothing explains."""
     programs = {str(seed): draw(seed, judge) for seed in seeds}
-    theirs, counts, unexplained = judged(python, judge, programs), Counter[str](), []
+    theirs, counts = judged(python, judge, programs), Counter[str]()
+    unexplained: list[str] = []
     options = RunOptions(record=("spikes", "u", "v"), raw_time=True)
     for key, (program, x) in programs.items():
         traces = twin.run(program, {"in": x[:, np.newaxis]}, LOIHI)

@@ -23,6 +23,7 @@ from torch import nn
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
+from neurodeploy.data import Data, data_sha256
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
@@ -182,6 +183,7 @@ def write_model(folder: Path, model: Any, test_x: NDArray[np.uint8]) -> tuple[st
         "outputs": ["lif2"],
         "versions": {"neurodeploy": __version__, **versions},
         "model_sha256": hashlib.sha256(stream.getvalue()).hexdigest(),
+        "data_sha256": data_sha256(Data({"input": test_x}, None, "test.npz")),
     }
     trained = Recording({name: {"spikes": rows.numpy().astype(np.uint8)} for name, rows in fired.items()}, meta)
     save_recording(trained, folder / "trained.npz")

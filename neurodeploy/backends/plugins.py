@@ -60,9 +60,22 @@ class PlugIn(Backend):
             raise
         except Exception as error:  # whatever another package raises
             raise BackendError(f"the backend died: {_told(error)}", where=where, fix=fix) from error
-        if not isinstance(found, Recording):
-            raise BackendError(f"the backend gave {type(found).__name__}, no Recording", where=where, fix=fix)
-        return found
+        if (fault := _fault(found, inputs, options)) is not None:
+            raise BackendError(f"what the backend gave is no recording of this input: {fault}", where=where, fix=fix)
+        return found  # type: ignore[return-value]
+
+
+def _fault(found: Any, inputs: Inputs, options: RunOptions) -> str | None:
+    """Return in which words what a backend gave is no recording of the input, or None."""
+    if not isinstance(found, Recording):
+        return f"it is a {type(found).__name__}, not a Recording"
+    extent, given = next(iter(inputs.values())).shape[:2], (found.n_steps, found.n_samples)
+    if given != extent and not (options.raw_time and given[1] == extent[1]):
+        return f"it has {given[0]} steps of {given[1]} samples, the input {extent[0]} of {extent[1]}"
+    n_nodes = len(found.meta.get("counter_nodes", ()))
+    if any(values.shape[2:] != (n_nodes,) for values in found.counters.values()):
+        return f"its counters are not of the {n_nodes} nodes in meta['counter_nodes']"
+    return None
 
 
 def _made(entry: EntryPoint) -> Any:

@@ -168,7 +168,7 @@ def _compiled(
 
 def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> None:
     program, contract = compiled.program, compiled.contract
-    warnings = [*program.warnings, *contract.warnings]
+    warnings = [*contract.warnings, *program.warnings]
     if as_json:
         print_json(
             {

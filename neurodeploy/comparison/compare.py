@@ -22,7 +22,7 @@ from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
 from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, judge, overflows
 from neurodeploy.comparison.warnings import ranked
-from neurodeploy.compiler import compile
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.data import Given, Samples, blocks, data_sha256, given_samples
 from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes, readouts
@@ -120,10 +120,12 @@ def compare(
     sha256 = data_sha256(data)
     remarks = [] if trained is None else _check_trained(trained, data, network, sha256, graph.sha256)
     answers = make_answers(network, data, decide)
+    lost: tuple[str, ...] = ()
     if program is None:
         if compiling.get("calibrate") is None:
             compiling["input_range"] = _graded_ranges(data)
-        program = compile(model, chip, dialect=dialect, decide=decide, **compiling)
+        compiled = compile_with_plan(model, chip, dialect=dialect, decide=decide, **compiling)
+        program, lost = compiled.program, compiled.said
     else:
         _check_program(program, network, chip)
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
@@ -150,7 +152,7 @@ def compare(
         "energy": _energy(program, run.events, data.n_steps, chip),
         "ladder": None,
         "warnings": ranked(
-            [*overflows(run.events), *run.remarks(), *run.other_data(program, data), *remarks],
+            [*overflows(run.events), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
             program.warnings,
             [*program.inputs, *program.nodes],
             EMULATOR in runner.backends,

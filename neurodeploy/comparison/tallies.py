@@ -14,7 +14,11 @@ from neurodeploy.comparison.measures import Difference, first_difference
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import Pairs, shared_spikes
 
-OVERFLOWS = {"u_wraps": "u left its register and wrapped", "v_clips": "v was clipped at the end of its register"}
+OVERFLOWS = {
+    "u_wraps": "u left its register and wrapped",
+    "v_clips": "v was clipped at the end of its register",
+    "input_wraps": "a step's input left the register in which the chip, not the emulator, wraps it",
+}
 """What is counted of registers that were left, by counter."""
 
 Block = dict[str, Recording]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import DECAY_BITS, LOIHI
+from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
 from neurodeploy.errors import known
 from neurodeploy.network import Population
 from neurodeploy.quantise.fit import FINE, Choices
 from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.reach import Reach, reach
+from neurodeploy.quantise.reach import swings
 from neurodeploy.quantise.registers import leaks, missed
 from neurodeploy.quantise.scale import Synapses, highest_potential
 
@@ -73,15 +73,14 @@ def find_losses(
     """
     if not population.size:
         return []
-    reached = _reached(coded, synapses)
-    flags = _neurons_lost(neuron, synapses, coded, reached)
+    flags = _neurons_lost(neuron, synapses, coded)
     found = []
     remedies = _Remedies(choices, quantise)
     for kind, what in (("silenced", "can no longer fire, whatever the input"), ("woken", "can fire only here")):
         if flags[kind].mean() >= (MANY if kind == "woken" else 1e-9):
 
             def share(other: Coded, kind: str = kind) -> float:
-                return float(_neurons_lost(neuron, synapses, other, _reached(other, synapses))[kind].mean())
+                return float(_neurons_lost(neuron, synapses, other)[kind].mean())
 
             sentence = f"{population.name}: {_some(flags[kind])} {what}, and in the model {_OTHERWISE[kind]}"
             of_all = share(coded)
@@ -162,22 +161,32 @@ class _Remedies:
         return f"not halved by {' or '.join(self._choices)}; rescale or retrain the layer"
 
 
-def _reached(coded: Coded, synapses: tuple[Synapses, ...]) -> Reach:
+def _can_fire(coded: Coded, synapses: tuple[Synapses, ...]) -> Flags:
+    """Return which neurons some input may bring to their threshold, bool (n,); truncation would only lower v."""
+    own, late = coded.population, () if coded.late is None else (coded.late,)
     payloads = [(int(min(s.payload[0], 0)), int(max(s.payload[1], 0))) for s in synapses]
-    late = () if coded.late is None else (coded.late,)
-    return reach(coded.population, (*coded.projections, *late), (*payloads, *((0, 1) for _ in late)), LOIHI)
+    low, high = swings(own, (*coded.projections, *late), (*payloads, *((0, 1) for _ in late)))
+    full = 2.0**DECAY_BITS
+    lost_u = (own.du + 1) / full
+    if own.du_second is not None:
+        high, lost_u = high - low, np.minimum(lost_u, (own.du_second + 1) / full)
+    drive = high / lost_u + np.maximum(own.bias_mantissa.astype(np.float64) * 2.0**own.bias_exponent, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        settled = np.where(drive > 0, drive * full / own.dv, 0.0)
+    highest = settled + np.maximum(own.v_init, 0) + np.maximum(own.u_init, 0) / lost_u
+    return np.asarray(highest > own.threshold_code.astype(np.float64) * 2**ALIGN_BITS, np.bool_)
 
 
-def _neurons_lost(neuron: ChipNeuron, synapses: tuple[Synapses, ...], coded: Coded, reached: Reach) -> dict[str, Flags]:
+def _neurons_lost(neuron: ChipNeuron, synapses: tuple[Synapses, ...], coded: Coded) -> dict[str, Flags]:
     """Return which neurons fire in the model alone and which here alone, for some input; bool (n,)."""
     none = np.zeros(len(neuron.threshold), np.bool_)
     if not neuron.model.fires or coded.never_fires:
         return {"silenced": none, "woken": none}
-    highest = highest_potential(neuron, synapses)
+    highest, fires = highest_potential(neuron, synapses), _can_fire(coded, synapses)
     bound = neuron.threshold > 0
     return {
-        "silenced": bound & (highest > MARGIN * neuron.threshold) & ~reached.fires,
-        "woken": bound & (highest * MARGIN < neuron.threshold) & reached.fires,
+        "silenced": bound & (highest > MARGIN * neuron.threshold) & ~fires,
+        "woken": bound & (highest * MARGIN < neuron.threshold) & fires,
     }
 
 

@@ -37,7 +37,7 @@ from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.fit import Choices
-from neurodeploy.quantise.messages import is_graded
+from neurodeploy.quantise.messages import Messages, is_graded
 from neurodeploy.quantise.plan import (
     InputPlan,
     Plan,
@@ -56,11 +56,15 @@ from neurodeploy.version import __version__
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compiled:
-    """A program, the plan that gives the same program again, and what is known of its registers before it runs."""
+    """A program, the plan that gives the same program again, and what is known of its registers before it runs.
+
+    said: what is known to be lost, and what mends it; what was given up or refitted. It depends on the options, too.
+    """
 
     program: Program
     plan: Plan
     contract: Contract | None = None
+    said: tuple[str, ...] = ()
 
 
 def compile(
@@ -174,7 +178,7 @@ def compile_with_plan(
         compiled = _with_host(compiled, host, network.digest())
     inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
     contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
-    return replace(compiled, contract=contract)
+    return replace(compiled, contract=replace(contract, warnings=(*compiled.said, *contract.warnings)))
 
 
 def _split(
@@ -271,7 +275,7 @@ def compile_network(
     changes += more
     complete = Plan(
         target=target.name,
-        inputs={name: InputPlan(message_bits=one.bits, scale=one.scale) for name, one in messages.items()},
+        inputs=_input_plans(messages, plan, calibration),
         populations={c.population.name: c.plan for c in coded},
         projections={
             names[p]: own
@@ -279,6 +283,7 @@ def compile_network(
             for p, own in zip(network.into(c.population.name), c.projection_plans, strict=True)
         },
     )
+    rates = {name: own.rate for name, own in complete.inputs.items() if own.rate is not None}
     sources, late = _late_bias(network, coded)
     stretched = [name for name, own in complete.populations.items() if own.channel_gain is not None]
     program = Program(
@@ -296,7 +301,7 @@ def compile_network(
             **({"approximations": measure_changes(trained, nearest, changes)} if trained and changes else {}),
             **_found(graded, coded, names, network),
             **({"per_channel": stretched} if stretched else {}),
-            **({"calibration_rates": calibration.rates()} if calibration is not None else {}),
+            **({"calibration_rates": rates} if rates else {}),
             **({"never_fire": never} if (never := [c.population.name for c in coded if c.never_fires]) else {}),
             "network_sha256": digest,
             "plan_sha256": complete.digest(),
@@ -309,12 +314,22 @@ def compile_network(
     )
     program = with_relays(program, formats["delay_max"])
     refuse_misfits(program, target)
-    said = [*beyond(network, program, target, options), *loss_sentences(losses)]
+    warnings = cautions(program, coded, beyond(network, program, target, options))
+    said = [*loss_sentences(losses), *(note for c in coded for note in c.notes)]
     if calibration is not None:
         factors = {c.population.name: c.threshold_factor for c in coded if not c.population.helps}
         said += correction_sentences(calibration, factors, bool(options.correct))
-    warnings = cautions(program, coded, said)
-    return Compiled(replace(program, warnings=warnings), complete)
+    return Compiled(replace(program, warnings=warnings), complete, said=tuple(said))
+
+
+def _input_plans(messages: dict[str, Messages], plan: Plan, calibration: Calibration | None) -> dict[str, InputPlan]:
+    """Return how inputs are sent, and how often they were not 0 in the calibration data of now or of the plan."""
+    planned = {name: own.rate for name, own in plan.inputs.items() if own.rate is not None}
+    rates = planned if calibration is None else calibration.rates()
+    found = {name: InputPlan(rate=rate) for name, rate in rates.items()}
+    for name, one in messages.items():
+        found[name] = InputPlan(message_bits=one.bits, scale=one.scale, rate=rates.get(name))
+    return found
 
 
 def _corrections(options: CompileOptions, calibration: Calibration | None, name: str) -> tuple[str, ...]:

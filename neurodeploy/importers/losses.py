@@ -93,6 +93,10 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
 """What each exporter drops. What it changes and the parameters still tell is in :data:`TIME_STEPS`."""
 
 
+TRACED_BY_CALLS = ("snntorch", "norse", "sinabs", "rockpool")
+"""Exporters that use ``nirtorch.extract_nir_graph``, which follows calls of modules: functions are lost."""
+
+
 def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
     value = node.params.get(key)
     return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))

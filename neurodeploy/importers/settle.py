@@ -11,7 +11,7 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file
 from neurodeploy.importers.detect import Candidate, detect, fits, norse_scale
 from neurodeploy.importers.dialects import BY_NEURON, DIALECTS, FIRING, KEYS, NEURONS, OF_KIND, Settings, label
-from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, Loss, membrane_tau, read_time_step
+from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, TRACED_BY_CALLS, Loss, membrane_tau, read_time_step
 from neurodeploy.importers.nir_graph import Edge, NirGraph
 from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
@@ -245,7 +245,8 @@ def _check_final(loss: Loss, value: Any, node: str) -> None:
         raise DeployError(
             f"{loss.key} of {node!r} cannot be {value!r}: the file does not hold what {loss.option} does there",
             where="--dialect",
-            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export.",
+            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export"
+            " keeps what can be run, and says what cannot.",
         )
 
 
@@ -278,6 +279,8 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
     if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
         read = read_time_step(name, [graph.nodes[node] for node in settings])
         notes += [f"dt = {dt:g} s" + (", read off the parameters" if dt == read else "") for dt in dts if dt]
+    if name in TRACED_BY_CALLS:
+        notes.append("assumed: forward calls modules alone (what it computes between them, nirtorch leaves out)")
     units: dict[str, list[str]] = {}
     for node, rules in settings.items():
         kind = graph.nodes[node].kind
@@ -310,7 +313,7 @@ def _name(graph: NirGraph, said: _Said) -> tuple[str, list[str]]:
         if name != written:
             raise DeployError(
                 f"--dialect says {name}, and the file itself says {written}",
-                where=graph.where,
+                where="--dialect",
                 fix=f"Leave the name out (keys alone change single rules), or say {written}.",
             )
         exporter = graph.metadata.get("exporter", "its exporter")
@@ -355,12 +358,13 @@ def is_recurrent(graph: NirGraph, name: str) -> bool:
 def _unknown(graph: NirGraph, candidates: tuple[Candidate, ...]) -> DeployError:
     """Return the question to ask where several frameworks, or none, can have exported the graph."""
     readings = " ".join(f"It can be {candidate.name}: {candidate.evidence}." for candidate in candidates)
-    names = [candidate.name for candidate in candidates] or ["nir,dt=1e-4", *list(DIALECTS)[:-1]]
+    names = [candidate.name for candidate in candidates] or list(DIALECTS)[:-1]
     return DeployError(
         "the file does not say which framework trained the model, and NIR knows neither time step nor reset rule."
         + (f" {readings}" if readings else " Its parameters are those of no exporter that is known."),
         where=graph.where,
-        fix=f"Say it: --dialect with one of {', '.join(names)}.",
+        fix=f"Say it: --dialect with one of {', '.join(names)}; or nir,dt=1e-4 (with your time step) for a graph that"
+        " follows NIR's own equations.",
     )
 
 

@@ -133,8 +133,20 @@ def _repaired_node(node: NirNode, shape: Shape | None, settings: Settings | None
         if key in params:
             params[key] = _repaired_tau(params[key], settings)
     settings = replace(settings, tau_scale=1.0)
-    spread = {key: np.broadcast_to(value, shape) for key, value in params.items()}
+    spread = {key: _spread(node.kind, key, value, shape) for key, value in params.items()}
     return replace(node, params=spread, metadata={**node.metadata, "rules": _rules(settings)})
+
+
+def _spread(kind: str, key: str, value: Any, shape: Shape) -> Any:
+    """Return a parameter in the neurons' shape."""
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError as error:
+        raise DeployError(
+            f"{key} of shape {list(np.shape(value))} cannot be spread to the neurons' shape {list(shape)}",
+            where=f"a {kind} of the model",
+            fix="Make the shapes the same in the file first; --fix cannot tell which is right.",
+        ) from error
 
 
 def _repaired_tau(tau: Any, settings: Settings) -> Any:

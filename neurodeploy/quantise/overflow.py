@@ -116,9 +116,9 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
 
 def input_sum_warnings(program: Program) -> list[str]:
     """Return where one step's input can leave the register in which the chip sums it, in a sentence, or nothing."""
-    limit, found = program.input_limit, []
-    if limit is None:
+    if (limit := program.input_limit) is None:
         return []
+    found = []
     for population in program.populations:
         into = tuple(p for p in program.projections if p.target == population.name)
         payloads = tuple(source_payload(program, p) for p in into)

@@ -82,10 +82,14 @@ class ProjectionPlan(_Part):
 
 
 class InputPlan(_Part):
-    """How a graded input is sent: ``rint(x * scale)`` in messages of so many bits, with the sign."""
+    """How a graded input is sent: ``rint(x * scale)`` in messages of so many bits, with the sign.
+
+    rate: share of values other than 0 in the data that the plan was calibrated on.
+    """
 
     message_bits: Annotated[Whole, Field(ge=2)] | None = None
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    rate: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Plan(_Part):

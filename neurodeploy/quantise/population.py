@@ -61,6 +61,7 @@ class Coded:
         None.
     late: synapses of the source of bias, or None. never_fires: no input brings the model's v to its threshold.
     threshold_factor: by what thresholds were multiplied so that rates on calibration data are met.
+    notes: what its scale gives up for what.
     """
 
     population: CodedPopulation
@@ -72,6 +73,7 @@ class Coded:
     late: CodedProjection | None = None
     never_fires: bool = False
     threshold_factor: float = 1.0
+    notes: tuple[str, ...] = ()
 
 
 def quantise_population(
@@ -141,12 +143,13 @@ def quantise_population(
     return Coded(
         codes.population,
         projections,
-        (*fit.notes, *codes.warnings, *lost, *overflow_warnings(codes.population, (*projections, *late), payloads)),
+        (*codes.warnings, *lost, *overflow_warnings(codes.population, (*projections, *late), payloads)),
         decided,
         tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
         tuple(title for title, _ in kept),
         late=late[0] if late else None,
         threshold_factor=factor,
+        notes=fit.notes,
     )
 
 

@@ -79,12 +79,13 @@ def code_population(
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
     planned = {key: spread(values, population.shape).astype(np.int64) for key, values in given.items()}
     _check_scale(population.name, neuron, weights_per_volt, formats, plan)
-    top = 2 ** formats["threshold_bits"] - 1
-    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), 1, top).astype(np.int64)
+    least, top = (neuron.threshold > 0).astype(np.int64), 2 ** formats["threshold_bits"] - 1
+    threshold = np.clip(np.rint(neuron.threshold * weights_per_volt), least, top).astype(np.int64)
     threshold = planned.get("threshold", threshold)
     if not neuron.model.fires:
         threshold = np.full_like(threshold, top)
-    typical = (threshold << ALIGN_BITS) / 2.0 if neuron.model.fires else np.full(threshold.shape, np.inf)
+    typical = (np.maximum(threshold, 1) << ALIGN_BITS) / 2.0
+    typical = typical if neuron.model.fires else np.full(threshold.shape, np.inf)
     dv = planned.get("leak_v", _decay_codes(neuron.keep_mem, formats, typical))
     du = planned.get("leak_u", np.maximum(_decay_codes(neuron.keep_syn, formats, typical, top=1) - 1, 0))
     if plan.bias is not None:
@@ -115,13 +116,13 @@ def code_population(
             f" {STATE_LIMIT / unit:.3g} V; they start at its end"
         )
     warnings = [f"{population.name}: {warning}" for warning in warnings]
-    if (threshold == 1).any():
+    if ((threshold == 1) & (least == 1)).any():
         warnings.append(f"{population.name}: thresholds round to 1 weight unit; the weights are too large for them")
     if (neuron.keep_syn >= 1.0).any():
         warnings.append(f"{population.name}: a synaptic current that never decays loses 1/4096 a step on the chip")
     missed = initial.v_error != 0
     if missed.any():
-        worst = float(np.max(np.abs(initial.v_error) / (threshold << ALIGN_BITS)))
+        worst = float(np.max(np.abs(initial.v_error) / (np.maximum(threshold, 1) << ALIGN_BITS)))
         warnings.append(
             f"{population.name}: {int(missed.sum())} of {population.size} neurons do not start as the model"
             f" does: bias acts {latency} steps before the first input and no initial code makes up for it"

@@ -41,6 +41,24 @@ class Lossy(Plain):
         return Recording(nodes, {**found.meta, "backend": "lossy"})
 
 
+class Short(Plain):
+    def run(self, subject, inputs, options):
+        return super().run(subject, inputs, options).part(0, 1)
+
+
+class Nothing(Plain):
+    def run(self, subject, inputs, options):
+        return None
+
+
+class Miscounting(Plain):
+    counts = True
+
+    def run(self, subject, inputs, options):
+        found = super().run(subject, inputs, options)
+        return Recording(found.nodes, {**found.meta, "counter_nodes": []}, found.counters)
+
+
 class Dying(Plain):
     def run(self, subject, inputs, options):
         raise ZeroDivisionError("of its own")
@@ -101,7 +119,7 @@ def test_a_plug_in_that_loses_nothing_passes_by_its_entry_points_name(site: Path
 
 
 def test_a_plug_in_that_cannot_be_imported_is_listed_and_harms_nothing_else(site: Path) -> None:
-    install(site, broken="no_package:Backend", halting="other_chip:Halting", absent="other_chip:Nothing")
+    install(site, broken="no_package:Backend", halting="other_chip:Halting", absent="other_chip:Absent")
     states = json.loads(neurodeploy(site, "backends", "--json").stdout)
     assert states["emulator"] is None
     assert "other-chip (no_package:Backend) cannot be imported" in states["broken"]
@@ -129,6 +147,22 @@ def test_a_plug_in_that_dies_is_named(site: Path) -> None:
     done = compare(site, "--backend", "dying")
     assert done.returncode == 3
     assert "the backend died: ZeroDivisionError: of its own\n  where: backend 'dying'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("Short", "it has 20 steps of 1 samples, the input 20 of 40"),
+        ("Nothing", "it is a NoneType, not a Recording"),
+        ("Miscounting", "its counters are not of the 0 nodes"),
+    ],
+)
+def test_a_plug_in_that_gives_no_recording_of_the_input_is_named(site: Path, kind: str, fault: str) -> None:
+    install(site, other=f"other_chip:{kind}")
+    done = compare(site, "--backend", "other")
+    assert done.returncode == 3
+    assert f"what the backend gave is no recording of this input: {fault}" in done.stderr
+    assert "where: backend 'other'" in done.stderr
 
 
 def test_what_a_plug_in_says_of_itself_is_believed(site: Path) -> None:

@@ -246,6 +246,7 @@ BAD_FILES = {
     "input of 1e9 in axes": (put("node/nodes/input/shape", np.array([1000, 1000, 1000])), "1,000,000,000 neurons"),
     "1e9 neurons": (huge("node/nodes/lif1/tau", (10**9,)), "lif1/tau of shape .* needs 1,000,000,000 neurons"),
     "huge weight": (huge("node/nodes/fc1/weight", (10**6, 10**6)), "needs 4,000,000,000,132 bytes"),
+    "weight not written": (huge("node/nodes/fc1/weight", (9, 9000)), r"claims 324000 bytes .* and the file stores 0"),
     "1e9 edges": (huge("node/edges", (10**9, 2), "S8"), "node/edges of shape .* needs 1,000,000,000 projections"),
     "metadata is no JSON": (bad_metadata("{"), "metadata key 'neurodeploy' is no JSON text"),
     "metadata is a list": (bad_metadata("[]"), "it is no object"),

@@ -18,6 +18,7 @@ from neurodeploy.importers.nir_graph import read_graph
 from neurodeploy.inspection import inspect, repair
 from tests.conformance.test_corpus import DIALECTS
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
+from tests.importers.test_lower import spyx_image
 from tests.inspection.conftest import NORSE, SINABS, cuba, model, neuron, replace
 
 CORPUS = SHARED / "corpus"
@@ -145,6 +146,27 @@ def test_metadata_of_others_stay(tmp_path: Path) -> None:
         file["node/nodes/neuron/metadata/colour"] = "red"
     repair(path, NORSE, fixed)
     assert read_graph(fixed).nodes["neuron"].foreign == {"colour": "red"}
+
+
+def test_edges_that_are_said_to_be_delayed_are_written(tmp_path: Path) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "a": lif((2,)),
+        "b": lif((2,)),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    edges = [("input", "a"), ("input", "b"), ("a", "b"), ("b", "a"), ("b", "output")]
+    path, fixed = save_nir(tmp_path / "m.nir", nodes, edges, ZERO), tmp_path / "fixed.nir"
+    repair(path, "edge:a->b=delayed", fixed)
+    delays = {(p.source, p.target): p.delay for p in read_network(fixed)[0].projections}
+    assert (delays["a", "b"], delays["b", "a"]) == (1, 0)
+
+
+def test_what_spyx_means_is_written(tmp_path: Path, rng: np.random.Generator) -> None:
+    path, fixed = tmp_path / "m.nir", tmp_path / "fixed.nir"
+    nir.write(path, spyx_image())
+    repair(path, "spyx", fixed)
+    assert_same_run(path, "spyx", fixed, rng.normal(0.3, 0.6, (20, 2, 48)).astype(np.float32))
 
 
 def test_an_open_dialect_is_not_repaired(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-from neurodeploy.compiler import compile, compile_with_plan
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.data import Data, load_data
 from neurodeploy.importers.lower import read_network
 from neurodeploy.network import Network, Population, Projection
@@ -17,7 +18,7 @@ from neurodeploy.rule import NeuronRule
 from neurodeploy.running import run
 from neurodeploy.scoring import agreement
 from neurodeploy.synapses import Conv2d, Linear, Sparse
-from tests.conftest import SHARED
+from tests.conftest import SHARED, told
 
 CASE = SHARED / "cases" / "chip" / "channels-1000x"
 RESETS = {"zero": NeuronRule(), "subtract": NeuronRule(reset="subtract")}
@@ -58,12 +59,12 @@ def test_one_outlier_takes_nothing_from_the_other_neurons(outlier: float, reset:
     weight = weights()
     weight[3, 7] = outlier
     network = layer(Linear(weight), reset=reset)
-    whole = compile(layer(Linear(weights()), reset=reset), "loihi2", scale="range", per_channel=False)
-    program = compile(network, "loihi2", allow_silent=True)
+    whole = told(layer(Linear(weights()), reset=reset), "loihi2", scale="range", per_channel=False)
+    program = told(network, "loihi2", allow_silent=True)
     assert shared(network, program, OTHERS) > 0.95
     assert shared(network, program, OTHERS) > shared(layer(Linear(weights()), reset=reset), whole, OTHERS) - 0.02
     assert "each channel has a scale of its own" in said(program)
-    as_it_was = compile(network, "loihi2", scale="range", per_channel=False, allow_silent=True)
+    as_it_was = told(network, "loihi2", scale="range", per_channel=False, allow_silent=True)
     assert np.abs(as_it_was.projections[0].weight).argmax() == 3 * 100 + 7
     assert not said(as_it_was)
 
@@ -73,7 +74,7 @@ def test_a_neuron_whose_outlier_decides_alone_keeps_its_other_weights(outlier: f
     weight = weights()
     weight[3, 7] = outlier
     network = layer(Linear(weight))
-    program = compile(network, "loihi2")
+    program = told(network, "loihi2")
     assert "a weight" in said(program)
     assert "is clipped" in said(program)
     assert shared(network, program, [3]) > 0.9
@@ -85,7 +86,7 @@ def test_with_one_scale_for_all_an_outlier_is_clipped_where_that_is_smaller_in_e
     weight[3, 7] = 300.0
     network = layer(Linear(weight))
     ranged, clipped = (
-        compile(network, "loihi2", weight_bits=bits, per_channel=False, scale=scale, allow_silent=True)
+        told(network, "loihi2", weight_bits=bits, per_channel=False, scale=scale, allow_silent=True)
         for scale in ("range", None)
     )
     assert shared(network, ranged, OTHERS) < 0.1
@@ -97,11 +98,11 @@ def test_an_outlier_in_sparse_synapses_and_in_a_kernel_is_withstood() -> None:
     there = weights(64, 100) * (np.random.default_rng(5).random((64, 100)) < 0.2) * 2
     there[3, 7] = 300.0
     network = layer(Sparse(sparse.csc_array(there)))
-    assert shared(network, compile(network, "loihi2"), [i for i in range(64) if i != 3]) > 0.95
+    assert shared(network, told(network, "loihi2"), [i for i in range(64) if i != 3]) > 0.95
     kernels = np.random.default_rng(6).normal(0.03, 0.3, (6, 4, 3, 3)).astype(np.float32)
     kernels[2, 1, 0, 0] = 300.0
     network = layer(Conv2d(kernels, padding=(1, 1)), inputs=(4, 6, 6))
-    assert shared(network, compile(network, "loihi2"), [0, 1, 3, 4, 5]) > 0.95
+    assert shared(network, told(network, "loihi2"), [0, 1, 3, 4, 5]) > 0.95
 
 
 @pytest.mark.parametrize("smallest", [1e-2, 1e-3, 1e-5])
@@ -109,8 +110,8 @@ def test_an_outlier_in_sparse_synapses_and_in_a_kernel_is_withstood() -> None:
 def test_channels_of_any_size_fill_their_codes(smallest: float, per_channel: bool | None) -> None:
     size = np.geomspace(1, smallest, 50)
     network = layer(Linear(weights() * size[:, np.newaxis].astype(np.float32)), size)
-    assert shared(network, compile(network, "loihi2", per_channel=False, allow_silent=True)) < 0.9
-    program = compile(network, "loihi2", per_channel=per_channel)
+    assert shared(network, told(network, "loihi2", per_channel=False, allow_silent=True)) < 0.9
+    program = told(network, "loihi2", per_channel=per_channel)
     assert shared(network, program) > 0.96
     assert ("each channel" in said(program)) is (per_channel is None)
 
@@ -121,7 +122,7 @@ def test_a_channel_that_no_register_stretches_spoils_no_other() -> None:
     weight[4] *= 1e-3
     threshold[4] = 1e-3
     network = layer(Linear(weight), threshold)
-    program = compile(network, "loihi2", per_channel=True)
+    program = told(network, "loihi2", per_channel=True)
     assert shared(network, program, OTHERS) > 0.95
     assert program.populations[0].threshold_code.max() < 2**17
 
@@ -134,7 +135,7 @@ def test_weights_without_outliers_keep_one_scale(bits: int) -> None:
         network, "loihi2", weight_bits=bits, scale="range" if bits == 8 else "mse", per_channel=False
     )
     assert usual.plan == plain.plan
-    assert not said(usual.program)
+    assert not said(replace(usual.program, warnings=usual.said))
 
 
 def test_the_plan_of_clipped_and_stretched_weights_gives_the_program_back() -> None:
@@ -144,6 +145,8 @@ def test_the_plan_of_clipped_and_stretched_weights_gives_the_program_back() -> N
     two = compile_with_plan(layer(Linear(weight)), "loihi2", plan=one.plan)
     assert two.plan == one.plan
     np.testing.assert_array_equal(two.program.projections[0].weight, one.program.projections[0].weight)
+    assert one.said
+    assert two.program.warnings == one.program.warnings
 
 
 @pytest.mark.parametrize("per_channel", [None, True])
@@ -152,7 +155,7 @@ def test_the_case_of_channels_that_differ_a_thousandfold_shares_its_spikes(per_c
         pytest.skip("no cases of chips beside the repository (shared/data/cases)")
     network = read_network(CASE / "model.nir", "nir,dt=1,gain=unit")[0]
     x = load_data(CASE / "data.npz", network.inputs).x
-    program = compile(network, "loihi2", per_channel=per_channel)
+    program = told(network, "loihi2", per_channel=per_channel)
     reference, chip = run(network, x).spikes("lif1"), run(program, x, backend="emulator").spikes("lif1")
     assert agreement(reference, chip) > 0.97
 
@@ -163,7 +166,7 @@ def test_calibration_makes_up_for_nothing_that_was_given_up() -> None:
     network = layer(Linear(weight))
     data = Data({"in": (np.random.default_rng(4).random((60, 16, 100)) < 0.13).astype(np.uint8)}, None, "")
     options: dict[str, Any] = {"rounding": "learned", "scale": "mse", "correct": ("bias", "threshold")}
-    program = compile(network, "loihi2", calibrate=data, per_channel=True, **options)
+    program = told(network, "loihi2", calibrate=data, per_channel=True, **options)
     assert "is clipped" in said(program)
     assert shared(network, program, OTHERS) > 0.95
     assert shared(network, program, [3]) > 0.9

@@ -532,6 +532,9 @@ def test_binary_neurons_at_zero_tell_signs_apart(rng: np.random.Generator) -> No
         {"input": (20,)}, (population,), (Projection("input", "a", (Linear(weight),)),), ("a",), 1.0, "nir"
     )
     x = {"input": (rng.random((12, 4, 20)) < 0.3).astype(np.uint8)}
-    spikes = Emulator().run(compile(network, "loihi2"), x, RunOptions()).spikes("a")
+    program = compile(network, "loihi2")
+    assert not program.populations[0].threshold_code.any()
+    assert not [text for text in program.warnings if "thresholds round" in text]
+    spikes = Emulator().run(program, x, RunOptions()).spikes("a")
     np.testing.assert_array_equal(spikes, Reference().run(network, x, RunOptions()).spikes("a"))
     assert 0 < spikes.mean() < 1
