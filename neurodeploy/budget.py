@@ -73,10 +73,10 @@ MAX_TEXT_BYTES = Limit("NEURODEPLOY_MAX_TEXT_BYTES", 2**26, "bytes")
 MAX_PLAN_VALUES = Limit("NEURODEPLOY_MAX_PLAN_VALUES", 300_000, "values")
 """Numbers and words of a plan; a YAML parser takes some 10 microseconds for each."""
 
-MAX_NEURONS = Limit("NEURODEPLOY_MAX_NEURONS", 2_000_000, "neurons")
+MAX_NEURONS = Limit("NEURODEPLOY_MAX_NEURONS", 2**22, "neurons")
 """All neurons and inputs of a model or program, and what passes through any node between them.
 
-The largest chip that is known here holds about a million.
+Four times what the largest chip that is known here holds.
 """
 
 MAX_NODES = Limit("NEURODEPLOY_MAX_NODES", 1_000, "nodes")

@@ -209,7 +209,8 @@ class Program(Summarised):
         """Return all codes that the hardware, or the program's number formats, cannot hold, a sentence each."""
         of_populations = [fault for population in self.populations for fault in population.faults()]
         of_projections = [fault for projection in self.projections for fault in projection.faults()]
-        return of_populations + of_projections + self._format_faults()
+        # What is no whole number is compared with nothing else.
+        return of_populations + of_projections or self._format_faults()
 
     def _format_faults(self) -> list[str]:
         """Return which codes are wider than the target of the program has them."""

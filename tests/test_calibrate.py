@@ -66,7 +66,7 @@ def test_data_that_hardly_fires_corrects_nothing_and_is_said(tmp_path: Path, rng
 def test_thresholds_that_were_refitted_are_said_with_their_factors(fc_model: Path) -> None:
     data = calibration(0.3)
     corrected = compile_with_plan(fc_model, "loihi2", weight_bits=2, calibrate=data, correct=("threshold",))
-    plain = compile_with_plan(fc_model, "loihi2", weight_bits=2, calibrate=data)
+    plain = compile_with_plan(fc_model, "loihi2", weight_bits=2, calibrate=data, correct=())
     factors = {
         p.name: float(np.median(p.threshold_code / plain.program.population(p.name).threshold_code))
         for p in corrected.program.populations

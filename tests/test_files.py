@@ -181,5 +181,5 @@ def test_recordings_come_back_from_their_file(tmp_path: Path, rng: np.random.Gen
 
 def test_a_program_is_no_recording(fc_model: Path, tmp_path: Path) -> None:
     save_program(compile(fc_model, "loihi2"), tmp_path / "p.npz")
-    with pytest.raises(DeployError, match="this is not a recording"):
+    with pytest.raises(DeployError, match="this is a program, not a recording"):
         load_recording(tmp_path / "p.npz")

@@ -229,7 +229,7 @@ def test_a_target_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
     text = change if isinstance(change, str) else (ROOT / "targets" / "loihi1.toml").read_text().replace(*change)
     assert isinstance(change, str) or change[1] in text
     (tmp_path / "t.toml").write_text(text)
-    with pytest.raises(DeployError, match="the target file is not valid"):
+    with pytest.raises(DeployError, match="this target file is refused|this is not a target file: it is no valid TOML"):
         read_target(tmp_path / "t.toml")
 
 
@@ -474,9 +474,9 @@ def test_files_of_weights_that_hold_none_are_refused(tmp_path: Path, content: by
 
 
 def test_synapses_that_claim_more_sources_than_neurons_may_be_are_refused() -> None:
-    indptr = np.zeros(3_000_001, np.int64)
+    indptr = np.zeros(5_000_001, np.int64)
     nothing = np.zeros(0, np.int32)
-    with pytest.raises(DeployError, match="needs 3,000,000 neurons"):
+    with pytest.raises(DeployError, match="needs 5,000,000 neurons"):
         CodedProjection("a", "b", nothing, 0, 8, "mixed", 1, n_out=2, indices=nothing, indptr=indptr)
 
 

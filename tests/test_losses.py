@@ -149,11 +149,14 @@ def test_a_leak_of_currents_that_no_code_meets_is_said() -> None:
     assert not [t for t in told(layers(normal(4, 6), decay_syn=0.9), "loihi2").warnings if "/4096" in t]
 
 
+AS_WITHOUT_DATA: dict[str, Any] = {"scale": "range", "rounding": "nearest", "correct": (), "per_channel": False}
+
+
 def test_a_population_that_only_calibration_data_shows_awake_comes_with_a_threshold() -> None:
     network = layers(np.full((2, 1), 0.0048), decay=0.9997)
     x = (np.random.default_rng(5).random((20_000, 2, 1)) < 0.05).astype(np.uint8)
     data = Data({"in": x}, None, "")
-    compiled = compile_with_plan(network, "loihi2", calibrate=data)
+    compiled = compile_with_plan(network, "loihi2", calibrate=data, **AS_WITHOUT_DATA)
     assert compiled.contract is not None
     text = next(one for one in compiled.contract.warnings if "never in the float model" in one)
     assert text.startswith("lif0: fires ")

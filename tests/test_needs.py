@@ -71,6 +71,7 @@ ROOMS_OF_OTHERS = {
     "quantise/rules.py": "chooses the neuron, for quantise/population.py",
     "quantise/neurons.py": "brings float neurons into the chip's form, for quantise/population.py",
     "quantise/registers.py": "codes for quantise/population.py",
+    "compiler/losses.py": "looks at what quantise/population.py made, by reach's bounds",
     "passes/helpers.py": "makes populations that keep time, and reads none",
     "backends/emulator/limits.py": "ranges for tables.py",
     "backends/lava/worker.py": "runs what backends/lava/backend.py lets through",

@@ -160,7 +160,10 @@ def test_thresholds_that_calibration_moves_stay_within_the_target(seed: int, tmp
         replace(network, populations=populations),
         own_chip(tmp_path, "number_formats.threshold_bits = 7"),
         calibrate=Data({"in": x}, None, "calibration"),
+        scale="percentile",
+        rounding="nearest",
         correct=("threshold",),
+        per_channel=False,
         weight_bits=4,
         allow_silent=True,
     )

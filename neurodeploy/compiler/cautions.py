@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from neurodeploy.calibrate import approximation_sentence
@@ -56,36 +58,45 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
     return (*found, *input_sum_warnings(program), *arithmetic_differences(program))
 
 
+def refuse_too_many_neurons(network: Network, target: Target, options: CompileOptions) -> None:
+    """Refuse a network of more neurons than the chip has before any work is done on it.
+
+    Raises:
+        DeployError: it has, and that was not allowed.
+    """
+    what = _misfit(target, sum(prod(population.shape) for population in network.populations))
+    if what and not options.allow_oversize:
+        raise DeployError(what, where="--target", fix=_SMALLER)
+
+
 def beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:
     """Return in what the program exceeds the whole chip; how populations share cores is not looked at.
 
     Raises:
         DeployError: it does, and that was not allowed.
     """
-    limits = target.limits
-    neurons = sum(population.size for population in program.populations)
     # A weight of 0 is no synapse.
-    synapse_bytes = sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections)
-    used = {
-        "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
-        "bytes of synapses": (int(synapse_bytes), limits.cores.value * limits.synapse_bytes_per_core.value),
-    }
-    over = [f"{name}: {need:,} needed, {most:,} available" for name, (need, most) in used.items() if need > most]
-    if not over:
+    synapse_bytes = int(sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections))
+    what = _misfit(target, sum(population.size for population in program.populations), synapse_bytes)
+    if not what:
         return []
-    what = f"the network does not fit one {target.title} chip ({'; '.join(over)})"
     if options.allow_oversize:
         return [f"{what}: emulator only"]
-    raise DeployError(
-        what,
-        where="--target",
-        fix=" ".join(
-            [
-                "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator.",
-                *_written_out(network, program),
-            ]
-        ),
-    )
+    raise DeployError(what, where="--target", fix=" ".join([_SMALLER, *_written_out(network, program)]))
+
+
+_SMALLER = "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator."
+
+
+def _misfit(target: Target, neurons: int, synapse_bytes: int = 0) -> str:
+    """Return what of a network no whole chip holds, as a sentence, or nothing."""
+    limits = target.limits
+    used = {
+        "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
+        "bytes of synapses": (synapse_bytes, limits.cores.value * limits.synapse_bytes_per_core.value),
+    }
+    over = [f"{name}: {need:,} needed, {most:,} available" for name, (need, most) in used.items() if need > most]
+    return f"the network does not fit one {target.title} chip ({'; '.join(over)})" if over else ""
 
 
 def refuse_misfits(program: Program, target: Target) -> None:

@@ -17,7 +17,7 @@ from neurodeploy.calibrate import (
     run_reference,
 )
 from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits
+from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits, refuse_too_many_neurons
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
@@ -168,6 +168,7 @@ def compile_with_plan(
     settings = CompileOptions(**options).settled(data is not None)
     check_options(settings, chip, data is not None)
     host, on_chip, data = _split(network, settings, data)
+    refuse_too_many_neurons(on_chip, chip, settings)
     calibration = None if data is None else run_reference(on_chip, data)
     try:
         compiled = compile_network(on_chip, chip, settings, provenance, plan or Plan(), calibration, True)

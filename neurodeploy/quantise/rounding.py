@@ -34,6 +34,8 @@ def learned_codes(weight: Floats, scale: float, codes: WeightRange, moments: Flo
         codes: the range.
         moments: of :func:`neurodeploy.quantise.calibration.second_moments`.
 
+    A row that nearest codes meet better, as where clipping hits it, has those.
+
     Source: Frantar et al. 2023, GPTQ, equations 2 and 3, after Hassibi and Stork 1992; learned rounding as a goal is
         that of Nagel et al. 2020, doi:10.48550/arXiv.2004.10568.
     """
@@ -63,7 +65,14 @@ def _rounded(rows: Floats, scale: float, codes: WeightRange, moments: Floats) ->
             errors[:, i - first] = (left[:, i] - code / scale) / upper[i, i]
             left[:, i + 1 : last] -= np.outer(errors[:, i - first], upper[i, i + 1 : last])
         left[:, last:] -= errors @ upper[first:last, last:]
-    return found
+    nearest = quantise_weights(rows, scale, codes)
+    is_worse = _row_costs(rows - found / scale, moments) > _row_costs(rows - nearest / scale, moments)
+    return np.where(is_worse[:, np.newaxis], nearest, found)
+
+
+def _row_costs(difference: Floats, moments: Floats) -> Floats:
+    """Return what the errors of each row of weights do to the membrane's mean square."""
+    return np.asarray(((difference @ moments) * difference).sum(axis=1))
 
 
 def _upper_of_inverse(moments: Floats) -> Floats:
@@ -111,6 +120,6 @@ def _cost(difference: Floats, moments: Any) -> float:
         return float((difference**2).sum())
     rows = difference.reshape(len(difference), -1)
     if moments.ndim == 2:
-        return float(((rows @ moments) * rows).sum())
+        return float(_row_costs(rows, moments).sum())
     parts = np.split(rows, len(moments))
-    return float(sum(((part @ of_group) * part).sum() for part, of_group in zip(parts, moments, strict=True)))
+    return float(sum(_row_costs(part, of_group).sum() for part, of_group in zip(parts, moments, strict=True)))

@@ -224,7 +224,7 @@ def test_our_own_reference_is_no_trained_recording(fc_model: Path, data: Path, t
 @pytest.mark.parametrize("tolerance", ["nan", "-1", "inf", "101"])
 def test_a_tolerance_that_is_none_is_refused(fc_model: Path, data: Path, tolerance: str) -> None:
     common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference")
-    assert "a tolerance of" in refused(*common, "--tolerance", tolerance)
+    assert f"--tolerance is {tolerance}; it must be from 0 to 100" in refused(*common, "--tolerance", tolerance)
 
 
 def test_a_program_of_another_dialect_is_refused(fc_model: Path, program: Path, data: Path) -> None:

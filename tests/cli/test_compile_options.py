@@ -69,7 +69,7 @@ def real_valued(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
     """Return files of real-valued data to calibrate on and to score."""
     for name in ("calibration", "test"):
         x = rng.normal(0, 1, (10, 8, 12)).astype(np.float32)
-        np.savez(tmp_path / f"{name}.npz", x=x, y=rng.integers(0, 4, 8))
+        np.savez(tmp_path / f"{name}.npz", x=x)
     return tmp_path / "calibration.npz", tmp_path / "test.npz"
 
 
