@@ -92,7 +92,7 @@ def refuse(spec: str, folder: Path, match: str, shape: tuple[int, ...] = (6,), *
         ),
         (
             "spk1, _ = self.lif1(self.fc1(torch.bernoulli(x[t] * 0.5))); spk2, _ = self.lif2(self.fc2(spk1))",
-            r"bernoulli\(\) is not supported(?s:.*)--encode rate",
+            r"bernoulli\(\) is not supported(?s:.*)encode rate",
         ),
     ],
 )
