@@ -229,7 +229,9 @@ def test_a_target_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
     text = change if isinstance(change, str) else (ROOT / "targets" / "loihi1.toml").read_text().replace(*change)
     assert isinstance(change, str) or change[1] in text
     (tmp_path / "t.toml").write_text(text)
-    with pytest.raises(DeployError, match="this target file is refused|this is not a target file: it is no valid TOML"):
+    with pytest.raises(
+        DeployError, match=r"this target file is refused|this is not a target file: it is no valid TOML"
+    ):
         read_target(tmp_path / "t.toml")
 
 

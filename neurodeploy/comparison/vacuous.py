@@ -41,9 +41,9 @@ def undecided(answers: Answers, spikes: Mapping[str, Mapping[str, float]]) -> di
     return {name: sentence for name, sentence in found.items() if sentence is not None}
 
 
-def guessed(answers: Answers, name: str) -> str | None:
-    """Return in a sentence why a backend is no better than the most common label, or None."""
-    decided = answers.of(name)
+def guessed(answers: Answers, name: str, decision: Decision | None = None) -> str | None:
+    """Return in a sentence why a backend is no better than the most common label, or None; None for the chosen rule."""
+    decided = answers.of(name, decision)
     if decided is None or answers.labels is None:
         return None
     labels = answers.labels[: len(decided)]

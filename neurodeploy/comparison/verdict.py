@@ -9,6 +9,7 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.backends import EMULATOR, REFERENCE, simulators
 from neurodeploy.comparison.answers import Answers
@@ -206,7 +207,8 @@ def _vacuities(evidence: Evidence, losses: dict[str, Gate]) -> Iterator[str]:
             yield sentence
     if silent or not evidence.has_both:
         return
-    if losses["accuracy"].passed is not None and (sentence := guessed(answers, REFERENCE)) is not None:
+    chosen = answers.settled.decision
+    if losses["accuracy"].passed is not None and (sentence := guessed(answers, REFERENCE, chosen)) is not None:
         yield sentence
     if answers.labels is None and losses["decisions"].passed is not None:
         for rule in evidence.rules:
@@ -236,17 +238,33 @@ def _accuracy(evidence: Evidence, demands: Demands) -> Gate:
     answers = evidence.answers
     if answers.labels is None:
         return Gate("the data has no labels", applies=not answers.has_targets)
-    if answers.settled.decision is None:
+    chosen, candidates = answers.settled.decision, answers.settled.candidates
+    if chosen is None and not candidates:
         return Gate(answers.settled.sentence)
     if (lacking := _nothing_to_hold(evidence)) is not None:
         return lacking
+    if chosen is not None:
+        return _accuracy_by(evidence, demands, chosen, answers.labels)
+    # Nobody chose; what holds of every rule that could be meant holds all the same, if none of them is a guess.
+    if any(guessed(answers, REFERENCE, rule) for rule in candidates):
+        return Gate(answers.settled.sentence)
+    gates = [_accuracy_by(evidence, demands, rule, answers.labels) for rule in candidates]
+    if len({gate.passed for gate in gates}) > 1 or gates[0].passed is None:
+        return Gate(answers.settled.sentence)
+    worst = max(gates, key=lambda gate: max(gate.measured.values()))
+    listed = ", ".join(str(rule) for rule in candidates)
+    return replace(worst, reason=f"whichever of {listed} decides: {worst.reason}")
+
+
+def _accuracy_by(evidence: Evidence, demands: Demands, rule: Decision, labels: NDArray[np.int64]) -> Gate:
+    """Return the gate of accuracy if a rule decides."""
     measured = {}
     for chip in evidence.chips:
-        if (pair := _both(answers, chip)) is None:
-            return Gate(f"{chip} or the reference did not record {answers.settled.decision.output}")
+        if (pair := _both(evidence.answers, chip, rule)) is None:
+            return Gate(f"{chip} or the reference did not record {rule.output}")
         own, reference = pair
-        labels = answers.labels[: len(own)]
-        measured[chip] = 100.0 * (int((reference == labels).sum()) - int((own == labels).sum())) / len(own)
+        right = labels[: len(own)]
+        measured[chip] = 100.0 * (int((reference == right).sum()) - int((own == right).sum())) / len(own)
     return _within(measured, _points, demands.tolerance, "{:g} are tolerated")
 
 

@@ -128,6 +128,12 @@ def test_several_outputs_are_judged_by_each_rule_that_could_be_meant(tmp_path: P
     said = verdict(path, *in_turn())
     assert said["status"] == "not-judged"
     assert "what decides?" in said["reasons"][0]
+    # Where each rule gives the same verdict, it does not matter which is meant.
+    nodes["fb"] = nir.Linear(np.eye(4, dtype=np.float32) * 1.5)
+    alike = save_nir(tmp_path / "alike.nir", nodes, edges, ZERO)
+    said = verdict(alike, *in_turn())
+    assert said["status"] == "pass"
+    assert said["gates"]["accuracy"]["reason"].startswith("whichever of count,output=a, count,output=b decides: ")
     silent = verdict(path, 0 * in_turn()[0])
     assert [reason.split(",")[0] for reason in silent["reasons"]] == [
         f"vacuous: output {output} never fires on {name}" for output in "ab" for name in BOTH
