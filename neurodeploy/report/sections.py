@@ -94,7 +94,7 @@ def verdict(comparison: Comparison) -> dict[str, Any]:
         "status": said["status"],
         "word": VERDICT_WORDS[said["status"]],
         "claim": CLAIMS[said["status"]],
-        "reasons": [_equality_names(text) for text in said["reasons"]],
+        "reasons": [_as_sentence(_equality_names(text)) for text in said["reasons"]],
         "not_run": [*(_equality_names(text) for text in said["not_run"]), *asked],
         "tolerance": tolerance,
     }
@@ -376,6 +376,11 @@ def _equality_words(key: str) -> tuple[str, str, tuple[str, str]]:
     name = key.removeprefix(f"{EMULATOR}_")
     other = (f"Emulator = {name}", "Our emulator against this simulator, in its arithmetic", (EMULATOR, name))
     return EQUALITIES.get(key, other)
+
+
+def _as_sentence(text: str) -> str:
+    """Return a text that begins with a capital, but for names of registers, which are one letter."""
+    return text if text[1:2] == " " else text[:1].upper() + text[1:]
 
 
 def _equality_names(text: str) -> str:

@@ -128,7 +128,7 @@ def test_failed_verdict_gives_its_reasons(on_loihi1: Comparison) -> None:
     said = {**on_loihi1.result["verdict"], "status": "fail", "reasons": ["emulator loses 5.00 points"]}
     found = Page(render_report(changed(on_loihi1, verdict=said)))
     assert "Fail outside the tolerance" in found.text
-    assert "emulator loses 5.00 points" in found.text
+    assert "Emulator loses 5.00 points" in found.text
 
 
 def test_verdict_that_could_not_be_judged_gives_its_reasons(on_loihi1: Comparison) -> None:
@@ -137,7 +137,7 @@ def test_verdict_that_could_not_be_judged_gives_its_reasons(on_loihi1: Compariso
     comparison = changed(on_loihi1, verdict=said, vacuous=silent, accuracy={}, accuracy_detail={})
     text = Page(render_report(comparison)).text
     assert "Not judged what was checked does not say whether the chip does what the model does" in text
-    assert "vacuous: output lif2 never fires on reference" in text
+    assert "Vacuous: output lif2 never fires on reference" in text
     assert "Not measured: output lif2 never fires on reference." in text
 
 
