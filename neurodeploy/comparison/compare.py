@@ -31,6 +31,7 @@ from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
+from neurodeploy.notebook import Summarised, Summary
 from neurodeploy.program import Program, program_sha256
 from neurodeploy.recording import Recorded, Recording, recorded_on
 from neurodeploy.target import Target, load_target
@@ -39,8 +40,8 @@ from neurodeploy.version import __version__
 FORMAT, VERSION = "neurodeploy-comparison", 1
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Comparison:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Comparison(Summarised):
     """Backends held against each other on the same model and data.
 
     network, program, data: what ran. recordings: by backend; ``trained`` is the framework's own, where given. Of data
@@ -58,6 +59,17 @@ class Comparison:
     answers: Answers
     shown: tuple[int, ...]
     differs: NDArray[np.bool_]
+
+    def summary(self) -> Summary:
+        """Return what a terminal or a notebook shows of it."""
+        verdict = self.result["verdict"]
+        accuracy = ", ".join(f"{name} {100 * share:.2f} %" for name, share in self.result["accuracy"].items())
+        rows = tuple(
+            (name, "not judged" if not gate["judged"] else "passed" if gate["passed"] else "failed", gate["reason"])
+            for name, gate in verdict["gates"].items()
+        )
+        line = f"verdict {verdict['status']} on {self.result['target']}{f', accuracy {accuracy}' if accuracy else ''}"
+        return Summary(line, ("gate", "", "reason"), rows)
 
     @property
     def passed(self) -> bool:
