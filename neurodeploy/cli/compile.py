@@ -167,6 +167,8 @@ def _compiled(
 
 
 def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> None:
+    from neurodeploy.comparison.warnings import ranked
+
     program, contract = compiled.program, compiled.contract
     warnings = [*contract.warnings, *program.warnings]
     if as_json:
@@ -203,5 +205,5 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
     click.echo(str(output))
     if plan is not None:
         click.echo(str(plan))
-    for warning in warnings:
+    for warning in ranked([], warnings, [*program.inputs, *program.nodes], "each run on the emulator counts what does"):
         say(f"warning: {warning}")

@@ -167,7 +167,7 @@ def compare(
             [*overflows(run.events), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
             program.warnings,
             [*program.inputs, *program.nodes],
-            EMULATOR in runner.backends,
+            "this run counted what did" if EMULATOR in runner.backends else "nothing was counted in this run",
         ),
         "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings(), sha256),
     }

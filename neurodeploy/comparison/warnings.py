@@ -12,20 +12,20 @@ _CAN = re.compile(r"\bcan (wrap|saturate|reach|leave|overflow)\b")
 _NUMBER = re.compile(r"\d[\d,.e+-]*")
 
 
-def ranked(happened: Iterable[str], known: Sequence[str], nodes: Sequence[str], counted: bool) -> list[str]:
+def ranked(happened: Iterable[str], known: Sequence[str], nodes: Sequence[str], seen: str) -> list[str]:
     """Return all warnings, the gravest first.
 
     Args:
         happened: what was seen in the run.
         known: what the program was known to do, a sentence each, most as ``NODE: ...``.
         nodes: names that sentences of a kind differ in.
-        counted: whether the run counted what left a register.
+        seen: what is known of registers that were left, as the end of their sentence.
     """
     possible = [sentence for sentence in known if _CAN.search(sentence)]
     certain = [sentence for sentence in known if sentence not in possible]
     registers = [match for sentence in possible if (match := _CAN_LEAVE.match(sentence))]
     others = [sentence for sentence in possible if not _CAN_LEAVE.match(sentence)]
-    return [*happened, *_by_kind(certain, nodes), *_by_kind(others, nodes), *_registers(registers, counted)]
+    return [*happened, *_by_kind(certain, nodes), *_by_kind(others, nodes), *_registers(registers, seen)]
 
 
 def _by_kind(sentences: Iterable[str], nodes: Sequence[str]) -> list[str]:
@@ -43,11 +43,10 @@ def _by_kind(sentences: Iterable[str], nodes: Sequence[str]) -> list[str]:
     return found
 
 
-def _registers(matches: list[re.Match[str]], counted: bool) -> list[str]:
+def _registers(matches: list[re.Match[str]], seen: str) -> list[str]:
     """Return one line on all registers that some input could take out of their range."""
     found: dict[str, list[str]] = {}
     for match in matches:
         found.setdefault(match["register"], []).append(match["node"])
     listed = " and ".join(f"{register} of {', '.join(dict.fromkeys(names))}" for register, names in found.items())
-    seen = "this run counted what did" if counted else "nothing was counted in this run"
     return [f"some input can take {listed} out of the register; {seen}"] if listed else []
