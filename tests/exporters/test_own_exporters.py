@@ -32,7 +32,7 @@ Exported = tuple[Any, np.ndarray]
 
 @dataclass(frozen=True)
 class Case:
-    """One model. dialect: its framework's. export: makes it. answers: what is true of it, beside the defaults.
+    """One model. dialect: its framework's, perhaps with answers for single nodes. export: makes it. answers: what is true of it, beside the defaults.
 
     lost: a key that no answer restores. shape: of one step's input. worth: of a spike of the output.
     """
@@ -349,7 +349,8 @@ def write(graph: Any, path: Path) -> None:
 @pytest.fixture
 def exported(case: Case, tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     """The case's file, the input, and what the framework gives."""
-    pytest.importorskip(case.dialect, reason=f"{case.dialect} is not installed")
+    framework = case.dialect.partition(",")[0]
+    pytest.importorskip(framework, reason=f"{framework} is not installed")
     x = (np.random.default_rng(11).random((T, B, *case.shape)) < 0.4).astype(np.float32)
     torch.manual_seed(4)
     with warnings.catch_warnings(), torch.no_grad():
