@@ -44,14 +44,9 @@ class Loss:
 EXPORT = "Export the model from its module, which has it: neurodeploy export."
 """The way out where our own exporter keeps what a framework's drops."""
 
-ZEROS = "Train with padding_mode='zeros'; neurodeploy export refuses others, too."
-POOLING = (
-    "neurodeploy export keeps padding and divisor_override of pools; train without the others, which it refuses, too."
-)
 
-
-def _layers(option: str, means: str, kinds: tuple[str, ...], way_out: str = ZEROS) -> Loss:
-    return Loss("layers", option, means, "plain", kinds, way_out)
+def _layers(option: str, means: str, kinds: tuple[str, ...]) -> Loss:
+    return Loss("layers", option, means, "plain", kinds, EXPORT)
 
 
 LOSSES: dict[str, tuple[Loss, ...]] = {
@@ -79,7 +74,6 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
             "padding_mode, padding, ceil_mode, divisor_override",
             "convolutions pad with zeros; pools have no padding, ceil_mode or divisor_override",
             (*CONVOLUTIONS, *POOLS),
-            f"{POOLING} {ZEROS}",
         ),
     ),
     "norse": (
@@ -109,7 +103,6 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
             "padding_mode, ceil_mode",
             "convolutions pad with zeros; pools have no ceil_mode",
             (*CONVOLUTIONS, *POOLS),
-            f"{ZEROS} Train with ceil_mode=False where windows do not fill the image.",
         ),
     ),
     "rockpool": (
@@ -122,15 +115,20 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
             "noise in each step",
             "0",
             (*FIRING, "LI"),
-            "Noise differs in every run, and neurodeploy"
-            " export refuses it, too: set noise_std=0 once the model is trained, and compare with that.",
+            "Noise differs in every run, and neurodeploy export refuses it, too: set noise_std=0 once the model is"
+            " trained, and compare with that.",
         ),
     ),
     "spikingjelly": (Loss("dt", "dt of export_to_nir", "the time step that was written, s", "0.0001", ("LIF",)),),
     "spyx": (
         Loss("dt", "dt of to_nir", "the time step that was written", "1", ("LI", "Threshold")),
-        _layers(
-            "kernel_dilation, feature_group_count", "convolutions have no dilation and no groups", CONVOLUTIONS, EXPORT
+        Loss(
+            "layers",
+            "kernel_dilation, feature_group_count",
+            "convolutions have no dilation and no groups",
+            "plain",
+            CONVOLUTIONS,
+            "Train without them; neurodeploy export reads no spyx.",
         ),
     ),
     "nir": (),
@@ -151,9 +149,12 @@ UNWRITTEN = {
 """What no file of an exporter tells, and is assumed of each."""
 
 CALLED = Loss(
-    "called", "forward", "once if forward calls each module once in a step: then what meets there is added", "once",
+    "called",
+    "forward",
+    "once if forward calls each module once in a step and returns what one gives; what meets in a node is then added",
+    "once",
     way_out=EXPORT,
-)  # fmt: skip
+)
 """nirtorch gives a module that is called again the edges of all calls, or SpikingJelly's neurons another node."""
 
 
