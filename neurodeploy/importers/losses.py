@@ -234,3 +234,8 @@ def read_time_step(name: str, neurons: list[NirNode]) -> float | None:
     rounded = float(f"{dt:.5g}")  # what somebody typed, freed of the rounding of float32
     dt = rounded if abs(rounded - dt) <= 1e-6 * dt else dt
     return dt if np.allclose(known, dt, rtol=1e-5, atol=0.0) else None
+
+
+def proven_time_step(name: str, node: NirNode) -> float | None:
+    """Return the dt, s, that a node's several time constants agree on; None where it has one, or they do not agree."""
+    return read_time_step(name, [node]) if np.unique(membrane_tau(node)).size > 1 else None

@@ -20,6 +20,7 @@ from neurodeploy.importers.losses import (
     Loss,
     called_again,
     membrane_tau,
+    proven_time_step,
     read_time_step,
 )
 from neurodeploy.importers.nir_graph import Edge, NirGraph
@@ -109,6 +110,8 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         rules = _apply(rules, {key: value for key, value in told.items() if key in KEYS}, "--dialect")
         if not is_complete:
             evidence += _against_parameters(graph, node_name, name, told)
+            if rules.dt is None:  # populations differ in it, which lowering refuses
+                rules = replace(rules, dt=proven_time_step(name, node))
             rules = _settle_lost(graph, node_name, name, rules, said, asked, assumed)
         if node.kind not in FIRING or node.kind == "Threshold":
             rules = replace(rules, reset="none")
@@ -292,7 +295,7 @@ def _against_parameters(graph: NirGraph, name: str, dialect: str, told: dict[str
     read = read_time_step(dialect, [node])
     if read is None or "dt" not in told or _same_number(told["dt"], f"{read:.6g}"):
         return []
-    if np.unique(membrane_tau(node)).size > 1:
+    if proven_time_step(dialect, node) is not None:
         raise DeployError(
             f"dt of {name!r} cannot be {told['dt']}: its time constants and r are those of a step of {read:.6g} s",
             where="--dialect",
