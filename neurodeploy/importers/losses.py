@@ -168,7 +168,7 @@ def called_again(graph: NirGraph, name: str) -> list[str]:
         into = {node: [s for s in graph.sources(node) if not s.endswith("w_rec")] for node in graph.nodes}
         return [node for node, sources in into.items() if len(sources) > 1]
     if name == "spikingjelly":
-        bases = {node: re.sub(r"(?<=[^\W\d_])_\d+$", "", node) for node, of in graph.nodes.items() if of.kind in FIRING}
+        bases = {node: re.sub(r"_\d+$", "", node) for node, of in graph.nodes.items() if of.kind in FIRING}
         return [node for node, base in bases.items() if base != node and base in bases]
     return []
 

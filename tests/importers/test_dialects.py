@@ -377,11 +377,12 @@ def test_the_edges_of_recurrent_weights_are_not_asked_about() -> None:
     assert "called" not in str(settle_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence)
 
 
-def test_neurons_named_as_a_second_call_are_asked_about_in_spikingjelly() -> None:
-    graph = _in_memory(neuron("spikingjelly"), "x", "fc", "lif")
-    graph.nodes["lif_1"] = neuron("spikingjelly")
-    graph.edges += [("lif", "lif_1")]
-    with pytest.raises(DeployError, match=r"node 'lif_1' is read as spikingjelly, .* its called"):
+@pytest.mark.parametrize("name", ["lif", "lif1", "block_0"])
+def test_neurons_named_as_a_second_call_are_asked_about_in_spikingjelly(name: str) -> None:
+    graph = _in_memory(neuron("spikingjelly"), "x", "fc", name)
+    graph.nodes[f"{name}_1"] = neuron("spikingjelly")
+    graph.edges += [(name, f"{name}_1")]
+    with pytest.raises(DeployError, match=rf"node '{name}_1' is read as spikingjelly, .* its called"):
         settle_dialect(graph_from_nir(graph), "spikingjelly")
 
 
