@@ -66,7 +66,7 @@ class Rockpool(Adapter):
 
         problems = []
         if float(module.noise_std) != 0:
-            problems.append("has noise_std other than 0")
+            problems.append("has noise_std other than 0; set it to 0 once the model is trained")
         if hasattr(module, "spike_generation_fn"):
             one, half = torch.tensor(1.0), torch.tensor(0.5)
             probe = torch.tensor([-1.5, -1e-6, 0.99999, 1.0, 2.5])

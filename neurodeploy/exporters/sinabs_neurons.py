@@ -70,7 +70,9 @@ class Sinabs(Adapter):
             case MembraneSubtract(subtract_value=None) | MembraneReset():
                 pass
             case MembraneSubtract():
-                problems.append("has MembraneSubtract(subtract_value) other than the threshold")
+                problems.append(
+                    "has MembraneSubtract(subtract_value) other than the threshold; train with MembraneSubtract()"
+                )
             case _:
                 problems.append("has a reset_fn other than MembraneSubtract and MembraneReset")
         return problems

@@ -215,9 +215,9 @@ def _unsupported_options(module: Any) -> list[str]:
     """Return what a neuron does that neither NIR nor our rules can say."""
     problems = []
     if module.inhibition:
-        problems.append("has inhibition=True")
+        problems.append("has inhibition=True; train with inhibition=False, perhaps with negative weights of RLeaky")
     if module.state_quant:
-        problems.append("has state_quant")
+        problems.append("has state_quant; train without it, and let neurodeploy finetune train with a chip's registers")
     if bool((module.graded_spikes_factor == 0).any()):
         problems.append("has a graded_spikes_factor of 0, so that its spikes reach nothing")
     if kind_of(module) == "Alpha" and module.state_function.__name__ == "_base_sub":

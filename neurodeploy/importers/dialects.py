@@ -110,6 +110,7 @@ OF_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("norse", "IF"): {"gain": "unit", "starts_at_leak": False, "starts_at_reset": True},
     ("sinabs", "IF"): {"gain": "unit"},
     ("sinabs", "LI"): {"gain": "norm"},
+    ("rockpool", "LI"): {"gain": "euler"},  # r * dt / tau is the decay: what enters decays with the rest
     ("spyx", "CubaLIF"): {"reset_before_decay": True},
 }
 """Where one node type of a dialect differs from the rest."""

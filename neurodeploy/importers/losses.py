@@ -7,6 +7,7 @@ Source: the exporters of snnTorch 1.0.0 (``export_nir.py``), norse 1.1.0 (``torc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import FIRING
-from neurodeploy.importers.nir_graph import NirNode
+from neurodeploy.importers.nir_graph import NirGraph, NirNode
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +29,8 @@ class Loss:
     """An option of a framework's modules that its exporter does not write.
 
     key: of ``--dialect``. option: as the framework calls it. means: what it decides. default: the framework's own, as
-    written behind the key. kinds: node types that have it. is_final: no answer but the default can be computed with.
+    written behind the key. kinds: node types that have it. way_out: what to do where the model has another than the
+    default, if no answer but the default can be computed with; else empty.
     """
 
     key: str
@@ -36,11 +38,15 @@ class Loss:
     means: str
     default: str
     kinds: tuple[str, ...] = FIRING
-    is_final: bool = False
+    way_out: str = ""
+
+
+EXPORT = "Export the model from its module, which has it: neurodeploy export."
+"""The way out where our own exporter keeps what a framework's drops."""
 
 
 def _layers(option: str, means: str, kinds: tuple[str, ...]) -> Loss:
-    return Loss("layers", option, means, "plain", kinds, is_final=True)
+    return Loss("layers", option, means, "plain", kinds, EXPORT)
 
 
 LOSSES: dict[str, tuple[Loss, ...]] = {
@@ -48,8 +54,22 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
         Loss("reset", "reset_mechanism", "what a spike does to v: subtract, zero or none", "subtract"),
         Loss("reset_delay", "reset_delay", "whether a reset acts in the step after the spike", "true"),
         Loss("graded", "graded_spikes_factor", "what a spike is worth where it arrives", "1"),
-        Loss("inhibition", "inhibition", "whether only one neuron of a layer may fire", "false", is_final=True),
-        Loss("state_quant", "state_quant", "whether states are quantised", "false", is_final=True),
+        Loss(
+            "inhibition",
+            "inhibition",
+            "whether only one neuron of a layer may fire",
+            "false",
+            way_out="Train with inhibition=False, perhaps with negative weights from the layer back to itself (RLeaky);"
+            " neurodeploy export refuses it, too.",
+        ),
+        Loss(
+            "state_quant",
+            "state_quant",
+            "whether states are quantised",
+            "false",
+            way_out="Train without state_quant, which neurodeploy export refuses, too; neurodeploy finetune trains with"
+            " a chip's registers.",
+        ),
         _layers(
             "padding_mode, padding, ceil_mode, divisor_override",
             "convolutions pad with zeros; pools have no padding, ceil_mode or divisor_override",
@@ -65,28 +85,51 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
     ),
     "sinabs": (
         Loss("reset", "reset_fn", "what a spike does to v: subtract (MembraneSubtract) or zero", "subtract"),
-        Loss("subtract_value", "MembraneSubtract.subtract_value", "what is subtracted", "threshold", is_final=True),
-        Loss("v_reset", "MembraneReset.reset_value", "what is added to v after a spike", "0", is_final=True),
+        Loss(
+            "subtract_value",
+            "MembraneSubtract.subtract_value",
+            "what is subtracted",
+            "threshold",
+            way_out="Train with MembraneSubtract() without a value; neurodeploy export refuses others, too.",
+        ),
+        Loss("v_reset", "MembraneReset.reset_value", "what is added to v after a spike", "0", way_out=EXPORT),
         Loss("max_spikes", "spike_fn", "spikes in a step: 0 for MultiSpike, 1 for SingleSpike, N for MaxSpike", "0"),
         Loss("min_v_mem", "min_v_mem", "below which v cannot fall, V, or none", "none"),
-        Loss("min_v_mem", "min_v_mem", "below which v cannot fall", "none", ("LI",), is_final=True),
+        Loss("min_v_mem", "min_v_mem", "below which v cannot fall", "none", ("LI",), EXPORT),
         Loss("tau_syn", "tau_syn", "time constant of a synaptic current, steps, or none", "none", ("IF", "LIF")),
         Loss("norm_input", "norm_input", "whether input is scaled by 1 - decay", "true", ("LIF",)),
         Loss("norm_input", "norm_input", "whether input is scaled by 1 - decay", "false", ("LI",)),
         _layers(
-            "padding_mode, ceil_mode", "convolutions pad with zeros; pools have no ceil_mode", (*CONVOLUTIONS, *POOLS)
+            "padding_mode, ceil_mode",
+            "convolutions pad with zeros; pools have no ceil_mode",
+            (*CONVOLUTIONS, *POOLS),
         ),
     ),
     "rockpool": (
         Loss("bias", "bias", "what is added to v in each step, V", "0"),
         Loss("max_spikes", "max_spikes_per_dt", "spikes in a step at most, 0 for 65536", "0"),
-        Loss("w_rec", "w_rec", "weights from the layer back to itself", "none", is_final=True),
-        Loss("noise_std", "noise_std", "noise on v", "0", is_final=True),
+        Loss("w_rec", "w_rec", "weights from the layer back to itself", "none", way_out=EXPORT),
+        Loss(
+            "noise_std",
+            "noise_std",
+            "noise in each step",
+            "0",
+            (*FIRING, "LI"),
+            "Noise differs in every run, and neurodeploy export refuses it, too: set noise_std=0 once the model is"
+            " trained, and compare with that.",
+        ),
     ),
     "spikingjelly": (Loss("dt", "dt of export_to_nir", "the time step that was written, s", "0.0001", ("LIF",)),),
     "spyx": (
         Loss("dt", "dt of to_nir", "the time step that was written", "1", ("LI", "Threshold")),
-        _layers("kernel_dilation, feature_group_count", "convolutions have no dilation and no groups", CONVOLUTIONS),
+        Loss(
+            "layers",
+            "kernel_dilation, feature_group_count",
+            "convolutions have no dilation and no groups",
+            "plain",
+            CONVOLUTIONS,
+            "Train without them; neurodeploy export reads no spyx.",
+        ),
     ),
     "nir": (),
 }
@@ -95,6 +138,39 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
 
 TRACED_BY_CALLS = ("snntorch", "norse", "sinabs", "rockpool")
 """Exporters that use ``nirtorch.extract_nir_graph``, which follows calls of modules: functions are lost."""
+
+UNWRITTEN = {
+    **dict.fromkeys(
+        TRACED_BY_CALLS, "forward calls modules alone (what it computes between them, nirtorch leaves out)"
+    ),
+    "spikingjelly": "neurons spike (surrogate_function.spiking), and forward adds only what different modules give"
+    " (numbers, parameters and a second time the same, nirtorch leaves out)",
+}
+"""What no file of an exporter tells, and is assumed of each."""
+
+CALLED = Loss(
+    "called",
+    "forward",
+    "once if forward calls each module once in a step and returns what one gives; what meets in a node is then added",
+    "once",
+    way_out=EXPORT,
+)
+"""nirtorch gives a module that is called again the edges of all calls, or SpikingJelly's neurons another node."""
+
+
+def called_again(graph: NirGraph, name: str) -> list[str]:
+    """Return the nodes that stand for modules which are called more than once in a step, as far as a graph tells.
+
+    nirtorch loses sums, so that edges which meet in a node are those of several calls; but a recurrent layer's own.
+    SpikingJelly's tracer calls the second call of ``lif`` ``lif_1``.
+    """
+    if name in TRACED_BY_CALLS:
+        into = {node: [s for s in graph.sources(node) if not s.endswith("w_rec")] for node in graph.nodes}
+        return [node for node, sources in into.items() if len(sources) > 1]
+    if name == "spikingjelly":
+        bases = {node: re.sub(r"_\d+$", "", node) for node, of in graph.nodes.items() if of.kind in FIRING}
+        return [node for node, base in bases.items() if base != node and base in bases]
+    return []
 
 
 def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
@@ -158,3 +234,8 @@ def read_time_step(name: str, neurons: list[NirNode]) -> float | None:
     rounded = float(f"{dt:.5g}")  # what somebody typed, freed of the rounding of float32
     dt = rounded if abs(rounded - dt) <= 1e-6 * dt else dt
     return dt if np.allclose(known, dt, rtol=1e-5, atol=0.0) else None
+
+
+def proven_time_step(name: str, node: NirNode) -> float | None:
+    """Return the dt, s, that a node's several time constants agree on; None where it has one, or they do not agree."""
+    return read_time_step(name, [node]) if np.unique(membrane_tau(node)).size > 1 else None

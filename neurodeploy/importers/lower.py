@@ -74,7 +74,11 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         )
     dts = sorted({float(settings.dt or 0) for settings in dialect.settings.values()})
     if len(dts) > 1:
-        raise DeployError(f"neurons have time steps of {dts} s", where=graph.where, fix="Give all the same dt.")
+        raise DeployError(
+            f"neurons have time steps of {' and '.join(f'{dt:g}' for dt in dts)} s, and a network has one",
+            where=graph.where,
+            fix="Give all modules one dt, with time constants of as many steps, and export the model again.",
+        )
     dt = dts[0] if dts else 1.0
     outputs = _outputs(graph)
     heads = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
@@ -387,6 +391,13 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
                 f"{node.kind} {name!r} has {key} down to {tau.min():g} s",
                 where=place,
                 fix="Time constants are above 0.",
+            )
+        if settings.decay == "euler" and not clamps and (settings.dt > tau * settings.tau_scale * (1 + 1e-6)).any():
+            raise DeployError(
+                f"{node.kind} {name!r} has {key} down to {tau.min() * settings.tau_scale:g} s, which is below its time"
+                f" step of {settings.dt:g} s: its state would change its sign in each step",
+                where=place,
+                fix="Check dt (and tau_scale) of --dialect, or train with time constants of at least a step.",
             )
     values = {
         key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")

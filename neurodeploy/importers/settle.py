@@ -11,7 +11,18 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.files import existing_file
 from neurodeploy.importers.detect import Candidate, detect, fits, norse_scale
 from neurodeploy.importers.dialects import BY_NEURON, DIALECTS, FIRING, KEYS, NEURONS, OF_KIND, Settings, label
-from neurodeploy.importers.losses import LEAKY, LOSSES, TIME_STEPS, TRACED_BY_CALLS, Loss, membrane_tau, read_time_step
+from neurodeploy.importers.losses import (
+    CALLED,
+    LEAKY,
+    LOSSES,
+    TIME_STEPS,
+    UNWRITTEN,
+    Loss,
+    called_again,
+    membrane_tau,
+    proven_time_step,
+    read_time_step,
+)
 from neurodeploy.importers.nir_graph import Edge, NirGraph
 from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
@@ -33,7 +44,7 @@ COUNTS = {"max_spikes": 2**23, "output_delay": 1, "refractory": 4096}
 MAY_BE_NONE = ("min_v_mem", "tau_syn")
 EXAMPLES = {"reset": "subtract", "dt": "1e-4"}
 MEANS = {"reset": "what a spike does to v: subtract, zero, value or none", "dt": "the time step, s"}
-ANSWERS = (*KEYS, *sorted({loss.key for losses in LOSSES.values() for loss in losses} - set(KEYS)))
+ANSWERS = (*KEYS, *sorted({CALLED.key, *(loss.key for losses in LOSSES.values() for loss in losses)} - set(KEYS)))
 """The keys that can be said: those of settings, and those by which one says what an exporter may have dropped."""
 
 
@@ -98,6 +109,9 @@ def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         evidence += _contradictions(node_name, written, told)
         rules = _apply(rules, {key: value for key, value in told.items() if key in KEYS}, "--dialect")
         if not is_complete:
+            evidence += _against_parameters(graph, node_name, name, told)
+            if rules.dt is None:  # populations differ in it, which lowering refuses
+                rules = replace(rules, dt=proven_time_step(name, node))
             rules = _settle_lost(graph, node_name, name, rules, said, asked, assumed)
         if node.kind not in FIRING or node.kind == "Threshold":
             rules = replace(rules, reset="none")
@@ -145,11 +159,14 @@ class _Asked:
     def __init__(self) -> None:
         self.keys: dict[str, dict[str, str]] = {}
         self.means: dict[str, str] = {}
+        self.ways_out: dict[str, str] = {}
 
-    def add(self, key: str, node: str, example: str, means: str) -> None:
-        """Add a key that a node needs."""
+    def add(self, key: str, node: str, example: str, means: str, way_out: str = "") -> None:
+        """Add a key that a node needs; with a way out if no answer but the example can be computed with."""
         self.keys.setdefault(key, {})[node] = example
         self.means.setdefault(key, means)
+        if way_out:
+            self.ways_out.setdefault(key, way_out)
 
     def question(self, graph: NirGraph, name: str) -> DeployError:
         """Return the question, with an answer that can be pasted."""
@@ -163,10 +180,9 @@ class _Asked:
             )
         node = next(iter(next(iter(self.keys.values()))))
         means = "".join(f"\n           {key}: {self.means[key]}" for key in self.keys)
-        lasting = [loss for loss in LOSSES[name] if loss.is_final and loss.key in self.keys]
+        lasting = "".join(f"\n           {key}: {way_out}" for key, way_out in self.ways_out.items())
         way_out = (
-            f"\n         No other answer than the one above restores {known({loss.key for loss in lasting})}; if the"
-            " model has another, export it from its module: neurodeploy export."
+            f"\n         If the model has another than the one above, no answer restores it:{lasting}"
             if lasting
             else ""
         )
@@ -186,13 +202,17 @@ def _listed(words: list[str]) -> str:
 
 
 def _settle_layers(graph: NirGraph, name: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
-    """Ask for, or assume, what the exporter drops of convolutions and pools."""
-    for loss in LOSSES[name]:
-        for node in [n for n, of in graph.nodes.items() if of.kind in loss.kinds and of.kind not in NEURONS]:
+    """Ask for, or assume, what the exporter drops of convolutions, pools and calls."""
+    open_at = [
+        (loss, [n for n, of in graph.nodes.items() if of.kind in loss.kinds and of.kind not in NEURONS])
+        for loss in LOSSES[name]
+    ]
+    for loss, nodes in [*open_at, (CALLED, called_again(graph, name))]:
+        for node in nodes:
             if loss.key in said.graph:
                 _check_final(loss, said.graph[loss.key], node)
             else:
-                _ask_or_assume(loss, node, name, said, asked, assumed)
+                _ask_or_assume(loss, node, said, asked, assumed)
 
 
 def _settle_lost(
@@ -208,7 +228,7 @@ def _settle_lost(
         elif _matters(loss, name, rules, told):
             if loss.key == "tau_scale":
                 loss = replace(loss, default=f"{norse_scale(of_node):g}")
-            _ask_or_assume(loss, node, name, said, asked, assumed)
+            _ask_or_assume(loss, node, said, asked, assumed)
             if said.rest_is_default and loss.key in KEYS:
                 rules = _apply(rules, {loss.key: loss.default}, "--dialect")
     return rules
@@ -223,11 +243,11 @@ def _matters(loss: Loss, name: str, rules: Settings, told: dict[str, Any]) -> bo
     return loss.key != "subtract_value" or rules.reset in (None, "subtract")
 
 
-def _ask_or_assume(loss: Loss, node: str, name: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
+def _ask_or_assume(loss: Loss, node: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
     if said.rest_is_default:
         assumed.setdefault(node, []).append(f"{loss.key} = {loss.default}")
     else:
-        asked.add(loss.key, node, loss.default, f"{loss.means} ({loss.option})")
+        asked.add(loss.key, node, loss.default, f"{loss.means} ({loss.option})", loss.way_out)
 
 
 def _assumed(assumed: dict[str, list[str]], name: str) -> list[str]:
@@ -241,12 +261,11 @@ def _assumed(assumed: dict[str, list[str]], name: str) -> list[str]:
 
 def _check_final(loss: Loss, value: Any, node: str) -> None:
     """Refuse an answer that nobody can compute with."""
-    if loss.is_final and str(value).lower() != loss.default and not _same_number(value, loss.default):
+    if loss.way_out and str(value).lower() != loss.default and not _same_number(value, loss.default):
         raise DeployError(
             f"{loss.key} of {node!r} cannot be {value!r}: the file does not hold what {loss.option} does there",
             where="--dialect",
-            fix=f"Only {loss.key}={loss.default} can be read. Export the model from its module: neurodeploy export"
-            " keeps what can be run, and says what cannot.",
+            fix=f"Only {loss.key}={loss.default} can be read. {loss.way_out}",
         )
 
 
@@ -266,6 +285,25 @@ def _contradictions(node: str, written: dict[str, Any], told: dict[str, Any]) ->
     ]
 
 
+def _against_parameters(graph: NirGraph, name: str, dialect: str, told: dict[str, Any]) -> list[str]:
+    """Return a warning where a node's parameters tell another dt than is said; several taus that do so prove it.
+
+    Raises:
+        DeployError: they prove it.
+    """
+    node = graph.nodes[name]
+    read = read_time_step(dialect, [node])
+    if read is None or "dt" not in told or _same_number(told["dt"], f"{read:.6g}"):
+        return []
+    if proven_time_step(dialect, node) is not None:
+        raise DeployError(
+            f"dt of {name!r} cannot be {told['dt']}: its time constants and r are those of a step of {read:.6g} s",
+            where="--dialect",
+            fix="Leave dt out, which is then read off the parameters.",
+        )
+    return [f"warning: {name} is read with dt = {told['dt']} s (--dialect), its parameters say {read:.6g} s"]
+
+
 def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[str]:
     """Return what a reader should know of how the parameters were read."""
     notes = []
@@ -279,8 +317,8 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
     if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
         read = read_time_step(name, [graph.nodes[node] for node in settings])
         notes += [f"dt = {dt:g} s" + (", read off the parameters" if dt == read else "") for dt in dts if dt]
-    if name in TRACED_BY_CALLS:
-        notes.append("assumed: forward calls modules alone (what it computes between them, nirtorch leaves out)")
+    if name in UNWRITTEN:
+        notes.append(f"assumed: {UNWRITTEN[name]}")
     units: dict[str, list[str]] = {}
     for node, rules in settings.items():
         kind = graph.nodes[node].kind

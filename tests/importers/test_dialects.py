@@ -355,3 +355,74 @@ def test_a_name_that_is_a_number_is_shown_with_its_kind() -> None:
     with pytest.raises(DeployError, match=r"node 1 \(Leaky\) is read as snntorch"):
         settle_dialect(exported("snntorch"))
     assert read_network(graph_in_memory("snntorch"), "snntorch,rest=default")[0].labels == {"1": "1 (Leaky)"}
+
+
+def test_edges_that_meet_are_asked_about_where_a_tracer_loses_sums() -> None:
+    """A layer that is called twice, and one that is called once beside a sum, leave the same edges."""
+    graph = _in_memory(neuron("snntorch"), "input", "fc", "lif")
+    graph.edges += [("lif", "fc")]
+    with pytest.raises(DeployError, match="its called, reset") as caught:
+        settle_dialect(graph_from_nir(graph), "snntorch")
+    assert "called: Export the model from its module" in caught.value.fix
+    with pytest.raises(DeployError, match="called of 'fc' cannot be 'again'"):
+        settle_dialect(graph_from_nir(graph), "snntorch,called=again,rest=default")
+    evidence = settle_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence
+    assert any(line.startswith("assumed: called = once for fc ") for line in evidence)
+
+
+def test_the_edges_of_recurrent_weights_are_not_asked_about() -> None:
+    graph = _in_memory(neuron("snntorch"), "input", "fc", "lif")
+    graph.nodes["w_rec"] = nir.Linear(np.eye(N))
+    graph.edges += [("lif", "w_rec"), ("w_rec", "lif")]
+    assert "called" not in str(settle_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence)
+
+
+@pytest.mark.parametrize("name", ["lif", "lif1", "block_0"])
+def test_neurons_named_as_a_second_call_are_asked_about_in_spikingjelly(name: str) -> None:
+    graph = _in_memory(neuron("spikingjelly"), "x", "fc", name)
+    graph.nodes[f"{name}_1"] = neuron("spikingjelly")
+    graph.edges += [(name, f"{name}_1")]
+    with pytest.raises(DeployError, match=rf"node '{name}_1' is read as spikingjelly, .* its called"):
+        settle_dialect(graph_from_nir(graph), "spikingjelly")
+
+
+@pytest.mark.parametrize("dialect", ["snntorch", "rockpool"])
+def test_a_time_step_against_that_of_the_parameters_is_refused(dialect: str) -> None:
+    with pytest.raises(DeployError, match=r"dt of 'lif' cannot be 0\.005: .* those of a step of"):
+        settle_dialect(graph_of(neuron(dialect)), f"{dialect},dt=0.005,rest=default")
+
+
+def test_a_time_step_against_that_of_one_time_constant_is_said() -> None:
+    evidence = settle_dialect(graph_of(neuron("spikingjelly")), "spikingjelly,dt=0.005").evidence
+    assert "warning: lif is read with dt = 0.005 s (--dialect), its parameters say 0.0001 s" in evidence
+
+
+def test_a_state_that_would_change_its_sign_is_refused() -> None:
+    node = nir.LIF(tau=np.array([5e-4, 1e-3, 2e-3]), r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
+    with pytest.raises(DeployError, match=r"tau down to 0\.0005 s, which is below its time step of 0\.001 s"):
+        read_network(_in_memory(node, "input", "fc", "lif"), "nir,dt=1e-3")
+    with pytest.raises(DeployError, match=r"below its time step of 0\.005 s"):
+        read_network(_in_memory(node, "input", "fc", "lif"), "norse,tau_scale=1,dt=0.005,rest=default")
+
+
+def test_what_enters_rockpools_readout_decays_with_the_rest() -> None:
+    tau, dt = np.array([0.01, 0.02, 0.03]), 1e-3
+    node = nir.LI(tau=tau, r=tau / dt * np.exp(-dt / tau), v_leak=ZEROS)
+    readout = read_network(_in_memory(node, "input", "fc", "lif"), "rockpool,noise_std=0")[0].population("lif")
+    np.testing.assert_allclose(readout.decay_mem, np.exp(-dt / tau), rtol=1e-6)
+    np.testing.assert_allclose(readout.gain_mem, np.exp(-dt / tau), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "key", "way_out"),
+    [
+        ("snntorch", "inhibition", "Train with inhibition=False"),
+        ("snntorch", "state_quant", "Train without state_quant"),
+        ("sinabs", "subtract_value", r"Train with MembraneSubtract\(\)"),
+        ("rockpool", "noise_std", "set noise_std=0"),
+        ("rockpool", "w_rec", "Export the model from its module"),
+    ],
+)
+def test_the_way_out_is_one_that_there_is(dialect: str, key: str, way_out: str) -> None:
+    with pytest.raises(DeployError, match=way_out):
+        settle_dialect(graph_of(neuron(dialect)), f"{dialect},{key}=7,rest=default")

@@ -242,6 +242,6 @@ def test_what_inspect_calls_an_error_stops_reading(tmp_path: Path) -> None:
 
 
 def test_warnings_are_said_by_whoever_reads(tmp_path: Path) -> None:
-    evidence = read_network(model(tmp_path, neuron(2, 5e-4)), "nir,dt=1e-3")[0].evidence
+    evidence = read_network(model(tmp_path, neuron(2, 20.0)), "nir,dt=1e-3")[0].evidence
     (warning,) = [line for line in evidence if line.startswith("warning")]
     assert warning.startswith("warning tau-range: neuron: 2 of 2 values of tau last less than 1")
