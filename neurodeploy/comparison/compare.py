@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
-from neurodeploy.calibrate import other_data_sentences
+from neurodeploy.calibrate import Rounding, other_data_sentences
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
@@ -173,6 +173,7 @@ class _Run:
     events: Events
     equality: Equality
     shown: Shown
+    rounding: Rounding
 
     def reference_trained(self, trained: Recorded | None) -> dict[str, Any]:
         """Return the first equality, or why it could not be judged."""
@@ -205,19 +206,21 @@ class _Run:
 
     def other_data(self, program: Program, data: Samples) -> list[str]:
         """Return which inputs are far from the data that the program was calibrated on."""
+        lost = self.rounding.sentences()
         if not self.events.nodes:
-            return []
+            return lost
         values = data.n_steps * data.n_samples
         rates = {
             name: self.events.sent[name] / (values * prod(shape))
             for name, shape in program.inputs.items()
             if name not in program.message_bits
         }
-        return other_data_sentences(program.provenance.get("calibration_rates", {}), rates)
+        return [*other_data_sentences(program.provenance.get("calibration_rates", {}), rates), *lost]
 
 
 def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _Run:
     """Run all blocks of samples on all backends, and count."""
+    program = runner.program
     counting = tuple(name for name, one in runner.backends.items() if one.counts)
     found = _Run(
         answers,
@@ -225,6 +228,8 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
         Events(runner.order, counting),
         Equality(runner.network, runner.read),
         Shown(runner.order, runner.data.n_samples),
+        # What a host sends is made of this input, and not the input itself.
+        Rounding({name: program.input_scale.get(name, 1.0) for name in program.message_bits if program.host is None}),
     )
     for first, part in blocks(runner.data, runner.bytes_a_sample):
         block = {name: runner.run_block(name, part, first) for name in runner.backends}
@@ -233,8 +238,9 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
             if REFERENCE in block:
                 found.equality.add(part.x, block[REFERENCE], block["trained"])
         answers.add(block, part)
+        found.rounding.add(part.x)
         found.agreements.add(block, first)
-        found.events.add(block, spike_inputs(runner.program, part.x) if EMULATOR in block else part.x)
+        found.events.add(block, spike_inputs(program, part.x) if EMULATOR in block else part.x)
         found.shown.add(block, first, found.named())
     return found
 
