@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.data import Data, DataFile, load_data, parse_encoding, shared_samples
+from neurodeploy.data import Data, DataFile, given_samples, load_data, parse_encoding, shared_samples
 from neurodeploy.errors import DeployError
 from tests.conftest import spikes
 
@@ -140,3 +140,20 @@ def test_samples_are_shared_by_their_values_in_whatever_type(rng: np.random.Gene
     assert shared_samples(data(real[:, :3]), data(real[:, 3:])) == 0
     assert shared_samples(data(real[:, :3]), data(real[:, 1:])) == 2
     assert shared_samples(data(spiking), data(spiking[:, :2].astype(np.float32))) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"x": np.ones((4, 2, 3), np.uint8), "y": np.ones(2, int)},
+        (np.ones((4, 2, 3), np.uint8), np.ones(2, int)),
+        [[1, 0], [1]],
+        None,
+        np.ones(3),
+        np.full((4, 2, 3), "a"),
+    ],
+)
+def test_what_is_no_input_is_refused_by_name(given: Any) -> None:
+    with pytest.raises(DeployError, match=r"the data holds inputs x, y|given for input 'input' is a"):
+        given_samples(given, {"input": (3,)})
+    assert given_samples([[[1, 0, 1]]], {"input": (3,)}).n_samples == 1

@@ -32,7 +32,7 @@ from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.program import Program, program_sha256
-from neurodeploy.recording import Recorded, Recording, recorded_on
+from neurodeploy.recording import Recorded, Recording, RecordingFile, recorded_on
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
 
@@ -72,8 +72,8 @@ def compare(
     *,
     dialect: str | None = None,
     program: Program | None = None,
-    only: tuple[str, ...] = (),
-    trained: Recorded | None = None,
+    only: tuple[str, ...] | str = (),
+    trained: Recorded | str | Path | None = None,
     lava_samples: int = LAVA_SAMPLES,
     tolerance: float = TOLERANCE_POINTS,
     value_tolerance: float = VALUE_TOLERANCE,
@@ -91,8 +91,8 @@ def compare(
         data: inputs and, for accuracy, labels: a file, samples, or arrays ``[T, B, *shape]``.
         dialect: as given to ``--dialect``.
         program: the compiled model; compiled here if None.
-        only: backends to run; all that can run here if empty.
-        trained: the framework's own recording on the same data.
+        only: backends to run, or the name of one; all that can run here if empty.
+        trained: the framework's own recording on the same data, or the path of its file.
         lava_samples: slow backends (Lava, a Loihi board) run on this many samples from the first on.
         tolerance: points of accuracy that a chip may lose against the reference; without labels, per cent of the
             decisions that may be others.
@@ -112,7 +112,9 @@ def compare(
     required = require.split(",") if isinstance(require, str) else require
     demands = Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
     chip = load_target(target)
-    chosen, not_run = choose_backends(only)
+    chosen, not_run = choose_backends((only,) if isinstance(only, str) and only else tuple(only))
+    if isinstance(trained, (str, Path)):
+        trained = RecordingFile(Path(trained))
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
     data = given_samples(data, network.inputs)
