@@ -515,6 +515,12 @@ def _check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path
 
 
 def _check_fits(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
+    if 0 in found[:2] and found[2:] == shape:
+        raise DeployError(
+            f"input {name!r} holds {found[0]} steps and {found[1]} samples",
+            where=str(path),
+            fix="Give at least one of each.",
+        )
     if len(found) < 2 or found[2:] != shape or 0 in found:
         raise DeployError(
             f"input {name!r} has shape {found}, the model takes [T, B, *{list(shape)}]",

@@ -296,6 +296,8 @@ def _print_accuracies(result: dict[str, Any]) -> None:
             f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
         )
     for name, sentence in result["vacuous"].items():
+        if f"vacuous: {sentence}" in result["verdict"]["reasons"]:
+            continue
         click.echo(f"no decision on {name}: {sentence}")
     for name, found in result["regression"].items():
         click.echo(f"against y, {name}: {number_errors(found)}")
@@ -350,7 +352,9 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
         result = diff_recordings(a, b, (str(run_a), str(run_b)))
     except ValueError as error:
         raise DeployError(
-            str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data."
+            str(error),
+            where=f"{run_a}, {run_b}",
+            fix="Record the same nodes on the same data, both or neither with --raw-time.",
         ) from error
     for remark in result["remarks"]:
         say(remark)

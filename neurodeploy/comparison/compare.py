@@ -317,7 +317,7 @@ def _check_program(program: Program, network: Network, chip: Target) -> None:
     if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
         had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
         raise DeployError(
-            f"the program was compiled for a {chip.name} of other number formats: {had}",
+            f"the program was compiled for another {chip.name}, of other number formats: {had}",
             where="--program",
             fix="Compile the model again for this target.",
         )

@@ -375,3 +375,11 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
     for verb in (neurodeploy.inspect, lambda given: neurodeploy.compile(given, "loihi2")):
         with pytest.raises(DeployError, match="a model is needed, and this is a"):
             verb(model)
+
+
+def test_why_a_verdict_is_vacuous_is_said_once_for_each_backend(plain: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "silent.npz", x=np.zeros((STEPS, 8, 4), np.uint8), y=np.arange(8) % 4)
+    backends = [part for name in BOTH for part in ("--backend", name)]
+    _, said = command(plain, "--target", "loihi2", "--input", tmp_path / "silent.npz", *backends)
+    for name in BOTH:
+        assert said.count(f"never fires on {name}") == 1
