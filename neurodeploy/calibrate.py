@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ from neurodeploy.scoring import agreement, decide
 
 FEWEST_SPIKES = 20
 """Spikes of a population on calibration data below which rates are chance: nothing is corrected by them."""
+
+MUCH_ROUNDED = 0.1
+"""Share of graded input, root mean square, that its rounding to whole numbers may change without a word."""
 
 FAR_APART = 2.0
 """By how much the rate of an input may exceed that of calibration data, or fall below it, before that is said."""
@@ -136,6 +139,37 @@ def other_data_sentences(calibrated: dict[str, float], rates: dict[str, float]) 
                 " --calibrate data like this input"
             )
     return found
+
+
+@dataclass(slots=True)
+class Rounding:
+    """What graded input loses where it is sent as whole numbers, a block of samples at a time.
+
+    scales: by what values are multiplied before they are rounded, for each graded input. lost, sent: sums of squares of
+    what rounding changed, and of all values.
+    """
+
+    scales: dict[str, float]
+    lost: dict[str, float] = field(default_factory=dict)
+    sent: dict[str, float] = field(default_factory=dict)
+
+    def add(self, inputs: Inputs) -> None:
+        """Add a block, for each input ``[T, B, *shape]``."""
+        for name, scale in self.scales.items():
+            values = np.asarray(inputs[name], np.float64)
+            self.lost[name] = self.lost.get(name, 0.0) + float(((np.rint(values * scale) / scale - values) ** 2).sum())
+            self.sent[name] = self.sent.get(name, 0.0) + float((values**2).sum())
+
+    def sentences(self) -> list[str]:
+        """Return which inputs lose more than :data:`MUCH_ROUNDED` of their root mean square."""
+        shares = {name: (self.lost[name] / self.sent[name]) ** 0.5 for name in self.sent if self.sent[name]}
+        return [
+            f"rounding input {name!r} to whole numbers of {1 / self.scales[name]:.3g} changes it by {100 * share:.3g} %"
+            " (root mean square): these values are small for the scale of the messages; compile with --calibrate data"
+            " like this input, or with a larger --input-scale"
+            for name, share in shares.items()
+            if share > MUCH_ROUNDED
+        ]
 
 
 def measure_changes(trained: Calibration, nearest: Network, changes: tuple[Approximation, ...]) -> dict[str, Any]:

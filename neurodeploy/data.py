@@ -100,12 +100,19 @@ def given_samples(data: Given, inputs: dict[str, Shape]) -> Samples:
         inputs: shape of each input of the model, by name.
 
     Raises:
-        DeployError: the file is no such data, or one array is given for several inputs.
+        DeployError: the file is no such data, names or arrays are not those of the inputs, or one array is given for
+            several inputs.
     """
     if isinstance(data, (str, Path)):
         return DataFile(Path(data), inputs)
     if isinstance(data, Mapping):
-        return Data({name: np.asarray(values) for name, values in data.items()}, None, "arrays")
+        if set(data) != set(inputs):
+            raise DeployError(
+                f"the data holds inputs {known(data)}, and the model's are {known(inputs)}",
+                where="--input",
+                fix="Name each array as its input; labels come with neurodeploy.Data(x, labels), or in a file.",
+            )
+        return Data({name: _numbers(values, name) for name, values in data.items()}, None, "arrays")
     if hasattr(data, "part"):
         return cast("Samples", data)
     if len(inputs) != 1:
@@ -114,7 +121,23 @@ def given_samples(data: Given, inputs: dict[str, Shape]) -> Samples:
             where="--input",
             fix="Give a dictionary with an array for each input.",
         )
-    return Data({next(iter(inputs)): np.asarray(data)}, None, "an array")
+    (name,) = inputs
+    return Data({name: _numbers(data, name)}, None, "an array")
+
+
+def _numbers(values: Any, name: str) -> NDArray[Any]:
+    """Return what is given for an input as an array ``[T, B, *shape]`` of real numbers."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # lists of unequal lengths
+        found = np.empty(0, object)
+    if found.dtype.kind not in "biuf" or found.ndim < 2:
+        raise DeployError(
+            f"what is given for input {name!r} is a {type(values).__name__} and no array [T, B, ...] of real numbers",
+            where="--input",
+            fix="Give an array, samples as neurodeploy.load_data returns them, or the path of a data file.",
+        )
+    return found
 
 
 def blocks(data: Samples, bytes_a_sample: int) -> Iterator[tuple[int, Data]]:
@@ -492,6 +515,12 @@ def _check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path
 
 
 def _check_fits(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
+    if 0 in found[:2] and found[2:] == shape:
+        raise DeployError(
+            f"input {name!r} holds {found[0]} steps and {found[1]} samples",
+            where=str(path),
+            fix="Give at least one of each.",
+        )
     if len(found) < 2 or found[2:] != shape or 0 in found:
         raise DeployError(
             f"input {name!r} has shape {found}, the model takes [T, B, *{list(shape)}]",

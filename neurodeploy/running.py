@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy import backends
-from neurodeploy.backends.base import Inputs, RunOptions
+from neurodeploy.backends.base import Backend, Inputs, RunOptions
 from neurodeploy.data import Data, DataHash, Given, Samples, blocks, given_samples
 from neurodeploy.decision import Decision, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
@@ -70,13 +70,7 @@ def _run_block(
         if key not in OBSERVABLES or key == "value":
             raise DeployError(f"{key!r} cannot be recorded", where="--record", fix="Choose from spikes, v, u.")
     chosen = backends.load(backend)
-    if options.time_limit is not None and not chosen.can_be_ended:
-        endable = [name for name in backends.names() if backends.load(name).can_be_ended]
-        raise DeployError(
-            f"backend {backend!r} takes no time limit",
-            where="--time-limit",
-            fix=f"Leave it out; it runs in this process, and only {' and '.join(endable)} can be ended.",
-        )
+    _check_heeded(backend, chosen, options)
     if (reason := chosen.missing()) is not None:
         raise BackendError(f"backend {backend!r} cannot run here", where="--backend", fix=reason)
     settled = settle_decision(subject, decide)
@@ -85,6 +79,33 @@ def _run_block(
     recording = chosen.run(subject, inputs, options)
     decision = {} if settled.decision is None else {"decision": str(settled.decision)}
     return replace(recording, meta={**recording.meta, **origin.after(inputs), **decision})
+
+
+def _check_heeded(name: str, chosen: Backend, options: RunOptions) -> None:
+    """Refuse options that a backend would pass over.
+
+    Raises:
+        DeployError: it takes no time limit, no arithmetic or no device.
+    """
+    if options.time_limit is not None and not chosen.can_be_ended:
+        endable = [name for name in backends.names() if backends.load(name).can_be_ended]
+        raise DeployError(
+            f"backend {name!r} takes no time limit",
+            where="--time-limit",
+            fix=f"Leave it out; it runs in this process, and only {' and '.join(endable)} can be ended.",
+        )
+    if options.arithmetic is not None and chosen.is_reference:
+        raise DeployError(
+            f"backend {name!r} computes in float, so there is no integer arithmetic to choose",
+            where="--arithmetic",
+            fix="Leave it out, or run a program on the emulator.",
+        )
+    if options.device != "cpu" and not chosen.is_reference:
+        raise DeployError(
+            f"backend {name!r} cannot be sent to the device {options.device!r}",
+            where="--device",
+            fix="Leave it out; only the reference, which runs the model in float, takes a device.",
+        )
 
 
 class Origin:
@@ -160,10 +181,15 @@ def open_subject(model: Path | str | Network | Program | Any, dialect: str | Non
     """Return what a backend runs: a program file as a program, anything else as a network.
 
     Raises:
-        DeployError: it is neither.
+        DeployError: it is neither, or a dialect is said for what is no file of a model.
     """
+    is_file = isinstance(model, (str, Path)) and is_program(existing_file(model, "a model or a program"))
+    if dialect is not None and (is_file or isinstance(model, (Network, Program))):
+        raise DeployError(
+            "a dialect says how a NIR file is read, and this is a program or a network, which has been read already",
+            where="--dialect",
+            fix="Leave it out here, and say it where the NIR file is read, as by `neurodeploy compile`.",
+        )
     if isinstance(model, (Network, Program)):
         return model
-    if isinstance(model, (str, Path)) and is_program(existing_file(model, "a model or a program")):
-        return load_program(Path(model))
-    return read_network(model, dialect)[0]
+    return load_program(Path(model)) if is_file else read_network(model, dialect)[0]

@@ -93,3 +93,19 @@ def test_comparing_on_data_of_another_kind_is_said(fc_model: Path, share: float,
         assert re.search(r"in [\d.]+ % of its values, and was so in (29|30)[\d.]* % of the calibration data", said[0])
     plain = compare(fc_model, "loihi2", data, only=("reference", "emulator"), allow_silent=True)
     assert not [text for text in plain.result["warnings"] if "another kind" in text]
+
+
+@pytest.mark.parametrize(("largest", "is_said"), [(200.0, False), (4.0, True)])
+def test_values_far_smaller_than_those_of_calibration_data_are_said(
+    fc_model: Path, rng: np.random.Generator, largest: float, is_said: bool
+) -> None:
+    spikes = calibration(0.3)
+    (name,) = spikes.x
+
+    def currents(times: float) -> Data:
+        return Data({name: (rng.random(spikes.x[name].shape) * times).astype(np.float32)}, None, "made")
+
+    program = compile(fc_model, "loihi2", calibrate=currents(200.0), message_bits=8)
+    found = compare(fc_model, "loihi2", currents(largest), program=program, only=("reference", "emulator"))
+    said = [text for text in found.result["warnings"] if "these values are small for the scale of the messages" in text]
+    assert bool(said) is is_said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
@@ -223,3 +224,9 @@ def test_what_a_chain_of_pools_took_is_said_where_it_does_not_fit(tmp_path: Path
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "pool", "conv", "lif", "output"), ZERO)
     with pytest.raises(DeployError, match=r"input -> lif: Pool2d, Conv2d was written out as [\d,]+ synapses"):
         compile(model, "loihi2")
+
+
+@pytest.mark.parametrize("bits", [True, "8", 7.5])
+def test_weight_bits_of_another_type_are_shown_as_they_are(fc_model: Path, bits: Any) -> None:
+    with pytest.raises(DeployError, match=f"weight_bits is {bits!r}; Intel Loihi 2 stores 1 to 8"):
+        compile(fc_model, "loihi2", weight_bits=bits)

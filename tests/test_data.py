@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.data import Data, DataFile, load_data, parse_encoding, shared_samples
+from neurodeploy.data import Data, DataFile, given_samples, load_data, parse_encoding, shared_samples
 from neurodeploy.errors import DeployError
 from tests.conftest import spikes
 
@@ -103,7 +103,7 @@ def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.full(2, np.nan)}, {}, "y holds NaN"),
         ({"x": np.zeros((5, 2, 2, 3))}, {"encode": "rate"}, r"encode takes static \[B, \*\[2, 3\]\]"),
         ({"x": -np.ones((2, 2, 3))}, {"encode": "rate"}, "values down to -1.0 cannot be encoded"),
-        ({"x": np.zeros((0, 2, 2, 3))}, {}, "input 'input' has shape"),
+        ({"x": np.zeros((0, 2, 2, 3))}, {}, "input 'input' holds 0 steps and 2 samples"),
         ({"x": np.array([["a"]])}, {}, "input 'input' holds <U1"),
         ({"t": [0], "sample": [0], "unit": [9], "shape": [5, 1, 2, 3]}, {}, "unit runs from 9 to 9"),
         (
@@ -140,3 +140,26 @@ def test_samples_are_shared_by_their_values_in_whatever_type(rng: np.random.Gene
     assert shared_samples(data(real[:, :3]), data(real[:, 3:])) == 0
     assert shared_samples(data(real[:, :3]), data(real[:, 1:])) == 2
     assert shared_samples(data(spiking), data(spiking[:, :2].astype(np.float32))) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"x": np.ones((4, 2, 3), np.uint8), "y": np.ones(2, int)},
+        (np.ones((4, 2, 3), np.uint8), np.ones(2, int)),
+        [[1, 0], [1]],
+        None,
+        np.ones(3),
+        np.full((4, 2, 3), "a"),
+    ],
+)
+def test_what_is_no_input_is_refused_by_name(given: Any) -> None:
+    with pytest.raises(DeployError, match=r"the data holds inputs x, y|given for input 'input' is a"):
+        given_samples(given, {"input": (3,)})
+    assert given_samples([[[1, 0, 1]]], {"input": (3,)}).n_samples == 1
+
+
+@pytest.mark.parametrize("extent", [(0, 4), (7, 0)])
+def test_data_without_steps_or_samples_is_called_so(tmp_path: Path, extent: tuple[int, int]) -> None:
+    with pytest.raises(DeployError, match=f"holds {extent[0]} steps and {extent[1]} samples"):
+        load_data(save(tmp_path, x=np.zeros((*extent, 2, 3), np.uint8)), SHAPE)

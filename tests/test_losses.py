@@ -105,6 +105,29 @@ def test_a_plan_that_loses_weights_is_told_what_of_it_to_leave_out() -> None:
     assert "codes_per_volt, channel_gain, threshold and bias left out of the plan leaves" in text
 
 
+@pytest.mark.parametrize(("times", "is_said"), [(0.01, True), (0.8, False), (1.3, False), (5.0, True)])
+def test_a_plan_whose_threshold_is_not_the_models_is_said(times: float, is_said: bool) -> None:
+    network = layers(normal(4, 6))
+    plan = compile_with_plan(network, "loihi2").plan
+    own = plan.populations["lif0"]
+    assert isinstance(own.threshold, int)
+    planned = own.model_copy(update={"threshold": round(own.threshold * times)})
+    said = told(network, "loihi2", plan=plan.model_copy(update={"populations": {"lif0": planned}}), allow_silent=True)
+    found = [text for text in said.warnings if "the plan's threshold of 4 of 4 neurons" in text]
+    assert bool(found) is is_said
+    if found:
+        assert f"is {times:.2g} times the model's: threshold left out of the plan takes the model's" in found[0]
+
+
+@pytest.mark.parametrize(("key", "value"), [("leak_v", 0), ("leak_v", 4000), ("leak_u", 4000)])
+def test_a_plan_whose_leak_is_not_the_models_is_told_to_leave_it_out(key: str, value: int) -> None:
+    network = layers(normal(4, 6), decay_syn=0.5)
+    plan = Plan(populations={"lif0": PopulationPlan.model_validate({key: value})})
+    text = line(told(network, "loihi2", plan=plan, allow_silent=True), "/4096 (a time constant")
+    assert f"{key} left out of the plan takes the code that is nearest to the model's" in text
+    assert "--calibrate" not in text
+
+
 def test_neurons_that_can_no_longer_fire_are_counted_and_mended() -> None:
     weight = normal(40, 60)
     weight[:5] *= 1e-3

@@ -9,9 +9,15 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neurodeploy.backends.base import Backend, Inputs, RunOptions
 from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.network import Network
+from neurodeploy.program import Program
 from neurodeploy.recording import Recording
+from neurodeploy.synapses import Shape
 
 GROUP = "neurodeploy.backends"
 
@@ -42,7 +48,7 @@ class PlugIn(Backend):
             return self._fault
         try:
             reason = self._made.missing()
-        except Exception as error:  # whatever another package raises
+        except (Exception, SystemExit) as error:  # whatever another package raises
             return f"it could not say whether it can run: {_told(error)}"
         return None if reason is None else str(reason)
 
@@ -55,18 +61,26 @@ class PlugIn(Backend):
         """
         where, fix = f"backend {self.name!r}", "Ask the authors of the package that it comes from."
         try:
-            found = None if self._made is None else self._made.run(subject, inputs, options)
+            found = None if self._made is None else self._made.run(subject, _read_only(inputs), options)
         except DeployError:
             raise
-        except Exception as error:  # whatever another package raises
+        except (Exception, SystemExit) as error:  # whatever another package raises
             raise BackendError(f"the backend died: {_told(error)}", where=where, fix=fix) from error
-        if (fault := _fault(found, inputs, options)) is not None:
+        if (fault := _fault(found, subject, inputs, options)) is not None:
             raise BackendError(f"what the backend gave is no recording of this input: {fault}", where=where, fix=fix)
         return found  # type: ignore[return-value]
 
 
-def _fault(found: Any, inputs: Inputs, options: RunOptions) -> str | None:
-    """Return in which words what a backend gave is no recording of the input, or None."""
+def _read_only(inputs: Inputs) -> Inputs:
+    """Return views that a backend cannot write to, so that the next one is given the same input."""
+    views = {name: values.view() for name, values in inputs.items()}
+    for values in views.values():
+        values.flags.writeable = False
+    return views
+
+
+def _fault(found: Any, subject: Program | Network, inputs: Inputs, options: RunOptions) -> str | None:
+    """Return in which words what a backend gave is no recording of the subject on the input, or None."""
     if not isinstance(found, Recording):
         return f"it is a {type(found).__name__}, not a Recording"
     extent, given = next(iter(inputs.values())).shape[:2], (found.n_steps, found.n_samples)
@@ -75,6 +89,25 @@ def _fault(found: Any, inputs: Inputs, options: RunOptions) -> str | None:
     n_nodes = len(found.meta.get("counter_nodes", ()))
     if any(values.shape[2:] != (n_nodes,) for values in found.counters.values()):
         return f"its counters are not of the {n_nodes} nodes in meta['counter_nodes']"
+    shapes = {population.name: population.shape for population in subject.populations}
+    recorded = (
+        (node, key, values)
+        for node, observed in found.nodes.items()
+        if node in shapes
+        for key, values in observed.items()
+    )
+    faults = (_array_fault(f"{key!r} of {node}", values, shapes[node], key) for node, key, values in recorded)
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _array_fault(what: str, values: NDArray[Any], shape: Shape, key: str) -> str | None:
+    """Return in which words an array is none of what was recorded of a population of this shape, or None."""
+    if values.shape[2:] != shape:
+        return f"{what} has shape {list(values.shape[2:])} in each step, the population {list(shape)}"
+    if values.dtype.kind not in ("iu" if key == "spikes" else "iuf"):
+        return f"{what} is of type {values.dtype}, and {'whole ' * (key == 'spikes')}numbers are needed"
+    if not np.isfinite(values).all():
+        return f"{what} holds NaN or infinite values"
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from neurodeploy.cli.completion import complete_dialect, complete_target
-from neurodeploy.cli.streams import InputPath, OutputPath
+from neurodeploy.cli.streams import InputPath, OutputPath, as_said
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
 
@@ -164,7 +164,7 @@ def number_errors(found: dict[str, Any]) -> str:
 def say(text: str) -> None:
     """Print a note for the person at the terminal, to standard error; where nobody hears it, nothing else is lost."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(as_said(text), err=True)
 
 
 def print_json(value: object) -> None:

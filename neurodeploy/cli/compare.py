@@ -296,6 +296,8 @@ def _print_accuracies(result: dict[str, Any]) -> None:
             f" {100 * high:.1f}){_test(detail.get('mcnemar'))}"
         )
     for name, sentence in result["vacuous"].items():
+        if f"vacuous: {sentence}" in result["verdict"]["reasons"]:
+            continue
         click.echo(f"no decision on {name}: {sentence}")
     for name, found in result["regression"].items():
         click.echo(f"against y, {name}: {number_errors(found)}")
@@ -337,8 +339,8 @@ def _test(mcnemar: dict[str, Any] | None) -> str:
 def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     """Hold two recordings against each other, node by node, and name the first difference.
 
-    Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows; without a tolerance, also if
-    potentials or currents differ that both have in the same unit.
+    Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows, or if nothing could be
+    judged; without a tolerance, also if potentials or currents differ that both have in the same unit.
     """
     from neurodeploy.comparison.measures import diff as diff_recordings
     from neurodeploy.comparison.verdict import check_tolerance
@@ -350,12 +352,15 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
         result = diff_recordings(a, b, (str(run_a), str(run_b)))
     except ValueError as error:
         raise DeployError(
-            str(error), where=f"{run_a}, {run_b}", fix="Record the same nodes on the same data."
+            str(error),
+            where=f"{run_a}, {run_b}",
+            fix="Record the same nodes on the same data, both or neither with --raw-time.",
         ) from error
     for remark in result["remarks"]:
         say(remark)
     outside = any(100.0 * (1.0 - share) > tolerance for share in result["agreement"].values())
     outside = outside or (tolerance == 0 and result["first_difference"] is not None)
+    unproved = result["not_judged"] is not None and result["first_difference"] is None
     if as_json:
         print_json(result)
     else:
@@ -363,10 +368,20 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
             click.echo(f"{node}: {_share(share, node in result['silent'])} of spikes shared")
         for node, found in result["values"].items():
             click.echo(f"{node}: {number_errors(found)}")
-        first = result["first_difference"]
-        click.echo(
-            "equal"
-            if first is None
-            else "first difference: " + ", ".join(f"{key} {value}" for key, value in first.items())
-        )
-    sys.exit(1 if outside else 0)
+        for run, nodes in ((run_a, result["only_a"]), (run_b, result["only_b"])):
+            if nodes:
+                click.echo(f"{', '.join(nodes)}: only in {run}, not held against anything")
+        if result["apart"]:
+            click.echo(f"{', '.join(result['apart'])}: not in the same unit in both, not held against each other")
+        click.echo(_outcome(result))
+    sys.exit(1 if outside or unproved else 0)
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    """Return what a diff found: the first difference, or whether that there is none says something."""
+    if (first := result["first_difference"]) is not None:
+        return "first difference: " + ", ".join(f"{key} {value}" for key, value in first.items())
+    if result["not_judged"] is not None:
+        return f"not judged: {result['not_judged']}"
+    is_partial = any(result[key] for key in ("only_a", "only_b", "apart"))
+    return "equal in all that was held against each other" if is_partial else "equal"

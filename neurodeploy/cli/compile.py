@@ -24,6 +24,7 @@ from neurodeploy.cli.common import (
     target_option,
     target_takes_counts,
 )
+from neurodeploy.cli.streams import as_said, is_stream
 from neurodeploy.errors import DeployError
 
 
@@ -112,8 +113,10 @@ def compile(
     from neurodeploy.program import save_program
     from neurodeploy.quantise.plan import save_plan
 
+    # Beside a program that goes to standard output there is no place.
+    writes_plan = plan_output is not None or not is_stream(output)
     plan_output = plan_output or output.with_suffix(".plan.yaml")
-    writes_plan = plan is None or plan_output.resolve() != plan.resolve()
+    writes_plan = writes_plan and (plan is None or plan_output.resolve() != plan.resolve())
     written = (output, options["search_state"], options["search_page"], *([plan_output] if writes_plan else []))
     check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
@@ -174,8 +177,8 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
     if as_json:
         print_json(
             {
-                "program": str(output),
-                "plan": None if plan is None else str(plan),
+                "program": as_said(output),
+                "plan": None if plan is None else as_said(plan),
                 "target": program.target,
                 "latency": program.latency,
                 "warnings": warnings,
@@ -202,8 +205,8 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
         )
     for name, grid in program.provenance.get("weight_grids", {}).items():
         click.echo(f"{name}: {grid} found, kept exactly")
-    click.echo(str(output))
+    click.echo(as_said(output))
     if plan is not None:
-        click.echo(str(plan))
+        click.echo(as_said(plan))
     for warning in ranked([], warnings, [*program.inputs, *program.nodes], "each run on the emulator counts what does"):
         say(f"warning: {warning}")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from neurodeploy.cli.streams import OutputError, output_errors, silence_output
+from neurodeploy.cli.streams import OutputError, as_said, output_errors, silence_output
 from neurodeploy.errors import DeployError
 from neurodeploy.version import __version__
 
@@ -108,7 +108,7 @@ def main() -> None:
     except DeployError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"neurodeploy: {error.on_command_line()}", err=True)
+        click.echo(f"neurodeploy: {as_said(error.on_command_line())}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

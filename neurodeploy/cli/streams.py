@@ -18,9 +18,29 @@ from typing import Any
 
 import click
 
+from neurodeploy.errors import DeployError
+
 STANDARD = "-"
 
 _FULL = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+_IS_READ = f"{__name__}.standard_input_is_read"
+
+_folders: set[str] = set()
+
+
+def is_stream(path: Path) -> bool:
+    """Tell whether a path stands for a standard stream or a pipe."""
+    return str(path.parent) in _folders
+
+
+def as_said(text: object) -> str:
+    """Return a text for a person, in which streams have their names and not those of the files that keep them."""
+    shown = str(text)
+    for folder in _folders:
+        shown = shown.replace(f"{folder}{os.sep}", "")
+    return shown
 
 
 class InputPath(click.Path):
@@ -31,6 +51,14 @@ class InputPath(click.Path):
         path = Path(value)
         if ctx is None or not (str(value) == STANDARD or path.is_fifo()):
             return path
+        if str(value) == STANDARD:
+            if ctx.meta.get(_IS_READ):
+                raise DeployError(
+                    "standard input is given twice, and can be read only once",
+                    where=STANDARD if param is None else param.human_readable_name,
+                    fix="Name a file for all but one.",
+                )
+            ctx.meta[_IS_READ] = True
         kept = ctx.with_resource(_folder()) / ("standard input" if str(value) == STANDARD else "pipe")
         with kept.open("wb") as file:
             if str(value) == STANDARD:
@@ -85,6 +113,7 @@ def silence_output() -> None:
 @contextmanager
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="neurodeploy-") as folder:
+        _folders.add(folder)
         yield Path(folder)
 
 

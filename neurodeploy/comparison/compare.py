@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
-from neurodeploy.calibrate import other_data_sentences
+from neurodeploy.calibrate import Rounding, other_data_sentences
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
@@ -33,7 +33,7 @@ from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.notebook import Summarised, Summary
 from neurodeploy.program import Program, program_sha256
-from neurodeploy.recording import Recorded, Recording, recorded_on
+from neurodeploy.recording import Recorded, Recording, RecordingFile, recorded_on
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
 
@@ -84,8 +84,8 @@ def compare(
     *,
     dialect: str | None = None,
     program: Program | None = None,
-    only: tuple[str, ...] = (),
-    trained: Recorded | None = None,
+    only: tuple[str, ...] | str = (),
+    trained: Recorded | str | Path | None = None,
     lava_samples: int = LAVA_SAMPLES,
     tolerance: float = TOLERANCE_POINTS,
     value_tolerance: float = VALUE_TOLERANCE,
@@ -103,8 +103,8 @@ def compare(
         data: inputs and, for accuracy, labels: a file, samples, or arrays ``[T, B, *shape]``.
         dialect: as given to ``--dialect``.
         program: the compiled model; compiled here if None.
-        only: backends to run; all that can run here if empty.
-        trained: the framework's own recording on the same data.
+        only: backends to run, or the name of one; all that can run here if empty.
+        trained: the framework's own recording on the same data, or the path of its file.
         lava_samples: slow backends (Lava, a Loihi board) run on this many samples from the first on.
         tolerance: points of accuracy that a chip may lose against the reference; without labels, per cent of the
             decisions that may be others.
@@ -124,7 +124,9 @@ def compare(
     required = require.split(",") if isinstance(require, str) else require
     demands = Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
     chip = load_target(target)
-    chosen, not_run = choose_backends(only)
+    chosen, not_run = choose_backends((only,) if isinstance(only, str) and only else tuple(only))
+    if isinstance(trained, (str, Path)):
+        trained = RecordingFile(Path(trained))
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
     data = given_samples(data, network.inputs)
@@ -185,6 +187,7 @@ class _Run:
     events: Events
     equality: Equality
     shown: Shown
+    rounding: Rounding
 
     def reference_trained(self, trained: Recorded | None) -> dict[str, Any]:
         """Return the first equality, or why it could not be judged."""
@@ -217,19 +220,21 @@ class _Run:
 
     def other_data(self, program: Program, data: Samples) -> list[str]:
         """Return which inputs are far from the data that the program was calibrated on."""
+        lost = self.rounding.sentences()
         if not self.events.nodes:
-            return []
+            return lost
         values = data.n_steps * data.n_samples
         rates = {
             name: self.events.sent[name] / (values * prod(shape))
             for name, shape in program.inputs.items()
             if name not in program.message_bits
         }
-        return other_data_sentences(program.provenance.get("calibration_rates", {}), rates)
+        return [*other_data_sentences(program.provenance.get("calibration_rates", {}), rates), *lost]
 
 
 def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _Run:
     """Run all blocks of samples on all backends, and count."""
+    program = runner.program
     counting = tuple(name for name, one in runner.backends.items() if one.counts)
     found = _Run(
         answers,
@@ -237,6 +242,8 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
         Events(runner.order, counting),
         Equality(runner.network, runner.read),
         Shown(runner.order, runner.data.n_samples),
+        # What a host sends is made of this input, and not the input itself.
+        Rounding({name: program.input_scale.get(name, 1.0) for name in program.message_bits if program.host is None}),
     )
     for first, part in blocks(runner.data, runner.bytes_a_sample):
         block = {name: runner.run_block(name, part, first) for name in runner.backends}
@@ -245,8 +252,9 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
             if REFERENCE in block:
                 found.equality.add(part.x, block[REFERENCE], block["trained"])
         answers.add(block, part)
+        found.rounding.add(part.x)
         found.agreements.add(block, first)
-        found.events.add(block, spike_inputs(runner.program, part.x) if EMULATOR in block else part.x)
+        found.events.add(block, spike_inputs(program, part.x) if EMULATOR in block else part.x)
         found.shown.add(block, first, found.named())
     return found
 
@@ -321,7 +329,7 @@ def _check_program(program: Program, network: Network, chip: Target) -> None:
     if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
         had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
         raise DeployError(
-            f"the program was compiled for a {chip.name} of other number formats: {had}",
+            f"the program was compiled for another {chip.name}, of other number formats: {had}",
             where="--program",
             fix="Compile the model again for this target.",
         )

@@ -85,7 +85,10 @@ class Equality:
                 self.broken = Difference(key, node, self.samples + sample, t, tuple(unit), a, b, int(off[sample].sum()))
 
     def result(self) -> dict[str, Any]:
-        """Return it JSON-ready: ``status`` (``pass``, ``fail``), ``reason``, ``ties``, perhaps ``first_difference``."""
+        """Return it JSON-ready: ``status``, ``reason``, ``ties``, perhaps ``first_difference``.
+
+        The status is ``pass``, ``fail``, or ``not-run`` where what was recorded is equal and no output is among it.
+        """
         n_nodes = len(self.network.populations)
         parts = [f"spikes of {len(self.spiking)} of {n_nodes} nodes"] if self.spiking else []
         parts += [
@@ -99,6 +102,9 @@ class Equality:
             why = f"; {unseen} nodes were not recorded, and a rounding tie there would show here" if unseen else ""
             return {"status": "fail", "reason": f"they differ in {scope}{why}", "first_difference": different, **found}
         reason = f"equal but for {self.ties} rounding ties in {scope}" if self.ties else f"equal in {scope}"
+        if not set(self.network.outputs) & {*self.spiking, *(node for node, _ in self.valued)}:
+            lacking = f"the trained recording lacks what the model returns ({', '.join(self.network.outputs)})"
+            return {"status": "not-run", "reason": f"{lacking}; {reason}", **found}
         return {"status": "pass", "reason": reason, **found}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurodeploy.recording import Recording, recorded_on
+from neurodeploy.recording import Recording, load_recording, recorded_on
 from neurodeploy.scoring import Pairs, agreement
+
+_ALL = ("spikes", "value", "u", "v")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +86,27 @@ def pairs_of(a: Recording, b: Recording, node: str) -> dict[str, Any]:
 
 
 def diff(
-    a: Recording, b: Recording, names: tuple[str, str] = ("the first recording", "the second recording")
+    a: Recording | str | Path,
+    b: Recording | str | Path,
+    names: tuple[str, str] = ("the first recording", "the second recording"),
 ) -> dict[str, Any]:
     """Hold two recordings against each other.
+
+    Args:
+        a, b: recordings, or the paths of their files.
+        names: what they are called in messages.
 
     Returns:
         JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``silent``, nodes that fire
         in neither, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they
-        do not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks.
+        do not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks, ``apart``, what of a node
+        both recorded in units that are not the same, and ``not_judged``, why equality would mean nothing, or None.
 
     Raises:
-        DeployError: they were recorded on different data.
+        DeployError: they were recorded on different data, or a file is no recording.
         ValueError: they share no node, or not the same steps, samples and shapes.
     """
+    a, b = (one if isinstance(one, Recording) else load_recording(Path(one)) for one in (a, b))
     where = " and ".join(names)
     remarks = [recorded_on(a, b.meta.get("data_sha256"), names[0], where), recorded_on(b, None, names[1], where)]
     shared = tuple(node for node in a.nodes if node in b.nodes)
@@ -106,16 +117,19 @@ def diff(
             one, two = a.nodes[node][key].shape, b.nodes[node][key].shape
             if one != two:
                 raise ValueError(f"{key} of {node!r} have shapes {one} and {two}")
-    different = first_difference(a, b, shared, ("spikes", "value", "u", "v"))
+    different = first_difference(a, b, shared, _ALL)
+    both = [(node, key) for node in shared for key in _ALL if key in a.nodes[node] and key in b.nodes[node]]
+    held = [one for one in both if _share(a, b, *one)]
+    silent = [
+        node for node in shared if all("spikes" in one.nodes[node] and not one.spikes(node).any() for one in (a, b))
+    ]
     return {
         "agreement": {
             node: agreement(a.spikes(node), b.spikes(node))
             for node in shared
             if "spikes" in a.nodes[node] and "spikes" in b.nodes[node]
         },
-        "silent": [
-            node for node in shared if all("spikes" in one.nodes[node] and not one.spikes(node).any() for one in (a, b))
-        ],
+        "silent": silent,
         "first_difference": None if different is None else different.to_dict(),
         "values": {
             node: pairs_of(a, b, node) for node in shared if "value" in a.nodes[node] and "value" in b.nodes[node]
@@ -123,4 +137,15 @@ def diff(
         "remarks": [remark for remark in remarks if remark is not None],
         "only_a": sorted(set(a.nodes) - set(b.nodes)),
         "only_b": sorted(set(b.nodes) - set(a.nodes)),
+        "apart": [f"{key} of {node}" for node, key in both if (node, key) not in held],
+        "not_judged": _not_judged(held, silent),
     }
+
+
+def _not_judged(held: list[tuple[str, str]], silent: list[str]) -> str | None:
+    """Return why nothing is proved where all that was held against each other is equal, or None."""
+    if not held:
+        return "the recordings have nothing in common that is in the same unit; record spikes in both"
+    if all(key == "spikes" and node in silent for node, key in held):
+        return "no node fires in either recording"
+    return None

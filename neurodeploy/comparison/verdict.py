@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import sqrt
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -106,9 +107,10 @@ def check_tolerance(tolerance: float, where: str = "--tolerance") -> None:
     Raises:
         DeployError: it is below 0, above 100, or no number.
     """
-    if not 0 <= tolerance <= 100:
+    if not isinstance(tolerance, Real) or not 0 <= tolerance <= 100:
+        shown = f"{tolerance:g}" if isinstance(tolerance, Real) else repr(tolerance)
         raise DeployError(
-            f"{where} is {tolerance:g}; it must be from 0 to 100", where=where, fix="Give a number from 0 to 100."
+            f"{where} is {shown}; it must be from 0 to 100", where=where, fix="Give a number from 0 to 100."
         )
 
 

@@ -35,7 +35,10 @@ NARROW = 1 / 8
 MARGIN = 1.02
 """By how much v must miss or pass the threshold in the model for a neuron that does otherwise here to be named."""
 
-KINDS = ("silenced", "woken", "leak", "zeroed", "narrow")
+OFF = 2.0
+"""By how much a plan's threshold may exceed the model's, or fall below it, without a word; refitted ones do less."""
+
+KINDS = ("threshold", "silenced", "woken", "leak", "zeroed", "narrow")
 """Kinds of losses, the worst first."""
 
 
@@ -74,7 +77,7 @@ def find_losses(
     if not population.size:
         return []
     flags = _neurons_lost(neuron, synapses, coded)
-    found = []
+    found = _threshold_losses(population.name, choices, coded, quantise)
     remedies = _Remedies(choices, quantise)
     for kind, what in (("silenced", "can no longer fire, whatever the input"), ("woken", "can fire only here")):
         if flags[kind].mean() >= (MANY if kind == "woken" else 1e-9):
@@ -190,6 +193,21 @@ def _neurons_lost(neuron: ChipNeuron, synapses: tuple[Synapses, ...], coded: Cod
     }
 
 
+def _threshold_losses(name: str, choices: Choices, coded: Coded, quantise: Quantise) -> list[Loss]:
+    """Return the loss of a plan's threshold that is another than the model's, in none or one."""
+    if choices.plan.threshold is None or not coded.population.model.fires:
+        return []
+    free = choices.plan.model_copy(update={"threshold": None})
+    other = quantise(replace(choices, plan=free, rounding="nearest", correct=())).population
+    own = coded.population
+    here, model = (own.threshold_code + 1) / own.unit, (other.threshold_code + 1) / other.unit
+    if not (off := np.maximum(here / model, model / here) > OFF).any():
+        return []
+    times = float((here / model)[off][0])
+    sentence = f"{name}: the plan's threshold of {_some(off)} is {times:.2g} times the model's"
+    return [Loss("threshold", name, float(off.mean()), sentence, "threshold left out of the plan takes the model's")]
+
+
 def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Coded, choices: Choices) -> Loss:
     """Return the loss of a leak that no code meets."""
     exact, here = leak
@@ -200,7 +218,10 @@ def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Cod
     does = "does not leak" if code == 0 else f"loses {code}/4096 in a step"
     sentence = f"{name}: {register} of {_some(off)} {does}, in the model {exact[worst]:.3g}/4096 ({lasts})"
     other = code + 1 if here[worst] < exact[worst] else code - 1
-    if register == "u" or other < 0:
+    planned = choices.plan.leak_v if register == "v" else choices.plan.leak_u
+    if planned is not None and abs(code - exact[worst]) >= 1:
+        remedy = f"leak_{register} left out of the plan takes the code that is nearest to the model's"
+    elif register == "u" or other < 0:
         remedy = "the chip has no nearer leak; shorter time constants, or longer time steps, in the model have"
     elif choices.drive is not None and choices.rounding == "learned":
         remedy = f"of {min(code, other)} and {max(code, other)} the one that is nearer on calibration data was taken"

@@ -76,9 +76,9 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     formats = target.number_formats.values()
     most = formats["weight_bits_max"]
     bits = options.weight_bits
-    if bits not in ("ternary", "binary") and not (isinstance(bits, int) and 1 <= bits <= most):
+    if bits not in ("ternary", "binary") and not (type(bits) is int and 1 <= bits <= most):
         raise DeployError(
-            f"--weight-bits is {bits}; {target.title} stores 1 to {most} bits",
+            f"--weight-bits is {bits!r}; {target.title} stores 1 to {most} bits",
             where="--weight-bits",
             fix=f"Give 1 to {most}, ternary or binary.",
         )

@@ -196,6 +196,12 @@ def read_graph(path: Path | str) -> NirGraph:
 def graph_from_nir(graph: Any) -> NirGraph:
     """Return an in-memory ``nir.NIRGraph`` as :class:`NirGraph`; the same checks as for a file."""
     where = "the NIRGraph"
+    if not callable(getattr(graph, "to_dict", None)):
+        raise DeployError(
+            f"a model is needed, and this is a {type(graph).__name__}",
+            where="model",
+            fix="Give the path of a .nir file, or a nir.NIRGraph.",
+        )
     try:
         return _graph(graph.to_dict(), where, "", "in memory")
     except RecursionError as error:

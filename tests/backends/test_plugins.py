@@ -64,6 +64,33 @@ class Dying(Plain):
         raise ZeroDivisionError("of its own")
 
 
+class Leaving(Plain):
+    def run(self, subject, inputs, options):
+        raise SystemExit(0)
+
+
+class Overwriting(Plain):
+    def run(self, subject, inputs, options):
+        for values in inputs.values():
+            values[...] = 0
+        return super().run(subject, inputs, options)
+
+
+def changed(found, change):
+    nodes = {node: {key: change(values) for key, values in observed.items()} for node, observed in found.nodes.items()}
+    return Recording(nodes, found.meta)
+
+
+class Cut(Plain):
+    def run(self, subject, inputs, options):
+        return changed(super().run(subject, inputs, options), lambda values: values[..., :-1])
+
+
+class Fractional(Plain):
+    def run(self, subject, inputs, options):
+        return changed(super().run(subject, inputs, options), lambda values: values * np.float32("nan"))
+
+
 class Halting(Plain):
     def missing(self):
         raise ZeroDivisionError("in missing")
@@ -149,9 +176,25 @@ def test_a_plug_in_that_dies_is_named(site: Path) -> None:
     assert "the backend died: ZeroDivisionError: of its own\n  where: backend 'dying'" in done.stderr
 
 
+def test_a_plug_in_that_leaves_the_process_does_not_end_the_verb(site: Path) -> None:
+    install(site, leaving="other_chip:Leaving")
+    done = compare(site, "--backend", "leaving")
+    assert done.returncode == 3
+    assert "the backend died: SystemExit: 0" in done.stderr
+
+
+def test_a_plug_in_cannot_change_the_input_of_the_others(site: Path) -> None:
+    install(site, other="other_chip:Overwriting")
+    done = compare(site, "--backend", "other", "--backend", "emulator")
+    assert done.returncode == 3
+    assert "read-only" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
+        ("Cut", "'spikes' of "),
+        ("Fractional", "'spikes' of "),
         ("Short", "it has 20 steps of 1 samples, the input 20 of 40"),
         ("Nothing", "it is a NoneType, not a Recording"),
         ("Miscounting", "its counters are not of the 0 nodes"),

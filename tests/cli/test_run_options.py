@@ -78,3 +78,25 @@ def test_json_holds_custom_neurons_and_what_left_its_register(files: tuple[Path,
     assert summary["custom_neurons"] == ["count"]
     assert summary["u_wraps"] > 0
     assert summary["v_clips"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--dialect", "norse"), "a dialect says how a NIR file is read"),
+        (("--device", "cuda"), "'emulator' cannot be sent to the device 'cuda'"),
+    ],
+)
+def test_what_a_program_would_pass_over_is_refused(
+    files: tuple[Path, Path], options: tuple[str, str], told: str
+) -> None:
+    program, data = files
+    done = invoke(program, "--backend", "emulator", "--input", data, *options)
+    assert isinstance(done.exception, DeployError)
+    assert told in str(done.exception)
+
+
+def test_the_reference_has_no_integer_arithmetic_to_choose(program: Program) -> None:
+    x = {"in": np.ones((20, 2, 1), np.uint8)}
+    with pytest.raises(DeployError, match="computes in float"):
+        run_backend(program, x, backend="reference", options=RunOptions(arithmetic="lava"))

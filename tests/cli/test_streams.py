@@ -58,3 +58,27 @@ def test_a_refused_command_writes_nothing_to_standard_output(tmp_path: Path) -> 
     assert done.returncode == 2
     assert done.stdout == b""
     assert b"standard input" in done.stderr
+
+
+def test_streams_are_called_by_their_names(data: Path, tmp_path: Path) -> None:
+    done = shell(f"neurodeploy compile - --target loihi2 -o - < {DIGITS / 'model.nir'} > p.npz", tmp_path)
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    assert "\nstandard output\n" in said
+    assert ".plan.yaml" not in said
+    assert "/neurodeploy-" not in said
+    done = shell(f"neurodeploy run - --backend emulator --input {data} < {data}", tmp_path)
+    assert "where: standard input" in done.stderr.decode()
+
+
+def test_standard_input_is_given_once(tmp_path: Path) -> None:
+    done = shell("neurodeploy diff - - < /dev/null", tmp_path)
+    assert done.returncode == 2
+    assert "standard input is given twice" in done.stderr.decode()
+
+
+def test_a_plan_that_is_asked_for_is_written_beside_a_stream(tmp_path: Path) -> None:
+    model = DIGITS / "model.nir"
+    done = shell(f"neurodeploy compile {model} --target loihi2 -o - --plan-output x.yaml > p.npz", tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "x.yaml").exists()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from neurodeploy.cli.compare import diff as diff_command
 from neurodeploy.comparison.measures import diff, first_difference
-from neurodeploy.recording import Recording
+from neurodeploy.errors import DeployError
+from neurodeploy.recording import Recording, save_recording
 from neurodeploy.scoring import agreement, decide, wilson
 
 
@@ -68,3 +73,42 @@ def test_values_are_held_together_in_the_models_units() -> None:
     b = Recording({"li": {"value": (volts * 64).astype(np.int32) + 32}}, {"units": {"li": {"unit": "V", "scale": 64}}})
     found = diff(a, b)["values"]["li"]
     assert (found["mean_absolute_error"], found["correlation"]) == pytest.approx((0.5, 1.0))
+
+
+def test_recordings_that_are_equal_prove_nothing_where_nothing_fires_or_nothing_is_in_the_same_unit() -> None:
+    fires = np.ones((3, 2, 1), np.uint8)
+    assert diff(recording(a=0 * fires), recording(a=0 * fires))["not_judged"] == "no node fires in either recording"
+    assert diff(recording(a=0 * fires, b=fires), recording(a=0 * fires, b=fires))["not_judged"] is None
+    volts = Recording({"a": {"v": np.ones((3, 2, 1), np.float32)}}, {})
+    codes = Recording({"a": {"v": np.ones((3, 2, 1), np.int32)}}, {})
+    apart = diff(volts, codes)
+    assert "nothing in common that is in the same unit" in apart["not_judged"]
+    assert apart["apart"] == ["v of a"]
+    assert diff(volts, volts)["not_judged"] is None
+
+
+def test_recordings_are_given_as_paths_too(tmp_path: Path) -> None:
+    one = recording(a=np.ones((3, 2, 1), np.uint8))
+    save_recording(one, tmp_path / "a.npz")
+    assert diff(tmp_path / "a.npz", str(tmp_path / "a.npz"))["agreement"] == {"a": 1.0}
+    with pytest.raises(DeployError):
+        diff(tmp_path / "b.npz", one)
+
+
+def test_what_only_one_recording_has_is_said_and_silence_is_no_equality(tmp_path: Path) -> None:
+    fires = np.ones((3, 2, 1), np.uint8)
+    for name, nodes in {"one": {"a": fires}, "both": {"a": fires, "b": fires}, "silent": {"a": 0 * fires}}.items():
+        save_recording(recording(**nodes), tmp_path / f"{name}.npz")
+
+    def told(a: str, b: str) -> tuple[int, str]:
+        done = CliRunner().invoke(diff_command, [str(tmp_path / f"{a}.npz"), str(tmp_path / f"{b}.npz")])
+        return done.exit_code, done.stdout
+
+    code, said = told("one", "both")
+    assert code == 0
+    assert "b: only in " in said
+    assert said.endswith("equal in all that was held against each other\n")
+    code, said = told("silent", "silent")
+    assert code == 1
+    assert said.endswith("not judged: no node fires in either recording\n")
+    assert told("both", "both")[1].endswith("\nequal\n")

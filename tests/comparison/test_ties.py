@@ -85,3 +85,16 @@ def test_values_are_equal_within_what_float32_may_be_off(
     if status == "fail":
         where = found["first_difference"]
         assert (where["what"], where["sample"], where["t"], where["unit"]) == (key, 2, 7, [1])
+
+
+def test_a_recording_without_the_outputs_does_not_prove_them(fc_model: Path, rng: np.random.Generator) -> None:
+    network = read_network(fc_model)[0]
+    inputs = {name: (rng.random((8, 3, *shape)) < 0.4).astype(np.uint8) for name, shape in network.inputs.items()}
+    reference = Reference().run(network, inputs, RunOptions())
+    assert reference_equals(network, inputs, reference, reference)["status"] == "pass"
+    hidden = Recording({n: o for n, o in reference.nodes.items() if n not in network.outputs}, {})
+    found = reference_equals(network, inputs, reference, hidden)
+    assert found["status"] == "not-run"
+    assert f"lacks what the model returns ({network.outputs[0]}); equal in spikes of" in found["reason"]
+    wrong = Recording({n: {"spikes": 1 - o["spikes"]} for n, o in hidden.nodes.items()}, {})
+    assert reference_equals(network, inputs, reference, wrong)["status"] == "fail"

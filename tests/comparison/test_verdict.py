@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import neurodeploy
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.cli.compare import compare as compare_command
 from neurodeploy.cli.demo import demo as demo_command
 from neurodeploy.cli.run import run as run_command
 from neurodeploy.comparison.compare import Comparison, compare
+from neurodeploy.comparison.verdict import Demands
 from neurodeploy.compiler import compile as compile_model
 from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
@@ -359,3 +361,31 @@ def test_the_demo_requires_what_its_machine_can_judge(
     assert isinstance(done.exception, StoppedError)
     assert asked["require"] == (("trained", "lava", "accuracy") if has_lava else ("trained", "accuracy"))
     assert ("not required, as it cannot run here: lava (Lava is not here.)" in done.stdout) is not has_lava
+
+
+@pytest.mark.parametrize("tolerance", ["5", None, float("nan")])
+def test_a_tolerance_that_is_no_number_is_refused(tolerance: Any) -> None:
+    with pytest.raises(DeployError, match="must be from 0 to 100"):
+        Demands(tolerance)
+
+
+def test_one_backend_and_a_recordings_path_are_taken_as_they_are(plain: Path, tmp_path: Path) -> None:
+    x, y = in_turn()
+    assert verdict(plain, x, y, only="emulator")["status"] == "not-judged"
+    with pytest.raises(DeployError, match="recording"):
+        verdict(plain, x, y, trained=tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("model", [None, b"m.nir", 5])
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    for verb in (neurodeploy.inspect, lambda given: neurodeploy.compile(given, "loihi2")):
+        with pytest.raises(DeployError, match="a model is needed, and this is a"):
+            verb(model)
+
+
+def test_why_a_verdict_is_vacuous_is_said_once_for_each_backend(plain: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "silent.npz", x=np.zeros((STEPS, 8, 4), np.uint8), y=np.arange(8) % 4)
+    backends = [part for name in BOTH for part in ("--backend", name)]
+    _, said = command(plain, "--target", "loihi2", "--input", tmp_path / "silent.npz", *backends)
+    for name in BOTH:
+        assert said.count(f"never fires on {name}") == 1
