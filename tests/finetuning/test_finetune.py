@@ -272,7 +272,7 @@ def digits(name: str, bits: Any, how: Training, folder: Path) -> tuple[float, fl
     home = shipped_folder("models") / name
     model, network = home / "model.nir", read_network(home / "model.nir")[0]
     test = load_data(home / "test.npz", network.inputs)
-    calibrated: dict[str, Any] = {"scale": "mse", "rounding": "learned"}
+    calibrated: dict[str, Any] = {"scale": "mse", "rounding": "learned", "correct": (), "per_channel": False}
     if bits != "ternary":
         calibrated |= {"correct": ("bias", "threshold"), "per_channel": True}
     start = compile_with_plan(model, "loihi2", weight_bits=bits, calibrate=home / "calibrate.npz", **calibrated)

@@ -177,7 +177,7 @@ def test_host_killed_while_lava_starts_leaves_no_process_and_no_file(
         (session,) = wait_for(lambda: sessions_begun_by(host.pid))
         host.kill()
     assert wait_for(lambda: not members(session))
-    assert [path.name for path in tmp_path.iterdir()] == ["program.npz"]
+    assert wait_for(lambda: [path.name for path in tmp_path.iterdir()] == ["program.npz"])
 
 
 @pytest.mark.parametrize("n_processes", [1, 6])
