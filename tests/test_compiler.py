@@ -197,18 +197,18 @@ def test_a_reset_to_another_value_is_a_shift(fc_model: Path, tmp_path: Path, rng
 
 def test_a_model_too_large_for_the_chip_is_refused_with_numbers(tmp_path: Path) -> None:
     nodes = {
-        "input": nir.Input({"input": np.array([4, 512, 512])}),
-        "conv": nir.Conv2d((512, 512), np.ones((8, 4, 1, 1), np.float32), 1, 0, 1, 1, np.zeros(8)),
-        "lif": lif((8, 512, 512)),
-        "output": nir.Output({"output": np.array([8, 512, 512])}),
+        "input": nir.Input({"input": np.array([4, 384, 384])}),
+        "conv": nir.Conv2d((384, 384), np.ones((8, 4, 1, 1), np.float32), 1, 0, 1, 1, np.zeros(8)),
+        "lif": lif((8, 384, 384)),
+        "output": nir.Output({"output": np.array([8, 384, 384])}),
     }
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "conv", "lif", "output"), ZERO)
-    with pytest.raises(DeployError, match=r"neurons: 2,097,152 needed, 1,048,576 available") as refusal:
+    with pytest.raises(DeployError, match=r"neurons: 1,179,648 needed, 1,048,576 available") as refusal:
         compile(model, "loihi2")
     assert "allow_oversize to run it on the emulator" in str(refusal.value)
     program = compile(model, "loihi2", allow_oversize=True)
     assert program.warnings[0] == (
-        "the network does not fit one Intel Loihi 2 chip (neurons: 2,097,152 needed, 1,048,576 available):"
+        "the network does not fit one Intel Loihi 2 chip (neurons: 1,179,648 needed, 1,048,576 available):"
         " emulator only"
     )
 
