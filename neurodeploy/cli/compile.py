@@ -118,6 +118,14 @@ def compile(
     plan_output = plan_output or output.with_suffix(".plan.yaml")
     writes_plan = writes_plan and (plan is None or plan_output.resolve() != plan.resolve())
     written = (output, options["search_state"], options["search_page"], *([plan_output] if writes_plan else []))
+    if calibrate is None:
+        for flag, given in (("--encode", encode), ("--batch-first", batch_first), ("--seed", seed)):
+            if given:
+                raise DeployError(
+                    f"{flag} says how calibration data is read, and there is none",
+                    where=flag,
+                    fix="Give some with --calibrate DATA, or leave it out.",
+                )
     check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
     counts = options.get("host") is not None or target_takes_counts(target)

@@ -56,6 +56,15 @@ def test_what_fits_no_chip_needs_leave(tmp_path: Path) -> None:
     assert "warning: the network does not fit one Intel Loihi 2 chip" in err
 
 
+@pytest.mark.parametrize("options", [("--encode", "rate"), ("--batch-first",), ("--seed", "3")])
+def test_how_data_is_read_is_refused_where_there_is_none(
+    fc_model: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    code, _, err = run("compile", fc_model, "--target", "loihi2", *options, "-o", tmp_path / "p.npz")
+    assert code == 2
+    assert f"{options[0]} says how calibration data is read, and there is none" in err
+
+
 def test_custom_neurons_are_warned_of(fc_model: Path, tmp_path: Path) -> None:
     graph = nir.read(fc_model)
     model = save_nir(tmp_path / "subtract.nir", graph.nodes, graph.edges, {"reset": "subtract"})
