@@ -258,17 +258,19 @@ def _findings(
             )
         if one.lost.any():
             found.append(
-                f"{name}: {_some(one.lost)} never fire {_data(one)}; {lowered_threshold(program, population, one)}"
+                f"{name}: {some_neurons(one.lost)} never fire {_data(one)};"
+                f" {lowered_threshold(program, population, one)}"
             )
         if one.saturated.any():
             found.append(
-                f"{name}: {_some(one.saturated)} fire in nearly every step {_data(one, 'not')};"
+                f"{name}: {some_neurons(one.saturated)} fire in nearly every step {_data(one, 'not')};"
                 f" {raised_threshold(program, population, one, inputs)}"
             )
     return found
 
 
-def _some(flags: NDArray[np.bool_]) -> str:
+def some_neurons(flags: NDArray[np.bool_]) -> str:
+    """Return how many neurons of a population have a flag, in words."""
     return f"{int(flags.sum())} of {flags.size} neurons"
 
 

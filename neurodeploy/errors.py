@@ -53,6 +53,11 @@ def known(names: object) -> str:
     return ", ".join(sorted(str(name) for name in names)) or "none"  # type: ignore[attr-defined]
 
 
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 spike``, ``1,024 spikes``."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the error's name where it has none."""
     lines = str(error).strip().splitlines()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.arrays import frozen_array
 from neurodeploy.decision import Decision
-from neurodeploy.notebook import Summarised, Summary, counted
+from neurodeploy.errors import counted
+from neurodeploy.notebook import Summarised, Summary
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Shape, SynapseOp, chain_shape
 

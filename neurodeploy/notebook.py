@@ -33,8 +33,3 @@ class Summarised:
         body = "".join(f"<tr>{row}</tr>" for row in cells)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
         return f"<p><b>{type(self).__name__}</b>: {escape(line)}</p>{table}"
-
-
-def counted(n: int, what: str) -> str:
-    """Return a number with its noun: ``1 neuron``, ``1,024 neurons``."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -26,13 +26,13 @@ from neurodeploy.codes import (
     whole_shape,
 )
 from neurodeploy.decision import Decision, parse_decision
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, counted
 from neurodeploy.file_kinds import PROGRAM, check_kind
 from neurodeploy.files import existing_file, from_json, read_npz, text_array, text_of, to_json, write_npz
 from neurodeploy.host import from_arrays, to_arrays
 from neurodeploy.needs import Needy, can, needs_of, refuse_missing
 from neurodeploy.network import Network
-from neurodeploy.notebook import Summarised, Summary, counted
+from neurodeploy.notebook import Summarised, Summary
 from neurodeploy.recording import RESERVED_NAMES
 from neurodeploy.synapses import Shape
 

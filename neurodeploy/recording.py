@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from neurodeploy.arrays import finite, frozen_array
-from neurodeploy.errors import DeployError, known
+from neurodeploy.errors import DeployError, counted, known
 from neurodeploy.file_kinds import RECORDING, check_kind
 from neurodeploy.files import existing_file, from_json, text_array, text_of, to_json, write_npz
 from neurodeploy.members import NpzWriter, open_npz, part_of
-from neurodeploy.notebook import Summarised, Summary, counted
+from neurodeploy.notebook import Summarised, Summary
 
 OBSERVABLES = ("spikes", "value", "v", "u")
 """What can be recorded of a node; ``value`` stands for ``spikes`` where the node does not fire."""

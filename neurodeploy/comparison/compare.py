@@ -147,6 +147,7 @@ def compare(
         find_readout(program, node + MEMBRANE)
     runner = Runner(network, program, data, chosen, pace, read)
     run = _run_blocks(runner, trained, answers)
+    nothing = run.undecided()
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -159,8 +160,8 @@ def compare(
             "reference_trained": run.reference_trained(trained),
             **{f"{EMULATOR}_{name}": runner.emulator_equals(name, not_run) for name in backends.simulators()},
         },
-        **answers.result(without=run.undecided()),
-        "vacuous": run.undecided(),
+        **answers.result(without=nothing),
+        "vacuous": nothing,
         **run.agreements.result(),
         "counters": run.events.result(),
         "energy": _energy(program, run.events, data.n_steps, chip),

@@ -17,7 +17,7 @@ from neurodeploy.comparison.answers import Answers
 from neurodeploy.comparison.tallies import OVERFLOWS, Agreements, Events
 from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied
 from neurodeploy.decision import MEMBRANE, Decision
-from neurodeploy.errors import DeployError, known
+from neurodeploy.errors import DeployError, counted, known
 
 TOLERANCE_POINTS = 1.0
 """Points of accuracy that a chip may lose, or per cent of the decisions that it may change."""
@@ -174,7 +174,7 @@ def overflows(events: Events) -> list[str]:
             listed = ", ".join(f"{node} {count:,} times" for node, count in nodes.items() if count)
             if listed:
                 n = events.samples[backend]
-                found.append(f"{OVERFLOWS[key]} on {backend}: {listed} in {n:,} {'sample' if n == 1 else 'samples'}")
+                found.append(f"{OVERFLOWS[key]} on {backend}: {listed} in {counted(n, 'sample')}")
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
+from neurodeploy.contract import some_neurons
 from neurodeploy.errors import known
 from neurodeploy.network import Population
 from neurodeploy.quantise.fit import FINE, Choices
@@ -85,7 +86,7 @@ def find_losses(
             def share(other: Coded, kind: str = kind) -> float:
                 return float(_neurons_lost(neuron, synapses, other)[kind].mean())
 
-            sentence = f"{population.name}: {_some(flags[kind])} {what}, and in the model {_OTHERWISE[kind]}"
+            sentence = f"{population.name}: {some_neurons(flags[kind])} {what}, and in the model {_OTHERWISE[kind]}"
             of_all = share(coded)
             found.append(Loss(kind, population.name, of_all, sentence, remedies.find(share, of_all)))
     for register, leak in leaks(neuron, coded.population).items():
@@ -102,7 +103,7 @@ def find_losses(
             found.append(Loss("zeroed", s.projection.name, of_all, sentence, remedy))
     hardly = _narrow(population, synapses, coded)
     if (of_all := float(hardly.mean())) >= MANY:
-        sentence = f"{population.name}: the weights of {_some(hardly)} use less than an eighth of their codes"
+        sentence = f"{population.name}: the weights of {some_neurons(hardly)} use less than an eighth of their codes"
         remedy = remedies.find(lambda other: float(_narrow(population, synapses, other).mean()), of_all)
         found.append(Loss("narrow", population.name, of_all, sentence, remedy))
     return found
@@ -204,7 +205,7 @@ def _threshold_losses(name: str, choices: Choices, coded: Coded, quantise: Quant
     if not (off := np.maximum(here / model, model / here) > OFF).any():
         return []
     times = float((here / model)[off][0])
-    sentence = f"{name}: the plan's threshold of {_some(off)} is {times:.2g} times the model's"
+    sentence = f"{name}: the plan's threshold of {some_neurons(off)} is {times:.2g} times the model's"
     return [Loss("threshold", name, float(off.mean()), sentence, "threshold left out of the plan takes the model's")]
 
 
@@ -216,7 +217,7 @@ def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Cod
     code = int(coded.population.dv[worst]) if register == "v" else int(coded.population.du[worst]) + 1
     lasts = f"a time constant of {2**DECAY_BITS / exact[worst]:.4g} steps"
     does = "does not leak" if code == 0 else f"loses {code}/4096 in a step"
-    sentence = f"{name}: {register} of {_some(off)} {does}, in the model {exact[worst]:.3g}/4096 ({lasts})"
+    sentence = f"{name}: {register} of {some_neurons(off)} {does}, in the model {exact[worst]:.3g}/4096 ({lasts})"
     other = code + 1 if here[worst] < exact[worst] else code - 1
     planned = choices.plan.leak_v if register == "v" else choices.plan.leak_u
     if planned is not None and abs(code - exact[worst]) >= 1:
@@ -259,7 +260,3 @@ def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded
         for found, rows in ((largest, of_rows), (heard, s.folded.largest() > 0)):
             np.maximum(found, np.repeat(rows, population.size // len(rows)), out=found)
     return np.asarray(heard & (largest < NARROW), np.bool_)
-
-
-def _some(flags: Flags) -> str:
-    return f"{int(flags.sum())} of {flags.size} neurons"

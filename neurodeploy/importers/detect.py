@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import NEURONS
-from neurodeploy.importers.losses import membrane_tau, read_time_step
+from neurodeploy.importers.losses import read_time_step
 from neurodeploy.importers.nir_graph import NirGraph, NirNode
 
 Floats = NDArray[np.float64]
@@ -51,13 +51,8 @@ def fits(graph: NirGraph, name: str) -> bool:
 
 def norse_scale(node: NirNode) -> float:
     """Return what brings a node's time constants to seconds if norse wrote them: 1 where they are long enough."""
-    taus = np.concatenate([membrane_tau(node).ravel(), _numbers(node, "tau_syn", np.inf).ravel()])
+    taus = np.concatenate([node.membrane_tau.ravel(), node.numbers("tau_syn", np.inf).ravel()])
     return NORSE_SCALE if taus[np.isfinite(taus)].max(initial=0.0) < SHORTEST_TAU else 1.0
-
-
-def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
-    value = node.params.get(key)
-    return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))
 
 
 def _is(values: Floats, expected: Floats | float) -> bool:
@@ -76,14 +71,14 @@ def _inputs(graph: NirGraph) -> list[str]:
 
 def _snntorch(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     def is_scaled(node: NirNode, dt: float) -> bool:
-        current = node.kind != "CubaLIF" or _is(_numbers(node, "w_in", 1.0) * dt, _numbers(node, "tau_syn"))
-        rests = _is(_numbers(node, "v_leak"), 0.0) and _is(_numbers(node, "v_reset"), 0.0)
-        return current and rests and _is(_numbers(node, "r") * dt, membrane_tau(node))
+        current = node.kind != "CubaLIF" or _is(node.numbers("w_in", 1.0) * dt, node.numbers("tau_syn"))
+        rests = _is(node.numbers("v_leak"), 0.0) and _is(node.numbers("v_reset"), 0.0)
+        return current and rests and _is(node.numbers("r") * dt, node.membrane_tau)
 
     dt = read_time_step("snntorch", neurons) or EXPORT_DT
     if not _all_kinds(neurons, ("LIF", "CubaLIF")) or not all(is_scaled(node, dt) for node in neurons):
         return None
-    is_certain = dt == EXPORT_DT and "input" in _inputs(graph) and not all(_is(_numbers(n, "r"), 1.0) for n in neurons)
+    is_certain = dt == EXPORT_DT and "input" in _inputs(graph) and not all(_is(n.numbers("r"), 1.0) for n in neurons)
     return Candidate(
         "snntorch", f"every neuron has r = tau / {dt:g} s, at rest 0, as snnTorch's exporter writes it", is_certain
     )
@@ -93,12 +88,12 @@ def _spikingjelly(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     dt = read_time_step("spikingjelly", neurons)
 
     def is_scaled(node: NirNode) -> bool:
-        r = _numbers(node, "r")
+        r = node.numbers("r")
         if node.kind == "IF":
             return dt is not None and _is(r * dt, 1.0)
-        leak, reset = _numbers(node, "v_leak"), _numbers(node, "v_reset")
+        leak, reset = node.numbers("v_leak"), node.numbers("v_reset")
         rests = node.kind == "CubaLIF" or _is(leak, reset) or np.array_equal(leak, reset)
-        return rests and (_is(r, 1.0) or (dt is not None and _is(r * dt, membrane_tau(node))))
+        return rests and (_is(r, 1.0) or (dt is not None and _is(r * dt, node.membrane_tau)))
 
     if not _all_kinds(neurons, ("IF", "LIF", "CubaLIF")) or not all(map(is_scaled, neurons)):
         return None
@@ -114,11 +109,11 @@ def _spikingjelly(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
 
 
 def _norse(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
-    if not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI")) or not all(_is(_numbers(n, "r"), 1.0) for n in neurons):
+    if not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI")) or not all(_is(n.numbers("r"), 1.0) for n in neurons):
         return None
-    if not all(_is(_numbers(node, "w_in", 1.0), 1.0) for node in neurons):
+    if not all(_is(node.numbers("w_in", 1.0), 1.0) for node in neurons):
         return None
-    taus = np.concatenate([t.ravel() for n in neurons for t in (membrane_tau(n), _numbers(n, "tau_syn", np.inf))])
+    taus = np.concatenate([t.ravel() for n in neurons for t in (n.membrane_tau, n.numbers("tau_syn", np.inf))])
     if taus[np.isfinite(taus)].max(initial=0.0) >= 1.0:
         return None
     return Candidate("norse", "r is 1 and time constants are below 1 s, as norse's exporter writes them")
@@ -126,7 +121,7 @@ def _norse(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
 
 def _sinabs(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     def is_scaled(node: NirNode) -> bool:
-        return _is(_numbers(node, "r"), 1.0) and bool((membrane_tau(node) >= 1.0).all())
+        return _is(node.numbers("r"), 1.0) and bool((node.membrane_tau >= 1.0).all())
 
     if _all_kinds(neurons, ("IF", "LIF", "LI")) and all(map(is_scaled, neurons)):
         return Candidate("sinabs", "r is 1 and time constants are counted in steps, as sinabs' exporter writes them")
@@ -138,7 +133,7 @@ def _rockpool(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     if not _all_kinds(neurons, ("LIF", "CubaLIF", "LI")) or dt is None:
         return None
     # Any two of r and tau fit some dt; people choose one of at most two digits.
-    if float(f"{dt:.2g}") != dt or all(_is(_numbers(node, "r"), 1.0) for node in neurons):
+    if float(f"{dt:.2g}") != dt or all(_is(node.numbers("r"), 1.0) for node in neurons):
         return None
     return Candidate(
         "rockpool", f"r = tau / dt * exp(-dt / tau) with dt = {dt:g} s, as rockpool's exporter writes", True
@@ -150,10 +145,10 @@ def _spyx(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     dt = read_time_step("spyx", neurons)
     if not leaky or dt is None or not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI", "Threshold")):
         return None
-    if any((_numbers(node, "r") >= 1.0).any() or (_numbers(node, "r") < 0).any() for node in leaky):
+    if any((node.numbers("r") >= 1.0).any() or (node.numbers("r") < 0).any() for node in leaky):
         return None
     # One pair of r and tau fits some dt; pairs that differ and fit the same are spyx's.
-    taus = np.concatenate([membrane_tau(node).ravel() for node in leaky])
+    taus = np.concatenate([node.membrane_tau.ravel() for node in leaky])
     evidence = f"r = 1 - dt / tau with dt = {dt:g}, as spyx's exporter writes it"
     return Candidate("spyx", evidence, not _is(taus, float(taus[0])))
 

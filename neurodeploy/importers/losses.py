@@ -173,26 +173,16 @@ def called_again(graph: NirGraph, name: str) -> list[str]:
     return []
 
 
-def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
-    value = node.params.get(key)
-    return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))
-
-
-def membrane_tau(node: NirNode) -> Floats:
-    """Return a node's membrane time constants as the file has them, infinity where it has none."""
-    return _numbers(node, "tau_mem" if "tau_mem" in node.params else "tau", np.inf)
-
-
 def _snntorch_step(node: NirNode) -> Floats:
     """Solve tau = dt / (1 - beta), r = tau / dt; at r = 1 (beta = 0) any tau would do."""
-    tau, r = np.broadcast_arrays(membrane_tau(node), _numbers(node, "r"))
+    tau, r = np.broadcast_arrays(node.membrane_tau, node.numbers("r"))
     return np.asarray(tau[r != 1] / r[r != 1])
 
 
 def _spikingjelly_step(node: NirNode) -> Floats:
     """IF: r = 1 / dt; LIF: r = 1, which hides dt, or tau / dt; CubaLIF: r = tau_mem / dt."""
     if node.kind == "IF":
-        return 1.0 / _numbers(node, "r")
+        return 1.0 / node.numbers("r")
     return _snntorch_step(node)
 
 
@@ -200,7 +190,7 @@ def _rockpool_step(node: NirNode) -> Floats:
     """Solve r = tau / dt * exp(-dt / tau)."""
     from scipy.special import lambertw
 
-    tau, r = np.broadcast_arrays(membrane_tau(node), _numbers(node, "r"))
+    tau, r = np.broadcast_arrays(node.membrane_tau, node.numbers("r"))
     with np.errstate(over="ignore"):
         return np.asarray(tau * np.real(lambertw(1.0 / r, 0)))
 
@@ -209,7 +199,7 @@ def _spyx_step(node: NirNode) -> Floats:
     """Solve tau = dt / (1 - beta), r = beta."""
     if node.kind not in ("LIF", "CubaLIF"):
         return np.empty(0)
-    return np.asarray(membrane_tau(node) * (1.0 - _numbers(node, "r")))
+    return np.asarray(node.membrane_tau * (1.0 - node.numbers("r")))
 
 
 TIME_STEPS: dict[str, Callable[[NirNode], Floats]] = {
@@ -238,4 +228,4 @@ def read_time_step(name: str, neurons: list[NirNode]) -> float | None:
 
 def proven_time_step(name: str, node: NirNode) -> float | None:
     """Return the dt, s, that a node's several time constants agree on; None where it has one, or they do not agree."""
-    return read_time_step(name, [node]) if np.unique(membrane_tau(node)).size > 1 else None
+    return read_time_step(name, [node]) if np.unique(node.membrane_tau).size > 1 else None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
 from neurodeploy.errors import DeployError, known
@@ -91,6 +92,16 @@ class NirNode:
     params: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
     foreign: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def membrane_tau(self) -> NDArray[np.float64]:
+        """Membrane time constants as the file has them, one axis at least; infinity where it has none."""
+        return self.numbers("tau_mem" if "tau_mem" in self.params else "tau", np.inf)
+
+    def numbers(self, key: str, default: float = 0.0) -> NDArray[np.float64]:
+        """Return a parameter, one axis at least; ``default`` where the file does not have it."""
+        value = self.params.get(key)
+        return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

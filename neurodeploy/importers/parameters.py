@@ -32,7 +32,7 @@ def parameter_findings(graph: NirGraph, settled: Dialect | None) -> list[Finding
         settings = None if settled is None else settled.settings.get(name)
         for key in _TAUS:
             if key in node.params:
-                found += _time_constant(name, key, _numbers(node, key), settings, "dialect" in graph.metadata)
+                found += _time_constant(name, key, node.numbers(key), settings, "dialect" in graph.metadata)
         found += _threshold(name, node)
         if settings is not None and settled is not None:
             found += _input_gain(name, node, settings, settled.name)
@@ -53,8 +53,8 @@ def right_r(node: NirNode, settings: Settings) -> Floats | None:
     if settings.gain == "euler" or "r" not in node.params:
         return None
     if node.kind in ("IF", "I"):
-        return np.full_like(_numbers(node, "r"), 1.0 / float(settings.dt or 1.0)) if settings.gain == "unit" else None
-    kept = kept_share(_tau(node), settings)
+        return np.full_like(node.numbers("r"), 1.0 / float(settings.dt or 1.0)) if settings.gain == "unit" else None
+    kept = kept_share(node.membrane_tau, settings)
     with np.errstate(divide="ignore"):
         return np.ones_like(kept) if settings.gain == "norm" else 1.0 / (1.0 - kept)
 
@@ -63,19 +63,10 @@ def right_w_in(node: NirNode, settings: Settings) -> Floats | None:
     """Return the w_in with which NIR's equations have the current's jump that the dialect has, or None where it is."""
     if settings.gain_syn == "euler" or "tau_syn" not in node.params:
         return None
-    kept = kept_share(_numbers(node, "tau_syn"), settings)
+    kept = kept_share(node.numbers("tau_syn"), settings)
     jump = kept if settings.order == "add-decay" else np.ones_like(kept)
     with np.errstate(divide="ignore"):
         return jump / (1.0 - kept)
-
-
-def _numbers(node: NirNode, key: str, default: float = 0.0) -> Floats:
-    value = node.params.get(key)
-    return np.asarray(default if value is None else value, dtype=np.float64)
-
-
-def _tau(node: NirNode) -> Floats:
-    return _numbers(node, "tau_mem" if "tau_mem" in node.params else "tau", np.inf)
 
 
 def _steps(tau: Floats, settings: Settings) -> Floats:
@@ -109,7 +100,7 @@ def _time_constant(name: str, key: str, tau: Floats, settings: Settings | None, 
 
 
 def _threshold(name: str, node: NirNode) -> list[Finding]:
-    values = _numbers(node, "v_threshold", 1.0)
+    values = node.numbers("v_threshold", 1.0)
     if not (bad := values <= 0).any():
         return []
     what = f"{_some(bad)} of v_threshold are 0 or below: these neurons fire at rest"
@@ -118,16 +109,16 @@ def _threshold(name: str, node: NirNode) -> list[Finding]:
 
 def _input_gain(name: str, node: NirNode, settings: Settings, dialect: str) -> list[Finding]:
     right = right_r(node, settings)
-    if right is None or _agree(_numbers(node, "r"), right):
+    if right is None or _agree(node.numbers("r"), right):
         return []
     what = f"r is not the one with which NIR's equation has {dialect}'s gain, so that other readers will part from it"
     fix = f"Here it is read as {dialect} has it; --fix writes r = {_span(right)}."
-    return [finding("r-unscaled", name, what, _span(_numbers(node, "r")), fix)]
+    return [finding("r-unscaled", name, what, _span(node.numbers("r")), fix)]
 
 
 def _synaptic_gain(name: str, node: NirNode, settings: Settings, dialect: str) -> list[Finding]:
     right = right_w_in(node, settings)
-    given = _numbers(node, "w_in", 1.0)
+    given = node.numbers("w_in", 1.0)
     if right is None or _agree(given, right):
         return []
     what = f"w_in is not scaled: NIR's equation has a smaller jump of the current at a spike than {dialect}"

@@ -19,7 +19,6 @@ from neurodeploy.importers.losses import (
     UNWRITTEN,
     Loss,
     called_again,
-    membrane_tau,
     proven_time_step,
     read_time_step,
 )
@@ -148,7 +147,7 @@ def _with_time_step(base: Settings, name: str, graph: NirGraph) -> Settings:
     if name not in TIME_STEPS:
         return base
     dt = read_time_step(name, neurons)
-    if dt is None and not any(np.isfinite(membrane_tau(node)).any() for node in neurons):
+    if dt is None and not any(np.isfinite(node.membrane_tau).any() for node in neurons):
         return base
     return replace(base, dt=dt)
 

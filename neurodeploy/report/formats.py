@@ -43,8 +43,3 @@ def number(value: float) -> str:
     if abs(value) < 0.01:
         return f"{value:.1e}"
     return f"{value:,.2f}"
-
-
-def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """Return ``1 spike``, ``2 spikes``."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neurodeploy.errors import counted
 from neurodeploy.files import write_text
 from neurodeploy.report import formats
 from neurodeploy.report.html import _embedded_json, _environment, _file, _script
@@ -56,7 +57,7 @@ def notes(result: SearchResult) -> list[str]:
     found = [
         f"budget {budget}: kept by {' '.join(map(str, best.widths))} on {best.samples} samples of"
         f" {result.subject.data.source}, which the widths were chosen on; measure on other data what counts",
-        f"{formats.counted(len(result.trials), 'trial')} measured"
+        f"{counted(len(result.trials), 'trial')} measured"
         + (f", {len(result.refusals)} refused by the compiler" if result.refusals else ""),
     ]
     if budget.accuracy is not None and budget.accuracy < 100.0 / best.samples:

@@ -11,7 +11,8 @@ import numpy as np
 
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.comparison.compare import Comparison
-from neurodeploy.report.formats import counted, number, percent, points, share
+from neurodeploy.errors import counted
+from neurodeploy.report.formats import number, percent, points, share
 from neurodeploy.report.rasters import comparable_nodes
 from neurodeploy.target import load_target
 
