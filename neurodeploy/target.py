@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -354,7 +354,10 @@ def _siblings(place: Place) -> dict[str, Any]:
     """Return what the table takes in which a key of that place stands."""
     model: Any = Target
     for part in place[:-1]:
-        model = model.model_fields[part].annotation if isinstance(part, str) else EnergyProfile
+        fields = getattr(model, "model_fields", {})
+        model = fields[part].annotation if part in fields else next(iter(get_args(model)), None)
+    if not hasattr(model, "model_fields"):
+        return {}
     return {**model.model_fields, **({"extends": None} if model is Target else {})}
 
 
