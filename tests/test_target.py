@@ -147,6 +147,11 @@ def test_a_target_that_was_changed_in_python_is_checked_as_a_file_is() -> None:
         load_target(chip.model_copy(update={"number_formats": narrow}))
 
 
+def test_an_object_where_a_list_has_texts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match=r"neuron\.spike\.value\[0\] is .*a text(?s:.*)line 3"):
+        load_target(written(tmp_path, 'extends = "loihi2"\n[neuron]\nspike = [{ a = 1 }]\n'))
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"name = " + b"1" * 5000, b"a = " + b"[" * 9000])
 def test_bytes_that_are_no_toml_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.toml").write_bytes(content)

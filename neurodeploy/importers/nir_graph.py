@@ -498,7 +498,9 @@ def _metadata(content: dict[str, Any], where: str) -> tuple[dict[str, Any], dict
         _check_metadata(decoded)
     except ValueError as error:
         raise DeployError(
-            f"metadata key {METADATA_KEY!r} is no JSON text ({error})", where=where, fix="Export the model again."
+            f"metadata key {METADATA_KEY!r} is not of the form that is read: {error}",
+            where=where,
+            fix="Export the model again.",
         ) from error
     return decoded, foreign
 
@@ -509,6 +511,14 @@ def _check_metadata(decoded: Any) -> None:
         raise ValueError("it is no object")
     if not isinstance(decoded.get("rules", {}), dict):
         raise ValueError("rules are no object")
+    for key in ("dialect", "exporter", "decision", "undecided"):
+        if not isinstance(decoded.get(key, ""), str):
+            raise ValueError(f"{key} is {decoded[key]!r}, no text")
+    edges = decoded.get("delayed_edges", [])
+    if not isinstance(edges, list) or not all(
+        isinstance(e, list) and all(isinstance(n, str) for n in e) for e in edges
+    ):
+        raise ValueError(f"delayed_edges are {edges!r}, no pairs of names")
     dt = decoded.get("dt", 1.0)
     if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not 0 < dt < float("inf"):
         raise ValueError(f"dt is {dt!r}, no number above 0")
