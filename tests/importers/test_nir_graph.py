@@ -253,7 +253,7 @@ BAD_FILES = {
     "metadata is deep": (bad_metadata("[" * 100_000), "metadata key 'neurodeploy' is not of the form that is read"),
     "rules are a list": (bad_metadata('{"rules": [1]}'), "rules are no object"),
     "dialect is a list": (bad_metadata('{"dialect": ["norse"]}'), r"dialect is \['norse'\], no text"),
-    "delayed edges of objects": (bad_metadata('{"delayed_edges": [[{}, "a"]]}'), "delayed_edges are .* no pairs of names"),
+    "delayed edges of objects": (bad_metadata('{"delayed_edges": [[{}, "a"]]}'), "delayed_edges are .* no pairs"),
     "dt is a text": (bad_metadata('{"dt": "soon"}'), "dt is 'soon', no number above 0"),
     "dt is below 0": (bad_metadata('{"dt": -1}'), "dt is -1, no number above 0"),
 }  # fmt: skip
