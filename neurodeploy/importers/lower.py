@@ -104,17 +104,21 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
             takes_step = (way.source, name) in late and not way.delay
             delayed = way.source in populations and populations[way.source].rule.output_delay
             projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
-    network = Network(
-        inputs,
-        tuple(populations.values()),
-        tuple(projections),
-        outputs,
-        dt,
-        dialect.name,
-        graph.sha256,
-        dialect.evidence,
-        labels={name: label(name, graph.nodes[name].kind, dialect.name) for name in order},
-    )
+    try:
+        network = Network(
+            inputs,
+            tuple(populations.values()),
+            tuple(projections),
+            outputs,
+            dt,
+            dialect.name,
+            graph.sha256,
+            dialect.evidence,
+            labels={name: label(name, graph.nodes[name].kind, dialect.name) for name in order},
+        )
+    except ValueError as error:  # an edge that closes a loop, whose source had no shape before
+        fix = "Mend the weights, or the node that changes the shape, and export the model again."
+        raise DeployError(f"the shapes of the graph do not fit: {error}", where=graph.where, fix=fix) from error
     return _with_decision(network, graph)
 
 

@@ -134,6 +134,9 @@ def broken(kind: str) -> tuple[dict[str, object], list[tuple[str, str]]]:
             nodes["fc"] = nir.Linear(np.ones((2, 4)))
         case "neurons":
             nodes["lif"] = lif((5,))
+        case "loop":
+            nodes |= {"lif2": lif((4,)), "fc2": nir.Linear(np.ones((4, 2))), "back": nir.Linear(np.ones((3, 4)))}
+            edges += chain_edges("lif", "fc2", "lif2", "back", "lif")
         case "linear loop":
             nodes["w"] = nir.Linear(np.ones((2, 2)))
             edges += [("w", "w"), ("w", "lif")]
@@ -151,6 +154,7 @@ def broken(kind: str) -> tuple[dict[str, object], list[tuple[str, str]]]:
     [
         ("shape", "on the way from 'input' to 'lif', Linear takes 4 inputs on the last axis, got shape"),
         ("neurons", r"LIF has r of shape \(5,\), its inputs give \(2,\)"),
+        ("loop", r"shapes of the graph do not fit: lif2 -> lif gives shape \(3,\)"),
         ("linear loop", "linear nodes form a loop"),
         ("output", "output 'output' reads an input"),
         ("no output", "nothing reaches an Output node"),
