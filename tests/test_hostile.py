@@ -131,7 +131,7 @@ def test_data_that_does_not_fit_is_refused_before_it_is_unpacked(
     np.savez_compressed(tmp_path / "d.npz", x=np.zeros((4, 8, 8), np.uint8))
     monkeypatch.setattr("neurodeploy.members.HELD_BYTES", 200)
     monkeypatch.setattr("neurodeploy.members.Packed._unpack", lambda _: pytest.fail("it was unpacked"))
-    with pytest.raises(DeployError, match=r"has shape \(4, 8, 8\), the model takes"):
+    with pytest.raises(DeployError, match=r"has shape \(4, 8, 8\), but the model takes"):
         load_data(tmp_path / "d.npz", {"in": (2,)})
 
 
@@ -283,7 +283,7 @@ def test_a_recording_without_one_text_of_meta_is_refused(tmp_path: Path, meta: A
 )
 def test_an_event_list_of_no_shape_is_refused(tmp_path: Path, shape: Any) -> None:
     np.savez(tmp_path / "d.npz", t=[0], unit=[0], shape=shape)
-    with pytest.raises(DeployError, match="this event list is not whole"):
+    with pytest.raises(DeployError, match="this event list is incomplete"):
         load_data(tmp_path / "d.npz", {"in": (2,)})
 
 

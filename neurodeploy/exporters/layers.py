@@ -271,7 +271,7 @@ def chosen(shape: Shape, first: int, size: int) -> Operation:
             return Conv1d(weight[:, :, None])
         case 3:
             return Conv2d(weight[:, :, None, None])
-    raise UnsupportedError(f"part of features of shape {list(shape)}; take channels")
+    raise UnsupportedError(f"selecting some features of shape {list(shape)}; select channels")
 
 
 def placed(shape: Shape, index: int, count: int, axis: int) -> Sparse:

@@ -83,7 +83,7 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
             signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
         if signal.broken and not trace.modules:
             raise DeployError(
-                f"{said(signal.broken)} is not supported, and the module has no neurons",
+                f"{said(signal.broken)} is not supported in a module without neurons",
                 where="what the model returns",
                 fix=hint_for(signal.broken),
             )

@@ -250,9 +250,9 @@ def _rules(name: str, module: Any) -> tuple[dict[str, Any], list[str]]:
         )
         if not delay:
             raise DeployError(
-                f"the factory resets by {reset}, the weights file says otherwise",
+                f"the factory builds the neuron with reset_mechanism {reset}, but the weights file has another",
                 where=name,
-                fix="Build the model with the reset_mechanism it was trained with.",
+                fix="Build the model with the reset_mechanism that it was trained with.",
             )
     if kind == "RSynaptic" and not delay:
         findings.append(
