@@ -151,7 +151,7 @@ def open_npz(path: Path, what: str) -> dict[str, Array]:
             if info in held:
                 found[name] = read_member(archive, info)
             elif in_fortran_order:
-                raise ValueError("an array that large is read in C order only")
+                raise ValueError("an array of this size can be read only if it is stored in C order")
             elif info in packed:
                 found[name] = Packed(path, what, stream, info, shape, dtype)
             else:
@@ -190,7 +190,7 @@ def _read_into(descriptor: int, target: memoryview, offset: int) -> None:
     while len(target):
         n = os.preadv(descriptor, [target], offset)
         if n <= 0:
-            raise OSError("the file ends before the array does")
+            raise OSError("the file ends before the end of the array")
         target, offset = target[n:], offset + n
 
 

@@ -148,9 +148,9 @@ def refuse_unread(name: str, part: Any, reads: Iterable[str], who: str) -> None:
     """
     if unread := needs_of(part, {}, reads):
         raise LackingError(
-            f"{who} does not know {', '.join(sorted(unread))} of {name!r}",
+            f"{who} does not support {', '.join(sorted(unread))} of {name!r}",
             where=f"node {name!r}",
-            fix="Leave it out, or use what knows it.",
+            fix="Leave it out, or use a backend or a target that supports it.",
         )
 
 

@@ -72,7 +72,7 @@ class Population:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         if self.decay_second is not None and self.decay_syn is None:
-            raise ValueError(f"Population {self.name!r} has a second synaptic current and no first")
+            raise ValueError(f"Population {self.name!r} has a second synaptic current but no first")
         for key in _PARAMETERS:
             value = getattr(self, key)
             if value is None:
@@ -160,7 +160,9 @@ class Network(Summarised):
         for projection in self.projections:
             out = chain_shape(projection.ops, shapes[projection.source])
             if out != shapes[projection.target]:
-                raise ValueError(f"{projection.name} gives shape {out}, the population has {shapes[projection.target]}")
+                raise ValueError(
+                    f"{projection.name} gives shape {out}, but the population has {shapes[projection.target]}"
+                )
         for name in self.outputs:
             self.population(name)
 

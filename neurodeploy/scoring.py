@@ -112,7 +112,7 @@ def read_rows(recording: Recording, decision: Decision) -> NDArray[Any]:
     node, key = _read(recording, decision)
     if key is None:
         raise DeployError(
-            f"{decision.output} was not recorded, and it decides", where="--record-nodes", fix=f"Record {node}, too."
+            f"{decision.output} decides, but it was not recorded", where="--record-nodes", fix=f"Record {node} as well."
         )
     values = recording.spikes(node) if key == "spikes" else recording.values(node, key)
     return values.reshape(*values.shape[:2], -1)
@@ -145,7 +145,9 @@ def _own_decision(recording: Recording) -> Decision:
     if len(outputs) == 1 and "spikes" in recording.nodes.get(outputs[0], {}):
         return Decision("count", outputs[0])
     raise DeployError(
-        f"nothing says how outputs {known(outputs)} decide", where="--decide", fix=f"Write {FORM}, or Decision(...)."
+        f"nothing says which of the outputs {known(outputs)} decides, and by which rule",
+        where="--decide",
+        fix=f"Write {FORM}, or Decision(...).",
     )
 
 

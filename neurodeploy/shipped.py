@@ -19,5 +19,5 @@ def shipped_folder(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise DeployError(
-        f"folder {name!r} did not come with this installation", where=str(_PACKAGE), fix="Install neurodeploy again."
+        f"folder {name!r} is missing from this installation", where=str(_PACKAGE), fix="Install neurodeploy again."
     )

@@ -81,7 +81,7 @@ def export(
         shape = ()
     if not shape or min(shape) < 1:
         raise DeployError(
-            f"{sample_shape!r} is no shape",
+            f"{sample_shape!r} is not a shape",
             where="--sample-shape",
             fix="Write numbers with commas, for instance 1,8,8.",
         )

@@ -161,8 +161,8 @@ def _check_targets(subject: Network | Program, settled: Settled, wanted: int, so
     if wanted not in given.values():
         listed = ", ".join(f"{name} gives {n}" for name, n in given.items())
         raise DeployError(
-            f"y has real numbers, {wanted} a sample or row, and {listed}",
+            f"y has {counted(wanted, 'real number')} per sample or row, but {listed}",
             where=source,
-            fix="Store as many as the output has units, for each sample or for each row; classes are whole numbers"
-            " of an integer type.",
+            fix="Store one number for each unit of the output, for each sample or each row; for classes, store whole"
+            " numbers of an integer type.",
         )

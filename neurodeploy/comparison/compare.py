@@ -276,13 +276,13 @@ def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: s
     """Refuse a recording that is not the framework's, or of other data; return what is to be said of it."""
     if trained.meta.get("backend") in backends.names():
         raise DeployError(
-            f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
+            f"this is a recording of neurodeploy's backend {trained.meta['backend']!r}, not of the training framework",
             where="--trained",
             fix="Record the framework itself: neurodeploy export ... --input DATA --record-output TRAINED.npz",
         )
     if trained.n_samples != data.n_samples:
         raise DeployError(
-            f"the trained recording has {trained.n_samples} samples, the data {data.n_samples}",
+            f"the trained recording has {trained.n_samples} samples, but the data has {data.n_samples}",
             where="--trained",
             fix="Record the framework on the same data.",
         )
@@ -324,19 +324,19 @@ def _check_program(program: Program, network: Network, chip: Target) -> None:
         raise DeployError(
             f"the program was compiled for {program.target}, not for {chip.name}",
             where="--program",
-            fix=f"Say --target {program.target}, or the file of that target.",
+            fix=f"Give --target {program.target}, or the file of that target.",
         )
     formats = chip.number_formats.values()
     if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
         had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
         raise DeployError(
-            f"the program was compiled for another {chip.name}, of other number formats: {had}",
+            f"the program was compiled for a {chip.name} with other number formats: {had}",
             where="--program",
             fix="Compile the model again for this target.",
         )
     if program.provenance.get("network_sha256") != network.digest():
         raise DeployError(
-            "the program was compiled from another model, or in another dialect",
+            "the program was compiled from another model, or with another dialect",
             where="--program",
             fix="Compile this model again, with the same --dialect.",
         )

@@ -128,14 +128,14 @@ def check_trained(network: Network, trained: Recording, n_steps: int, n_samples:
         raise DeployError(
             f"the trained recording has none of the model's nodes {list(shapes)}",
             where="--trained",
-            fix="Record it with `export`.",
+            fix="Record the framework with `neurodeploy export ... --record-output`.",
         )
     for node in set(shapes) & set(trained.nodes):
         ours = (n_steps, n_samples, *shapes[node])
         for values in trained.nodes[node].values():
             if values.shape != ours:
                 raise DeployError(
-                    f"the trained recording of {node!r} has shape {values.shape}, the reference {ours}",
+                    f"the trained recording of {node!r} has shape {values.shape}, but the reference has {ours}",
                     where="--trained",
                     fix="Record the framework on the same data.",
                 )

@@ -145,7 +145,7 @@ def diff(
 def _not_judged(held: list[tuple[str, str]], silent: list[str]) -> str | None:
     """Return why nothing is proved where all that was held against each other is equal, or None."""
     if not held:
-        return "the recordings have nothing in common that is in the same unit; record spikes in both"
+        return "the recordings have no observable in common that is in the same unit in both; record spikes in both"
     if all(key == "spikes" and node in silent for node, key in held):
         return "no node fires in either recording"
     return None

@@ -52,7 +52,7 @@ class Pace:
             raise DeployError(
                 f"lava_samples is {self.lava_samples}; it must be at least 1",
                 where="--lava-samples",
-                fix="Give 1 or more.",
+                fix="Give a number of 1 or more.",
             )
         RunOptions(time_limit=self.time_limit)
 

@@ -34,7 +34,7 @@ def without_maxima(
             f"the network pools maxima of currents, and {target.title} has no neurons that send values",
             where="MaxPool2d",
             fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in"
-            " its place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+            " its place, or pool after the neurons, and train that (neurodeploy finetune starts from these weights).",
         )
     rows = None
     if calibration is not None:

@@ -161,7 +161,7 @@ class _Remedies:
             if (left := share(self._coded[option])) < now / 2:
                 return f"{option} leaves {100 * left:.2g} %"
         if not self._choices:
-            return "no option of compile mends that; rescale or retrain the layer"
+            return "no option of compile mends this; rescale or retrain the layer"
         return f"not halved by {' or '.join(self._choices)}; rescale or retrain the layer"
 
 

@@ -90,7 +90,7 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
         if signal.broken:
             undecided = f"the model applies {said(signal.broken)} to its output"
             findings.append(
-                f"readout: {said(signal.broken)} is applied to the output and is no part of the network"
+                f"readout: {said(signal.broken)} is applied to the output but does not belong to the network"
                 "; say --decide where it changes which output is the largest"
             )
             taps = {(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT}

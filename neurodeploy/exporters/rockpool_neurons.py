@@ -33,7 +33,7 @@ ADVICE = {
     "LIFSlayer": "it runs on CUDA only; the nearest is LIFTorch",
     "LIFExodus": "it runs on CUDA only; the nearest is LIFTorch",
     "LIFMembraneExodus": "it runs on CUDA only; the nearest is ExpSynTorch",
-    "RateTorch": "its activation is no spike; the nearest is LIFTorch",
+    "RateTorch": "it sends activations, not spikes; the nearest is LIFTorch",
     "UpDownTorch": "it encodes values; give its spikes as input data",
     "LowPass": "the nearest is ExpSynTorch",
 }

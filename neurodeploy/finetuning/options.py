@@ -41,7 +41,9 @@ class Training:
             )
         if self.seed < 0:
             raise DeployError(
-                f"--seed is {self.seed}; it must be at least 0", where="--seed", fix="Give a whole number from 0 on."
+                f"--seed is {self.seed}; it must be at least 0",
+                where="--seed",
+                fix="Give a whole number of at least 0.",
             )
 
 

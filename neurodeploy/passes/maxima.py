@@ -104,7 +104,7 @@ class _Windows:
             raise DeployError(
                 f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}",
                 where=p.name,
-                fix="Pool after the neurons, where the largest of spikes is their OR; or use an average pool.",
+                fix="Pool after the neurons, or use an average pool.",
             )
         step = max(swing, float(np.finfo(np.float32).tiny)) * ROOM / STAIRS
         self = cls(p, before, pool, after, pool.output_shape(chain_shape(before, shape)), step, name)

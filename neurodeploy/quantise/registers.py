@@ -246,9 +246,10 @@ def _check_scale(
         code = float(np.abs(values).max(initial=0.0)) * weights_per_volt
         if code > 1.001 * most and (planned is None or code > 2**40):
             raise DeployError(
-                f"{name!r}: at {weights_per_volt:g} codes per volt its {what} is {code:.4g}, and registers hold {most}",
+                f"{name!r}: at {weights_per_volt:g} codes per volt its {what} is {code:.4g}, but registers hold at"
+                f" most {most}",
                 where="--plan",
-                fix="Lower codes_per_volt or channel_gain, or leave them out.",
+                fix="Lower codes_per_volt or channel_gain in the plan, or leave them out.",
             )
 
 

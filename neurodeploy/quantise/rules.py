@@ -39,7 +39,7 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
     refuse_unread(name, population, READS_OF_POPULATION, "the compiler")
     for what in _float_only(population):
         raise DeployError(
-            f"{name!r} {what}, which no target of ours computes",
+            f"{name!r} {what}, which no target computes",
             where=place,
             fix="Run it with --backend reference, or train without it.",
         )

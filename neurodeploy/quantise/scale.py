@@ -192,7 +192,8 @@ def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -
     if np.floor(held) < -10:
         threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
         raise DeployError(
-            f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that dwarfs its weights",
+            f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that is far too large for its"
+            " weights",
             where=f"node {name!r}",
             fix="Rescale the layer, or train it with larger weights.",
         )

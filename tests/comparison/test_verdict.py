@@ -379,7 +379,7 @@ def test_one_backend_and_a_recordings_path_are_taken_as_they_are(plain: Path, tm
 @pytest.mark.parametrize("model", [None, b"m.nir", 5])
 def test_what_is_no_model_is_refused(model: Any) -> None:
     for verb in (neurodeploy.inspect, lambda given: neurodeploy.compile(given, "loihi2")):
-        with pytest.raises(DeployError, match="a model is needed, and this is a"):
+        with pytest.raises(DeployError, match="a model is needed, but this is a"):
             verb(model)
 
 
