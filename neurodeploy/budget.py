@@ -1,4 +1,4 @@
-"""How much a file or a model may need: limits that are checked before the work, and that the environment raises."""
+"""Limits on what a file or a model may need, checked before the work; environment variables raise them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the float model does on calibration data, population by population, for quantisation to meet."""
+"""The float model's activity on calibration data, population by population, for quantisation to match."""
 
 from __future__ import annotations
 

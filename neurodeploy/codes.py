@@ -92,7 +92,7 @@ def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class NeuronModel:
-    """Which integer neuron a population is, the same for all its neurons; as it stands, Loihi's plain LIF.
+    """Which integer neuron a population is, the same for all its neurons; by default, Loihi's plain LIF.
 
     reset: what a spike does to v. ``zero``: v becomes 0. ``subtract``: v loses the threshold for each spike.
         ``subtract-late``: it does so in the next step, after the decay. ``zero-late``: the next step ends, before its

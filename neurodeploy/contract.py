@@ -1,4 +1,4 @@
-"""What a program is known to do before it runs: how far its registers get, and which populations are silent.
+"""Check a program before it runs: register bounds, overflow, silent populations.
 
 Two sorts of knowledge: *bounds* that no input can leave, from the codes alone, and *observations* on calibration data,
 which are tighter and name the input. A population that is proved silent, or seen to be, is refused.
@@ -275,7 +275,7 @@ def some_neurons(flags: NDArray[np.bool_]) -> str:
 
 
 def _data(one: Observation, negation: str = "") -> str:
-    """Return on which data, and what the float model does there."""
+    """Return the phrase that names the data for a warning."""
     if one.reference_fired is None:
         return "on calibration data"
     return f"on calibration data where they do {'not ' if negation else ''}so in the float model"

@@ -1,4 +1,4 @@
-"""Input data: what a file holds, brought into ``[T, B, *shape]`` for each input of a model."""
+"""Input data of a file, brought into ``[T, B, *shape]`` for each input of a model."""
 
 from __future__ import annotations
 

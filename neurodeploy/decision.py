@@ -1,4 +1,4 @@
-"""How a sample is decided: by which rule, from which output, in how many groups of its units.
+"""The decision of a sample: its rule, its output, and the number of groups of the output's units.
 
 Nothing is scored by a rule that nobody chose. :func:`settle_decision` takes what was said, else what the model's file
 says, else the one plain case (spikes of a single output are counted), else it asks.

@@ -47,7 +47,7 @@ class _Kept:
 class Stored:
     """An array in a file, from which parts are read.
 
-    shape, dtype: of the array, which lies in C order.
+    shape, dtype: of the array, which is stored in C order.
     """
 
     def __init__(self, stream: IO[bytes], offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -70,7 +70,7 @@ class Stored:
 class Packed:
     """A compressed array in a file, which is unpacked to a temporary file when a part of it is first read.
 
-    shape, dtype: of the array, which lies in C order.
+    shape, dtype: of the array, which is stored in C order.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What programs need of whoever computes with them, and the refusal of what somebody cannot.
+"""The needs of programs towards whoever computes with them, and the refusal of needs that are not met.
 
 Needs follow from fields: one that nothing here names is a need of its own name, which nobody can meet before it says so
 beside its code, in its ``CAN``.

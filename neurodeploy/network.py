@@ -109,7 +109,7 @@ class Projection:
     """Synapses from a population, or an input, to a population.
 
     source, target: names.
-    ops: the linear operations on the way, in order.
+    ops: the linear operations between the two, in order.
     delay: steps from a spike of the source to its effect on the target; 0 within the step, 1 on a recurrent edge.
     """
 

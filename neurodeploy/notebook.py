@@ -1,4 +1,4 @@
-"""How networks, programs, recordings and comparisons show themselves in a terminal and in a notebook."""
+"""The display of networks, programs, recordings and comparisons in a terminal and in a notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run yields: spikes, states and event counters by node, and where they came from."""
+"""The result of a run: spikes, states and event counters by node, and where they came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By how much a threshold or a bias must change for neurons to fire, or to fire less: numbers that hold on the data.
+"""Remedies for neurons that never fire or fire too much: thresholds and biases that were tried on the data.
 
 A neuron that never fired does the same under a lower threshold up to its first spike. So it fires once the threshold
 lies below the highest v that was seen; and once its bias is larger by what was missing there.

@@ -1,4 +1,4 @@
-"""What a neuron does in one step, as data: a framework's dialect and a chip's neuron are both such rules."""
+"""The rule of a neuron's step, as data: a framework's dialect and a chip's neuron are both such rules."""
 
 from __future__ import annotations
 

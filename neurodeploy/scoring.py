@@ -1,4 +1,4 @@
-"""How good a recording is: what it decides, what it shares with another, and how sure a share is."""
+"""Scores of a recording: what it decides, what it shares with another, and how sure a share is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shared_spikes(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
 
 @dataclass(eq=False, slots=True)
 class Pairs:
-    """Numbers held against those they are to meet, summed so that blocks can be added.
+    """Numbers compared with those they are to meet, summed so that blocks can be added.
 
     sums: of both, of their squares and product, of the size and square of their difference; n: how many pairs.
     """
@@ -164,7 +164,7 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> dict[str, float | int]:
-    """Hold two classifiers against each other, sample by sample, in the exact two-sided test.
+    """Compare two classifiers, sample by sample, in the exact two-sided test.
 
     Args:
         one, other: which samples each decides rightly, bool (B,).

@@ -1,4 +1,4 @@
-"""Where the files that ship with neurodeploy are: inside the wheel, or beside the package in a checkout."""
+"""Find the files that ship with neurodeploy: inside the wheel, or beside the package in a checkout."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def test_what_cannot_be_kept_is_refused(model: Path, data: Data) -> None:
         run_search(model, "loihi1", Data(data.x, None, "x.npz"), budget="accuracy=1")
     with pytest.raises(DeployError, match="labels run from 0 to 9"):
         run_search(model, "loihi1", Data(data.x, np.arange(60) % 10, "x.npz"), budget="accuracy=1")
-    with pytest.raises(DeployError, match=r"'sense', and there is no such method(?s:.*)optuna, sensitivity"):
+    with pytest.raises(DeployError, match=r"'sense', but there is no such method(?s:.*)optuna, sensitivity"):
         SearchOptions(method="sense")
 
 

@@ -1,4 +1,4 @@
-"""What a backend is: something that runs a network or a program on input and yields a recording."""
+"""The interface of a backend: it runs a network or a program on input and returns a recording."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Backend(Protocol):
     """What runs a network or a program, and what it says of itself; other packages derive theirs from it.
 
     name: as ``--backend`` takes it.
-    is_reference: it runs the model itself in float, and the others are held against it; all others run programs.
+    is_reference: it runs the model itself in float, and the others are compared with it; all others run programs.
     is_chip: it stands for the chip, so a verdict judges what it loses.
     is_slow: it is given all samples at once, and by a comparison the first of them only.
     can_be_ended: it takes a time limit.

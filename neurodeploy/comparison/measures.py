@@ -1,4 +1,4 @@
-"""How well two recordings agree, where they part first, and what their outputs decide."""
+"""Measures of how well two recordings agree, where they first differ, and what their outputs decide."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def first_difference(
     Args:
         a, b: recordings of the same steps and samples.
         nodes: in the network's order.
-        what: observables to hold against each other.
+        what: observables to compare.
     """
     found: list[tuple[int, int, int, str]] = []
     for rank, node in enumerate(nodes):
@@ -90,7 +90,7 @@ def diff(
     b: Recording | str | Path,
     names: tuple[str, str] = ("the first recording", "the second recording"),
 ) -> dict[str, Any]:
-    """Hold two recordings against each other.
+    """Compare two recordings.
 
     Args:
         a, b: recordings, or the paths of their files.
@@ -143,7 +143,7 @@ def diff(
 
 
 def _not_judged(held: list[tuple[str, str]], silent: list[str]) -> str | None:
-    """Return why nothing is proved where all that was held against each other is equal, or None."""
+    """Return why nothing is proved where all that was compared is equal, or None."""
     if not held:
         return "the recordings have no observable in common that is in the same unit in both; record spikes in both"
     if all(key == "spikes" and node in silent for node, key in held):

@@ -112,7 +112,7 @@ class Runner:
         return lambda done, total: progress(name, first + done * share // total, self.data.n_samples)
 
     def emulator_equals(self, simulator: str, not_run: dict[str, str]) -> dict[str, Any]:
-        """Hold the emulator against a vendor's simulator in its arithmetic: spikes and states of every node."""
+        """Compare the emulator with a vendor's simulator in its arithmetic: spikes and states of every node."""
         for name in (EMULATOR, simulator):
             if name in not_run:
                 return {"status": "not-run", "reason": f"{name} did not run: {not_run[name]}"}

@@ -1,4 +1,4 @@
-"""What of a network is changed before it is quantised, because the chip lacks it, and what that costs."""
+"""Changes to a network before it is quantised, where the chip lacks something, and what they cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What flows into a population, in float: how inputs are sent, and the synapses in the chip's form."""
+"""The input of a population, in float: how inputs are sent, and the synapses in the chip's form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network is compiled, and what of it a target cannot do."""
+"""Options of compiling a network, and the refusal of those that a target cannot meet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CompileOptions:
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
         calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
-    allow_silent: compile a network of which a population never fires.
+    allow_silent: compile a network even if one of its populations never fires.
     input_range: the least and the most of each graded input, by name, for where no calibration data says it.
     host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
         data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.

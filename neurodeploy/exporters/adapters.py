@@ -1,4 +1,4 @@
-"""What the exporter has to know of a training framework: its neurons, how they are called, and what they compute."""
+"""Adapters of the training frameworks, and what is found with them: a model's neurons, their time step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a trace to a NIR graph: every operation becomes a node, everything that passes between two an edge."""
+"""Build a NIR graph from a trace: every operation becomes a node, everything that passes between two an edge."""
 
 from __future__ import annotations
 

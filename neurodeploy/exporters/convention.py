@@ -1,4 +1,4 @@
-"""How a model wants its input: one step at a time, a whole sequence, or one image that it repeats itself.
+"""Find how a model wants its input: one step at a time, a whole sequence, or one image that it repeats itself.
 
 There is no attribute to ask, so the model is probed: it is called with each form of a small random input, and the
 calls of its neurons are counted. Numbers of steps and samples are chosen that occur nowhere in the model's shapes, so

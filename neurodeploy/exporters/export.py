@@ -1,4 +1,4 @@
-"""From a trained PyTorch module to a NIR file that says everything the module does."""
+"""Export a trained PyTorch module to a NIR file that says everything the module does."""
 
 from __future__ import annotations
 

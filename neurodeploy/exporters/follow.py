@@ -1,4 +1,4 @@
-"""What each torch operation does to the origin of the tensors that it takes."""
+"""Follow each torch operation: from the origins of the tensors that it takes to the origin of its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which linear operation a torch function computes: its arguments as synapses, with the weights that it was given."""
+"""Turn torch functions into linear operations: their arguments as synapses, with the weights that they were given."""
 
 from __future__ import annotations
 

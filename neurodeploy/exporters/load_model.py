@@ -1,4 +1,4 @@
-"""Which module does ``file.py:factory`` mean: find the factory, call it, and load the trained weights."""
+"""Build the module that ``file.py:factory`` names: find the factory, call it, and load the trained weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a norse cell computes, as NIR nodes, with the time step that it was built with.
+"""Norse cells as NIR nodes, with the time step that they were built with.
 
 Source: norse 1.1.0, ``norse/torch/functional/{lif_box,lif,lif_refrac,iaf,lsnn,leaky_integrator_box,
 leaky_integrator}.py``. One step, with x the input::

@@ -1,4 +1,4 @@
-"""How trained values become NIR parameters: by neuron, in float64, so that the reader finds the very float32."""
+"""Trained values as NIR parameters: by neuron, in float64, so that the reader gets back the same float32."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def compact(values: NDArray[np.floating]) -> Any:
 
 
 def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
-    """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which lies in 0 to 1."""
+    """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which is from 0 to 1."""
     exact = decay.astype(np.float64)
     tau = np.where(exact == 1, dt * HUGE_STEPS, dt / np.where(exact == 1, 1.0, 1 - exact))
     for candidate in (np.nextafter(tau, 0), np.nextafter(tau, np.inf)):
@@ -70,7 +70,7 @@ def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
 
 
 def exp_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
-    """Return tau (s) such that float32(exp(-dt / tau)) is ``decay``, which lies in 0 to 1."""
+    """Return tau (s) such that float32(exp(-dt / tau)) is ``decay``, which is from 0 to 1."""
     exact = decay.astype(np.float64)
     inside = (exact > 0) & (exact < 1)
     tau = -dt / np.log(np.where(inside, exact, 0.5))

@@ -1,4 +1,4 @@
-"""What a model returns: which nodes are read, and by which rule its own return decides."""
+"""The readout of a model: the nodes that it returns, and the rule by which its return decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rockpool module computes, as NIR nodes, with the time step that it was built with.
+"""Rockpool modules as NIR nodes, with the time step that they were built with.
 
 Source: rockpool 3.1.0, ``rockpool/nn/modules/torch/{lif_torch,lif_bitshift_torch,ahp_lif_torch,lif_neuron_torch,
 exp_syn_torch,linear_torch}.py``. One step, with x the input, a = exp(-dt / tau_mem) and b = exp(-dt / tau_syn)::

@@ -1,4 +1,4 @@
-"""What a sinabs layer computes, as a NIR node. Its time constants count steps.
+"""Sinabs layers as NIR nodes. Their time constants count steps.
 
 Source: sinabs 3.1.3, ``sinabs/layers/{iaf,lif,alif,exp_leak}.py``, ``sinabs/layers/functional/{lif,alif}.py`` and
 ``sinabs/activation``. One step, with x the input, a = exp(-1 / tau_mem) (1 in IAF) and b = exp(-1 / tau_syn)::

@@ -1,4 +1,4 @@
-"""What a snnTorch neuron computes, as a NIR node: parameters by neuron, and the rules that NIR has no word for.
+"""snnTorch neurons as NIR nodes: parameters by neuron, and the rules that NIR has no word for.
 
 Source: snnTorch 1.0.0, ``snntorch/_neurons/{leaky,synaptic,rleaky,rsynaptic,alpha,lapicque,leakyparallel}.py``. One
 step, with x the input::

@@ -1,4 +1,4 @@
-"""What a SpikingJelly neuron, or a container that closes a loop around one, computes, as NIR nodes.
+"""SpikingJelly neurons, and containers that close a loop around one, as NIR nodes.
 
 Source: SpikingJelly 2.0.0, ``spikingjelly/activation_based/neuron/{integrate_and_fire,lif,plif,lif_variants,ilif,
 ternary}.py`` and ``layer/container.py``. One step, with x the input and v_r the reset (0 for a soft one)::

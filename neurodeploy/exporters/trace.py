@@ -1,4 +1,4 @@
-"""Which layers feed which: run the model once and follow the tensors from operation to operation.
+"""Find which layers feed which: run the model once and follow the tensors from operation to operation.
 
 A tensor's origin is known by its identity. Neurons are seen through hooks, all else through torch's function overrides,
 whether a module or a function calls it. An operation that no node stands for marks its result; the mark is refused

@@ -1,4 +1,4 @@
-"""How fine-tuning is done, and what it reports; without torch."""
+"""Options and results of fine-tuning; without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each training framework computes where NIR is silent, as data."""
+"""The dialects: what each training framework computes where NIR is silent, as data."""
 
 from __future__ import annotations
 

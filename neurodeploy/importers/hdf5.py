@@ -1,4 +1,4 @@
-"""What an HDF5 file holds, as nested dictionaries: links, sizes and types are checked before data is read."""
+"""Read an HDF5 file into nested dictionaries; links, sizes and types are checked before data is read."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What each framework's own NIR exporter drops or changes, as data.
+"""The losses of each framework's own NIR exporter, what it drops or changes, as data.
 
 Source: the exporters of snnTorch 1.0.0 (``export_nir.py``), norse 1.1.0 (``torch/utils/export_nir.py``), sinabs 3.1.3
 (``nir.py``), rockpool 3.1.0 (``nn/modules/torch/nir.py``), SpikingJelly 2.0.0 (``nir_exchange/to_nir.py``) and spyx
-1.0.0 (``nir.py``), held against the options of the modules that they write.
+1.0.0 (``nir.py``), compared with the options of the modules that they write.
 """
 
 from __future__ import annotations

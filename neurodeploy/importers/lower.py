@@ -1,4 +1,4 @@
-"""From a NIR graph and its dialect to a float network in discrete time."""
+"""Lower a NIR graph in its dialect to a float network in discrete time."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _check_said(fed: dict[str, list[str]], delayed: tuple[Edge, ...]) -> None:
 
 
 def _closing(fed: dict[str, list[str]], first: list[str], where: str) -> set[tuple[str, str]]:
-    """Return the pairs of which the target dominates the source; they are those that close loops in any walk."""
+    """Return the pairs whose target dominates the source; they are those that close loops in any walk."""
     loop = _loop(fed, set())
     if not loop:
         return set()

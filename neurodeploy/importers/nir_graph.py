@@ -1,4 +1,4 @@
-"""What a NIR file says: nodes, their parameters and edges, read without interpreting them.
+"""The nodes, parameters and edges of a NIR file, read without interpreting them.
 
 The file is HDF5: ``/version`` and ``/node`` with ``type``, ``nodes/<name>/...`` and ``edges`` (bytes, N x 2). It is
 read here rather than with ``nir.read``, whose shape inference refuses correct convolutions and whose errors name no

@@ -1,4 +1,4 @@
-"""What is wrong with neurons' parameters, given the settings that they are read with."""
+"""Find what is wrong with neurons' parameters, given the settings that they are read with."""
 
 from __future__ import annotations
 

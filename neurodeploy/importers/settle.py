@@ -1,4 +1,4 @@
-"""In which dialect each neuron of a graph is read: option, node metadata, graph metadata, detection, in this order."""
+"""Resolve the dialect of each neuron of a graph: option, node metadata, graph metadata, detection, in this order."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def _ask_or_assume(loss: Loss, node: str, said: _Said, asked: _Asked, assumed: d
 
 
 def _assumed(assumed: dict[str, list[str]], name: str) -> list[str]:
-    """Return a line for all nodes of which the same is assumed."""
+    """Return a line for all nodes that share an assumption."""
     nodes: dict[str, list[str]] = {}
     for node, answers in assumed.items():
         nodes.setdefault(", ".join(answers), []).append(node)

@@ -1,4 +1,4 @@
-"""Which shape leaves each node of a graph, as far as that can be told; what does not fit is found, not refused."""
+"""Infer the output shape of each node of a graph, as far as possible; what does not fit is reported, not refused."""
 
 from __future__ import annotations
 

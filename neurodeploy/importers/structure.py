@@ -1,4 +1,4 @@
-"""What is wrong with a graph's nodes and edges, whatever dialect it is read in."""
+"""Find what is wrong with a graph's nodes and edges, whatever dialect it is read in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model file holds, how it will be read, and everything that is wrong with it at once."""
+"""Inspect a model file: its contents, how it will be read, and everything that is wrong with it at once."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def rectify(network: Network, swing: dict[Projection, float]) -> Rectified:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sum:
-    """A value on the way to the largest: a weighted sum of a window's values, and of rectifiers.
+    """An intermediate value of the largest: a weighted sum of a window's values, and of rectifiers.
 
     window: float32 (kernel_h, kernel_w), weight of each value. rectifiers: names.
     """

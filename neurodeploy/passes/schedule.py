@@ -1,4 +1,4 @@
-"""When each population's rows happen on hardware, where every connection takes at least one step."""
+"""Schedule each population's rows on hardware, where every connection takes at least one step."""
 
 from __future__ import annotations
 

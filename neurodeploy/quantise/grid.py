@@ -27,7 +27,7 @@ FEWEST = 3
 """Weights other than 0 that tell a channel's own grid: any one or two numbers lie on one."""
 
 TOLERANCE = 2e-5
-"""By how much a weight may miss its whole number, by the largest one: rounding of float32 on the way."""
+"""By how much a weight may miss its whole number, by the largest one: rounding of float32."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The target's neuron for a float population: what it can do, and the float parameters it is given.
+"""The target's neuron for a float population, in affine form: what it can do, and its float parameters.
 
 The chip computes ``u' = keep_u * u + input``, ``v' = keep_v * v + u' + bias``, fires at ``v' > threshold`` and sets v
 to 0, or does what its programmed neurons can beyond that. Here a population is brought into that form in float, exactly

@@ -284,7 +284,7 @@ def leaks(neuron: ChipNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats,
 
 
 def missed(leak: tuple[Floats, Floats]) -> NDArray[np.bool_]:
-    """Return of which neurons a leak is over ``LEAK_OFF`` more or less here than in the model, bool (n,)."""
+    """Return the neurons whose leak is over ``LEAK_OFF`` more or less here than in the model, bool (n,)."""
     exact, here = leak
     off: NDArray[np.bool_] = np.abs(here - exact) > LEAK_OFF * exact
     return off & (exact > LEAST_LEAK)

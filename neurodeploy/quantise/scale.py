@@ -1,4 +1,4 @@
-"""How many weight codes stand for one volt of a population: its scale, chosen from weights and rules alone.
+"""The scale of a population: the weight codes that stand for one volt, chosen from weights and rules alone.
 
 K is the largest at which weights fill their codes and, as a power of two above that, nothing can leave its register.
 """
@@ -23,7 +23,7 @@ FINE_THRESHOLD = 1024
 """Threshold code above which rounding it, and the half unit that truncation drains a step, no longer matter (0.1 %)."""
 
 COUNTED_ON = 8
-"""Spikes in one step that scales and warnings reckon with where a neuron can send any number."""
+"""Spikes in one step that scales and warnings assume where a neuron can send any number."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

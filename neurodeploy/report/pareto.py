@@ -1,4 +1,4 @@
-"""What a search of widths found: the Pareto front as lines of text, and as a page that opens offline."""
+"""The result of a search of widths: the Pareto front as lines of text, and as a page that opens offline."""
 
 from __future__ import annotations
 

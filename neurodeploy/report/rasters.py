@@ -1,4 +1,4 @@
-"""Which spikes the report carries for its interactive rasters, and in what form."""
+"""The spikes that the report carries for its interactive rasters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which width each projection's weights need, so that a stated accuracy or agreement is kept at the least cost."""
+"""Search the width of each projection's weights at which a stated accuracy or agreement is kept at the least cost."""
 
 from __future__ import annotations
 

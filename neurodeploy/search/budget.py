@@ -1,4 +1,4 @@
-"""What a search may lose and what it is to save: the text of ``--budget``, and whether a trial keeps it."""
+"""The budget of a search, what it may lose and what it is to save: the text of ``--budget``, and its check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Widths in, measures out: one compile and one run of the emulator for each, held against the float reference."""
+"""Measure widths: one compile and one run of the emulator for each, compared with the float reference."""
 
 from __future__ import annotations
 

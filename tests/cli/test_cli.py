@@ -81,7 +81,7 @@ def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert "verdict: pass" in done.stdout
     result = json.loads(output.read_text())
-    assert result["equalities"]["reference_trained"] == {"status": "not-run", "reason": "trained output not given"}
+    assert result["equalities"]["reference_trained"] == {"status": "not-run", "reason": "no trained recording is given"}
     assert "<html" in report.read_text()
 
 
@@ -259,5 +259,5 @@ def test_a_dialect_nobody_says_is_a_question(fc_model: Path) -> None:
         del file["node/metadata"]
     done = neurodeploy("inspect", fc_model)
     assert done.returncode == 1
-    assert "dialect unknown" in done.stdout
+    assert "the dialect is not fully known" in done.stdout
     assert neurodeploy("inspect", fc_model, "--dialect", "snntorch,reset=zero,rest=default").returncode == 0

@@ -107,7 +107,7 @@ def test_what_only_one_recording_has_is_said_and_silence_is_no_equality(tmp_path
     code, said = told("one", "both")
     assert code == 0
     assert "b: only in " in said
-    assert said.endswith("equal in all that was held against each other\n")
+    assert said.endswith("equal in all that was compared\n")
     code, said = told("silent", "silent")
     assert code == 1
     assert said.endswith("not judged: no node fires in either recording\n")

@@ -566,7 +566,7 @@ def test_counts_may_be_rounded_and_have_both_signs(rng: np.random.Generator) -> 
 
 def test_settings_of_each_neuron_must_fit_their_number(tmp_path: Path) -> None:
     nodes = {**ports(2, 2), "a": euler(metadata=metadata(v_init=[0.1, 0.2, 0.3]))}
-    with pytest.raises(DeployError, match=r"the metadata of 'a' has v_init of shape \(3,\), but the neurons have shape \(2,\)"):
+    with pytest.raises(DeployError, match=r"has v_init of shape \(3,\), but the neurons have shape \(2,\)"):
         network_of(nodes, chain_edges("input", "a", "output"))
 
 

@@ -1,4 +1,4 @@
-"""What the emulator computes, in plain NumPy: the definition that the fast kernels must equal bit for bit.
+"""The integer step in NumPy, which every other implementation must equal bit for bit.
 
 Written for reading, not for speed; works on int64 throughout and names every place where a register is narrower.
 """
@@ -111,7 +111,7 @@ def start(population: CodedPopulation, n_samples: int) -> State:
 def neuron(
     population: CodedPopulation, state: State, a: Ints, row: int, arithmetic: Arithmetic
 ) -> tuple[State, dict[str, Ints]]:
-    """Return the registers after one step, with what was sent in ``fired``, and what was counted on the way.
+    """Return the registers after one step, with what was sent in ``fired``, and what was counted.
 
     Args:
         population: the codes.

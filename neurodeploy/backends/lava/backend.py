@@ -92,7 +92,7 @@ class Lava(Backend):
             the recorded nodes ``[T, B, *shape]``.
 
         Raises:
-            DeployError: Lava cannot run this program, or not as it stands.
+            DeployError: Lava cannot run this program, or not without a change.
             BackendError: Lava is missing, died or took too long.
         """
         expect(Program, subject, self.name)

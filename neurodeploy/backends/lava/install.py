@@ -1,4 +1,4 @@
-"""Where Lava's own Python is, and how to get one: Lava needs Python 3.10 and numpy 1, so it lives apart."""
+"""Find or install Lava's own Python environment: Lava needs Python 3.10 and numpy 1, so it is kept separate."""
 
 from __future__ import annotations
 
