@@ -60,7 +60,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A population that is silent: in which words, what would change it, and whether that is a reason to refuse."""
+    """A silent population: the sentence that says so, its remedy, and whether it is a reason to refuse."""
 
     sentence: str
     fix: str

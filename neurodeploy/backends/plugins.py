@@ -82,7 +82,7 @@ def _read_only(inputs: Inputs) -> Inputs:
 
 
 def _fault(found: Any, subject: Program | Network, inputs: Inputs, options: RunOptions) -> str | None:
-    """Return in which words what a backend gave is no recording of the subject on the input, or None."""
+    """Return why what a backend returned is not a recording of the subject on the input, or None."""
     if not isinstance(found, Recording):
         return f"it is a {type(found).__name__}, not a Recording"
     extent, given = next(iter(inputs.values())).shape[:2], (found.n_steps, found.n_samples)
@@ -103,7 +103,7 @@ def _fault(found: Any, subject: Program | Network, inputs: Inputs, options: RunO
 
 
 def _array_fault(what: str, values: NDArray[Any], shape: Shape, key: str) -> str | None:
-    """Return in which words an array is none of what was recorded of a population of this shape, or None."""
+    """Return why an array cannot be what was recorded of a population of this shape, or None."""
     if values.shape[2:] != shape:
         return f"{what} has shape {list(values.shape[2:])} in each step, but the population has {list(shape)}"
     if values.dtype.kind not in ("iu" if key == "spikes" else "iuf"):

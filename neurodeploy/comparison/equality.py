@@ -56,7 +56,7 @@ class Equality:
         self.samples += reference.n_samples
 
     def _spikes(self, inputs: Inputs, reference: Recording, trained: Recording, sample: int) -> int:
-        """Judge where a sample's spikes part first; return that row."""
+        """Judge where a sample's spikes first differ; return that row."""
         one, two = _one_sample(reference, sample), _one_sample(trained, sample)
         different = first_difference(one, two, self.spiking)
         assert different is not None

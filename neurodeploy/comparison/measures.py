@@ -16,7 +16,7 @@ _ALL = ("spikes", "value", "u", "v")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two recordings part: the earliest row, and in it the first node in the network's order.
+    """The first difference of two recordings: the earliest row, and in it the first node in the network's order.
 
     sample, t: from 0. node: its name. unit: position in the node's shape. a, b: what each has there. what: spikes, v
         or u.
@@ -40,7 +40,7 @@ class Difference:
 def first_difference(
     a: Recording, b: Recording, nodes: tuple[str, ...], what: tuple[str, ...] = ("spikes",)
 ) -> Difference | None:
-    """Return where two recordings part first in time, in what both recorded, or None if they are equal.
+    """Return where two recordings first differ in time, in what both recorded, or None if they are equal.
 
     Args:
         a, b: recordings of the same steps and samples.

@@ -50,7 +50,7 @@ class LateBias:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Registers:
-    """A population's codes, and in which words they miss the model.
+    """A population's codes, and warnings about what could not be matched.
 
     bias: mantissa, int64 (n,), and exponent of the whole bias. late: the part of it that is not in ``population``.
     """
@@ -69,7 +69,7 @@ def code_population(
     formats: dict[str, int],
     plan: PopulationPlan,
 ) -> Registers:
-    """Return a population's codes, and in which words they miss the model.
+    """Return a population's codes, and warnings about what could not be matched.
 
     Where no initial codes make up for a bias that acts before the first input, it enters through synapses of a source
     that is always on and starts at the population's latency; what those synapses cannot hold stays a register's. So
