@@ -92,7 +92,7 @@ def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class NeuronModel:
-    """Which integer neuron a population is, the same for all its neurons; by default, Loihi's plain LIF.
+    """The kind of integer neuron of a population, the same for all its neurons; by default, Loihi's plain LIF.
 
     reset: what a spike does to v. ``zero``: v becomes 0. ``subtract``: v loses the threshold for each spike.
         ``subtract-late``: it does so in the next step, after the decay. ``zero-late``: the next step ends, before its
@@ -205,12 +205,12 @@ class CodedPopulation:
 
     @property
     def size(self) -> int:
-        """How many neurons there are."""
+        """The number of neurons."""
         return prod(self.shape)
 
     @property
     def process(self) -> str:
-        """Which of Lava's fixed-point processes it is: LIF, LIFReset or TernaryLIF; ``custom`` for none."""
+        """The name of its process among Lava's fixed-point ones: LIF, LIFReset or TernaryLIF; ``custom`` for none."""
         return PROCESSES.get(self.needs() - {"integrator"}, "custom")
 
     def needs(self) -> frozenset[str]:
@@ -296,7 +296,7 @@ class CodedProjection:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         return f"{self.source} -> {self.target}"
 
     @property

@@ -214,7 +214,7 @@ def shared_samples(one: Samples, other: Samples) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How static values become spikes over time.
+    """An encoding of static values as spikes over time.
 
     kind: ``rate`` (a spike in each step with the value as probability), ``latency`` (one spike, the earlier the
         larger the value, none for 0) or ``repeat`` (the value itself in every step: a current, which only the

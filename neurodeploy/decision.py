@@ -37,7 +37,7 @@ MEMBRANE = ".v"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a sample is decided.
+    """The rule that decides a sample.
 
     rule: one of :data:`RULES`.
     output: the node that is read, ``NAME`` for its spikes (its value, where it does not fire) or ``NAME.v`` for its
@@ -73,7 +73,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What is read of a node: ``spikes``, ``value`` or ``v``, of so many units."""
+    """The observable that is read of a node: ``spikes``, ``value`` or ``v``, of so many units."""
 
     node: str
     observable: str
@@ -87,7 +87,7 @@ class Readout:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What decides, and why, or what has to be asked.
+    """The decision and its reason, or the question that has to be asked.
 
     decision: with its output, or None where nobody chose. because: who said so, or why nobody can know.
     candidates: what could be meant, where nobody chose.

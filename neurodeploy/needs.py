@@ -102,7 +102,7 @@ class Needy(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
 
     def needs(self) -> frozenset[str]:
         """Return what it needs of whoever computes with it."""

@@ -84,7 +84,7 @@ class Population:
 
     @property
     def size(self) -> int:
-        """How many neurons there are."""
+        """The number of neurons."""
         return prod(self.shape)
 
     @property
@@ -120,7 +120,7 @@ class Projection:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         return f"{self.source} -> {self.target}"
 
 

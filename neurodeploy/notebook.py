@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Summary(NamedTuple):
-    """What is shown: one line, and a table below it where there is room for one."""
+    """A summary to show: one line, and a table below it where there is room for one."""
 
     line: str
     header: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ where they meet their threshold, nor populations that help, nor a decision. What
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Program(Summarised):
-    """What emulator, Lava and board run.
+    """A network quantised for one target, which emulator, Lava and board run.
 
     target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
     inputs: shape of each input, by name. outputs: populations that are read.
@@ -193,7 +193,7 @@ class Program(Summarised):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         return f"program for {self.target}"
 
     @property

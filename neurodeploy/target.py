@@ -73,7 +73,7 @@ class Flag(_Facts):
 
 
 class NeuronFacts(_Facts):
-    """What the chip's neurons do, or can be programmed to do.
+    """Facts about what the chip's neurons do, or can be programmed to do.
 
     spike: the conditions, of ``codes.CONDITIONS``. resets: which of ``codes.RESETS``.
     spikes_per_step_max: 1, or the largest count that one graded spike carries.
@@ -119,7 +119,7 @@ class NumberFormats(_Facts):
 
 
 class Limits(_Facts):
-    """What one chip holds."""
+    """Limits of one chip."""
 
     cores: Number
     neurons_per_core: Number

@@ -23,7 +23,7 @@ Inputs = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What to record, and how to run.
+    """Options of a run: what to record, and how to run.
 
     record: which of ``spikes``, ``v``, ``u``.
     nodes: populations to record, or None for all.
@@ -83,7 +83,7 @@ class RunOptions:
 
 
 class Backend(Protocol):
-    """What runs a network or a program, and what it says of itself; other packages derive theirs from it.
+    """The base of all backends, which run a network or a program; other packages derive theirs from it.
 
     name: as ``--backend`` takes it.
     is_reference: it runs the model itself in float, and the others are compared with it; all others run programs.

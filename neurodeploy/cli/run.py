@@ -167,7 +167,7 @@ def _scored(answers: Answers, spikes: dict[str, int]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Summary:
-    """What a recording amounts to, summed over its blocks."""
+    """The summary of a recording, summed over its blocks."""
 
     backend: str
     samples: int = 0

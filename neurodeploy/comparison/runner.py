@@ -37,7 +37,7 @@ def choose_backends(only: tuple[str, ...]) -> tuple[dict[str, Backend], dict[str
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long backends may take.
+    """Limits on how long backends may take.
 
     lava_samples: what slow backends run, from the first sample on. time_limit: seconds for those that can be ended.
     progress: called with (backend, done, in all), or None.

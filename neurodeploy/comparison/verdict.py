@@ -30,7 +30,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a comparison has to meet.
+    """The demands that a comparison has to meet.
 
     tolerance: points of accuracy that may be lost, or per cent of decisions that may change.
     value_tolerance: root mean square error of values, per cent of the reference's standard deviation.
@@ -68,7 +68,7 @@ class Gate:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evidence:
-    """What a verdict is found from.
+    """The evidence on which a verdict rests.
 
     equalities: as the comparison's result has them. chips: backends that ran and whose loss is judged.
     ran: all that ran. outputs: what the model returns, as a decision calls it.

@@ -20,7 +20,7 @@ DEFAULT_WEIGHT_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """How a network is compiled.
+    """Options of compiling a network.
 
     weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
     scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits

@@ -34,7 +34,7 @@ _PRIMES = (5, 3, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How a model is called.
+    """The way in which a model is called.
 
     form: ``step``, [B, *shape] once for each time step; ``sequence``, [T, B, *shape]; ``batch-first``,
         [B, T, *shape]; ``time-last``, [B, *shape, T]; ``squeezed``, [B * T, *shape]; ``static``, [B, *shape] once,

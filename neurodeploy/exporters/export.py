@@ -44,7 +44,7 @@ _FOREIGN = ("torch", "snntorch", "norse", "sinabs", "spikingjelly", "rockpool")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ExportResult:
-    """What an export made.
+    """The result of an export.
 
     graph: the ``nir.NIRGraph`` that was written. path: of its file. framework: name and version. convention: how the
     model takes its input, with the evidence. outputs: the nodes that are read. findings: all of it as lines to print.

@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Readout:
-    """What is read of a model.
+    """The nodes that are read of a model.
 
     readings: in the order in which they are returned. findings: lines to print. undecided: what the model does to its
     outputs that no rule of ours is, or empty.

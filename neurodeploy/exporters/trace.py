@@ -40,7 +40,7 @@ _LOOKS = ("bool", "item", "int", "index", "float", "tolist", "equal", "allclose"
 
 @dataclass(slots=True)
 class Trace:
-    """What was seen.
+    """The result of tracing a model.
 
     draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call.
     returned: signals of what the model returned, call by call.

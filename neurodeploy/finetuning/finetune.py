@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tuned:
-    """What fine-tuning leads to.
+    """The result of fine-tuning.
 
     network: with the weights that the codes stand for. program: the same, compiled with ``plan``.
     epochs: what each of this run came to; epoch 0 is before training. best: the epoch whose weights these are.

@@ -14,7 +14,7 @@ Draw = Callable[[int], Data]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a network is trained.
+    """Options of training a network.
 
     epochs: at most. patience: epochs without a better score on held-out data before training ends.
     rate: of Adam at the start, for ternary weights in units of their largest code, less for finer codes (by the
@@ -49,7 +49,7 @@ class Training:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Score:
-    """How good a network is on held-out data: its loss, with the sign turned, then its share of right answers.
+    """The score of a network on held-out data: its loss, with the sign turned, then its share of right answers.
 
     The loss comes first because it tells networks apart when all answers are right.
     """
@@ -60,7 +60,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to; epoch 0 is before training."""
+    """The result of one epoch; epoch 0 is before training."""
 
     number: int
     loss: float

@@ -34,7 +34,7 @@ GetInputs = Inputs | Callable[[dict[str, Shape]], Inputs]
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a model file holds.
+    """The result of inspecting a model file.
 
     nodes: for each ``name``, ``kind``, ``shape`` (of what leaves it), ``parameters``, ``settings``, ``dynamics`` (of
         neurons: dt and the factors of one step) and ``activity`` (where data was given); JSON-ready.

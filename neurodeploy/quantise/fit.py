@@ -41,7 +41,7 @@ NOTHING_PLANNED = PopulationPlan()
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Choices:
-    """How a population is to be quantised; what the plan says comes first.
+    """Choices by which a population is quantised; what the plan says comes first.
 
     bits: of the weights. scale: how codes per volt are chosen; None for ``range`` at 6 bits and more, else ``mse``,
     and for clipping where that is clearly better.

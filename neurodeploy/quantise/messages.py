@@ -54,7 +54,7 @@ SAFETY = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """How an input's values are sent.
+    """The form in which an input's values are sent.
 
     bits: of a payload, with the sign. scale: what a value is multiplied by. payload: the least and the most that is
     expected. full: the largest scale at which weights keep all their bits. is_exact: every value of the data is a whole

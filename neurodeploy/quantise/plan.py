@@ -82,7 +82,7 @@ class ProjectionPlan(_Part):
 
 
 class InputPlan(_Part):
-    """How a graded input is sent: ``rint(x * scale)`` in messages of so many bits, with the sign.
+    """The messages of a graded input: ``rint(x * scale)`` in messages of so many bits, with the sign.
 
     rate: share of values other than 0 in the data that the plan was calibrated on.
     """

@@ -29,7 +29,7 @@ DEFAULT_TRIALS = 200
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     subject: what was searched. budget: what had to hold. profile: by which energy is told, or None.
     reference_correct: samples that the float reference decides rightly, or None without labels.
@@ -59,7 +59,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How a search is done.
+    """Options of a search.
 
     method: ``sensitivity`` or ``optuna``. trials: proposals that optuna makes. seed: of optuna.
     state: file that keeps the trials, or None. progress: called with (``search``, done, at most), or None.

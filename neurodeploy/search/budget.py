@@ -18,7 +18,7 @@ SLACK = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be lost against the float reference, on the search data, and what is made small.
+    """The budget of a search: the loss against the float reference that is allowed, and what is made small.
 
     accuracy: points of accuracy that may be lost at most, or None.
     agreement: share of the output's spikes in common with the reference at least, or None.

@@ -38,7 +38,7 @@ CAN = can(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class State:
-    """What a population carries from step to step, int64 ``[B, n]``.
+    """The state that a population carries from step to step, int64 ``[B, n]``.
 
     u, v: current and potential. fired: what it sent in the step before. hold: steps for which v is still held at 0.
     b: by how much the threshold is raised, or v lowered. second: the second current.

@@ -115,7 +115,7 @@ class Lava(Backend):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Job:
-    """What the worker is given."""
+    """The worker's job."""
 
     program: Program
     spikes: Inputs
