@@ -225,7 +225,7 @@ def _silences(
             sentence = f"{name}: no spike on calibration data{float_model}, v reaches {_percent(float(share))}"
             fix = waking_threshold(program, population, one, inputs) if inputs is not None and is_refused else ""
         if waits:
-            sentence, fix = f"{sentence}, as all that it hears of is silent ({known(sources)})", ""
+            sentence, fix = f"{sentence}, because every population that sends to it is silent ({known(sources)})", ""
         found[name] = Silence(sentence, fix, is_refused)
     return found
 
@@ -253,7 +253,7 @@ def _findings(
             continue
         if one.is_woken:
             found.append(
-                f"{name}: fires {one.spikes} times on calibration data, and never in the float model;"
+                f"{name}: fires {one.spikes} times on calibration data, but never in the float model;"
                 f" {quieting_threshold(program, population, inputs)}"
             )
         if one.lost.any():
@@ -278,7 +278,7 @@ def _data(one: Observation, negation: str = "") -> str:
     """Return the phrase that names the data for a warning."""
     if one.reference_fired is None:
         return "on calibration data"
-    return f"on calibration data where they do {'not ' if negation else ''}so in the float model"
+    return f"on calibration data, although they do {'not ' if negation else ''}so in the float model"
 
 
 def _percent(share: float) -> str:

@@ -103,7 +103,7 @@ class Settled:
         if self.decision is not None:
             return f"decided by {self.decision.words} ({self.because})"
         options = " or ".join(f"--decide {candidate}" for candidate in self.candidates)
-        return f"what decides? {self.because}: say {options or f'--decide {FORM}'}"
+        return f"nothing says how a sample is decided ({self.because}); give {options or f'--decide {FORM}'}"
 
     def chosen(self) -> Decision:
         """Return the decision.
@@ -114,7 +114,7 @@ class Settled:
         if self.decision is None:
             options = " or ".join(f"--decide {candidate}" for candidate in self.candidates)
             raise DeployError(
-                f"nothing says how a sample is decided: {self.because}", where="--decide", fix=f"Say {options}."
+                f"nothing says how a sample is decided: {self.because}", where="--decide", fix=f"Give {options}."
             )
         return self.decision
 

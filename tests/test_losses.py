@@ -155,7 +155,7 @@ def test_a_leak_that_no_code_meets_is_said_and_decided_on_data(decay: float, cod
     program = told(network, "loihi2")
     assert run(program, {"in": x}, backend="emulator").spikes("lif0").any()
     text = line(program, f"in the model {true}/4096")
-    assert f"--calibrate DATA takes of {code} and {code + 1}" in text
+    assert f"--calibrate DATA takes the one of {code} and {code + 1}" in text
     planned = told(network, "loihi2", plan=Plan(populations={"lif0": PopulationPlan(leak_v=code + 1)}))
     calibrated = told(network, "loihi2", calibrate=Data({"in": calibrate}, None, ""), **CALIBRATED)
     for mended in (planned, calibrated):

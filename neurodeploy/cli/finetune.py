@@ -139,8 +139,8 @@ def _print(tuned: Tuned, output: Path, plan_output: Path | None) -> None:
     if tuned.fixed:
         click.echo(f"not trained, because the chip stores sums of their weights: {', '.join(tuned.fixed)}")
     click.echo(
-        f"epoch {tuned.best.number} is the best: held-out accuracy {tuned.best.score.accuracy:.4f}; accuracy on data"
-        " that the model was never trained on is what counts"
+        f"epoch {tuned.best.number} is the best: held-out accuracy {tuned.best.score.accuracy:.4f}; judge the model"
+        " by its accuracy on data that it was never trained on"
     )
     if tuned.steps_per_second:
         click.echo(f"{tuned.steps_per_second:.1f} steps per second")

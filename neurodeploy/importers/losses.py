@@ -141,17 +141,17 @@ TRACED_BY_CALLS = ("snntorch", "norse", "sinabs", "rockpool")
 
 UNWRITTEN = {
     **dict.fromkeys(
-        TRACED_BY_CALLS, "forward calls modules alone (what it computes between them, nirtorch leaves out)"
+        TRACED_BY_CALLS, "forward only calls modules (nirtorch leaves out what forward computes between them)"
     ),
-    "spikingjelly": "neurons spike (surrogate_function.spiking), and forward adds only what different modules give"
-    " (numbers, parameters and a second time the same, nirtorch leaves out)",
+    "spikingjelly": "neurons spike (surrogate_function.spiking), and forward adds only outputs of different modules"
+    " (nirtorch leaves out numbers, parameters and repeated outputs)",
 }
 """What no file of an exporter tells, and is assumed of each."""
 
 CALLED = Loss(
     "called",
     "forward",
-    "once if forward calls each module once in a step and returns what one gives; what meets in a node is then added",
+    "once if forward calls each module once in a step and returns the output of one; inputs of a node are then added",
     "once",
     way_out=EXPORT,
 )

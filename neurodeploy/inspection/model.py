@@ -97,8 +97,12 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         counts = activity(network, inputs(network.inputs) if callable(inputs) else inputs)
         findings += activity_findings(counts)
     elif inputs is not None:
-        reason = "the dialect is open" if settled is None else "the network is refused"
-        findings.append(finding("not-run", None, f"the data was not run, for {reason}", "--input", "See the above."))
+        reason = "the dialect is not known" if settled is None else "the network is refused"
+        findings.append(
+            finding(
+                "not-run", None, f"the data was not run, because {reason}", "--input", "First mend what is said above."
+            )
+        )
     return Inspection(
         graph.where,
         graph.version,

@@ -102,7 +102,8 @@ class _Windows:
         before, after = p.ops[:at], p.ops[at + 1 :]
         if any(isinstance(op, MaxPool2d) for op in after) or any(pool.padding):
             raise DeployError(
-                f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}",
+                f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}, which is not"
+                " supported",
                 where=p.name,
                 fix="Pool after the neurons, or use an average pool.",
             )

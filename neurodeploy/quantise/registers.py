@@ -28,8 +28,8 @@ LEAST_LEAK = 1e-3
 """Part of a decay code below which a model's leak is none: time constants of four million steps and more."""
 
 MISSED_CONDITION = (
-    f"fires at v > threshold where the model does at v >= threshold: the chip has no 1/{2**ALIGN_BITS} of a threshold"
-    " unit less, so they differ only where v meets the threshold exactly"
+    "fires at v > threshold, where the model fires at v >= threshold; the chip cannot lower the threshold by"
+    f" 1/{2**ALIGN_BITS} of a unit, so they differ only where v meets the threshold exactly"
 )
 
 
@@ -113,7 +113,7 @@ def code_population(
     if any(beyond):
         warnings.append(
             f"{max(beyond)} of {population.size} neurons start beyond what a register holds,"
-            f" {STATE_LIMIT / unit:.3g} V; they start at its end"
+            f" {STATE_LIMIT / unit:.3g} V; they start at this limit"
         )
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if ((threshold == 1) & (least == 1)).any():

@@ -254,7 +254,7 @@ def test_what_an_exporter_drops_is_asked_for_until_it_is_said(dialect: str) -> N
 def test_defaults_that_are_asked_for_are_assumed_aloud(dialect: str) -> None:
     evidence = settle_dialect(graph_of(neuron(dialect)), f"{dialect},rest=default").evidence
     assumed, calls = (line for line in evidence if line.startswith("assumed: "))
-    assert calls.startswith("assumed: forward calls modules alone")
+    assert calls.startswith("assumed: forward only calls modules")
     assert assumed.endswith(f" for lif ({dialect}'s defaults, which its exporter does not write)")
     for key in LOST_KEYS[dialect]:
         assert f"{key} = " in assumed
