@@ -217,7 +217,9 @@ def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Cod
     code = int(coded.population.dv[worst]) if register == "v" else int(coded.population.du[worst]) + 1
     lasts = f"a time constant of {2**DECAY_BITS / exact[worst]:.4g} steps"
     does = "does not leak" if code == 0 else f"loses {code}/4096 in a step"
-    sentence = f"{name}: {register} of {some_neurons(off)} {does}, but {exact[worst]:.3g}/4096 in the model ({lasts})"
+    sentence = (
+        f"{name}: {register} of {some_neurons(off)} {does}, but loses {exact[worst]:.3g}/4096 in the model ({lasts})"
+    )
     other = code + 1 if here[worst] < exact[worst] else code - 1
     planned = choices.plan.leak_v if register == "v" else choices.plan.leak_u
     if planned is not None and abs(code - exact[worst]) >= 1:
