@@ -70,7 +70,7 @@ def host_option(command: F) -> F:
 
 def json_option(command: F) -> F:
     """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
 def data_options(command: F) -> F:

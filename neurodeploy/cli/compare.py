@@ -67,7 +67,7 @@ from neurodeploy.files import check_outputs, write_together
     "--value-tolerance",
     default=10.0,
     show_default=True,
-    help="Error (root mean square) of values that are read, in per cent of the reference's standard deviation.",
+    help="Largest error (root mean square) of values that are read, in per cent of the reference's standard deviation.",
 )
 @click.option(
     "--require",
@@ -76,7 +76,7 @@ from neurodeploy.files import check_outputs, write_together
     multiple=True,
     help="Fail if one of these gates cannot be judged: trained, lava, accuracy, decisions, values.",
 )
-@click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Seconds after which a backend is ended.")
 @dialect_option
 @decide_option
 @data_options

@@ -78,7 +78,7 @@ from neurodeploy.errors import DeployError
     type=float,
     default=None,
     metavar="X",
-    help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
+    help="Factor of graded input before it is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
 @click.option("--allow-oversize", is_flag=True, help="Compile a network that fits no single chip, for the emulator.")
 @click.option("--allow-silent", is_flag=True, help="Compile a network even if one of its populations never fires.")

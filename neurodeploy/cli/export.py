@@ -29,7 +29,7 @@ from neurodeploy.errors import DeployError
     "--record",
     default="spikes",
     show_default=True,
-    help="What to record, with commas: spikes, v, u; what the network returns is recorded in any case.",
+    help="Observables to record, separated by commas: spikes, v, u; what the network returns is always recorded.",
 )
 @click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")

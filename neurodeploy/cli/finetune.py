@@ -36,7 +36,9 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.option("--plan", type=INPUT, metavar="P.yaml", help="Plan whose decisions are kept.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
-@click.option("--input-scale", type=float, default=None, help="Graded input times this is rounded to whole numbers.")
+@click.option(
+    "--input-scale", type=float, default=None, help="Factor of graded input before it is rounded to whole numbers."
+)
 @click.option("--epochs", type=click.IntRange(min=0), default=40, show_default=True, help="Largest number of epochs.")
 @click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
               help="Epochs without a better score on held-out data after which training ends.")  # fmt: skip

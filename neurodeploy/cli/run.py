@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "--backend",
     required=True,
     shell_complete=complete_backend,
-    help="Backend to run on: reference (for a .nir); emulator, lava or loihi (for a program; loihi was never run on"
+    help="Backend to run on: reference (for a .nir); emulator, lava or loihi (for a program; loihi was not run on"
     " hardware).",
 )
 @click.option(
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 @dialect_option
 @decide_option
 @data_options
-@click.option("--record", default="spikes", show_default=True, help="What to record, with commas: spikes, v, u.")
+@click.option(
+    "--record", default="spikes", show_default=True, help="Observables to record, separated by commas: spikes, v, u."
+)
 @click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
 @click.option(
     "--arithmetic",
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Keep the hardware's rows: the rows of a layer with latency n are then n rows late.",
 )
-@click.option("--time-limit", type=float, metavar="SECONDS", help="End lava or loihi after this long.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Seconds after which lava or loihi is ended.")
 @click.option("--device", default="cpu", show_default=True, help="Device on which the reference runs: cpu or cuda.")
 @json_option
 @click.option("-o", "--output", type=OUTPUT, metavar="RUN.npz", help="File for the recording.")
