@@ -39,7 +39,7 @@ STATE_LIMIT = 2 ** (STATE_BITS - 1)
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """What a core computes where Intel's simulator and the chip differ.
+    """The choices of a core's arithmetic in which Intel's simulator and the chip differ.
 
     name: how programs and command lines call it.
     wraps_once: u is brought back by one turn of ``2**24`` only (Lava), else by as many as it takes (the chip).

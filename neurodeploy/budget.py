@@ -1,4 +1,4 @@
-"""How much a file or a model may need: limits that are checked before the work, and that the environment raises."""
+"""Limits on what a file or a model may need, checked before the work; environment variables raise them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Limit:
             number = 0
         if number < 1:
             raise DeployError(
-                f"{text!r} is no number of {self.unit}",
+                f"{text!r} is not a number of {self.unit}",
                 where=f"environment variable {self.variable}",
                 fix="Set it to a whole number above 0, or unset it.",
             )
@@ -54,10 +54,10 @@ class Limit:
             return
         count = f"{needed:,}" if needed < 10**15 else "more than 10^15"
         raise DeployError(
-            f"{what} needs {count} {self.unit}, and the limit is {self.most:,}",
+            f"{what} needs {count} {self.unit}, but the limit is {self.most:,}",
             where=where,
-            fix=f"Check the file or the model. If so much is meant, raise the limit: set the environment variable"
-            f" {self.variable} to the number that you need.",
+            fix="Check the file or the model. If it is meant to be that large, raise the limit: set the environment"
+            f" variable {self.variable} to the number that you need.",
         )
 
 

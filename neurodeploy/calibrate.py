@@ -1,4 +1,4 @@
-"""What the float model does on calibration data, population by population, for quantisation to meet."""
+"""The float model's activity on calibration data, population by population, for quantisation to match."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def other_data_sentences(calibrated: dict[str, float], rates: dict[str, float]) 
         before = calibrated.get(name)
         if before is not None and max(rate, before) > FAR_APART * min(rate, before):
             found.append(
-                f"input {name!r} is not 0 in {100 * rate:.3g} % of its values, and was so in {100 * before:.3g} % of"
-                " the calibration data: scales and thresholds were fitted to data of another kind; compile with"
+                f"input {name!r} is not 0 in {100 * rate:.3g} % of its values, but the calibration data is not 0 in"
+                f" {100 * before:.3g} %: scales and thresholds were fitted to data of another kind; compile with"
                 " --calibrate data like this input"
             )
     return found

@@ -1,4 +1,4 @@
-"""What a program is known to do before it runs: how far its registers get, and which populations are silent.
+"""Check a program before it runs: register bounds, overflow, silent populations.
 
 Two sorts of knowledge: *bounds* that no input can leave, from the codes alone, and *observations* on calibration data,
 which are tighter and name the input. A population that is proved silent, or seen to be, is refused.
@@ -60,7 +60,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A population that is silent: in which words, what would change it, and whether that is a reason to refuse."""
+    """A silent population: the sentence that says so, its remedy, and whether it is a reason to refuse."""
 
     sentence: str
     fix: str
@@ -225,7 +225,7 @@ def _silences(
             sentence = f"{name}: no spike on calibration data{float_model}, v reaches {_percent(float(share))}"
             fix = waking_threshold(program, population, one, inputs) if inputs is not None and is_refused else ""
         if waits:
-            sentence, fix = f"{sentence}, as all that it hears of is silent ({known(sources)})", ""
+            sentence, fix = f"{sentence}, because every population that sends to it is silent ({known(sources)})", ""
         found[name] = Silence(sentence, fix, is_refused)
     return found
 
@@ -253,7 +253,7 @@ def _findings(
             continue
         if one.is_woken:
             found.append(
-                f"{name}: fires {one.spikes} times on calibration data, and never in the float model;"
+                f"{name}: fires {one.spikes} times on calibration data, but never in the float model;"
                 f" {quieting_threshold(program, population, inputs)}"
             )
         if one.lost.any():
@@ -275,10 +275,10 @@ def some_neurons(flags: NDArray[np.bool_]) -> str:
 
 
 def _data(one: Observation, negation: str = "") -> str:
-    """Return on which data, and what the float model does there."""
+    """Return the phrase that names the data for a warning."""
     if one.reference_fired is None:
         return "on calibration data"
-    return f"on calibration data where they do {'not ' if negation else ''}so in the float model"
+    return f"on calibration data, although they do {'not ' if negation else ''}so in the float model"
 
 
 def _percent(share: float) -> str:

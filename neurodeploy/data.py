@@ -1,4 +1,4 @@
-"""Input data: what a file holds, brought into ``[T, B, *shape]`` for each input of a model."""
+"""Input data of a file, brought into ``[T, B, *shape]`` for each input of a model."""
 
 from __future__ import annotations
 
@@ -108,16 +108,17 @@ def given_samples(data: Given, inputs: dict[str, Shape]) -> Samples:
     if isinstance(data, Mapping):
         if set(data) != set(inputs):
             raise DeployError(
-                f"the data holds inputs {known(data)}, and the model's are {known(inputs)}",
+                f"the data holds inputs {known(data)}, but the model's inputs are {known(inputs)}",
                 where="--input",
-                fix="Name each array as its input; labels come with neurodeploy.Data(x, labels), or in a file.",
+                fix="Name each array like the model's input that it is for; give labels with neurodeploy.Data(x,"
+                " labels) or in a file.",
             )
         return Data({name: _numbers(values, name) for name, values in data.items()}, None, "arrays")
     if hasattr(data, "part"):
         return cast("Samples", data)
     if len(inputs) != 1:
         raise DeployError(
-            f"one array is given, and the model's inputs are {known(inputs)}",
+            f"the data is one array, and the model has several inputs: {known(inputs)}",
             where="--input",
             fix="Give a dictionary with an array for each input.",
         )
@@ -133,7 +134,7 @@ def _numbers(values: Any, name: str) -> NDArray[Any]:
         found = np.empty(0, object)
     if found.dtype.kind not in "biuf" or found.ndim < 2:
         raise DeployError(
-            f"what is given for input {name!r} is a {type(values).__name__} and no array [T, B, ...] of real numbers",
+            f"the data for input {name!r} is a {type(values).__name__}, not an array [T, B, ...] of real numbers",
             where="--input",
             fix="Give an array, samples as neurodeploy.load_data returns them, or the path of a data file.",
         )
@@ -213,7 +214,7 @@ def shared_samples(one: Samples, other: Samples) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How static values become spikes over time.
+    """An encoding of static values as spikes over time.
 
     kind: ``rate`` (a spike in each step with the value as probability), ``latency`` (one spike, the earlier the
         larger the value, none for 0) or ``repeat`` (the value itself in every step: a current, which only the
@@ -230,9 +231,9 @@ class Encoding:
         """Return ``[T, B, *shape]`` for static values ``[B, *shape]`` of 0 and above."""
         if (values < 0).any():
             raise DeployError(
-                f"values down to {values.min()} cannot be encoded",
+                f"the data holds values down to {values.min()}, and values below 0 cannot be encoded",
                 where="--encode",
-                fix="Scale the data to 0 and above.",
+                fix="Scale or shift the data so that no value is below 0.",
             )
         share = np.clip(values / (self.scale or max(float(values.max()), 1e-30)), 0.0, 1.0)
         if self.kind == "rate":
@@ -258,13 +259,13 @@ def parse_encoding(text: str) -> Encoding:
     for item in items:
         key, _, value = item.partition("=")
         if key not in ("steps", "scale"):
-            raise DeployError(f"an encoding has no {key!r}", where="--encode", fix="Write KIND,steps=N,scale=X.")
+            raise DeployError(f"an encoding has no option {key!r}", where="--encode", fix="Write KIND,steps=N,scale=X.")
         try:
             said[key] = int(value) if key == "steps" else float(value)
         except ValueError:
             said[key] = 0
         if not said[key] > 0:
-            raise DeployError(f"{key} cannot be {value!r}", where="--encode", fix="It is a number above 0.")
+            raise DeployError(f"{key} cannot be {value!r}", where="--encode", fix=f"Give a number above 0 for {key}.")
     return Encoding(kind, **said)
 
 
@@ -323,9 +324,9 @@ class DataFile:
         extents = {name: self._extent(name, shape) for name, shape in inputs.items()}
         if len(set(extents.values())) > 1:
             raise DeployError(
-                f"inputs differ in steps and samples: {sorted(set(extents.values()))}",
+                f"the inputs differ in their numbers of steps and samples: {sorted(set(extents.values()))}",
                 where=str(path),
-                fix="Give all the same [T, B].",
+                fix="Give all inputs the same number of steps T and of samples B.",
             )
         self.n_steps, self.n_samples = next(iter(extents.values()))
         MAX_STEPS.check(self.n_steps, "the input", str(path))
@@ -350,7 +351,9 @@ class DataFile:
             values = part_of(self._x[name], first, last, self._sample_axis)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise DeployError(
-                    f"input {name!r} holds NaN or infinite values", where=str(self._path), fix="Clean the data."
+                    f"input {name!r} holds NaN or infinite values",
+                    where=str(self._path),
+                    fix="Replace these values, or remove their samples.",
                 )
             if self._encode is None:
                 check_levels(values, name, str(self._path))
@@ -370,7 +373,11 @@ class DataFile:
             return self._events.shape[0], self._events.shape[1]
         values = self._x[name]
         if values.dtype.kind not in "biuf":
-            raise DeployError(f"input {name!r} holds {values.dtype}", where=str(self._path), fix="Store numbers.")
+            raise DeployError(
+                f"input {name!r} is of type {values.dtype}, which holds no real numbers",
+                where=str(self._path),
+                fix="Store the data as integers or floats.",
+            )
         if self._encode is not None:
             _check_static(values.shape, name, shape, self._path, self._model)
             return self._encode.steps, values.shape[0]
@@ -420,7 +427,7 @@ def _named_arrays(arrays: dict[str, Array], inputs: dict[str, Shape], path: Path
         raise DeployError(
             f"there is nothing for input {known(missing)}; the file holds {known(arrays)}",
             where=str(path),
-            fix=f"Store {wanted}.",
+            fix=f"Store {wanted} in the file.",
         )
     return found
 
@@ -434,7 +441,9 @@ class _Events:
     def __init__(self, arrays: dict[str, Array], inputs: dict[str, Shape], path: Path, merge: bool) -> None:
         if len(inputs) != 1:
             raise DeployError(
-                "an event list feeds one input", where=str(path), fix="Store x/<input> arrays for several."
+                "an event list can feed only one input, and the model has several",
+                where=str(path),
+                fix="Store one array x/<input> for each input instead.",
             )
         try:
             t, unit = _whole(arrays["t"], "t"), _whole(arrays["unit"], "unit")
@@ -442,20 +451,24 @@ class _Events:
             shape = tuple(int(n) for n in np.atleast_1d(_whole(arrays["shape"], "shape")))
         except (KeyError, ValueError, TypeError) as error:
             raise DeployError(
-                f"this event list is not whole ({error})", where=str(path), fix="Store t, unit, sample and shape."
+                f"this event list is incomplete ({error})", where=str(path), fix="Store t, unit, sample and shape."
             ) from error
         (name, of_input), n = next(iter(inputs.items())), prod(shape[2:])
         if len(shape) < 3 or not t.shape == unit.shape == sample.shape or t.ndim != 1 or shape[2:] != of_input:
             raise DeployError(
-                f"an event list of shape {shape} with {t.shape}, {unit.shape}, {sample.shape} events",
+                f"the event list has shape {shape}, and its t, unit and sample have shapes {t.shape}, {unit.shape} and"
+                f" {sample.shape}",
                 where=str(path),
-                fix=f"shape is (T, B, {', '.join(map(str, of_input))}); t, unit and sample have one entry an event.",
+                fix=f"Store (T, B, {', '.join(map(str, of_input))}) as shape, and one entry per event in each of t,"
+                " unit and sample.",
             )
         bounds = {"t": (t, shape[0]), "sample": (sample, shape[1]), "unit": (unit, n)}
         for key, (values, end) in bounds.items():
             if len(values) and (values.min() < 0 or values.max() >= end):
                 raise DeployError(
-                    f"{key} runs from {values.min()} to {values.max()}", where=str(path), fix=f"It is 0 to {end - 1}."
+                    f"{key} of the event list runs from {values.min()} to {values.max()}",
+                    where=str(path),
+                    fix=f"Give every entry of {key} a value from 0 to {end - 1}.",
                 )
         _check_fits(shape, name, of_input, path, "MODEL.nir")
         order = np.argsort(sample, kind="stable")
@@ -482,9 +495,9 @@ class _Events:
 def _whole(values: Array, key: str) -> NDArray[np.int64]:
     """Return whole numbers of 0 or one axis."""
     if values.dtype.kind not in "iu":
-        raise ValueError(f"{key} holds {values.dtype}, it takes whole numbers: steps, not seconds")
+        raise ValueError(f"{key} is of type {values.dtype}, but has to hold whole numbers (steps, not seconds)")
     if values.ndim > 1 or not isinstance(values, np.ndarray):
-        raise ValueError(f"{key} has shape {values.shape}, it takes one list")
+        raise ValueError(f"{key} has shape {values.shape}, but has to be one list")
     if values.dtype == np.uint64 and (values > np.iinfo(np.int64).max).any():
         raise ValueError(f"{key} holds numbers beyond 64 bits")
     return values.astype(np.int64)
@@ -498,7 +511,7 @@ def check_levels(values: NDArray[Any], name: str, where: str) -> None:
     """
     if values.dtype == np.uint8 and values.max(initial=0) == 255 and not ((values != 0) & (values != 255)).any():
         raise DeployError(
-            f"input {name!r} holds 0 and 255, the black and white of an image, and spikes are 0 and 1",
+            f"input {name!r} holds only 0 and 255, like the black and white of an image, but spikes are 0 and 1",
             where=where,
             fix="Store x // 255 for spikes, or x / 255 for values; or turn static images into spikes with --encode.",
         )
@@ -507,26 +520,26 @@ def check_levels(values: NDArray[Any], name: str, where: str) -> None:
 def _check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
     if found[1:] != shape:
         raise DeployError(
-            f"input {name!r} has shape {found}, and --encode takes static [B, *{list(shape)}]",
+            f"input {name!r} has shape {found}, but --encode takes static data of shape [B, *{list(shape)}]",
             where=str(path),
             fix=without_batch(found[1:], shape, model)
-            or "Leave --encode out for data with a time axis, or reshape it.",
+            or "Leave out --encode if the data has a time axis already, or reshape the data.",
         )
 
 
 def _check_fits(found: Shape, name: str, shape: Shape, path: Path, model: Path | str) -> None:
     if 0 in found[:2] and found[2:] == shape:
         raise DeployError(
-            f"input {name!r} holds {found[0]} steps and {found[1]} samples",
+            f"input {name!r} holds {found[0]} steps and {found[1]} samples, so there is nothing to run",
             where=str(path),
-            fix="Give at least one of each.",
+            fix="Give data with at least one step and one sample.",
         )
     if len(found) < 2 or found[2:] != shape or 0 in found:
         raise DeployError(
-            f"input {name!r} has shape {found}, the model takes [T, B, *{list(shape)}]",
+            f"input {name!r} has shape {found}, but the model takes [T, B, *{list(shape)}]",
             where=str(path),
             fix=without_batch(found[2:], shape, model)
-            or "Reshape the data; --batch-first is for [B, T, ...], --encode for static [B, ...].",
+            or "Reshape the data, or use --batch-first for [B, T, ...] or --encode for static [B, ...].",
         )
 
 
@@ -553,14 +566,16 @@ def _labels(
     by_row = y.ndim > 1 and y.shape[:2] == (n_steps, n_samples)
     if not is_class and not (y.dtype.kind == "f" and (samples_first or by_sample or by_row)):
         raise DeployError(
-            f"labels y have shape {y.shape} and type {y.dtype}, the data has {n_samples} samples",
+            f"labels y have shape {y.shape} and type {y.dtype}, but the data has {n_samples} samples",
             where=str(path),
-            fix="Store one integer a sample for classes, or floats [B], [B, ...] or [T, B, ...] for numbers; axis 1 of"
-            " x is the samples, or use --batch-first.",
+            fix="Store one integer per sample for classes, or floats [B], [B, ...] or [T, B, ...] for numbers. Samples"
+            " are axis 1 of x; if they are axis 0, use --batch-first.",
         )
     values = part_of(y, 0, y.shape[0], 0)
     if is_class:
         return values.astype(np.int64), None
     if not np.isfinite(values).all():
-        raise DeployError("y holds NaN or infinite values", where=str(path), fix="Clean the data.")
+        raise DeployError(
+            "y holds NaN or infinite values", where=str(path), fix="Replace these values, or remove their samples."
+        )
     return None, (values.swapaxes(0, 1) if samples_first else values).astype(np.float64)

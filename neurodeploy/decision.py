@@ -1,4 +1,4 @@
-"""How a sample is decided: by which rule, from which output, in how many groups of its units.
+"""The decision of a sample: its rule, its output, and the number of groups of the output's units.
 
 Nothing is scored by a rule that nobody chose. :func:`settle_decision` takes what was said, else what the model's file
 says, else the one plain case (spikes of a single output are counted), else it asks.
@@ -37,7 +37,7 @@ MEMBRANE = ".v"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a sample is decided.
+    """The rule that decides a sample.
 
     rule: one of :data:`RULES`.
     output: the node that is read, ``NAME`` for its spikes (its value, where it does not fire) or ``NAME.v`` for its
@@ -55,7 +55,7 @@ class Decision:
             raise DeployError(f"no rule decides by {self.rule!r}", where="--decide", fix=f"Write {FORM}; {_rules()}.")
         if self.groups is not None and (type(self.groups) is not int or self.groups < 1):
             raise DeployError(
-                f"groups={self.groups!r} is no whole number above 0", where="--decide", fix=f"Write {FORM}."
+                f"groups={self.groups!r} is not a whole number above 0", where="--decide", fix=f"Write {FORM}."
             )
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What is read of a node: ``spikes``, ``value`` or ``v``, of so many units."""
+    """The observable that is read of a node: ``spikes``, ``value`` or ``v``, of so many units."""
 
     node: str
     observable: str
@@ -87,7 +87,7 @@ class Readout:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What decides, and why, or what has to be asked.
+    """The decision and its reason, or the question that has to be asked.
 
     decision: with its output, or None where nobody chose. because: who said so, or why nobody can know.
     candidates: what could be meant, where nobody chose.
@@ -103,7 +103,7 @@ class Settled:
         if self.decision is not None:
             return f"decided by {self.decision.words} ({self.because})"
         options = " or ".join(f"--decide {candidate}" for candidate in self.candidates)
-        return f"what decides? {self.because}: say {options or f'--decide {FORM}'}"
+        return f"nothing says how a sample is decided ({self.because}); give {options or f'--decide {FORM}'}"
 
     def chosen(self) -> Decision:
         """Return the decision.
@@ -114,7 +114,7 @@ class Settled:
         if self.decision is None:
             options = " or ".join(f"--decide {candidate}" for candidate in self.candidates)
             raise DeployError(
-                f"nothing says how a sample is decided: {self.because}", where="--decide", fix=f"Say {options}."
+                f"nothing says how a sample is decided: {self.because}", where="--decide", fix=f"Give {options}."
             )
         return self.decision
 
@@ -130,11 +130,11 @@ def parse_decision(text: str, where: str = "--decide") -> Decision:
     for item in items:
         key, _, value = item.partition("=")
         if key not in ("groups", "output") or not value or key in said:
-            raise DeployError(f"a decision has no {item!r}", where=where, fix=f"Write {FORM}; {_rules()}.")
+            raise DeployError(f"a decision has no option {item!r}", where=where, fix=f"Write {FORM}; {_rules()}.")
         said[key] = value
     groups = said.get("groups")
     if groups is not None and not (groups.isascii() and groups.isdecimal() and int(groups)):
-        raise DeployError(f"groups={groups} is no whole number above 0", where=where, fix=f"Write {FORM}.")
+        raise DeployError(f"groups={groups} is not a whole number above 0", where=where, fix=f"Write {FORM}.")
     if rule not in RULES:
         raise DeployError(f"no rule decides by {rule!r}", where=where, fix=f"Write {FORM}; {_rules()}.")
     return Decision(rule, said.get("output"), None if groups is None else int(groups))
@@ -150,12 +150,14 @@ def find_readout(subject: Network | Program, name: str, where: str = "--decide")
     node, membrane = (name, False) if name in nodes else (name.removesuffix(MEMBRANE), name.endswith(MEMBRANE))
     if node not in nodes:
         raise DeployError(
-            f"there is no node {name!r} to read", where=where, fix=f"Nodes are {known(nodes)}; NAME.v is its potential."
+            f"there is no node {name!r} to read",
+            where=where,
+            fix=f"Choose from the nodes {known(nodes)}; NAME.v reads a node's potential.",
         )
     fires = subject.fires(node)
     if fires and membrane and node in getattr(subject, "provenance", {}).get("per_channel", ()):
         raise DeployError(
-            f"each channel of {node} has a scale of its own in this program, so their potentials do not compare",
+            f"each channel of {node} has a scale of its own in this program, so their potentials cannot be compared",
             where=where,
             fix=f"Compile with --decide ...,output={node}.v, or --per-population.",
         )
@@ -180,13 +182,13 @@ def check_decision(decision: Decision, subject: Network | Program, where: str = 
     if decision.rule in OF_SPIKES and read.observable != "spikes":
         others = known(rule for rule in RULES if rule not in OF_SPIKES)
         raise DeployError(
-            f"{decision.rule!r} needs spikes, and {read.name} has none", where=where, fix=f"Choose from {others}."
+            f"{decision.rule!r} needs spikes, but {read.name} sends none", where=where, fix=f"Choose from {others}."
         )
     if decision.groups is not None and read.size % decision.groups:
         raise DeployError(
-            f"{read.size} units of {read.name} do not divide into {decision.groups} groups",
+            f"the {read.size} units of {read.name} cannot be divided into {decision.groups} equal groups",
             where=where,
-            fix=f"Give a divisor of {read.size}.",
+            fix=f"Give a number of groups that divides {read.size}.",
         )
 
 
@@ -301,9 +303,9 @@ def check_labels(subject: Network | Program, settled: Settled, labels: NDArray[n
     if not 0 <= labels.min() <= labels.max() < most:
         what = "neurons" if largest.groups is None else "groups"
         raise DeployError(
-            f"labels run from {labels.min()} to {labels.max()}, output {largest.output!r} has {most} {what}",
+            f"labels run from {labels.min()} to {labels.max()}, but output {largest.output!r} has {most} {what}",
             where=source,
-            fix="Labels count from 0, one for each output neuron or group."
+            fix="Store labels that count from 0, one for each output neuron or group."
             + (" These seem to count from 1: subtract 1." if labels.min() == 1 and labels.max() == most else ""),
         )
 

@@ -1,4 +1,4 @@
-"""What this machine can run, and what each thing that is missing needs."""
+"""List what this machine can run, and what each missing thing needs."""
 
 from __future__ import annotations
 

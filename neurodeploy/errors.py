@@ -1,4 +1,4 @@
-"""What users meet when something is refused: one message with what, where and what to do."""
+"""Errors that users meet when something is refused: one message with what, where and what to do."""
 
 from __future__ import annotations
 

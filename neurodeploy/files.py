@@ -59,7 +59,7 @@ def write_together(files: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:
         raise
     except OSError as error:
         raise DeployError(
-            f"cannot write there: {error.strerror}",
+            f"the file cannot be written: {error.strerror}",
             where=str(path),
             fix="Name a file in a folder that exists, is writable and has room.",
         ) from error
@@ -99,7 +99,7 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None])
         place = Path(os.path.realpath(path))
         if str(place) in seen:
             raise DeployError(
-                "this file is read, or written, by the same command", where=str(path), fix="Name another file."
+                "the same command already reads or writes this file", where=str(path), fix="Name another file."
             )
         seen[str(place)] = path
         if place.is_dir() or not str(path):
@@ -157,7 +157,7 @@ def npz_archive(path: Path, what: str) -> Iterator[tuple[zipfile.ZipFile, IO[byt
     try:
         with open(path, "rb") as stream:
             if stream.read(6) == b"\x93NUMPY":
-                raise ValueError("it holds one array, not a set of named ones")
+                raise ValueError("it holds one array, not a set of named arrays")
             stream.seek(0)
             with zipfile.ZipFile(stream) as archive:
                 check_members(archive.infolist(), what, path)
@@ -188,7 +188,7 @@ def check_members(members: Iterable[zipfile.ZipInfo], what: str, path: Path) -> 
     if len(set(names)) < len(names):
         raise ValueError("two of its arrays have the same name")
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in members):
-        raise ValueError("an array in it is packed otherwise than NumPy does")
+        raise ValueError("an array in it is compressed in a way that NumPy does not use")
 
 
 def array_header(member: IO[bytes], info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -201,7 +201,7 @@ def array_header(member: IO[bytes], info: zipfile.ZipInfo) -> tuple[tuple[int, .
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, in_fortran_order, dtype = read(member)
     if dtype.kind not in "biufcSU":
-        raise ValueError(f"an array in it holds {dtype}, neither numbers nor text")
+        raise ValueError(f"an array in it is of type {dtype}, which is neither numbers nor text")
     if info.file_size != member.tell() + prod(shape) * dtype.itemsize:
         raise ValueError(f"an array in it claims shape {shape}, which is not what is stored")
     return shape, in_fortran_order, dtype
@@ -239,9 +239,9 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]
 def unreadable_npz(path: Path, what: str, error: Exception) -> DeployError:
     """Return the refusal of a file that is no whole ``.npz``."""
     return DeployError(
-        f"this is not {what}: it is no readable .npz file ({error})",
+        f"this is not {what}: it is not a readable .npz file ({error})",
         where=str(path),
-        fix="It may be truncated or of another kind; make it again.",
+        fix="Make the file again; it may be truncated or of another kind.",
     )
 
 
@@ -254,7 +254,9 @@ def existing_file(path: Path | str, what: str) -> Path:
     path = Path(path)
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
-        raise DeployError(f"{what} is needed, and this {problem}", where=str(path), fix="Check the path.")
+        raise DeployError(
+            f"{what} is needed, but this path {problem}", where=str(path), fix="Give the path of a file that exists."
+        )
     return path
 
 
@@ -287,7 +289,7 @@ def read_text(path: Path | str, what: str) -> str:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise DeployError(
-            f"this is not {what}: byte {error.start} is no UTF-8 text",
+            f"this is not {what}: byte {error.start} is not UTF-8 text",
             where=str(path),
             fix="Save it as UTF-8, or name another file.",
         ) from error
@@ -300,7 +302,7 @@ def text_of(array: Any) -> str:
         ValueError: it is another array.
     """
     if not isinstance(array, np.ndarray) or array.ndim or array.dtype.kind != "U":
-        raise ValueError("what should be one text is no text")
+        raise ValueError("what should be one text is not text")
     return str(array[()])
 
 
@@ -315,14 +317,14 @@ def from_json(text: str) -> Any:
         value = json.loads(text, object_pairs_hook=_checked_object)
         _check_numbers("the text", value)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
     return value
 
 
 def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key appears twice")
     for key, value in pairs:
         _check_numbers(key, value)
     return found

@@ -40,17 +40,18 @@ def split(network: Network, n_layers: int | str) -> tuple[Network, Network]:
         chosen = set(names[:n_layers])
     else:
         raise DeployError(
-            f"{n_layers} layers on the host, of {len(names)} that spike or are read",
+            f"--host is {n_layers}, but the network has {len(names)} layers that spike or are read, and the last has"
+            " to run on the chip",
             where="--host",
-            fix=f"Give 1 to {len(names) - 1}, or auto for those that an input reaches directly.",
+            fix=f"Give a number from 1 to {len(names) - 1}, or auto for the layers that an input reaches directly.",
         )
     while more := {p.source for p in network.projections if p.target in chosen} - chosen - set(network.inputs):
         chosen |= more
     if lost := [name for name in network.outputs if name in chosen]:
         raise DeployError(
-            f"output {known(lost)} would be on the host, and nothing be left for the chip to decide",
+            f"output {known(lost)} would run on the host, so the chip would have nothing left to decide",
             where="--host",
-            fix=f"Keep fewer layers on the host; the network's are {', '.join(names)}.",
+            fix=f"Run fewer layers on the host; the network has the layers {', '.join(names)}.",
         )
     own = tuple(p for p in network.projections if p.target in chosen)
     rest = tuple(p for p in network.projections if p.target not in chosen)

@@ -47,7 +47,7 @@ class _Kept:
 class Stored:
     """An array in a file, from which parts are read.
 
-    shape, dtype: of the array, which lies in C order.
+    shape, dtype: of the array, which is stored in C order.
     """
 
     def __init__(self, stream: IO[bytes], offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -70,7 +70,7 @@ class Stored:
 class Packed:
     """A compressed array in a file, which is unpacked to a temporary file when a part of it is first read.
 
-    shape, dtype: of the array, which lies in C order.
+    shape, dtype: of the array, which is stored in C order.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ def open_npz(path: Path, what: str) -> dict[str, Array]:
             if info in held:
                 found[name] = read_member(archive, info)
             elif in_fortran_order:
-                raise ValueError("an array that large is read in C order only")
+                raise ValueError("an array of this size can be read only if it is stored in C order")
             elif info in packed:
                 found[name] = Packed(path, what, stream, info, shape, dtype)
             else:
@@ -190,7 +190,7 @@ def _read_into(descriptor: int, target: memoryview, offset: int) -> None:
     while len(target):
         n = os.preadv(descriptor, [target], offset)
         if n <= 0:
-            raise OSError("the file ends before the array does")
+            raise OSError("the file ends before the end of the array")
         target, offset = target[n:], offset + n
 
 

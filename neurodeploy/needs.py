@@ -1,4 +1,4 @@
-"""What programs need of whoever computes with them, and the refusal of what somebody cannot.
+"""The needs of programs towards whoever computes with them, and the refusal of needs that are not met.
 
 Needs follow from fields: one that nothing here names is a need of its own name, which nobody can meet before it says so
 beside its code, in its ``CAN``.
@@ -102,7 +102,7 @@ class Needy(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
 
     def needs(self) -> frozenset[str]:
         """Return what it needs of whoever computes with it."""
@@ -148,9 +148,9 @@ def refuse_unread(name: str, part: Any, reads: Iterable[str], who: str) -> None:
     """
     if unread := needs_of(part, {}, reads):
         raise LackingError(
-            f"{who} does not know {', '.join(sorted(unread))} of {name!r}",
+            f"{who} does not support {', '.join(sorted(unread))} of {name!r}",
             where=f"node {name!r}",
-            fix="Leave it out, or use what knows it.",
+            fix="Leave it out, or use a backend or a target that supports it.",
         )
 
 

@@ -72,7 +72,7 @@ class Population:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         if self.decay_second is not None and self.decay_syn is None:
-            raise ValueError(f"Population {self.name!r} has a second synaptic current and no first")
+            raise ValueError(f"Population {self.name!r} has a second synaptic current but no first")
         for key in _PARAMETERS:
             value = getattr(self, key)
             if value is None:
@@ -84,7 +84,7 @@ class Population:
 
     @property
     def size(self) -> int:
-        """How many neurons there are."""
+        """The number of neurons."""
         return prod(self.shape)
 
     @property
@@ -109,7 +109,7 @@ class Projection:
     """Synapses from a population, or an input, to a population.
 
     source, target: names.
-    ops: the linear operations on the way, in order.
+    ops: the linear operations between the two, in order.
     delay: steps from a spike of the source to its effect on the target; 0 within the step, 1 on a recurrent edge.
     """
 
@@ -120,7 +120,7 @@ class Projection:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         return f"{self.source} -> {self.target}"
 
 
@@ -160,7 +160,9 @@ class Network(Summarised):
         for projection in self.projections:
             out = chain_shape(projection.ops, shapes[projection.source])
             if out != shapes[projection.target]:
-                raise ValueError(f"{projection.name} gives shape {out}, the population has {shapes[projection.target]}")
+                raise ValueError(
+                    f"{projection.name} gives shape {out}, but the population has {shapes[projection.target]}"
+                )
         for name in self.outputs:
             self.population(name)
 

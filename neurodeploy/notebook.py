@@ -1,4 +1,4 @@
-"""How networks, programs, recordings and comparisons show themselves in a terminal and in a notebook."""
+"""The display of networks, programs, recordings and comparisons in a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Summary(NamedTuple):
-    """What is shown: one line, and a table below it where there is room for one."""
+    """A summary to show: one line, and a table below it where there is room for one."""
 
     line: str
     header: tuple[str, ...] = ()

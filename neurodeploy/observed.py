@@ -1,4 +1,4 @@
-"""What a program does on calibration data, population by population: extremes, overflow, dead and saturated neurons."""
+"""Observe a program on calibration data, population by population: extremes, overflow, silent and saturated neurons."""
 
 from __future__ import annotations
 

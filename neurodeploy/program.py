@@ -45,7 +45,7 @@ where they meet their threshold, nor populations that help, nor a decision. What
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Program(Summarised):
-    """What emulator, Lava and board run.
+    """A network quantised for one target, which emulator, Lava and board run.
 
     target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
     inputs: shape of each input, by name. outputs: populations that are read.
@@ -90,7 +90,7 @@ class Program(Summarised):
         for projection in self.projections:
             out, size = prod(projection.output_shape(shapes[projection.source])), prod(shapes[projection.target])
             if out != size:
-                raise ValueError(f"{projection.name} reaches {out} neurons, the population has {size}")
+                raise ValueError(f"{projection.name} reaches {out} neurons, but the population has {size}")
             self._check_messages(projection)
 
     def _check_types(self) -> None:
@@ -98,18 +98,18 @@ class Program(Summarised):
         for kind, keys in _KINDS.items():
             for key in keys:
                 if not isinstance(getattr(self, key), kind):
-                    raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}, it has to be a {kind.__name__}")
+                    raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
         if wrong := [warning for warning in self.warnings if not isinstance(warning, str)]:
             raise ValueError(f"warnings are sentences, not {wrong}")
         if self.placement is not None and not isinstance(self.placement, dict):
-            raise ValueError(f"placement is a {type(self.placement).__name__}, it has to be a dict or None")
+            raise ValueError(f"placement is a {type(self.placement).__name__}; it must be a dict or None")
 
     def _check_names(self) -> None:
         """Refuse names that are taken twice, unknown, or of no use in files."""
         populations = {population.name for population in self.populations}
         names = Counter([*self.inputs, *(population.name for population in self.populations)])
         if not self.inputs:
-            raise ValueError("there is no input, and it is the input that says how many steps and samples run")
+            raise ValueError("there is no input, and the input says how many steps and samples run")
         for name in names:
             if not isinstance(name, str) or "/" in name or name in RESERVED_NAMES:
                 raise ValueError(f"{name!r} cannot name an input or a population; no '/', and none of {RESERVED_NAMES}")
@@ -119,22 +119,22 @@ class Program(Summarised):
             if projection.source not in names:
                 raise ValueError(f"{projection.name} starts at {projection.source!r}, which does not exist")
             if projection.target not in populations:
-                raise ValueError(f"{projection.name} ends at {projection.target!r}, which is no population")
+                raise ValueError(f"{projection.name} ends at {projection.target!r}, which is not a population")
         if unknown := [name for name in self.outputs if name not in populations]:
-            raise ValueError(f"outputs {unknown} are no populations")
+            raise ValueError(f"outputs {unknown} are not populations")
         if unknown := sorted((set(self.message_bits) | set(self.input_scale)) - set(self.inputs)):
-            raise ValueError(f"message bits or scales are given for {unknown}, which are no inputs")
+            raise ValueError(f"message bits or scales are given for {unknown}, which are not inputs")
 
     def _check_numbers(self) -> None:
         """Refuse a step, widths and scales that are no such numbers."""
         if not finite(self.dt):
-            raise ValueError(f"dt is {self.dt!r}, it is a finite number")
+            raise ValueError(f"dt is {self.dt!r}; it must be a finite number")
         limits = (1, MESSAGE_BITS[1])
         if faults := outside({f"message_bits of {name}": (bits, limits) for name, bits in self.message_bits.items()}):
             raise ValueError("; ".join(faults))
         for name, scale in self.input_scale.items():
             if not finite(scale) or not scale > 0:
-                raise ValueError(f"input_scale of {name} is {scale!r}, it is a finite number above 0")
+                raise ValueError(f"input_scale of {name} is {scale!r}; it must be a finite number above 0")
 
     def _check_messages(self, projection: CodedProjection) -> None:
         """Refuse a projection that takes graded spikes for plain ones, or the other way round."""
@@ -145,7 +145,7 @@ class Program(Summarised):
         graded = name in self.message_bits if source is None else source.is_graded
         if graded != (projection.message_bits > 0):
             raise ValueError(
-                f"{projection.name} has {projection.message_bits} message bits, its source sends "
+                f"{projection.name} has {projection.message_bits} message bits, but its source sends "
                 f"{'graded' if graded else 'plain'} spikes"
             )
 
@@ -193,7 +193,7 @@ class Program(Summarised):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         return f"program for {self.target}"
 
     @property
@@ -370,12 +370,12 @@ def load_program(path: Path) -> Program:
             return program
     except _BROKEN as error:
         raise DeployError(
-            f"this is not a whole program ({type(error).__name__}: {error})",
+            f"this is not a complete program ({type(error).__name__}: {error})",
             where=str(path),
             fix="Compile the model again.",
         ) from error
     raise DeployError(
-        f"program version {manifest['version']} is unknown; this neurodeploy reads versions {READABLE}",
+        f"program version {manifest['version']} is unknown; this version of neurodeploy reads versions {READABLE}",
         where=str(path),
         fix="Compile the model again with this version.",
     )

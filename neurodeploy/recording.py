@@ -1,4 +1,4 @@
-"""What a run yields: spikes, states and event counters by node, and where they came from."""
+"""The result of a run: spikes, states and event counters by node, and where they came from."""
 
 from __future__ import annotations
 
@@ -113,7 +113,9 @@ class Recording(Summarised):
         for name in names:
             if name not in self.nodes:
                 raise DeployError(
-                    f"there is no node {name!r}", where="--record-nodes", fix=f"Nodes are {known(self.nodes)}."
+                    f"there is no node {name!r}",
+                    where="--record-nodes",
+                    fix=f"Choose from the nodes {known(self.nodes)}.",
                 )
         return Recording({name: self.nodes[name] for name in names}, self.meta, self.counters)
 
@@ -228,17 +230,17 @@ def checked_meta(meta: Any) -> dict[str, Any]:
         ValueError: it is not.
     """
     if not isinstance(meta, dict):
-        raise ValueError("its meta is no object")
+        raise ValueError("its meta is not a JSON object")
     for key, kind in _META_KINDS.items():
         value = meta.get(key)
         if value is not None and not isinstance(value, kind):
             raise ValueError(f"its meta has {key} of type {type(value).__name__}, not {kind.__name__}")
         if isinstance(value, list) and not all(isinstance(name, str) for name in value):
-            raise ValueError(f"its meta has {key} that are no names")
+            raise ValueError(f"its meta has {key} that are not names")
     for node, unit in (meta.get("units") or {}).items():
         scale = unit.get("scale", 1) if isinstance(unit, dict) else None
         if not finite(scale) or not scale:
-            raise ValueError(f"its meta has a unit of {node} whose scale is no number")
+            raise ValueError(f"its meta has a unit of {node} whose scale is not a number")
     return meta
 
 
@@ -256,7 +258,7 @@ class RecordingFile:
             self._arrays, self._path = arrays, path
             for name, array in arrays.items():
                 if array.ndim < 2 or array.dtype.kind not in "biuf":
-                    raise ValueError(f"{name} is no array of numbers with rows and samples")
+                    raise ValueError(f"{name} is not an array of numbers with rows and samples")
             self.part(0, min(1, self.n_samples))
         except _BROKEN as error:
             raise _not_whole(path, error) from error
@@ -295,7 +297,7 @@ def _not_whole(path: Path, error: Exception) -> DeployError:
     return DeployError(
         f"this is not a recording ({error})",
         where=str(path),
-        fix="Recordings are made by `neurodeploy run -o` and `neurodeploy export --record-output`.",
+        fix="Make a recording with `neurodeploy run -o` or `neurodeploy export --record-output`.",
     )
 
 

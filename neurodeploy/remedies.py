@@ -1,4 +1,4 @@
-"""By how much a threshold or a bias must change for neurons to fire, or to fire less: numbers that hold on the data.
+"""Remedies for neurons that never fire or fire too much: thresholds and biases that were tried on the data.
 
 A neuron that never fired does the same under a lower threshold up to its first spike. So it fires once the threshold
 lies below the highest v that was seen; and once its bias is larger by what was missing there.
@@ -38,9 +38,8 @@ def reachable_threshold(population: CodedPopulation, highest: Ints) -> str:
     """Return the threshold below which some input can make a neuron fire; ``highest`` is what v can reach, (n,)."""
     codes, can = _below(population, highest)
     if not can.any():
-        return (
-            f"nothing raises v of {population.name} above 0: its weights need more bits or another scale, or it a bias"
-        )
+        return f"nothing raises v of {population.name} above 0: its weights need more bits or another scale, or it"
+        " needs a bias"
     text, _ = _lower(population, codes, _nearest(population, codes, can))
     return f"{text} so that input can make it fire at all"
 

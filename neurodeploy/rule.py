@@ -1,4 +1,4 @@
-"""What a neuron does in one step, as data: a framework's dialect and a chip's neuron are both such rules."""
+"""The rule of a neuron's step, as data: a framework's dialect and a chip's neuron are both such rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADAPT_ORDERS = ("test-decay-add", "decay-test-add")
 
 @dataclass(frozen=True, slots=True)
 class NeuronRule:
-    """When a neuron fires and how it is reset; the same for all neurons of a population.
+    """The rule by which a neuron fires and is reset; the same for all neurons of a population.
 
     One step, with ``x`` the input and ``r`` the reset that a late reset still owes from the step before::
 

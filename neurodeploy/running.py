@@ -92,19 +92,20 @@ def _check_heeded(name: str, chosen: Backend, options: RunOptions) -> None:
         raise DeployError(
             f"backend {name!r} takes no time limit",
             where="--time-limit",
-            fix=f"Leave it out; it runs in this process, and only {' and '.join(endable)} can be ended.",
+            fix=f"Leave --time-limit out; only {' and '.join(endable)} run in a process of their own, which can be"
+            " ended.",
         )
     if options.arithmetic is not None and chosen.is_reference:
         raise DeployError(
             f"backend {name!r} computes in float, so there is no integer arithmetic to choose",
             where="--arithmetic",
-            fix="Leave it out, or run a program on the emulator.",
+            fix="Leave --arithmetic out, or run a program on the emulator.",
         )
     if options.device != "cpu" and not chosen.is_reference:
         raise DeployError(
             f"backend {name!r} cannot be sent to the device {options.device!r}",
             where="--device",
-            fix="Leave it out; only the reference, which runs the model in float, takes a device.",
+            fix="Leave --device out; only the reference, which runs the model in float, takes a device.",
         )
 
 
@@ -188,7 +189,8 @@ def open_subject(model: Path | str | Network | Program | Any, dialect: str | Non
         raise DeployError(
             "a dialect says how a NIR file is read, and this is a program or a network, which has been read already",
             where="--dialect",
-            fix="Leave it out here, and say it where the NIR file is read, as by `neurodeploy compile`.",
+            fix="Leave --dialect out here, and give it where the NIR file is read, for instance to `neurodeploy"
+            " compile`.",
         )
     if isinstance(model, (Network, Program)):
         return model

@@ -1,4 +1,4 @@
-"""How good a recording is: what it decides, what it shares with another, and how sure a share is."""
+"""Scores of a recording: what it decides, what it shares with another, and how sure a share is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shared_spikes(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
 
 @dataclass(eq=False, slots=True)
 class Pairs:
-    """Numbers held against those they are to meet, summed so that blocks can be added.
+    """Numbers compared with those they are to meet, summed so that blocks can be added.
 
     sums: of both, of their squares and product, of the size and square of their difference; n: how many pairs.
     """
@@ -112,7 +112,7 @@ def read_rows(recording: Recording, decision: Decision) -> NDArray[Any]:
     node, key = _read(recording, decision)
     if key is None:
         raise DeployError(
-            f"{decision.output} was not recorded, and it decides", where="--record-nodes", fix=f"Record {node}, too."
+            f"{decision.output} decides, but it was not recorded", where="--record-nodes", fix=f"Record {node} as well."
         )
     values = recording.spikes(node) if key == "spikes" else recording.values(node, key)
     return values.reshape(*values.shape[:2], -1)
@@ -145,7 +145,9 @@ def _own_decision(recording: Recording) -> Decision:
     if len(outputs) == 1 and "spikes" in recording.nodes.get(outputs[0], {}):
         return Decision("count", outputs[0])
     raise DeployError(
-        f"nothing says how outputs {known(outputs)} decide", where="--decide", fix=f"Write {FORM}, or Decision(...)."
+        f"nothing says which of the outputs {known(outputs)} decides, and by which rule",
+        where="--decide",
+        fix=f"Write {FORM}, or Decision(...).",
     )
 
 
@@ -162,7 +164,7 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> dict[str, float | int]:
-    """Hold two classifiers against each other, sample by sample, in the exact two-sided test.
+    """Compare two classifiers, sample by sample, in the exact two-sided test.
 
     Args:
         one, other: which samples each decides rightly, bool (B,).

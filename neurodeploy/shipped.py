@@ -1,4 +1,4 @@
-"""Where the files that ship with neurodeploy are: inside the wheel, or beside the package in a checkout."""
+"""Find the files that ship with neurodeploy: inside the wheel, or beside the package in a checkout."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def shipped_folder(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise DeployError(
-        f"folder {name!r} did not come with this installation", where=str(_PACKAGE), fix="Install neurodeploy again."
+        f"folder {name!r} is missing from this installation", where=str(_PACKAGE), fix="Install neurodeploy again."
     )

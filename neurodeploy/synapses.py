@@ -1,4 +1,4 @@
-"""The operations that lie between two populations, with their shapes; all but the maximum are linear."""
+"""The operations between two populations, with their shapes; all but the maximum are linear."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Flag(_Facts):
 
 
 class NeuronFacts(_Facts):
-    """What the chip's neurons do, or can be programmed to do.
+    """Facts about what the chip's neurons do, or can be programmed to do.
 
     spike: the conditions, of ``codes.CONDITIONS``. resets: which of ``codes.RESETS``.
     spikes_per_step_max: 1, or the largest count that one graded spike carries.
@@ -119,7 +119,7 @@ class NumberFormats(_Facts):
 
 
 class Limits(_Facts):
-    """What one chip holds."""
+    """Limits of one chip."""
 
     cores: Number
     neurons_per_core: Number
@@ -211,7 +211,7 @@ class Allowed:
     def fault(self, key: str, fact: Number | Choice | Flag) -> str | None:
         """Return in a sentence what is wrong with a fact, or None."""
         if fact.unit != self.unit:
-            return f"{key} has the unit {fact.unit!r}, it is stated in {self.unit!r}"
+            return f"{key} has the unit {fact.unit!r}; it must be given in {self.unit!r}"
         if isinstance(fact, Choice):
             return self._of_words(key, fact.value)
         if self.span is None or self.span[0] <= fact.value <= self.span[1]:
@@ -219,13 +219,13 @@ class Allowed:
         low, high = self.span
         unit = "" if self.unit == "1" else f" {self.unit}"
         allowed = f"{low}{unit}, as the integer arithmetic has it" if low == high else f"{low} to {high}{unit}"
-        return f"{key} is {shortened(fact.value)}, it has to be {allowed}"
+        return f"{key} is {shortened(fact.value)}; it has to be {allowed}"
 
     def _of_words(self, key: str, words: list[str]) -> str | None:
         if unknown := [word for word in words if word not in self.words]:
             return f"{key} names {known(unknown)}; there are {', '.join(self.words)}"
         if self.always not in words:
-            return f"{key} is {words}, it has to name {self.always!r}, which every program uses"
+            return f"{key} is {words}; it has to name {self.always!r}, which every program uses"
         return f"{key} names a word twice: {words}" if len(set(words)) < len(words) else None
 
 
@@ -281,7 +281,9 @@ def load_target(target: str | Path | Target) -> Target:
         return target
     if not isinstance(target, (str, Path)):
         raise DeployError(
-            f"--target is {shortened(target)}", where="--target", fix="Give a name, a TOML file or a Target."
+            f"--target is {shortened(target)}, which is not a target",
+            where="--target",
+            fix="Give the name of a target, a TOML file or a Target.",
         )
     if isinstance(target, Path) or target.endswith(".toml") or "/" in target:
         return read_target(Path(target))
@@ -319,7 +321,7 @@ def _read(path: Path, readers: tuple[Path, ...]) -> tuple[Target, dict[str, Any]
         content: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DeployError(
-            f"this is not a target file: it is no valid TOML ({error})", where=str(path), fix=_FIX
+            f"this is not a target file: it is not valid TOML ({error})", where=str(path), fix=_FIX
         ) from error
     if "extends" in content:
         content = _extended(path, text, content, (*readers, path.resolve()))
@@ -338,7 +340,7 @@ def _extended(path: Path, text: str, content: dict[str, Any], readers: tuple[Pat
     own, other = {key: value for key, value in content.items() if key != "extends"}, content["extends"]
     base = _shipped_file(other) if other in target_names() else path.parent / str(other)
     if not base.is_file() or base.resolve() in readers:
-        why = "extends itself" if base.is_file() else f"extends {other!r}, which is no target and no file"
+        why = "extends itself" if base.is_file() else f"extends {other!r}, which is neither a target nor a file"
         fix = f"Extend one of {known(target_names())}, or a TOML file, whose path starts at this file's folder."
         raise DeployError(f"this target {why}", where=_where(path, text, [("extends",)]), fix=fix)
     target, inherited = _read(base, readers)
@@ -364,7 +366,7 @@ def _siblings(place: Place) -> dict[str, Any]:
 def _faults(target: Target) -> Iterator[tuple[Place, str]]:
     """Yield which facts cannot be, each with its place."""
     if target.arithmetic not in ARITHMETICS:
-        yield ("arithmetic",), f"arithmetic is {target.arithmetic!r}, it has to be one of {known(ARITHMETICS)}"
+        yield ("arithmetic",), f"arithmetic is {target.arithmetic!r}; it has to be one of {known(ARITHMETICS)}"
     for key, fact in target.facts():
         if fault := ALLOWED[key].fault(key, fact):
             yield tuple(key.split(".")), fault
@@ -384,9 +386,12 @@ def _energy_faults(target: Target) -> Iterator[tuple[Place, str]]:
     if len(set(names)) < len(names):
         yield ("energy", "profiles"), f"energy.profiles has a name twice: {', '.join(names)}"
     if energy.profiles and energy.profiles_of is not None:
-        yield ("energy", "profiles_of"), "energy.profiles_of is never read where there are energy.profiles; drop either"
+        yield (
+            ("energy", "profiles_of"),
+            "energy.profiles_of is never read where there are energy.profiles; remove either of the two",
+        )
     if not energy.profiles and energy.statement is None:
-        yield ("energy",), "energy has no profiles, and no statement that says so"
+        yield ("energy",), "energy has neither profiles nor a statement that says why"
     if energy.profiles_of is not None and energy.profiles_of not in target_names():
         yield (
             ("energy", "profiles_of"),

@@ -232,14 +232,14 @@ def test_a_population_behind_a_silent_one_names_it() -> None:
     a, b = population("a", 1, threshold_code=812), population("b", 1)
     subject = program(a, b, projections=(joined("in", "a", [[20]]), joined("a", "b", [[200]])), n_in=1)
     found = contract.check(subject, spikes(1), allow_silent=True)
-    assert any("b: no spike" in w and "all that it hears of is silent (a)" in w for w in found.warnings)
+    assert any("b: no spike" in w and "every population that sends to it is silent (a)" in w for w in found.warnings)
 
 
 def test_dead_neurons_come_with_a_threshold_that_wakes_them() -> None:
     subject = one_layer([[20, 20], [20, 0], [6, 0], [0, 0]], threshold_code=300)
     found = contract.check(subject, spikes(), in_float([5, 5, 5, 0]))
     (sentence,) = (w for w in found.warnings if "never fire" in w)
-    assert "a: 2 of 4 neurons never fire on calibration data where they do so in the float model" in sentence
+    assert "a: 2 of 4 neurons never fire on calibration data, although they do so in the float model" in sentence
     numbers = re.search(r"threshold from 300 to (\d+) .*; v of all of them passed (\d+)", sentence)
     assert numbers is not None
     for code, awake in ((int(numbers[1]), 1), (int(numbers[2]), 2)):
@@ -251,7 +251,7 @@ def test_saturated_neurons_come_with_a_threshold_that_calms_them() -> None:
     subject = one_layer([[200, 0], [0, 20]])
     found = contract.check(subject, spikes(), in_float([3, 3]))
     (sentence,) = (w for w in found.warnings if "nearly every step" in w)
-    assert "a: 1 of 2 neurons fire in nearly every step on calibration data where they do not so" in sentence
+    assert "a: 1 of 2 neurons fire in nearly every step on calibration data, although they do not so" in sentence
     number = re.search(r"threshold from 100 to (\d+) \(plan: populations.a.threshold\)", sentence)
     assert number is not None
     changed = replace(subject, populations=(population(threshold_code=int(number[1])),))

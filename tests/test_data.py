@@ -53,7 +53,7 @@ def test_events_that_repeat_are_merged_where_that_is_asked(tmp_path: Path) -> No
 
 def test_bytes_of_0_and_255_are_no_spikes(tmp_path: Path, rng: np.random.Generator) -> None:
     x = (spikes(rng, 7, 4, 2, 3) * 255).astype(np.uint8)
-    with pytest.raises(DeployError, match="0 and 255, the black and white of an image"):
+    with pytest.raises(DeployError, match="0 and 255, like the black and white of an image"):
         load_data(save(tmp_path, x=x), SHAPE)
     assert load_data(save(tmp_path, x=x[0]), SHAPE, encode=parse_encoding("rate,steps=5")).n_steps == 5
     x[0, 0, 0, 0] = 7
@@ -94,25 +94,25 @@ def test_latency_coding_fires_once_and_earlier_for_more(tmp_path: Path) -> None:
         (
             {"x": np.zeros((5, 2, 2, 4))},
             {},
-            r"input 'input' has shape \(5, 2, 2, 4\), the model takes \[T, B, \*\[2, 3\]\]",
+            r"input 'input' has shape \(5, 2, 2, 4\), but the model takes \[T, B, \*\[2, 3\]\]",
         ),
         ({"z": np.zeros(3)}, {}, "there is nothing for input input; the file holds z"),
         ({"x": np.full((5, 2, 2, 3), np.nan)}, {}, "holds NaN or infinite values"),
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(5, int)}, {}, r"labels y have shape \(5,\)"),
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.zeros(3)}, {}, "labels y have shape .* and type float64"),
         ({"x": np.zeros((5, 2, 2, 3)), "y": np.full(2, np.nan)}, {}, "y holds NaN"),
-        ({"x": np.zeros((5, 2, 2, 3))}, {"encode": "rate"}, r"encode takes static \[B, \*\[2, 3\]\]"),
-        ({"x": -np.ones((2, 2, 3))}, {"encode": "rate"}, "values down to -1.0 cannot be encoded"),
+        ({"x": np.zeros((5, 2, 2, 3))}, {"encode": "rate"}, r"encode takes static data of shape \[B, \*\[2, 3\]\]"),
+        ({"x": -np.ones((2, 2, 3))}, {"encode": "rate"}, "values down to -1.0, and values below 0 cannot be encoded"),
         ({"x": np.zeros((0, 2, 2, 3))}, {}, "input 'input' holds 0 steps and 2 samples"),
-        ({"x": np.array([["a"]])}, {}, "input 'input' holds <U1"),
-        ({"t": [0], "sample": [0], "unit": [9], "shape": [5, 1, 2, 3]}, {}, "unit runs from 9 to 9"),
+        ({"x": np.array([["a"]])}, {}, "input 'input' is of type <U1"),
+        ({"t": [0], "sample": [0], "unit": [9], "shape": [5, 1, 2, 3]}, {}, "unit of the event list runs from 9 to 9"),
         (
             {"t": [0.5], "unit": [0], "shape": [5, 1, 2, 3]},
             {},
-            "t holds float64, it takes whole numbers: steps, not seconds",
+            "t is of type float64, but has to hold whole numbers",
         ),
-        ({"t": [0], "unit": [0], "shape": [5, 1, 3, 3]}, {}, "an event list of shape"),
-        ({"unit": [0], "shape": [5, 1, 2, 3]}, {}, "this event list is not whole"),
+        ({"t": [0], "unit": [0], "shape": [5, 1, 3, 3]}, {}, "the event list has shape"),
+        ({"unit": [0], "shape": [5, 1, 2, 3]}, {}, "this event list is incomplete"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(
@@ -154,7 +154,7 @@ def test_samples_are_shared_by_their_values_in_whatever_type(rng: np.random.Gene
     ],
 )
 def test_what_is_no_input_is_refused_by_name(given: Any) -> None:
-    with pytest.raises(DeployError, match=r"the data holds inputs x, y|given for input 'input' is a"):
+    with pytest.raises(DeployError, match=r"the data holds inputs x, y|the data for input 'input' is a"):
         given_samples(given, {"input": (3,)})
     assert given_samples([[[1, 0, 1]]], {"input": (3,)}).n_samples == 1
 

@@ -53,8 +53,8 @@ def test_a_decisions_text_is_read_as_it_is_written(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("most", "no rule decides by 'most'"), ("max,group=2", "no 'group=2'"), ("max,groups=0", "groups=0"),
-     ("max,output=", "no 'output='"), ("max,groups=2,groups=4", "no 'groups=4'")],
+    [("most", "no rule decides by 'most'"), ("max,group=2", "no option 'group=2'"), ("max,groups=0", "groups=0"),
+     ("max,output=", "no option 'output='"), ("max,groups=2,groups=4", "no option 'groups=4'")],
 )  # fmt: skip
 def test_a_decision_that_says_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(DeployError, match=message):
@@ -91,7 +91,7 @@ def test_register_units_are_read_in_volts() -> None:
 
 def test_values_are_not_scored_by_a_rule_that_nobody_chose() -> None:
     recording = Recording({"li": {"value": np.ones((1, 1, 2))}}, {"outputs": ["li"]})
-    with pytest.raises(DeployError, match="nothing says how outputs li decide"):
+    with pytest.raises(DeployError, match="nothing says which of the outputs li decides"):
         decide(recording)
 
 
@@ -129,7 +129,7 @@ def test_it_asks_where_several_rules_are_plausible(
 @pytest.mark.parametrize(
     ("said", "message"),
     [("count,output=lif9", "no node 'lif9'"), ("first,output=out.v", "'first' needs spikes"),
-     ("count,groups=3,output=out", "4 units of out do not divide into 3 groups")],
+     ("count,groups=3,output=out", "4 units of out cannot be divided into 3 equal groups")],
 )  # fmt: skip
 def test_a_decision_that_the_model_does_not_allow_is_refused(tmp_path: Path, said: str, message: str) -> None:
     with pytest.raises(DeployError, match=message):
@@ -188,7 +188,7 @@ def test_numbers_are_held_against_their_targets(tmp_path: Path) -> None:
     asked = compare(model, "loihi2", last, only=("reference",)).result
     assert asked["regression"] == {}
     assert "--decide last,output=out" in asked["decision"]["question"]
-    with pytest.raises(DeployError, match="y has real numbers, 1 a sample or row, and out gives 4"):
+    with pytest.raises(DeployError, match="y has 1 real number per sample or row, but out gives 4"):
         compare(model, "loihi2", Data(data.x, None, "made", np.zeros(8)), only=("reference",), decide="last")
 
 

@@ -31,7 +31,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="cannot write there: No such file or directory"):
+    with pytest.raises(DeployError, match="the file cannot be written: No such file or directory"):
         write_npz(tmp_path / "none" / "f.npz", {})
 
 
@@ -57,7 +57,7 @@ def test_a_program_without_an_array_is_refused(fc_model: Path, tmp_path: Path, m
     arrays = read_npz(path, "a program")
     del arrays[missing]
     write_npz(path, arrays)
-    with pytest.raises(DeployError, match=f"this is not a whole program .*{missing}"):
+    with pytest.raises(DeployError, match=f"this is not a complete program .*{missing}"):
         load_program(path)
 
 
@@ -69,7 +69,7 @@ def test_a_program_without_an_array_is_refused(fc_model: Path, tmp_path: Path, m
         ("population/lif1/threshold_code", 2**25, "threshold_code is 33554432"),
         ("projection/0/weight", 70000, "codes of 70000 to 70000 do not fit int16"),
         ("projection/0/weight", 300, "weights are 300 to 300, mixed ones are -256 to 255"),
-        ("projection/0/weight", 3, "weights are no multiples of 2"),
+        ("projection/0/weight", 3, "weights are not multiples of 2"),
     ],
 )
 def test_codes_that_no_register_holds_are_refused(
@@ -121,7 +121,7 @@ def test_a_manifest_that_says_what_cannot_be_is_refused(
     (manifest if where is None else manifest[where][0])[key] = value
     arrays["manifest"] = text_array(json.dumps(manifest))
     write_npz(path, arrays)
-    with pytest.raises(DeployError, match=rf"this is not a whole program \(.*{key.removesuffix('s')}"):
+    with pytest.raises(DeployError, match=rf"this is not a complete program \(.*{key.removesuffix('s')}"):
         load_program(path)
 
 
@@ -143,7 +143,7 @@ def test_a_neuron_model_of_wrong_types_is_refused(fc_model: Path, tmp_path: Path
     manifest = json.loads(str(arrays["manifest"][()]))
     manifest["populations"][0]["model"] = model
     write_npz(path, {**arrays, "manifest": text_array(json.dumps(manifest))})
-    with pytest.raises(DeployError, match="this is not a whole program"):
+    with pytest.raises(DeployError, match="this is not a complete program"):
         load_program(path)
 
 

@@ -81,7 +81,7 @@ BAD_ARRAYS = {
 @pytest.mark.parametrize("read", [read_npz, open_npz])
 def test_a_member_that_is_no_array_is_refused(tmp_path: Path, kind: str, read: Callable[..., Any]) -> None:
     archive(tmp_path / "d.npz", {"x": BAD_ARRAYS[kind]})
-    with pytest.raises(DeployError, match=r"this is not data: it is no readable \.npz file"):
+    with pytest.raises(DeployError, match=r"this is not data: it is not a readable \.npz file"):
         read(tmp_path / "d.npz", "data")
 
 
@@ -89,7 +89,7 @@ def test_a_member_that_is_no_array_is_refused(tmp_path: Path, kind: str, read: C
 @pytest.mark.parametrize("read", [read_npz, open_npz])
 def test_an_archive_packed_without_bounds_is_refused(tmp_path: Path, packing: int, read: Callable[..., Any]) -> None:
     archive(tmp_path / "d.npz", {"x": npy(np.zeros(10**6))}, packing)
-    with pytest.raises(DeployError, match="packed otherwise than NumPy does"):
+    with pytest.raises(DeployError, match="compressed in a way that NumPy does not use"):
         read(tmp_path / "d.npz", "data")
 
 
@@ -131,7 +131,7 @@ def test_data_that_does_not_fit_is_refused_before_it_is_unpacked(
     np.savez_compressed(tmp_path / "d.npz", x=np.zeros((4, 8, 8), np.uint8))
     monkeypatch.setattr("neurodeploy.members.HELD_BYTES", 200)
     monkeypatch.setattr("neurodeploy.members.Packed._unpack", lambda _: pytest.fail("it was unpacked"))
-    with pytest.raises(DeployError, match=r"has shape \(4, 8, 8\), the model takes"):
+    with pytest.raises(DeployError, match=r"has shape \(4, 8, 8\), but the model takes"):
         load_data(tmp_path / "d.npz", {"in": (2,)})
 
 
@@ -211,7 +211,7 @@ def test_names_and_values_may_stand_twice_by_an_alias_of_a_word(tmp_path: Path) 
 @pytest.mark.parametrize("read", [load_plan, read_target])
 def test_a_text_that_is_no_utf_8_is_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     (tmp_path / "f").write_bytes(b"version: \xff\xfe")
-    with pytest.raises(DeployError, match="byte 9 is no UTF-8 text"):
+    with pytest.raises(DeployError, match="byte 9 is not UTF-8 text"):
         read(tmp_path / "f")
 
 
@@ -230,7 +230,7 @@ def test_a_target_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
     assert isinstance(change, str) or change[1] in text
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(
-        DeployError, match=r"this target file is refused|this is not a target file: it is no valid TOML"
+        DeployError, match=r"this target file is refused|this is not a target file: it is not valid TOML"
     ):
         read_target(tmp_path / "t.toml")
 
@@ -283,7 +283,7 @@ def test_a_recording_without_one_text_of_meta_is_refused(tmp_path: Path, meta: A
 )
 def test_an_event_list_of_no_shape_is_refused(tmp_path: Path, shape: Any) -> None:
     np.savez(tmp_path / "d.npz", t=[0], unit=[0], shape=shape)
-    with pytest.raises(DeployError, match="this event list is not whole"):
+    with pytest.raises(DeployError, match="this event list is incomplete"):
         load_data(tmp_path / "d.npz", {"in": (2,)})
 
 
@@ -305,7 +305,7 @@ def test_a_state_of_a_search_that_is_none_is_refused(tmp_path: Path, line: str) 
     state.load()
     with open(tmp_path / "s", "ab") as stream:
         stream.write(line.encode("latin-1") + b"\n")
-    with pytest.raises(DeployError, match="this is no state of a search"):
+    with pytest.raises(DeployError, match="this is not the state of a search"):
         state.load()
 
 
@@ -347,7 +347,7 @@ def test_each_hostile_file_of_data_or_plan_is_refused() -> None:
     for name in ("data-events-shape-inf.npz", "data-member-no-array.npz"):
         with pytest.raises(DeployError):
             load_data(CASES / name, {"in": (1,)})
-    with pytest.raises(DeployError, match="no readable YAML"):
+    with pytest.raises(DeployError, match="not readable YAML"):
         load_plan(CASES / "plan-timestamp.yaml")
 
 

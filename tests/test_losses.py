@@ -154,19 +154,19 @@ def test_a_leak_that_no_code_meets_is_said_and_decided_on_data(decay: float, cod
     assert not run(network, {"in": x}).spikes("lif0").any()
     program = told(network, "loihi2")
     assert run(program, {"in": x}, backend="emulator").spikes("lif0").any()
-    text = line(program, f"in the model {true}/4096")
-    assert f"--calibrate DATA takes of {code} and {code + 1}" in text
+    text = line(program, f"{true}/4096 in the model")
+    assert f"--calibrate DATA takes the one of {code} and {code + 1}" in text
     planned = told(network, "loihi2", plan=Plan(populations={"lif0": PopulationPlan(leak_v=code + 1)}))
     calibrated = told(network, "loihi2", calibrate=Data({"in": calibrate}, None, ""), **CALIBRATED)
     for mended in (planned, calibrated):
         assert (mended.populations[0].dv == code + 1).all()
         assert not run(mended, {"in": x}, backend="emulator").spikes("lif0").any()
-    assert "the one that is nearer on calibration data was taken" in line(calibrated, f"in the model {true}/4096")
+    assert "the code that is nearer on calibration data was taken" in line(calibrated, f"{true}/4096 in the model")
 
 
 def test_a_leak_of_currents_that_no_code_meets_is_said() -> None:
     program = told(layers(normal(4, 6) * 1e-3, decay_syn=0.9999), "loihi2", allow_silent=True)
-    assert "u of 4 of 4 neurons loses 1/4096 in a step, in the model 0.41/4096" in line(
+    assert "u of 4 of 4 neurons loses 1/4096 in a step, but loses 0.41/4096 in the model" in line(
         program, "u of 4 of 4 neurons loses"
     )
     assert not [t for t in told(layers(normal(4, 6), decay_syn=0.9), "loihi2").warnings if "/4096" in t]
@@ -209,7 +209,7 @@ def test_the_case_of_a_slow_leak_is_said_and_mended_by_data() -> None:
         pytest.skip("no cases of chips beside the repository (shared/data/cases)")
     network = read_network(SLOW_LEAK / "model.nir", "nir,dt=1,gain=unit")[0]
     data = load_data(SLOW_LEAK / "data.npz", network.inputs)
-    line(told(network, "loihi2"), "does not leak, in the model 0.41/4096")
+    line(told(network, "loihi2"), "does not leak, but loses 0.41/4096 in the model")
     program = told(network, "loihi2", calibrate=data, **CALIBRATED)
     reference, chip = run(network, data.x).spikes("lif"), run(program, data.x, backend="emulator").spikes("lif")
     assert agreement(reference, chip) == 1.0

@@ -39,7 +39,7 @@ def test_a_truncated_array_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.ones((50, 50)))
     content = (tmp_path / "x.npz").read_bytes()
     (tmp_path / "x.npz").write_bytes(content[:3000] + content[12000:])
-    with pytest.raises(DeployError, match=r"no readable \.npz file"):
+    with pytest.raises(DeployError, match=r"not a readable \.npz file"):
         open_npz(tmp_path / "x.npz", "data")
 
 

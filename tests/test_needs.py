@@ -176,9 +176,9 @@ def network(make: Callable[..., Population] = Population, rule: NeuronRule | Non
     ],
 )
 def test_a_float_neuron_with_more_than_is_read_is_refused(unknown: Network, field: str) -> None:
-    with pytest.raises(LackingError, match=f"the compiler does not know {field} of 'lif'"):
+    with pytest.raises(LackingError, match=f"the compiler does not support {field} of 'lif'"):
         compile(unknown, "loihi2")
-    with pytest.raises(LackingError, match=f"the reference does not know {field} of 'lif'"):
+    with pytest.raises(LackingError, match=f"the reference does not support {field} of 'lif'"):
         Reference().run(unknown, {"in": np.ones((4, 1, 2), np.float32)}, RunOptions())
 
 

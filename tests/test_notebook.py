@@ -52,7 +52,7 @@ def test_what_the_command_line_takes_python_takes(tmp_path, rng):
         compared = neurodeploy.compare(model, "loihi2", given, program=program, only=("reference", "emulator"))
         assert compared.result["samples"] == {"reference": 3, "emulator": 3}
         assert repr(compared) == f"<Comparison: verdict {compared.result['verdict']['status']} on loihi2>"
-        assert "<td>trained</td><td>not judged</td><td>trained output not given</td>" in compared._repr_html_()
+        assert "<td>trained</td><td>not judged</td><td>no trained recording is given</td>" in compared._repr_html_()
 
 
 def test_options_are_arguments_with_names():

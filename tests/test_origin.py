@@ -140,7 +140,7 @@ def refused(done: Result) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--report", "r.pdf"), "the report is an HTML page, and its name ends in .pdf"),
+        (("--report", "r.pdf"), "the report is an HTML page, but its name ends in .pdf"),
         (("--report", "no/r.html"), "the folder does not exist"),
         (("-o", "no/r.json"), "the folder does not exist"),
         (("--require", "trained,lawa"), "no gate is called 'lawa'"),

@@ -47,7 +47,7 @@ def test_a_wheel_has_them_too(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_did_not_come_along_is_refused() -> None:
-    with pytest.raises(DeployError, match="folder 'nowhere' did not come with this installation"):
+    with pytest.raises(DeployError, match="folder 'nowhere' is missing from this installation"):
         shipped_folder("nowhere")
 
 

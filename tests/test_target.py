@@ -25,7 +25,7 @@ def test_the_schema_says_of_every_fact_what_it_may_be(name: str) -> None:
     assert [key for key, _ in load_target(name).facts()] == list(ALLOWED)
 
 
-NO_FACT = "is nothing that neurodeploy reads"
+NO_FACT = "is not a key that neurodeploy reads"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ NO_FACT = "is nothing that neurodeploy reads"
         ('source = "brian2_loihi and lava-dl: 6 bit, usable 0 to 62"', 'source = ""', "delay_max.source is ''"),
         ("profiles_of", "profile_of", f"energy.profile_of {NO_FACT}"),
         ('profiles_of = "loihi1"', 'profiles_of = "loihi3"', "profiles_of is 'loihi3'; there are loihi1"),
-        ("[limits]", "[limits", "no valid TOML"),
+        ("[limits]", "[limits", "not valid TOML"),
     ],
 )
 def test_a_file_that_breaks_the_schema_is_refused_with_the_key(
@@ -132,7 +132,7 @@ def test_energies_of_the_extended_chip_stay_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extended", "message"), [("mychip.toml", "extends itself"), ("loihi9", "no target and no file"), ("", "no target")]
+    ("extended", "message"), [("mychip.toml", "extends itself"), ("loihi9", "neither a target nor"), ("", "no target")]
 )
 def test_what_cannot_be_extended_is_refused(tmp_path: Path, extended: str, message: str) -> None:
     with pytest.raises(DeployError, match=rf"{message}(?s:.*)line 1"):
@@ -155,7 +155,7 @@ def test_an_object_where_a_list_has_texts_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"name = " + b"1" * 5000, b"a = " + b"[" * 9000])
 def test_bytes_that_are_no_toml_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.toml").write_bytes(content)
-    with pytest.raises(DeployError, match=r"this is not a target file: .* no (valid TOML|UTF-8)"):
+    with pytest.raises(DeployError, match=r"this is not a target file: .* not (valid TOML|UTF-8)"):
         load_target(tmp_path / "t.toml")
 
 
@@ -166,5 +166,5 @@ def test_a_target_is_a_name_a_file_or_itself(tmp_path: Path) -> None:
         load_target("loihi9")
     with pytest.raises(DeployError, match=r"target is \{\}"):
         load_target({})  # type: ignore[arg-type]
-    with pytest.raises(DeployError, match="a target file is needed, and this does not exist"):
+    with pytest.raises(DeployError, match="a target file is needed, but this path does not exist"):
         load_target(str(tmp_path / "none.toml"))

@@ -1,7 +1,7 @@
 """How fast is the emulator: beside a C kernel, beside Lava's simulator, on two threads, and as networks grow?
 
 One run answers these questions, in this order; each is asked by its name with --only. Before a time is taken, spikes, u
-and v are held against Lava's or the NumPy twin's, sums against NumPy's; a difference ends the program. Times are
+and v are compared with Lava's or the NumPy twin's, sums against NumPy's; a difference ends the program. Times are
 medians of repeats, those that are compared taken turn by turn, with all that a caller pays (checks, layout, unpacking).
 
 dense: which part of the synaptic operations per second of a small C kernel, which does nothing but add the first

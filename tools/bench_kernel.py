@@ -1,4 +1,4 @@
-"""Build the C kernel that the benchmark holds the emulator against, with the system's compiler, and call it."""
+"""Build the C kernel that the benchmark compares the emulator with, with the system's compiler, and call it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the benchmark takes times, and what a measured figure with its bar looks like."""
+"""Take times for the benchmark, and describe a measured figure with its bar."""
 
 from __future__ import annotations
 

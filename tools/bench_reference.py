@@ -3,7 +3,7 @@
 A 784-512-10 network (uniform random weights, decay 0.9) at 10 % input spikes, on the CPU, only the output kept. Each
 framework runs its own neurons in its fastest documented way, under torch.no_grad; the reference runs the same network
 in that framework's dialect. First
-the spikes of both are held against each other: a share below 1 means rounding ties, which are counted. Times are
+the spikes of both are compared with each other: a share below 1 means rounding ties, which are counted. Times are
 medians, in microseconds a step and sample.
 
     tools/bench-reference [--steps 1000] [--batches 1 64] [--repeats 5] [--output bench.json]

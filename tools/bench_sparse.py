@@ -23,7 +23,7 @@ from neurodeploy.program import Program
 
 SHARE = 0.01
 TWIN_NEURONS = 10_000
-"""Up to so many neurons a run is held against the NumPy twin; beyond, what it delivered against the input's spikes."""
+"""Up to so many neurons a run is compared with the NumPy twin; beyond, what it delivered against the input's spikes."""
 
 
 def sparse_in_process(neurons: int, fan_out: int, steps: int, repeats: int, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a backend is: something that runs a network or a program on input and yields a recording."""
+"""The interface of a backend: it runs a network or a program on input and returns a recording."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Inputs = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What to record, and how to run.
+    """Options of a run: what to record, and how to run.
 
     record: which of ``spikes``, ``v``, ``u``.
     nodes: populations to record, or None for all.
@@ -59,7 +59,7 @@ class RunOptions:
             raise DeployError(
                 f"threads is {self.threads!r}; it must be at least 1",
                 where="threads",
-                fix="Give 1 or more, or None for one on each core.",
+                fix="Give a number of 1 or more, or None for one thread on each core.",
             )
 
     def observed(self, name: str) -> tuple[str, ...]:
@@ -77,16 +77,16 @@ class RunOptions:
         for node in self.nodes:
             if node not in names:
                 raise DeployError(
-                    f"there is no node {node!r}", where="--record-nodes", fix=f"Nodes are {known(names)}."
+                    f"there is no node {node!r}", where="--record-nodes", fix=f"Choose from the nodes {known(names)}."
                 )
         return tuple(name for name in names if name in self.nodes)
 
 
 class Backend(Protocol):
-    """What runs a network or a program, and what it says of itself; other packages derive theirs from it.
+    """The base of all backends, which run a network or a program; other packages derive theirs from it.
 
     name: as ``--backend`` takes it.
-    is_reference: it runs the model itself in float, and the others are held against it; all others run programs.
+    is_reference: it runs the model itself in float, and the others are compared with it; all others run programs.
     is_chip: it stands for the chip, so a verdict judges what it loses.
     is_slow: it is given all samples at once, and by a comparison the first of them only.
     can_be_ended: it takes a time limit.
@@ -121,14 +121,16 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
     """
     if set(inputs) != set(shapes):
         raise DeployError(
-            f"the data holds inputs {known(inputs)}", where="--input", fix=f"The model's inputs are {known(shapes)}."
+            f"the data holds inputs {known(inputs)}, but the model's inputs are {known(shapes)}",
+            where="--input",
+            fix="Name each array like the model's input that it is for.",
         )
     extents = set()
     for name, shape in shapes.items():
         values = inputs[name]
         if values.ndim != len(shape) + 2 or values.shape[2:] != shape:
             raise DeployError(
-                f"input {name!r} has shape {values.shape}, the model takes [T, B, *{list(shape)}]",
+                f"input {name!r} has shape {values.shape}, but the model takes [T, B, *{list(shape)}]",
                 where="--input",
                 fix=without_batch(values.shape[2:], shape, "MODEL.nir")
                 or "Reshape the data; use --batch-first for [B, T, ...] and --encode for static [B, ...].",
@@ -137,12 +139,16 @@ def check_inputs(shapes: dict[str, Shape], inputs: Inputs) -> tuple[int, int]:
         extents.add(values.shape[:2])
     if len(extents) > 1:
         raise DeployError(
-            f"inputs differ in steps and samples: {sorted(extents)}", where="--input", fix="Give all the same [T, B]."
+            f"the inputs differ in their numbers of steps and samples: {sorted(extents)}",
+            where="--input",
+            fix="Give all inputs the same number of steps T and of samples B.",
         )
     n_steps, n_samples = extents.pop()
     if not n_steps or not n_samples:
         raise DeployError(
-            f"the data holds {n_steps} steps and {n_samples} samples", where="--input", fix="Give at least one of each."
+            f"the data holds {n_steps} steps and {n_samples} samples, so there is nothing to run",
+            where="--input",
+            fix="Give data with at least one step and one sample.",
         )
     return int(n_steps), int(n_samples)
 
@@ -166,7 +172,7 @@ def _spikes_or_payloads(program: Program, name: str, values: NDArray[Any]) -> ND
         return payloads(values, program.message_bits[name], program.input_scale.get(name, 1.0), name)
     if not is_binary(values):
         raise DeployError(
-            f"input {name!r} holds values other than 0 and 1, and the program for {program.target} takes spikes",
+            f"input {name!r} holds values other than 0 and 1, but the program for {program.target} takes only spikes",
             where="--input",
             fix="Compile with --calibrate DATA for a target that takes graded input, so that --message-bits and"
             " --input-scale are chosen for such values; or encode it as spikes (--encode rate or latency), or use"
@@ -191,8 +197,8 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
     low, high = -(1 << message_bits - 1), (1 << message_bits - 1) - 1
     if not np.isfinite(scaled).all() or scaled.min(initial=0) < low or scaled.max(initial=0) > high:
         raise DeployError(
-            f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, and {message_bits} message bits"
-            f" at an input scale of {scale:g} hold {low / scale:g} to {high / scale:g}",
+            f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, but {message_bits} message bits"
+            f" at an input scale of {scale:g} hold only {low / scale:g} to {high / scale:g}",
             where="--input",
             fix="Compile with --calibrate DATA that holds such values, with more --message-bits or a smaller"
             " --input-scale, or scale the data.",
@@ -266,13 +272,13 @@ def expect(kind: type, subject: Any, backend: str) -> None:
         return
     if kind is Program:
         raise DeployError(
-            f"backend {backend!r} runs a compiled program, and this is a model",
+            f"backend {backend!r} runs a compiled program, but this is a model",
             where="--backend",
             fix="Compile it first: neurodeploy compile MODEL.nir --target loihi2 -o prog.npz",
         )
     assert kind is Network
     raise DeployError(
-        f"backend {backend!r} runs a model in float, and this is a compiled program",
+        f"backend {backend!r} runs a model in float, but this is a compiled program",
         where="--backend",
         fix="Give the model's .nir file, or choose --backend emulator.",
     )

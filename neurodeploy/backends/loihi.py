@@ -181,10 +181,11 @@ def check(program: Program, options: RunOptions) -> None:
     faults = program.faults() + [f"input {name} sends graded spikes" for name in program.message_bits]
     faults += [f"{name} has no plain LIF neurons ({kinds[name]})" for name, is_plain in plain.items() if not is_plain]
     faults += [f"{p.name} is a {p.kind} projection" for p in program.projections if p.kind != "dense"]
-    faults += [f"{name} is joined to the rest by no projection" for name in _separate(program)]
+    faults += [f"no projection connects {name} to the rest" for name in _separate(program)]
     if faults:
         raise DeployError(
-            "a Loihi 2 board is given joined nets of plain LIF neurons and dense synapses only: " + "; ".join(faults),
+            "this backend can run only connected networks of plain LIF neurons and dense synapses on a Loihi 2 board: "
+            + "; ".join(faults),
             where=f"program for target {program.target}; backend 'loihi', {NOTE}",
             fix=fix,
         )

@@ -67,7 +67,9 @@ class PlugIn(Backend):
         except (Exception, SystemExit) as error:  # whatever another package raises
             raise BackendError(f"the backend died: {_told(error)}", where=where, fix=fix) from error
         if (fault := _fault(found, subject, inputs, options)) is not None:
-            raise BackendError(f"what the backend gave is no recording of this input: {fault}", where=where, fix=fix)
+            raise BackendError(
+                f"what the backend returned is not a recording of this input: {fault}", where=where, fix=fix
+            )
         return found  # type: ignore[return-value]
 
 
@@ -80,12 +82,12 @@ def _read_only(inputs: Inputs) -> Inputs:
 
 
 def _fault(found: Any, subject: Program | Network, inputs: Inputs, options: RunOptions) -> str | None:
-    """Return in which words what a backend gave is no recording of the subject on the input, or None."""
+    """Return why what a backend returned is not a recording of the subject on the input, or None."""
     if not isinstance(found, Recording):
         return f"it is a {type(found).__name__}, not a Recording"
     extent, given = next(iter(inputs.values())).shape[:2], (found.n_steps, found.n_samples)
     if given != extent and not (options.raw_time and given[1] == extent[1]):
-        return f"it has {given[0]} steps of {given[1]} samples, the input {extent[0]} of {extent[1]}"
+        return f"it has {given[0]} steps of {given[1]} samples, but the input has {extent[0]} of {extent[1]}"
     n_nodes = len(found.meta.get("counter_nodes", ()))
     if any(values.shape[2:] != (n_nodes,) for values in found.counters.values()):
         return f"its counters are not of the {n_nodes} nodes in meta['counter_nodes']"
@@ -101,11 +103,11 @@ def _fault(found: Any, subject: Program | Network, inputs: Inputs, options: RunO
 
 
 def _array_fault(what: str, values: NDArray[Any], shape: Shape, key: str) -> str | None:
-    """Return in which words an array is none of what was recorded of a population of this shape, or None."""
+    """Return why an array cannot be what was recorded of a population of this shape, or None."""
     if values.shape[2:] != shape:
-        return f"{what} has shape {list(values.shape[2:])} in each step, the population {list(shape)}"
+        return f"{what} has shape {list(values.shape[2:])} in each step, but the population has {list(shape)}"
     if values.dtype.kind not in ("iu" if key == "spikes" else "iuf"):
-        return f"{what} is of type {values.dtype}, and {'whole ' * (key == 'spikes')}numbers are needed"
+        return f"{what} is of type {values.dtype}, but {'whole ' * (key == 'spikes')}numbers are needed"
     if not np.isfinite(values).all():
         return f"{what} holds NaN or infinite values"
     return None

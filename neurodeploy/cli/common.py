@@ -1,4 +1,4 @@
-"""What several verbs share: options, progress bars, printing."""
+"""Options, progress bars and printing that several verbs share."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def dialect_option(command: F) -> F:
         help="How the framework computes, where the file does not say: snntorch, norse, sinabs, rockpool, spikingjelly,"
         " spyx or nir, and any of dt, decay, gain, spike, reset, reset_delay, reset_drops_input, v_reset, v_init, bias,"
         " max_spikes, min_v_mem, tau_syn, norm_input, graded, order, output_delay; NODE:KEY=VALUE for one node,"
-        " KEY=@FILE.npy for a value a neuron, edge:A->B=delayed for the edge of a loop that takes a step, rest=default"
-        " for the framework's own defaults. For instance snntorch,reset=zero,rest=default or nir,dt=1e-3.",
+        " KEY=@FILE.npy for one value per neuron, edge:A->B=delayed for the edge of a loop that takes a step,"
+        " rest=default for the framework's own defaults. For instance snntorch,reset=zero,rest=default or nir,dt=1e-3.",
     )(command)
 
 
@@ -52,7 +52,7 @@ def decide_option(command: F) -> F:
     return click.option(
         "--decide",
         metavar="RULE[,groups=N][,output=NAME]",
-        help="How a sample is decided: count or first (of spikes), sum, mean, max or last (over time); groups=N adds"
+        help="How a sample is decided: count or first (of spikes), sum, mean, max or last (over time); groups=N adds up"
         " neighbouring units, output=NAME.v reads a membrane.  [default: as the file says, else spikes are counted]",
     )(command)
 
@@ -70,7 +70,7 @@ def host_option(command: F) -> F:
 
 def json_option(command: F) -> F:
     """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
 def data_options(command: F) -> F:
@@ -116,7 +116,10 @@ def open_data(
         path, inputs, encode=encoding, batch_first=batch_first, seed=seed, model=model, merge_repeats=not takes_counts
     )
     if data.n_repeats and not takes_counts:
-        say(f"{path}: {data.n_repeats} events repeat within a step and are left out: the chip takes spikes of 0 and 1")
+        say(
+            f"{path}: {data.n_repeats} events that repeat within a step are left out, because the chip takes spikes"
+            " of 0 and 1"
+        )
     return data
 
 

@@ -42,7 +42,7 @@ from neurodeploy.files import check_outputs, write_together
 @click.option("--program", "program_path", type=INPUT, help="Use this program instead of compiling here.")
 @click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: 8]")
 @click.option("--calibrate", type=INPUT, metavar="DATA", help="Calibration data, when compiling here; not --input.")
-@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions of compile, when compiling here.")
+@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Plan to compile with, when compiling here.")
 @host_option
 @click.option(
     "--backend",
@@ -54,7 +54,9 @@ from neurodeploy.files import check_outputs, write_together
 @click.option(
     "--trained", "trained_path", type=INPUT, help="The framework's own recording, from `export --record-output`."
 )
-@click.option("--lava-samples", default=32, show_default=True, help="Samples that Lava runs, from the first on.")
+@click.option(
+    "--lava-samples", default=32, show_default=True, help="Number of samples that Lava runs, from the first on."
+)
 @click.option(
     "--tolerance",
     default=1.0,
@@ -65,7 +67,7 @@ from neurodeploy.files import check_outputs, write_together
     "--value-tolerance",
     default=10.0,
     show_default=True,
-    help="Error (root mean square) of values that are read, in per cent of the reference's standard deviation.",
+    help="Largest error (root mean square) of values that are read, in per cent of the reference's standard deviation.",
 )
 @click.option(
     "--require",
@@ -74,7 +76,7 @@ from neurodeploy.files import check_outputs, write_together
     multiple=True,
     help="Fail if one of these gates cannot be judged: trained, lava, accuracy, decisions, values.",
 )
-@click.option("--time-limit", type=float, metavar="SECONDS", help="End a backend after this long.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Seconds after which a backend is ended.")
 @dialect_option
 @decide_option
 @data_options
@@ -106,14 +108,14 @@ def compare(
     report: Path | None,
     output: Path | None,
 ) -> None:
-    """Run a model on all backends and say where they part, what is lost, and what it would cost.
+    """Run a model on all backends and say where they differ, what is lost, and what it would cost.
 
-    Two equalities are proved on the way: the reference fires the very spikes of the training framework (needs
-    --trained), and the emulator is Intel's Lava to the bit (needs Lava: `neurodeploy install lava`). Then the loss is
-    judged: accuracy within --tolerance, or without labels the decisions that change, or the error of values.
+    Two equalities are checked first: the reference fires the same spikes as the training framework (needs --trained),
+    and the emulator equals Intel's Lava bit for bit (needs Lava: `neurodeploy install lava`). Then the loss is judged:
+    accuracy within --tolerance, or without labels the decisions that change, or the error of values.
 
-    Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, as where the output
-    never fires. What could not be run is said and fails nothing, unless it is named in --require.
+    Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, for instance because
+    the output never fires. What could not be run is listed and fails nothing, unless it is named in --require.
     """
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.data import shared_samples
@@ -124,12 +126,16 @@ def compare(
 
     for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan), ("--host", host)):
         if program_path is not None and value is not None:
-            raise DeployError("a program is compiled already", where=flag, fix="Leave it out, or leave out --program.")
+            raise DeployError(
+                f"--program is compiled already, so {flag} has no effect",
+                where=flag,
+                fix=f"Leave out {flag}, or --program.",
+            )
     if calibrate is not None and calibrate.resolve() == input_path.resolve():
         raise DeployError(
-            "the data that is scored must not calibrate",
+            "--calibrate and --input are the same data, and data that is scored must not be used for calibration",
             where="--calibrate",
-            fix="Give data of its own, as training's.",
+            fix="Give other data for calibration, for instance training data.",
         )
     check_report(report)
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
@@ -140,9 +146,9 @@ def compare(
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed, counts)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
-            f"{shared} of the samples that are scored are calibration data, too",
+            f"{shared} of the samples that are scored are also calibration data",
             where="--calibrate",
-            fix="Give data of its own, as training's.",
+            fix="Give other data for calibration, for instance training data.",
         )
     with progress_bars() as bars:
         comparison = compare_backends(
@@ -183,9 +189,9 @@ def check_report(path: Path | None) -> None:
         return
     if path.suffix.lower() not in ("", ".html", ".htm"):
         raise DeployError(
-            f"the report is an HTML page, and its name ends in {path.suffix}",
+            f"the report is an HTML page, but its name ends in {path.suffix}",
             where="--report",
-            fix=f"Name it {path.with_suffix('.html')}; -o R.json is for machines.",
+            fix=f"Name it {path.with_suffix('.html')}, or use -o R.json for a file for machines.",
         )
 
 
@@ -223,7 +229,7 @@ def write_results(comparison: Any, report: Path | None, output: Path | None) -> 
         texts[report] = render_report(comparison)
     write_together({path: _writer(text) for path, text in texts.items()})
     for path in texts:
-        say(f"{'report' if path == report else 'comparison'} in {path}")
+        say(f"{'report' if path == report else 'comparison'} written to {path}")
 
 
 def _writer(text: str) -> Callable[[IO[bytes]], None]:
@@ -262,13 +268,13 @@ def _print_costs(result: dict[str, Any]) -> None:
     events = result["counters"]["emulator"]
     if synops := sum(events.get("synops", {}).values()):
         dense = sum(events.get("synops_dense", {}).values())
-        click.echo(f"synaptic operations: {synops:,.0f} a sample, {dense:,.0f} if weights of 0 were stored, too")
+        click.echo(f"synaptic operations: {synops:,.0f} per sample; {dense:,.0f} if weights of 0 were stored as well")
     if (energy := result["energy"]) is not None:
         if energy["statement"]:
             click.echo(f"energy: {energy['statement']}")
         click.echo(
             f"energy under {energy['figures_of']}'s published profiles: {energy['low_j'] * 1e6:.2g} to"
-            f" {energy['high_j'] * 1e6:.2g} uJ a sample ({energy['scope']})"
+            f" {energy['high_j'] * 1e6:.2g} uJ per sample ({energy['scope']})"
         )
 
 
@@ -333,11 +339,14 @@ def _test(mcnemar: dict[str, Any] | None) -> str:
 @click.argument("run_a", type=INPUT)
 @click.argument("run_b", type=INPUT)
 @click.option(
-    "--tolerance", default=0.0, show_default=True, help="Per cent of spikes of a node that need not be shared."
+    "--tolerance",
+    default=0.0,
+    show_default=True,
+    help="Per cent of a node's spikes that the recordings need not share.",
 )
 @json_option
 def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
-    """Hold two recordings against each other, node by node, and name the first difference.
+    """Compare two recordings, node by node, and name the first difference.
 
     Exit code 1 if a node that both recorded shares fewer spikes than the tolerance allows, or if nothing could be
     judged; without a tolerance, also if potentials or currents differ that both have in the same unit.
@@ -354,7 +363,7 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
         raise DeployError(
             str(error),
             where=f"{run_a}, {run_b}",
-            fix="Record the same nodes on the same data, both or neither with --raw-time.",
+            fix="Record the same nodes on the same data, and use --raw-time for both or for neither.",
         ) from error
     for remark in result["remarks"]:
         say(remark)
@@ -370,9 +379,9 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
             click.echo(f"{node}: {number_errors(found)}")
         for run, nodes in ((run_a, result["only_a"]), (run_b, result["only_b"])):
             if nodes:
-                click.echo(f"{', '.join(nodes)}: only in {run}, not held against anything")
+                click.echo(f"{', '.join(nodes)}: recorded only in {run}, so not compared")
         if result["apart"]:
-            click.echo(f"{', '.join(result['apart'])}: not in the same unit in both, not held against each other")
+            click.echo(f"{', '.join(result['apart'])}: not in the same unit in both recordings, so not compared")
         click.echo(_outcome(result))
     sys.exit(1 if outside or unproved else 0)
 
@@ -384,4 +393,4 @@ def _outcome(result: dict[str, Any]) -> str:
     if result["not_judged"] is not None:
         return f"not judged: {result['not_judged']}"
     is_partial = any(result[key] for key in ("only_a", "only_b", "apart"))
-    return "equal in all that was held against each other" if is_partial else "equal"
+    return "equal in all that was compared" if is_partial else "equal"

@@ -31,32 +31,41 @@ from neurodeploy.errors import DeployError
 @click.command()
 @click.argument("model", type=INPUT)
 @target_option()
-@click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
 @click.option(
-    "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need some; not what is scored."
+    "--weight-bits", default="8", show_default=True, metavar="N", help="Bits of each weight: 1 to 8, ternary or binary."
 )
-@click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Decisions; what it leaves out is decided anew.")
+@click.option(
+    "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need it; not the data that is scored."
+)
+@click.option(
+    "--plan", type=INPUT, metavar="PLAN.yaml", help="Plan to compile with; what it leaves out is decided again."
+)
 @click.option(
     "--scale",
     metavar="METHOD",
-    help="range, percentile, mse (of the membrane, with --calibrate) or rate. [default: range from 6 bits, else mse]",
+    help="How scales are chosen: range, percentile, mse (of the membrane, with --calibrate) or rate. [default: range"
+    " from 6 bits, else mse]",
 )
 @click.option(
-    "--rounding", default=None, metavar="METHOD", help="nearest, or learned. [default: learned if calibrated]"
+    "--rounding",
+    default=None,
+    metavar="METHOD",
+    help="How weights are rounded: nearest or learned. [default: learned if calibrated]",
 )
 @click.option(
     "--correct",
     default=None,
     metavar="LIST",
-    help="bias, threshold or both, so that firing rates are met; none. [default: bias,threshold if calibrated]",
+    help="What is corrected so that firing rates are met: bias, threshold or both; or none. [default: bias,threshold"
+    " if calibrated]",
 )
 @click.option(
     "--per-channel/--per-population",
     default=None,
-    help="Scales. [default: per channel if calibrated, or clearly better]",
+    help="Whether each channel has a scale of its own. [default: per channel if calibrated, or if clearly better]",
 )
 @host_option
-@click.option("--approximate", is_flag=True, help="Take the nearest neuron where the chip lacks the model's.")
+@click.option("--approximate", is_flag=True, help="Use the nearest neuron where the chip lacks the model's.")
 @click.option(
     "--message-bits",
     type=int,
@@ -69,15 +78,30 @@ from neurodeploy.errors import DeployError
     type=float,
     default=None,
     metavar="X",
-    help="Graded input times this is rounded to whole numbers. [default: chosen on calibration data, else 1]",
+    help="Factor of graded input before it is rounded to whole numbers. [default: chosen on calibration data, else 1]",
 )
-@click.option("--allow-oversize", is_flag=True, help="Compile what fits no single chip, for the emulator.")
+@click.option("--allow-oversize", is_flag=True, help="Compile a network that fits no single chip, for the emulator.")
 @click.option("--allow-silent", is_flag=True, help="Compile a network even if one of its populations never fires.")
 @click.option("--search", type=click.Choice(["bits"]), help="Find bits for each projection that keep --budget.")
-@click.option("--budget", metavar="TEXT", help="accuracy=POINTS or agreement=SHARE[,minimise=memory|energy].")
-@click.option("--search-method", default="sensitivity", show_default=True, metavar="NAME", help="Or optuna.")
-@click.option("--search-trials", type=click.IntRange(min=1), default=200, show_default=True, help="Of optuna.")
-@click.option("--search-state", type=PATH, metavar="FILE", help="Written after each trial; goes on from it if there.")
+@click.option(
+    "--budget",
+    metavar="TEXT",
+    help="What the search may lose: accuracy=POINTS or agreement=SHARE[,minimise=memory|energy].",
+)
+@click.option(
+    "--search-method",
+    default="sensitivity",
+    show_default=True,
+    metavar="NAME",
+    help="Order of the search: sensitivity or optuna.",
+)
+@click.option("--search-trials", type=click.IntRange(min=1), default=200, show_default=True, help="Trials of optuna.")
+@click.option(
+    "--search-state",
+    type=PATH,
+    metavar="FILE",
+    help="File that is written after each trial, and from which a later search goes on.",
+)
 @click.option("--search-page", type=OUTPUT, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
 @decide_option
@@ -122,9 +146,9 @@ def compile(
         for flag, given in (("--encode", encode), ("--batch-first", batch_first), ("--seed", seed)):
             if given:
                 raise DeployError(
-                    f"{flag} says how calibration data is read, and there is none",
+                    f"{flag} says how calibration data is read, but there is none",
                     where=flag,
-                    fix="Give some with --calibrate DATA, or leave it out.",
+                    fix=f"Give data with --calibrate DATA, or leave {flag} out.",
                 )
     check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
@@ -154,19 +178,21 @@ def _compiled(
         for key in ("budget", "search_state", "search_page"):
             if searching[key] is not None:
                 flag = f"--{key.replace('_', '-')}"
-                raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Say --search bits as well.")
+                raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Give --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
 
     if options.get("host") is not None:
         raise DeployError(
-            "a search of bits looks at the whole network", where="--host", fix="Leave out --search, or --host."
+            "a search of bits needs the whole network on the chip", where="--host", fix="Leave out --search, or --host."
         )
     from neurodeploy.search.bits import SearchOptions, run_search
 
     if data is None or searching["budget"] is None:
         missing = "--calibrate" if data is None else "--budget"
-        raise DeployError("a search needs data and a budget", where=missing, fix="Give both; see --help.")
+        raise DeployError(
+            "a search needs data and a budget", where=missing, fix="Give --calibrate DATA and --budget; see --help."
+        )
     method, trials, state = (searching[f"search_{key}"] for key in ("method", "trials", "state"))
     with progress_bars() as bars:
         asked = SearchOptions(method=method, trials=trials, seed=seed, state=state, progress=bars)
@@ -212,7 +238,7 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
             f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
         )
     for name, grid in program.provenance.get("weight_grids", {}).items():
-        click.echo(f"{name}: {grid} found, kept exactly")
+        click.echo(f"{name}: {grid} found and kept exactly")
     click.echo(as_said(output))
     if plan is not None:
         click.echo(as_said(plan))

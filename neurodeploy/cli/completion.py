@@ -1,4 +1,4 @@
-"""``neurodeploy completion``, and what shells complete that is no option: targets, backends and dialects."""
+"""``neurodeploy completion``, and completion of the names of targets, backends and dialects."""
 
 from __future__ import annotations
 

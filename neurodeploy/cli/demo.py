@@ -21,7 +21,7 @@ MODELS = ("digits-fc", "digits-conv")
 def demo(output: Path, target: str) -> None:
     """Run the main job on two networks that snnTorch trained on scikit-learn's handwritten digits.
 
-    Each is compiled for the chip, run on every backend that this machine has, and held against the spikes that
+    Each is compiled for the chip, run on every backend that this machine has, and compared with the spikes that
     snnTorch itself fired; every gate that this machine can judge is required. Leaves a program, a report (.html) and
     the comparison (.json) of each.
     """
@@ -38,9 +38,9 @@ def demo(output: Path, target: str) -> None:
     chip = load_target(target)
     ready = [name for name in backends.simulators() if backends.load(name).missing() is None]
     require = ("trained", *ready, "accuracy")
-    click.echo(f"required of both: {', '.join(require)}")
+    click.echo(f"required of both models: {', '.join(require)}")
     for name in set(backends.simulators()) - set(ready):
-        click.echo(f"not required, as it cannot run here: {name} ({backends.load(name).missing()})")
+        click.echo(f"not required, because it cannot run here: {name} ({backends.load(name).missing()})")
     output.mkdir(parents=True, exist_ok=True)
     passed = True
     for name in MODELS:

@@ -13,7 +13,7 @@ from neurodeploy.errors import DeployError
 @click.command()
 @click.argument("spec")
 @click.option(
-    "--weights", type=INPUT, help="State dict that torch.save wrote.  [default: the weights the factory makes]"
+    "--weights", type=INPUT, help="State dict that torch.save wrote.  [default: the weights that the factory makes]"
 )
 @click.option(
     "--sample-shape",
@@ -23,15 +23,15 @@ from neurodeploy.errors import DeployError
 )
 @click.option("--input", "input_path", type=INPUT, help="Data [T, B, ...] to record the framework on.")
 @click.option(
-    "--record-output", type=OUTPUT, metavar="FILE.npz", help="Keep the framework's own spikes on --input here."
+    "--record-output", type=OUTPUT, metavar="FILE.npz", help="File for the framework's own spikes on --input."
 )
 @click.option(
     "--record",
     default="spikes",
     show_default=True,
-    help="What to keep of it, with commas: spikes, v, u; what the network returns is kept in any case.",
+    help="Observables to record, separated by commas: spikes, v, u; what the network returns is always recorded.",
 )
-@click.option("--record-nodes", metavar="NODE,...", help="Keep these nodes only.  [default: all]")
+@click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
 @click.option("--batch-first", is_flag=True, help="The data is [B, T, ...] instead of [T, B, ...].")
 @click.option("--dt", type=float, help="Seconds that one step stands for.  [default: the framework's own]")
 @click.option(
@@ -40,7 +40,9 @@ from neurodeploy.errors import DeployError
     help="How the network wants its input, where several ways work: step, sequence [T, B, ...], batch-first"
     " [B, T, ...], time-last [B, ..., T], squeezed [B * T, ...], or static (one image, repeated inside).",
 )
-@click.option("--decide", metavar="RULE", help="How outputs decide, kept in the file.  [default: as the model returns]")
+@click.option(
+    "--decide", metavar="RULE", help="How outputs decide; stored in the file.  [default: as the model's return says]"
+)
 @click.option("--no-verify", is_flag=True, help="Write without running the file beside the framework first.")
 @click.option("-o", "--output", type=OUTPUT, required=True, metavar="MODEL.nir", help="The file to write.")
 def export(
@@ -81,15 +83,15 @@ def export(
         shape = ()
     if not shape or min(shape) < 1:
         raise DeployError(
-            f"{sample_shape!r} is no shape",
+            f"{sample_shape!r} is not a shape",
             where="--sample-shape",
             fix="Write numbers with commas, for instance 1,8,8.",
         )
     if (input_path is None) != (record_output is None):
         raise DeployError(
-            "--input and --record-output go together, and only one is given",
+            "--input and --record-output go together, but only one is given",
             where="--input, --record-output",
-            fix="Give both, or none.",
+            fix="Give both or neither.",
         )
     check_outputs((output, record_output), (weights, input_path))
     inputs = None

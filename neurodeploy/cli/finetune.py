@@ -33,21 +33,28 @@ BITS = ("1", "2", "3", "4", "5", "6", "7", "8", "ternary", "binary")
 @click.argument("model", type=INPUT)
 @click.option("--data", type=INPUT, required=True, metavar="TRAIN.npz", help="Training data, x with labels y.")
 @target_option()
-@click.option("--plan", type=INPUT, metavar="P.yaml", help="Quantisation decisions to keep.")
+@click.option("--plan", type=INPUT, metavar="P.yaml", help="Plan whose decisions are kept.")
 @click.option("--weight-bits", type=click.Choice(BITS), help="Bits of each weight, where the plan does not say.")
 @click.option("--message-bits", type=int, default=0, metavar="N", help="Take graded input of N bits, with the sign.")
-@click.option("--input-scale", type=float, default=None, help="Graded input times this is rounded to whole numbers.")
-@click.option("--epochs", type=click.IntRange(min=0), default=40, show_default=True, help="Epochs at most.")
+@click.option(
+    "--input-scale", type=float, default=None, help="Factor of graded input before it is rounded to whole numbers."
+)
+@click.option("--epochs", type=click.IntRange(min=0), default=40, show_default=True, help="Largest number of epochs.")
 @click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
               help="Epochs without a better score on held-out data after which training ends.")  # fmt: skip
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True,
               help="Learning rate at the start for ternary weights; finer codes get less.")  # fmt: skip
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Samples of a step.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Samples per training step.")
 @click.option("--imitation", type=click.FloatRange(0, 1), default=0.9, show_default=True,
-              help="Weight of the float network's answers in the loss, against the labels.")  # fmt: skip
+              help="Weight of the float network's answers in the loss; the labels have the rest.")  # fmt: skip
 @click.option("--held-out", type=click.FloatRange(0, 0.9, min_open=True), default=0.15, show_default=True,
               help="Share of the data that is kept for validation.")  # fmt: skip
-@click.option("--checkpoint", type=PATH, metavar="FILE", help="Written after each epoch; goes on from it if there.")
+@click.option(
+    "--checkpoint",
+    type=PATH,
+    metavar="FILE",
+    help="File that is written after each epoch, and from which a later run goes on.",
+)
 @click.option("--device", default="cpu", show_default=True, help="Torch device.")
 @data_options
 @decide_option
@@ -132,10 +139,10 @@ def _summary(tuned: Tuned, output: Path, plan_output: Path | None) -> dict[str, 
 def _print(tuned: Tuned, output: Path, plan_output: Path | None) -> None:
     click.echo(f"trained: {', '.join(tuned.trained)}")
     if tuned.fixed:
-        click.echo(f"left as they are, as sums of their weights are what the chip stores: {', '.join(tuned.fixed)}")
+        click.echo(f"not trained, because the chip stores sums of their weights: {', '.join(tuned.fixed)}")
     click.echo(
-        f"epoch {tuned.best.number} is the best: held-out accuracy {tuned.best.score.accuracy:.4f}; accuracy on data"
-        " that the model was never trained on is what counts"
+        f"epoch {tuned.best.number} is the best: held-out accuracy {tuned.best.score.accuracy:.4f}; judge the model"
+        " by its accuracy on data that it was never trained on"
     )
     if tuned.steps_per_second:
         click.echo(f"{tuned.steps_per_second:.1f} steps per second")

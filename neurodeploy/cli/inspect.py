@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=INPUT)
 @dialect_option
 @click.option(
-    "--input", "input_path", type=INPUT, help="Data .npz; shows which populations are dead or saturated on it."
+    "--input", "input_path", type=INPUT, help="Data .npz, on which silent and saturated populations are found."
 )
 @data_options
 @click.option("--fix", is_flag=True, help="Write a repaired file, which is read without options.")
@@ -52,7 +52,9 @@ def inspect(
 
     if fix != (output is not None):
         raise DeployError(
-            "--fix and -o go together", where="--fix", fix="Write: neurodeploy inspect MODEL.nir --fix -o FIXED.nir"
+            "--fix and -o go together, but only one is given",
+            where="--fix",
+            fix="Write: neurodeploy inspect MODEL.nir --fix -o FIXED.nir",
         )
 
     def inputs(shapes: dict[str, Shape]) -> Inputs:
@@ -62,7 +64,7 @@ def inspect(
 
     if output is not None:
         repair(model, dialect, output)
-        say(f"repaired in {output}")
+        say(f"repaired model written to {output}")
         model, dialect = output, None
     found = inspect_model(model, dialect, None if input_path is None else inputs)
     if as_json:
@@ -79,7 +81,7 @@ def _print(found: Inspection) -> None:
     click.echo("edges: " + ", ".join(f"{source} -> {target}" for source, target in found.edges))
     for exporter in found.exporters:
         drops = ", ".join(exporter["drops"]) or "nothing"
-        click.echo(f"can be exported by {exporter['name']}, which drops {drops}: {exporter['evidence']}")
+        click.echo(f"possible exporter {exporter['name']}, which drops {drops}: {exporter['evidence']}")
     for lost in found.lost if found.dialect is None else ():
         click.echo(f"its exporter drops {lost['key']} ({lost['means']}): {lost['state']}")
     for line in found.evidence:
@@ -87,7 +89,7 @@ def _print(found: Inspection) -> None:
     if found.decision is not None:
         click.echo(f"a sample: {found.decision}")
     if found.question:
-        click.echo(f"dialect unknown, in whole or in part: {found.question}")
+        click.echo(f"the dialect is not fully known: {found.question}")
     _print_findings(found)
 
 
@@ -116,7 +118,7 @@ def _print_node(node: dict[str, Any]) -> None:
     if node["activity"]:
         counts = node["activity"]
         click.echo(
-            f"      {counts['spikes']} spikes, {counts['rate']:.3g} a neuron and step;"
+            f"      {counts['spikes']} spikes, {counts['rate']:.3g} per neuron and step;"
             f" of {counts['neurons']} neurons {counts['silent']} silent, {counts['saturated']} saturated"
         )
 

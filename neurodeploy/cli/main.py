@@ -38,7 +38,7 @@ VERBS = {
     "doctor": Verb("about", "doctor", "Check this machine: packages, backends, devices."),
     "install": Verb("install", "install", "Install a backend that lives apart (Lava)."),
     "completion": Verb("completion", "completion", "Print the script that completes commands in bash, zsh or fish."),
-    "demo": Verb("demo", "demo", "The main job on the models and images that come with neurodeploy."),
+    "demo": Verb("demo", "demo", "Compile and compare the models that come with neurodeploy."),
 }
 
 
@@ -137,7 +137,7 @@ def _end_without_output(error: OutputError) -> NoReturn:
     with suppress(OSError):
         click.echo(
             f"neurodeploy: the results cannot be written: {error.args[0].strerror}\n  where: standard output\n"
-            "  fix:   Send them where there is room.",
+            "  fix:   Send the output to a place with room.",
             err=True,
         )
     sys.exit(2)

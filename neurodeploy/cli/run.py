@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     "--backend",
     required=True,
     shell_complete=complete_backend,
-    help="reference (for a .nir); emulator, lava or loihi (for a program; loihi is not run on hardware).",
+    help="Backend to run on: reference (for a .nir); emulator, lava or loihi (for a program; loihi was not run on"
+    " hardware).",
 )
 @click.option(
     "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
@@ -47,14 +48,23 @@ if TYPE_CHECKING:
 @dialect_option
 @decide_option
 @data_options
-@click.option("--record", default="spikes", show_default=True, help="What to record, with commas: spikes, v, u.")
+@click.option(
+    "--record", default="spikes", show_default=True, help="Observables to record, separated by commas: spikes, v, u."
+)
 @click.option("--record-nodes", metavar="NODE,...", help="Record these nodes only.  [default: all]")
-@click.option("--arithmetic", help="lava (as Intel's simulator) or loihi (as the chip).  [default: the program's]")
-@click.option("--raw-time", is_flag=True, help="Keep the hardware's rows; a layer at latency n then comes n rows late.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="End lava or loihi after this long.")
-@click.option("--device", default="cpu", show_default=True, help="Where the reference runs: cpu, cuda.")
+@click.option(
+    "--arithmetic",
+    help="Integer arithmetic: lava (as Intel's simulator) or loihi (as the chip).  [default: the program's]",
+)
+@click.option(
+    "--raw-time",
+    is_flag=True,
+    help="Keep the hardware's rows: the rows of a layer with latency n are then n rows late.",
+)
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Seconds after which lava or loihi is ended.")
+@click.option("--device", default="cpu", show_default=True, help="Device on which the reference runs: cpu or cuda.")
 @json_option
-@click.option("-o", "--output", type=OUTPUT, metavar="RUN.npz", help="Keep the recording here.")
+@click.option("-o", "--output", type=OUTPUT, metavar="RUN.npz", help="File for the recording.")
 def run(
     model: Path,
     backend: str,
@@ -113,7 +123,7 @@ def run(
     if unwritten is not None:
         raise unwritten
     if output is not None:
-        say(f"recorded in {output}")
+        say(f"recording written to {output}")
 
 
 def _record(
@@ -159,7 +169,7 @@ def _scored(answers: Answers, spikes: dict[str, int]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Summary:
-    """What a recording amounts to, summed over its blocks."""
+    """The summary of a recording, summed over its blocks."""
 
     backend: str
     samples: int = 0

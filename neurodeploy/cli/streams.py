@@ -54,9 +54,9 @@ class InputPath(click.Path):
         if str(value) == STANDARD:
             if ctx.meta.get(_IS_READ):
                 raise DeployError(
-                    "standard input is given twice, and can be read only once",
+                    "standard input is given twice, but can be read only once",
                     where=STANDARD if param is None else param.human_readable_name,
-                    fix="Name a file for all but one.",
+                    fix="Give files for all but one of them.",
                 )
             ctx.meta[_IS_READ] = True
         kept = ctx.with_resource(_folder()) / ("standard input" if str(value) == STANDARD else "pipe")

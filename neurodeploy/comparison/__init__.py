@@ -1,1 +1,1 @@
-"""Recordings held against each other: equalities, agreement, accuracy and the first difference."""
+"""Recordings compared with each other: equalities, agreement, accuracy and the first difference."""

@@ -1,4 +1,4 @@
-"""What backends decide, sample by sample, and how far their numbers are from the targets."""
+"""The decisions of backends, sample by sample, and how far their numbers are from the targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neurodeploy.backends import REFERENCE
 from neurodeploy.comparison.tallies import Block
 from neurodeploy.data import Data, Samples, has_rows
 from neurodeploy.decision import Decision, Settled, check_labels, class_count, n_classes, readouts, settle_decision
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, counted
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
@@ -25,9 +25,9 @@ class Answers:
     """Decisions of each backend on all samples, by the rule that was chosen, or else by each that could be meant.
 
     settled: what decides, or the question. labels: int64 (B,), or None.
-    row_output: what is held against targets row by row, or None. has_targets: whether there are any.
+    row_output: what is compared with targets row by row, or None. has_targets: whether there are any.
     decided, tied: class of each sample, and whether another class scores as high, by rule and backend.
-    errors: numbers held against targets, by backend.
+    errors: numbers compared with targets, by backend.
     """
 
     settled: Settled
@@ -56,7 +56,7 @@ class Answers:
         counts[name] = counts.get(name, 0) + int(ties.sum())
 
     def _err(self, name: str, recording: Recording, data: Data) -> None:
-        """Hold a block's numbers against its targets: each row's, or what the rule makes of them."""
+        """Compare a block's numbers with its targets: each row's, or what the rule makes of them."""
         assert data.targets is not None
         n, decision = recording.n_samples, self.settled.decision
         if self.row_output is not None:
@@ -161,8 +161,8 @@ def _check_targets(subject: Network | Program, settled: Settled, wanted: int, so
     if wanted not in given.values():
         listed = ", ".join(f"{name} gives {n}" for name, n in given.items())
         raise DeployError(
-            f"y has real numbers, {wanted} a sample or row, and {listed}",
+            f"y has {counted(wanted, 'real number')} per sample or row, but {listed}",
             where=source,
-            fix="Store as many as the output has units, for each sample or for each row; classes are whole numbers"
-            " of an integer type.",
+            fix="Store one number for each unit of the output, for each sample or each row; for classes, store whole"
+            " numbers of an integer type.",
         )

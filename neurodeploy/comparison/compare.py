@@ -1,4 +1,4 @@
-"""Run a model on several backends and hold them against each other: what the report shows and a CI job gates on."""
+"""Run a model on several backends and compare them: what the report shows and a CI job gates on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FORMAT, VERSION = "neurodeploy-comparison", 1
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Comparison(Summarised):
-    """Backends held against each other on the same model and data.
+    """Backends compared with each other on the same model and data.
 
     network, program, data: what ran. recordings: by backend; ``trained`` is the framework's own, where given. Of data
         that ran in several blocks they hold the samples in ``shown`` only.
@@ -194,7 +194,7 @@ class _Run:
         """Return the first equality, or why it could not be judged."""
         if self.equality.samples:
             return self.equality.result()
-        reason = "trained output not given" if trained is None else "the reference did not run"
+        reason = "no trained recording is given" if trained is None else "the reference did not run"
         return {"status": "not-run", "reason": reason}
 
     def named(self) -> set[int]:
@@ -203,7 +203,7 @@ class _Run:
         return {different.sample for different in (*found, self.equality.broken) if different is not None}
 
     def evidence(self, runner: Runner, equalities: dict[str, Any]) -> Evidence:
-        """Return what the verdict is found from; a simulator that was held against the emulator is judged by that."""
+        """Return what the verdict is found from; a simulator that was compared with the emulator is judged by that."""
         proved = [name for name in backends.simulators() if equalities[f"{EMULATOR}_{name}"]["status"] != "not-run"]
         chips = tuple(name for name, one in runner.backends.items() if one.is_chip and name not in proved)
         outputs = tuple(one.name for one in readouts(runner.network))
@@ -276,20 +276,20 @@ def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: s
     """Refuse a recording that is not the framework's, or of other data; return what is to be said of it."""
     if trained.meta.get("backend") in backends.names():
         raise DeployError(
-            f"this is a recording of our own backend {trained.meta['backend']!r}, not of the training framework",
+            f"this is a recording of neurodeploy's backend {trained.meta['backend']!r}, not of the training framework",
             where="--trained",
             fix="Record the framework itself: neurodeploy export ... --input DATA --record-output TRAINED.npz",
         )
     if trained.n_samples != data.n_samples:
         raise DeployError(
-            f"the trained recording has {trained.n_samples} samples, the data {data.n_samples}",
+            f"the trained recording has {trained.n_samples} samples, but the data has {data.n_samples}",
             where="--trained",
             fix="Record the framework on the same data.",
         )
     check_trained(network, trained.part(0, 1), data.n_steps, 1)
     remarks = [recorded_on(trained, sha256, "the trained recording", "--trained")]
     if of_model and trained.meta.get("model_sha256", of_model) not in ("", of_model):
-        remarks.append("the trained recording was made beside another model file; where it differs, that may be why")
+        remarks.append("the trained recording was made with another model file, which may be why it differs")
     return [remark for remark in remarks if remark is not None]
 
 
@@ -324,19 +324,19 @@ def _check_program(program: Program, network: Network, chip: Target) -> None:
         raise DeployError(
             f"the program was compiled for {program.target}, not for {chip.name}",
             where="--program",
-            fix=f"Say --target {program.target}, or the file of that target.",
+            fix=f"Give --target {program.target}, or the file of that target.",
         )
     formats = chip.number_formats.values()
     if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
         had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
         raise DeployError(
-            f"the program was compiled for another {chip.name}, of other number formats: {had}",
+            f"the program was compiled for a {chip.name} with other number formats: {had}",
             where="--program",
             fix="Compile the model again for this target.",
         )
     if program.provenance.get("network_sha256") != network.digest():
         raise DeployError(
-            "the program was compiled from another model, or in another dialect",
+            "the program was compiled from another model, or with another dialect",
             where="--program",
             fix="Compile this model again, with the same --dialect.",
         )

@@ -1,4 +1,4 @@
-"""Whether the reference gives the very spikes and values of the training framework, but for what rounding decides."""
+"""Tell whether the reference gives the training framework's spikes and values, except where rounding decides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neurodeploy.recording import Recording
 
 @dataclass(eq=False, slots=True)
 class Equality:
-    """The reference held against the framework's own recording, a block of samples at a time.
+    """The reference compared with the framework's own recording, a block of samples at a time.
 
     network: what the reference ran. read: firing nodes whose ``v`` is read as well.
     ties, samples: rounding ties and samples so far. broken: the first difference that rounding does not explain.
@@ -33,7 +33,7 @@ class Equality:
     valued: tuple[tuple[str, str], ...] = ()
 
     def add(self, inputs: Inputs, reference: Recording, trained: Recording) -> None:
-        """Hold a block against each other, each sample up to where the two part.
+        """Compare a block of samples, each up to where the two differ.
 
         Args:
             inputs: ``[T, B, *shape]``, what both ran on.
@@ -56,7 +56,7 @@ class Equality:
         self.samples += reference.n_samples
 
     def _spikes(self, inputs: Inputs, reference: Recording, trained: Recording, sample: int) -> int:
-        """Judge where a sample's spikes part first; return that row."""
+        """Judge where a sample's spikes first differ; return that row."""
         one, two = _one_sample(reference, sample), _one_sample(trained, sample)
         different = first_difference(one, two, self.spiking)
         assert different is not None
@@ -111,7 +111,7 @@ class Equality:
 def reference_equals(
     network: Network, inputs: Inputs, reference: Recording, trained: Recording, read: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Hold the reference against the framework's own recording at once; see :class:`Equality`."""
+    """Compare the reference with the framework's own recording at once; see :class:`Equality`."""
     found = Equality(network, read)
     found.add(inputs, reference, trained)
     return found.result()
@@ -128,14 +128,14 @@ def check_trained(network: Network, trained: Recording, n_steps: int, n_samples:
         raise DeployError(
             f"the trained recording has none of the model's nodes {list(shapes)}",
             where="--trained",
-            fix="Record it with `export`.",
+            fix="Record the framework with `neurodeploy export ... --record-output`.",
         )
     for node in set(shapes) & set(trained.nodes):
         ours = (n_steps, n_samples, *shapes[node])
         for values in trained.nodes[node].values():
             if values.shape != ours:
                 raise DeployError(
-                    f"the trained recording of {node!r} has shape {values.shape}, the reference {ours}",
+                    f"the trained recording of {node!r} has shape {values.shape}, but the reference has {ours}",
                     where="--trained",
                     fix="Record the framework on the same data.",
                 )

@@ -1,4 +1,4 @@
-"""How well two recordings agree, where they part first, and what their outputs decide."""
+"""Measures of how well two recordings agree, where they first differ, and what their outputs decide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALL = ("spikes", "value", "u", "v")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two recordings part: the earliest row, and in it the first node in the network's order.
+    """The first difference of two recordings: the earliest row, and in it the first node in the network's order.
 
     sample, t: from 0. node: its name. unit: position in the node's shape. a, b: what each has there. what: spikes, v
         or u.
@@ -40,12 +40,12 @@ class Difference:
 def first_difference(
     a: Recording, b: Recording, nodes: tuple[str, ...], what: tuple[str, ...] = ("spikes",)
 ) -> Difference | None:
-    """Return where two recordings part first in time, in what both recorded, or None if they are equal.
+    """Return where two recordings first differ in time, in what both recorded, or None if they are equal.
 
     Args:
         a, b: recordings of the same steps and samples.
         nodes: in the network's order.
-        what: observables to hold against each other.
+        what: observables to compare.
     """
     found: list[tuple[int, int, int, str]] = []
     for rank, node in enumerate(nodes):
@@ -90,7 +90,7 @@ def diff(
     b: Recording | str | Path,
     names: tuple[str, str] = ("the first recording", "the second recording"),
 ) -> dict[str, Any]:
-    """Hold two recordings against each other.
+    """Compare two recordings.
 
     Args:
         a, b: recordings, or the paths of their files.
@@ -143,9 +143,9 @@ def diff(
 
 
 def _not_judged(held: list[tuple[str, str]], silent: list[str]) -> str | None:
-    """Return why nothing is proved where all that was held against each other is equal, or None."""
+    """Return why nothing is proved where all that was compared is equal, or None."""
     if not held:
-        return "the recordings have nothing in common that is in the same unit; record spikes in both"
+        return "the recordings have no observable in common that is in the same unit in both; record spikes in both"
     if all(key == "spikes" and node in silent for node, key in held):
         return "no node fires in either recording"
     return None

@@ -37,7 +37,7 @@ def choose_backends(only: tuple[str, ...]) -> tuple[dict[str, Backend], dict[str
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long backends may take.
+    """Limits on how long backends may take.
 
     lava_samples: what slow backends run, from the first sample on. time_limit: seconds for those that can be ended.
     progress: called with (backend, done, in all), or None.
@@ -52,7 +52,7 @@ class Pace:
             raise DeployError(
                 f"lava_samples is {self.lava_samples}; it must be at least 1",
                 where="--lava-samples",
-                fix="Give 1 or more.",
+                fix="Give a number of 1 or more.",
             )
         RunOptions(time_limit=self.time_limit)
 
@@ -112,7 +112,7 @@ class Runner:
         return lambda done, total: progress(name, first + done * share // total, self.data.n_samples)
 
     def emulator_equals(self, simulator: str, not_run: dict[str, str]) -> dict[str, Any]:
-        """Hold the emulator against a vendor's simulator in its arithmetic: spikes and states of every node."""
+        """Compare the emulator with a vendor's simulator in its arithmetic: spikes and states of every node."""
         for name in (EMULATOR, simulator):
             if name in not_run:
                 return {"status": "not-run", "reason": f"{name} did not run: {not_run[name]}"}

@@ -1,4 +1,4 @@
-"""Which samples a comparison keeps whole, for the report's rasters: those in which backends differ, and some others."""
+"""Choose samples that a comparison keeps whole for the rasters: those where backends differ, and some others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums over blocks of samples, from which a comparison is made: what recordings share, count, and where they part."""
+"""Sums over blocks of samples, from which a comparison is made: what recordings share, count, and where they differ."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Block = dict[str, Recording]
 
 @dataclass(eq=False, slots=True)
 class Agreements:
-    """What backends share with the one they are held against, and where each two part first.
+    """What backends share with the one they are compared with, and where each two first differ.
 
     order: nodes in the network's order. read: nodes whose ``v`` is read beside their spikes.
     """
@@ -152,7 +152,7 @@ class Events:
 
 
 def both(a: Recording, b: Recording, nodes: tuple[str, ...], key: str) -> tuple[str, ...]:
-    """Return the nodes of which both recordings have an observable, in the same shape."""
+    """Return the nodes that have an observable in both recordings, in the same shape."""
     return tuple(
         node
         for node in nodes

@@ -1,4 +1,4 @@
-"""Whether what two correct float32 runs disagree on is rounding: a spike at a tie, or a value within its bound.
+"""Tell whether two correct float32 runs differ only by rounding: a spike at a tie, or a value within its bound.
 
 A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
 that were recorded;

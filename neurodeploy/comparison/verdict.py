@@ -30,7 +30,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a comparison has to meet.
+    """The demands that a comparison has to meet.
 
     tolerance: points of accuracy that may be lost, or per cent of decisions that may change.
     value_tolerance: root mean square error of values, per cent of the reference's standard deviation.
@@ -68,7 +68,7 @@ class Gate:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evidence:
-    """What a verdict is found from.
+    """The evidence on which a verdict rests.
 
     equalities: as the comparison's result has them. chips: backends that ran and whose loss is judged.
     ran: all that ran. outputs: what the model returns, as a decision calls it.
@@ -229,7 +229,7 @@ def _equality(equality: dict[str, Any]) -> Gate:
     return Gate(equality["reason"], {"pass": True, "fail": False}.get(equality["status"]))
 
 
-def _nothing_to_hold(evidence: Evidence) -> Gate | None:
+def _nothing_to_compare(evidence: Evidence) -> Gate | None:
     """Return the gate of a loss where no chip, or no reference, ran."""
     if not evidence.chips:
         return Gate("no backend that stands for the chip ran")
@@ -243,7 +243,7 @@ def _accuracy(evidence: Evidence, demands: Demands) -> Gate:
     chosen, candidates = answers.settled.decision, answers.settled.candidates
     if chosen is None and not candidates:
         return Gate(answers.settled.sentence)
-    if (lacking := _nothing_to_hold(evidence)) is not None:
+    if (lacking := _nothing_to_compare(evidence)) is not None:
         return lacking
     if chosen is not None:
         return _accuracy_by(evidence, demands, chosen, answers.labels)
@@ -255,7 +255,7 @@ def _accuracy(evidence: Evidence, demands: Demands) -> Gate:
         return Gate(answers.settled.sentence)
     worst = max(gates, key=lambda gate: max(gate.measured.values()))
     listed = ", ".join(str(rule) for rule in candidates)
-    return replace(worst, reason=f"whichever of {listed} decides: {worst.reason}")
+    return replace(worst, reason=f"whichever of {listed} decides, {worst.reason}")
 
 
 def _accuracy_by(evidence: Evidence, demands: Demands, rule: Decision, labels: NDArray[np.int64]) -> Gate:
@@ -273,13 +273,13 @@ def _accuracy_by(evidence: Evidence, demands: Demands, rule: Decision, labels: N
 def _decisions(evidence: Evidence, demands: Demands) -> Gate:
     answers = evidence.answers
     if answers.has_targets:
-        return Gate("numbers are read, and no classes decided", applies=False)
+        return Gate("the output gives numbers, not classes", applies=False)
     if answers.labels is not None and "decisions" not in demands.require:
-        return Gate("the labels judge", applies=False)
+        return Gate("the labels are used instead", applies=False)
     rules = evidence.rules
     if not rules:
-        return Gate("no output fires, and nobody said what decides", applies=False)
-    if (lacking := _nothing_to_hold(evidence)) is not None:
+        return Gate("no output fires, and --decide does not say what decides", applies=False)
+    if (lacking := _nothing_to_compare(evidence)) is not None:
         return replace(lacking, applies=answers.labels is None)
     measured = {}
     for chip in evidence.chips:
@@ -288,7 +288,7 @@ def _decisions(evidence: Evidence, demands: Demands) -> Gate:
             return Gate(f"{chip} or the reference did not record what decides")
         measured[chip] = max(share for share in changed if share is not None)
     return _within(
-        measured, "decides {:.2f} % of the samples otherwise".format, demands.tolerance, "{:g} % are tolerated"
+        measured, "decides {:.2f} % of the samples differently".format, demands.tolerance, "{:g} % are tolerated"
     )
 
 
@@ -296,13 +296,13 @@ def _values(evidence: Evidence, demands: Demands) -> Gate:
     answers = evidence.answers
     is_asked = answers.has_targets or "values" in demands.require
     if not is_asked and (answers.labels is not None or answers.settled.decision is not None):
-        return Gate("classes are decided, not values read", applies=False)
+        return Gate("the output decides classes", applies=False)
     read = [name for name in evidence.outputs if name not in evidence.events.fires]
     if not is_asked and evidence.rules and all(name.endswith(MEMBRANE) for name in read):
-        return Gate("the spikes of the outputs judge", applies=False)
+        return Gate("the spikes of the outputs are used instead", applies=False)
     if not read and not answers.has_targets:
         return Gate("no output is read as a value", applies=False)
-    if (lacking := _nothing_to_hold(evidence)) is not None:
+    if (lacking := _nothing_to_compare(evidence)) is not None:
         return lacking
     if not read:
         return _targets(evidence, demands)
@@ -324,7 +324,7 @@ def _targets(evidence: Evidence, demands: Demands) -> Gate:
     """Return the gate of numbers that are made of spikes: by how much further they are from their targets."""
     errors = evidence.answers.errors
     if lacking := [name for name in (REFERENCE, *evidence.chips) if name not in errors]:
-        return Gate(f"{', '.join(lacking)} gave no numbers to hold against y: {evidence.answers.settled.sentence}")
+        return Gate(f"{', '.join(lacking)} gave no numbers to compare with y: {evidence.answers.settled.sentence}")
     found = {name: errors[name].result() for name in (REFERENCE, *evidence.chips)}
     spread = found[REFERENCE]["spread"]
     if not spread:

@@ -1,4 +1,4 @@
-"""What a program warns of, and whether it fits the chip."""
+"""Warnings of a program, and the check that it fits the chip."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
             f" {low / scale:g} to {high / scale:g}"
         )
         found += [
-            f"{p.name}: messages of this scale leave weights {bits_kept(p)} of {p.weight_bits} bits; --calibrate"
+            f"{p.name}: with messages of this scale, weights keep {bits_kept(p)} of {p.weight_bits} bits; --calibrate"
             " DATA chooses scale and bits"
             for p in program.projections
             if p.source == name and bits_kept(p) < p.weight_bits
@@ -45,8 +45,8 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
         found.append(approximation_sentence(rung))
     for name, needs in custom_neurons(program).items():
         found.append(
-            f"{name}: custom neuron ({needs}): simulator only; emulator and Lava run it as a model of our own, for the"
-            " chip it would have to be programmed"
+            f"{name}: custom neuron ({needs}): simulator only; the emulator and Lava run neurodeploy's own model of it,"
+            " and for the chip it would have to be programmed"
         )
     for population in program.populations:
         if population.model.max_spikes is None:
@@ -124,6 +124,6 @@ def _written_out(network: Network, program: Program) -> list[str]:
             chain = ", ".join(type(op).__name__ for op in p.ops)
             found.append(
                 f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; convolutions and pools"
-                " in a row stay one convolution where what lies between them is not padded, or divides."
+                " in a row stay one convolution if there is no padding between them, or if their sizes divide."
             )
     return found

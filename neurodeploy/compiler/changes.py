@@ -1,4 +1,4 @@
-"""What of a network is changed before it is quantised, because the chip lacks it, and what that costs."""
+"""Changes to a network before it is quantised, where the chip lacks something, and what they cost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def without_maxima(
             f"the network pools maxima of currents, and {target.title} has no neurons that send values",
             where="MaxPool2d",
             fix=f"Compile for --target {' or '.join(able)}, which takes them with rectifiers; or use nn.AvgPool2d in"
-            " its place, or pool behind the neurons, and train that (neurodeploy finetune starts from these weights).",
+            " its place, or pool after the neurons, and train that (neurodeploy finetune starts from these weights).",
         )
     rows = None
     if calibration is not None:

@@ -1,4 +1,4 @@
-"""What flows into a population, in float: how inputs are sent, and the synapses in the chip's form."""
+"""The input of a population, in float: how inputs are sent, and the synapses in the chip's form."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def measure_inputs(
 def _spikes_only(name: str, target: Target) -> DeployError:
     able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
     return LackingError(
-        f"input {name!r} holds values other than 0 and 1, and {target.title} takes spikes only",
+        f"input {name!r} holds values other than 0 and 1, but {target.title} takes spikes only",
         where="--calibrate",
         fix="Let the host run the layers up to the first spikes (--host auto), encode the input as spikes (--encode"
         f" rate or latency), or use --target {' or '.join(able)}, which takes graded input.",
@@ -135,9 +135,9 @@ def float_parts(
         gain = neuron.gain.reshape(population.shape).astype(np.float32)
     if not np.isfinite(gain).all():
         raise DeployError(
-            f"{population.name!r} multiplies its input by {neuron.gain.max():.3g}, beyond float32",
+            f"{population.name!r} multiplies its input by {neuron.gain.max():.3g}, which float32 cannot hold",
             where=f"node {population.name!r}",
-            fix="Rescale r and w_in, and the weights before the node by the inverse.",
+            fix="Make r and w_in smaller, and the weights before the node larger by the same factor.",
         )
     synapses = []
     for p in into:

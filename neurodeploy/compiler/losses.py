@@ -161,7 +161,7 @@ class _Remedies:
             if (left := share(self._coded[option])) < now / 2:
                 return f"{option} leaves {100 * left:.2g} %"
         if not self._choices:
-            return "no option of compile mends that; rescale or retrain the layer"
+            return "no option of compile mends this; rescale or retrain the layer"
         return f"not halved by {' or '.join(self._choices)}; rescale or retrain the layer"
 
 
@@ -217,18 +217,20 @@ def _leak_loss(name: str, register: str, leak: tuple[Floats, Floats], coded: Cod
     code = int(coded.population.dv[worst]) if register == "v" else int(coded.population.du[worst]) + 1
     lasts = f"a time constant of {2**DECAY_BITS / exact[worst]:.4g} steps"
     does = "does not leak" if code == 0 else f"loses {code}/4096 in a step"
-    sentence = f"{name}: {register} of {some_neurons(off)} {does}, in the model {exact[worst]:.3g}/4096 ({lasts})"
+    sentence = (
+        f"{name}: {register} of {some_neurons(off)} {does}, but loses {exact[worst]:.3g}/4096 in the model ({lasts})"
+    )
     other = code + 1 if here[worst] < exact[worst] else code - 1
     planned = choices.plan.leak_v if register == "v" else choices.plan.leak_u
     if planned is not None and abs(code - exact[worst]) >= 1:
         remedy = f"leak_{register} left out of the plan takes the code that is nearest to the model's"
     elif register == "u" or other < 0:
-        remedy = "the chip has no nearer leak; shorter time constants, or longer time steps, in the model have"
+        remedy = "the chip has no nearer leak; use shorter time constants or longer time steps in the model"
     elif choices.drive is not None and choices.rounding == "learned":
-        remedy = f"of {min(code, other)} and {max(code, other)} the one that is nearer on calibration data was taken"
+        remedy = f"of {min(code, other)} and {max(code, other)}, the code that is nearer on calibration data was taken"
     else:
         remedy = (
-            f"--calibrate DATA takes of {min(code, other)} and {max(code, other)} the one whose spikes are nearer to"
+            f"--calibrate DATA takes the one of {min(code, other)} and {max(code, other)} whose spikes are nearer to"
             f" the model's; --plan with populations: {{{name}: {{leak_v: {other}}}}} takes {other}"
         )
     return Loss("leak", name, float(off.mean()), sentence, remedy)

@@ -1,4 +1,4 @@
-"""What the nearest form of a network costs where a chip lacks what it needs, measured on calibration data."""
+"""Measure, on calibration data, what the nearest form of a network costs where a chip lacks what it needs."""
 
 from __future__ import annotations
 

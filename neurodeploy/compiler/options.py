@@ -1,4 +1,4 @@
-"""How a network is compiled, and what of it a target cannot do."""
+"""Options of compiling a network, and the refusal of those that a target cannot meet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_WEIGHT_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """How a network is compiled.
+    """Options of compiling a network.
 
     weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
     scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
@@ -36,7 +36,7 @@ class CompileOptions:
     input_scale: by what a graded input is multiplied before it is rounded to whole numbers; None to choose it on
         calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
-    allow_silent: compile a network of which a population never fires.
+    allow_silent: compile a network even if one of its populations never fires.
     input_range: the least and the most of each graded input, by name, for where no calibration data says it.
     host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
         data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.
@@ -80,7 +80,7 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
         raise DeployError(
             f"--weight-bits is {bits!r}; {target.title} stores 1 to {most} bits",
             where="--weight-bits",
-            fix=f"Give 1 to {most}, ternary or binary.",
+            fix=f"Give a number from 1 to {most}, ternary or binary.",
         )
     needs_data = {
         "--scale rate": options.scale == "rate",
@@ -91,7 +91,9 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     for said, needed in needs_data.items():
         if needed and not has_data:
             raise DeployError(
-                f"{said} needs calibration data", where=said.split()[0], fix="Give some with --calibrate DATA."
+                f"{said} needs calibration data",
+                where=said.split()[0],
+                fix="Give calibration data with --calibrate DATA.",
             )
     for flag, value, choices in (
         ("--scale", options.scale, (None, *get_args(ScaleMethod))),
@@ -100,7 +102,7 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     ):
         if value not in choices:
             raise DeployError(
-                f"{flag} is {value!r}, and there is no such method",
+                f"{flag} is {value!r}, but there is no such method",
                 where=flag,
                 fix=f"Choose from {known(filter(None, choices))}.",
             )
@@ -112,15 +114,16 @@ def _check_messages(options: CompileOptions, target: Target, has_data: bool) -> 
     if options.message_bits and message_most == 0:
         able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
         raise DeployError(
-            f"--message-bits is {options.message_bits}, and {target.title} takes spikes only",
+            f"--message-bits is {options.message_bits}, but {target.title} takes spikes only",
             where="--message-bits",
             fix=f"Encode the input as spikes (run --encode rate or latency), or use --target {' or '.join(able)}.",
         )
     if options.message_bits and not 2 <= options.message_bits <= message_most:
         raise DeployError(
-            f"--message-bits is {options.message_bits}; {target.title} takes 2 to {message_most}, with the sign",
+            f"--message-bits is {options.message_bits}; {target.title} takes messages of 2 to {message_most} bits,"
+            " with the sign",
             where="--message-bits",
-            fix="Give a width in this range, or leave it out.",
+            fix="Give a width in this range, or leave --message-bits out.",
         )
     if options.input_scale is None:
         return
@@ -134,5 +137,5 @@ def _check_messages(options: CompileOptions, target: Target, has_data: bool) -> 
         raise DeployError(
             f"--input-scale is {options.input_scale:g}, but the inputs are spikes",
             where="--input-scale",
-            fix="Say --message-bits as well, or leave it out.",
+            fix="Give --message-bits as well, or leave --input-scale out.",
         )

@@ -238,7 +238,7 @@ def compile_network(
     if calibration is not None:
         calibration = replace(calibration, network=network)
     names = dict(zip(network.projections, projection_names(network), strict=True))
-    # Potentials that decide are held against each other, so they share one scale.
+    # Potentials that decide are compared with each other, so they share one scale.
     read = membranes(network)
     coded: list[Coded] = []
     losses: list[Loss] = []

@@ -1,4 +1,4 @@
-"""What the exporter knows of a framework: how its neurons are called, observed and written; one adapter each."""
+"""The interface of a framework's adapter: how its neurons are called, observed and written."""
 
 from __future__ import annotations
 

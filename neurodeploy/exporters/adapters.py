@@ -1,4 +1,4 @@
-"""What the exporter has to know of a training framework: its neurons, how they are called, and what they compute."""
+"""Adapters of the training frameworks, and what is found with them: a model's neurons, their time step."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def adapter_of(model: Any) -> Adapter:
     if len(paths) > 1:
         each = " and ".join(f"{path} of {package}" for package, path in paths.items())
         raise DeployError(
-            f"it mixes neurons of several frameworks: {each}",
-            where="its neurons",
-            fix="Use one framework; each has a time step and reset rule of its own.",
+            f"the model mixes neurons of several frameworks: {each}",
+            where="the model's neurons",
+            fix="Use neurons of one framework only; each framework has its own time step and reset rule.",
         )
     return adapters[next(iter(paths))]
 
@@ -99,7 +99,7 @@ def neurons_of(model: Any, adapter: Adapter) -> dict[str, Any]:
     if problems:
         others = f"Use {known(adapter.kinds)} as {adapter.label} has them, with plain spikes."
         fixes = dict.fromkeys(others if fix is None else fix for fix in advice)
-        raise DeployError("; ".join(problems), where="its neurons", fix=" ".join(fixes))
+        raise DeployError("; ".join(problems), where="the model's neurons", fix=" ".join(fixes))
     return found
 
 
@@ -134,7 +134,9 @@ def time_step(adapter: Adapter, neurons: dict[str, Any], dt: float | None) -> tu
     if len(own) > 1:
         each = ", ".join(f"{name} {value:g} s" for value, name in own.items())
         raise DeployError(
-            f"neurons have different time steps: {each}", where="its neurons", fix="Give all the same dt."
+            f"the neurons have different time steps: {each}",
+            where="the model's neurons",
+            fix="Give all neurons the same dt.",
         )
     if not own:
         return adapter.dt if dt is None else dt, []

@@ -1,4 +1,4 @@
-"""From a trace to a NIR graph: every operation becomes a node, everything that passes between two an edge."""
+"""Build a NIR graph from a trace: every operation becomes a node, everything that passes between two an edge."""
 
 from __future__ import annotations
 
@@ -156,9 +156,9 @@ class _Builder:
         terms = list(node.slots[0].terms)
         if not all(self._sent.is_binary(source.node, self._binary) for source in terms):
             raise DeployError(
-                f"{node.name} takes the largest of sums of values that are no spikes",
+                f"{node.name} takes the largest of sums of values that are not spikes",
                 where=node.name,
-                fix="Pool each part before they are added, or use an average pool.",
+                fix="Pool each summand before they are added, or use an average pool.",
             )
         entry = f"{node.name}.count"
         self.nodes[entry] = nir.Scale(np.ones(node.entering))
@@ -225,7 +225,7 @@ def _check_names(draft: Draft) -> None:
             raise DeployError(
                 f"a module cannot be called {name!r}",
                 where=name,
-                fix="Rename the attribute; files keep that name for themselves.",
+                fix="Rename the attribute; the files that neurodeploy writes reserve this name.",
             )
 
 
@@ -234,15 +234,16 @@ def _check_steps(draft: Draft, n_steps: int) -> None:
     for name, node in draft.nodes.items():
         if node.steps == {n_steps - 1} and n_steps > 1:
             raise DeployError(
-                f"{name} is computed once, behind the last step",
+                f"{name} is computed only once, after the last step",
                 where=name,
-                fix="Call it in each step, and add up or average what it gives; of a mean over time that is the same.",
+                fix="Call it in each step, and sum or average its results; for a mean over time the result is the"
+                " same.",
             )
         if None not in node.steps and len(node.steps) != n_steps:
             raise DeployError(
-                f"{name} is computed in {len(node.steps)} of {n_steps} steps",
+                f"{name} is computed in only {len(node.steps)} of {n_steps} steps",
                 where=name,
-                fix="A network on a chip does the same in every step: use each module once in each.",
+                fix="Use each module once in every step; a network on a chip does the same in all of them.",
             )
 
 
@@ -251,13 +252,13 @@ def _check_fed(draft: Draft) -> None:
     for name, node in draft.nodes.items():
         if not any(slot.terms for slot in node.slots):
             raise DeployError(
-                f"{name} is not fed from the input", where=name, fix="Remove it; constants cannot be exported."
+                f"{name} does not depend on the input", where=name, fix="Remove it; constants cannot be exported."
             )
     if not any(source.node == INPUT for node in draft.nodes.values() for slot in node.slots for source in slot.terms):
         raise DeployError(
             "nothing that the model returns comes from its input",
             where="the model",
-            fix="Return spikes or membrane potentials of the last neurons.",
+            fix="Let forward return spikes or membrane potentials of the last neurons.",
         )
 
 

@@ -1,4 +1,4 @@
-"""How a model wants its input: one step at a time, a whole sequence, or one image that it repeats itself.
+"""Find how a model wants its input: one step at a time, a whole sequence, or one image that it repeats itself.
 
 There is no attribute to ask, so the model is probed: it is called with each form of a small random input, and the
 calls of its neurons are counted. Numbers of steps and samples are chosen that occur nowhere in the model's shapes, so
@@ -34,7 +34,7 @@ _PRIMES = (5, 3, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How a model is called.
+    """The way in which a model is called.
 
     form: ``step``, [B, *shape] once for each time step; ``sequence``, [T, B, *shape]; ``batch-first``,
         [B, T, *shape]; ``time-last``, [B, *shape, T]; ``squeezed``, [B * T, *shape]; ``static``, [B, *shape] once,
@@ -59,17 +59,17 @@ class Convention:
         """
         if self.n_steps is not None and len(x) != self.n_steps:
             raise DeployError(
-                f"the input has {len(x)} steps, the model always runs {self.n_steps}",
+                f"the input has {len(x)} steps, but the model always runs {self.n_steps}",
                 where="input data",
-                fix=f"{_INTEGRATE}; as it is, give one step."
+                fix=f"{_INTEGRATE}. For the model as it is now, give one step."
                 if self.n_steps == 1
                 else f"Give {self.n_steps} steps, or let the model take their number from its input.",
             )
         if self.form == "static" and not bool((x == x[:1]).all()):
             raise DeployError(
-                "the model takes one image and repeats it, and the input changes from step to step",
+                "the model takes one image and repeats it, but the input changes from step to step",
                 where="input data",
-                fix="Give the same row at every step, or let forward take a sequence.",
+                fix="Give the same image at every step, or let forward take a sequence.",
             )
         match self.form:
             case "step":
@@ -110,7 +110,7 @@ def outputs_of(
             raise DeployError(
                 f"forward fails on an input of shape {list(tensor.shape)}: {_brief(error)}",
                 where="the model",
-                fix="Check the data's shape against the model's.",
+                fix="Give data of the shape that the model's first layer takes.",
             ) from error
         if convention.passes_state:
             state = tuple(output[1:])
@@ -139,9 +139,9 @@ def detect_convention(
         DeployError: no form works, or more than one.
     """
     if form is not None and form not in FORMS:
-        raise DeployError(f"no form is called {form!r}", where="--form", fix=f"Forms are {', '.join(FORMS)}.")
+        raise DeployError(f"no form is called {form!r}", where="--form", fix=f"Choose one of {', '.join(FORMS)}.")
     if not neurons:
-        return Convention("step", None, "it has no neurons, so each step is on its own")
+        return Convention("step", None, "the model has no neurons, so each step is independent of the others")
     n_steps, n_samples = _unused_numbers(model, sample_shape, data_steps)
     probing = _Probing(model, adapter, neurons, n_samples, sample_shape)
     found: list[Convention] = []
@@ -324,7 +324,9 @@ def _unused_numbers(model: Any, sample_shape: Shape, data_steps: int | None = No
     free = [prime for prime in _PRIMES if prime not in taken]
     if len(free) < 2:
         raise DeployError(
-            "its shapes use every small prime", where="the model", fix="This is a limit of the exporter; report it."
+            "the model's shapes use every small prime, so that steps and samples cannot be told apart",
+            where="the model",
+            fix="This is a limit of the exporter; please report it.",
         )
     return free[0], free[1]
 
@@ -350,10 +352,10 @@ def _axes(form: str, n_steps: int, n_samples: int, sample_shape: Shape) -> str:
 def _undecided(found: list[Convention], tried: list[str]) -> DeployError:
     if any(_NOTHING in one for one in tried):
         return DeployError(
-            "it keeps nothing of the few steps that it is tried with: it returns only later steps",
+            "forward returns only later steps, and none of the few that it is tried with",
             where="the model's forward",
-            fix="Give --input, whose number of steps is tried as well; or return every step, and leave the first ones"
-            " out where you decide.",
+            fix="Give --input, so that its number of steps is tried as well; or return every step, and leave the first"
+            " ones out where you decide.",
         )
     if found:
         what = "it can be called in more than one way: " + "; ".join(f"{c.form}: {c.evidence}" for c in found)

@@ -1,4 +1,4 @@
-"""From a trained PyTorch module to a NIR file that says everything the module does."""
+"""Export a trained PyTorch module to a NIR file that says everything the module does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FOREIGN = ("torch", "snntorch", "norse", "sinabs", "spikingjelly", "rockpool")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ExportResult:
-    """What an export made.
+    """The result of an export.
 
     graph: the ``nir.NIRGraph`` that was written. path: of its file. framework: name and version. convention: how the
     model takes its input, with the evidence. outputs: the nodes that are read. findings: all of it as lines to print.
@@ -192,8 +192,8 @@ def _check_axes(model: Any, sample_shape: tuple[int, ...]) -> None:
     name, first = next(layers, ("", None))
     if first is not None and len(sample_shape) > axes[type(first)]:
         raise DeployError(
-            f"the sample shape {list(sample_shape)} has {len(sample_shape)} axes, and {name or 'the first layer'}"
-            f" ({type(first).__name__}) takes {axes[type(first)]}: it includes time or batch",
+            f"the sample shape {list(sample_shape)} has {len(sample_shape)} axes, but {name or 'the first layer'}"
+            f" ({type(first).__name__}) takes {axes[type(first)]}, so the shape seems to include time or batch",
             where="--sample-shape",
             fix=f"Give the shape of one sample at one step: {','.join(map(str, sample_shape[-axes[type(first)] :]))}.",
         )
@@ -212,7 +212,7 @@ def _surplus_axes(built: Any, sample_shape: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def _plain(adapter: Any) -> tuple[str, ...]:
-    return ("the module has no neurons: its values are read in each step",) if adapter.package == "torch" else ()
+    return ("the module has no neurons, so its values are read in each step",) if adapter.package == "torch" else ()
 
 
 def _provenance(followed: _Followed, versions: dict[str, str], digest: str) -> dict[str, Any]:
@@ -236,22 +236,22 @@ def _check_request(
 ) -> None:
     if not sample_shape or any(extent < 1 for extent in sample_shape):
         raise DeployError(
-            f"{list(sample_shape)} is no sample shape",
+            f"{list(sample_shape)} is not a sample shape",
             where="--sample-shape",
             fix="Give the shape of one sample at one step, such as 1,8,8.",
         )
     if dt is not None and (not np.isfinite(dt) or dt <= 0):
-        raise DeployError(f"dt cannot be {dt}", where="dt", fix="It is above 0, in seconds.")
+        raise DeployError(f"dt cannot be {dt}", where="dt", fix="Give a number of seconds above 0.")
     if unknown := set(record) - set(OBSERVABLES):
         raise DeployError(
-            f"{known(unknown)} cannot be recorded", where="record", fix=f"Choose among {known(OBSERVABLES)}."
+            f"{known(unknown)} cannot be recorded", where="record", fix=f"Choose from {known(OBSERVABLES)}."
         )
     if record_output is not None and inputs is None:
-        raise DeployError("a recording needs input data", where="--record-output", fix="Give --input.")
+        raise DeployError("a recording needs input data", where="--record-output", fix="Give data with --input.")
     if inputs is not None and (tuple(inputs.shape[2:]) != tuple(sample_shape) or 0 in inputs.shape):
         wanted = ", ".join(map(str, ("steps", "samples", *sample_shape)))
         raise DeployError(
-            f"the input has shape {list(inputs.shape)}, and [{wanted}] is needed",
+            f"the input has shape {list(inputs.shape)}, but [{wanted}] is needed",
             where="--input",
             fix="Check --sample-shape, and --batch-first if samples come before steps.",
         )
@@ -284,7 +284,10 @@ def _check(
         fired |= {name for name, o in reference.nodes.items() if o.get("spikes", np.ones(1)).any()}
     silent = [p.name for p in network.populations if p.name not in fired]
     if silent:
-        lines.append(f"check: {known(silent)} never fired in it, so what they compute is unproved; give --input")
+        lines.append(
+            f"check: {known(silent)} never fired in this check, so it says nothing about them; give --input with data"
+            " on which they fire"
+        )
     return tuple(lines)
 
 
@@ -337,7 +340,8 @@ def _unfollowed(what: str, node: str, when: str) -> DeployError:
     return DeployError(
         f"the graph does not compute what the model does: {what} of {node!r} differ {when}",
         where=node,
-        fix="forward does something between its modules that cannot be followed; write it with the supported modules.",
+        fix="The model's forward does something between its modules that cannot be followed; write it with the"
+        " supported modules.",
     )
 
 

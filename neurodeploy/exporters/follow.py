@@ -1,4 +1,4 @@
-"""What each torch operation does to the origin of the tensors that it takes."""
+"""Follow each torch operation: from the origins of the tensors that it takes to the origin of its result."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _REDUCTIONS = ("sum", "mean", "amax", "max")
 _SLICE = slice(None)
 _CUTS = ("getitem", "narrow", "select", "chunk", "split", "tensor_split", "split_with_sizes")
 _DIFFERENCE = (
-    "relu() of a difference of spikes, which can be below 0,; a neuron without memory that fires above one half gives "
+    "relu() of a difference of spikes, which can be below 0; a neuron without memory that fires above one half gives "
     "the same of spikes (snnTorch: snn.Leaky(beta=0.0, threshold=0.5, reset_mechanism='none'))"
 )
 _PLACES = ("part", "mean")
@@ -281,7 +281,7 @@ class Follower:
             raise DeployError(
                 f"a state of {states[0].partition(' of ')[2]} (membrane potential or current) feeds {name}",
                 where=name,
-                fix="Feed spikes forward; neurons on a chip pass on nothing else.",
+                fix="Feed spikes forward; neurons on a chip send nothing else.",
             )
         if signal.rule or signal.groups:
             what = f"the {signal.rule} over time" if signal.rule else "a vote among units"
@@ -380,7 +380,7 @@ class Follower:
         if name == "avg_pool1d" and (vote := voted(signal, given)) is not None:
             return vote
         if signal.lead is None or (name not in ("linear", "matmul") and len(signal.axes) != len(signal.shape) + 1):
-            raise UnsupportedError(f"{name}() over an axis that is none of the features")
+            raise UnsupportedError(f"{name}() over an axis that is not one of the features")
         step = layer_step(name, given, signal.shape)
         return self._through(name, step.ops, signal).scaled(step.factor)
 

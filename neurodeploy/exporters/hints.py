@@ -1,4 +1,4 @@
-"""What to do about an operation that cannot be exported: one sentence by its name."""
+"""Advice on operations that cannot be exported: one sentence by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which linear operation a torch function computes: its arguments as synapses, with the weights that it was given."""
+"""Turn torch functions into linear operations: their arguments as synapses, with the weights that they were given."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def chosen(shape: Shape, first: int, size: int) -> Operation:
             return Conv1d(weight[:, :, None])
         case 3:
             return Conv2d(weight[:, :, None, None])
-    raise UnsupportedError(f"part of features of shape {list(shape)}; take channels")
+    raise UnsupportedError(f"selecting some features of shape {list(shape)}; select channels")
 
 
 def placed(shape: Shape, index: int, count: int, axis: int) -> Sparse:

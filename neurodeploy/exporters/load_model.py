@@ -1,4 +1,4 @@
-"""Which module does ``file.py:factory`` mean: find the factory, call it, and load the trained weights."""
+"""Build the module that ``file.py:factory`` names: find the factory, call it, and load the trained weights."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _split(spec: str) -> tuple[str, str, dict[str, Any]]:
     source, colon, name = head.rpartition(":")
     if not colon or not source or not name.isidentifier():
         raise DeployError(
-            f"{spec!r} names no factory",
+            f"{spec!r} does not name a factory",
             where="SPEC",
             fix="Write file.py:factory or package.module:factory, such as net.py:build or net.py:build(hidden=256).",
         )
@@ -110,17 +110,17 @@ def _import_source(source: str, spec: str) -> ModuleType:
             raise DeployError(
                 f"no module is called {source!r}",
                 where=spec,
-                fix="Run where it can be imported, or write file.py:factory.",
+                fix="Run in a folder or environment from which it can be imported, or write file.py:factory.",
             ) from error
         package = str(error.name).partition(".")[0]
         elsewhere = f"Install {error.name} in the environment that runs neurodeploy."
         fix = _install(package) if package in INSTALLS else elsewhere
-        raise DeployError(f"it needs {error.name}, which cannot be imported", where=source, fix=fix) from error
+        raise DeployError(f"the module needs {error.name}, which cannot be imported", where=source, fix=fix) from error
     except (Exception, SystemExit) as error:
         raise DeployError(
-            f"it fails while it is imported: {_brief(error)}",
+            f"the module fails while it is imported: {_brief(error)}",
             where=source,
-            fix="Make it importable without side effects.",
+            fix="Mend the module so that importing it works and starts nothing, such as a training.",
         ) from error
 
 
@@ -159,7 +159,9 @@ def _member(module: ModuleType, name: str, spec: str) -> Any:
             for key, value in vars(module).items()
             if callable(value) and getattr(value, "__module__", "") == module.__name__
         ]
-        raise DeployError(f"it defines no {name!r}", where=spec, fix=f"It defines {known(own)}.")
+        raise DeployError(
+            f"the module defines no {name!r}", where=spec, fix=f"Choose from what it defines: {known(own)}."
+        )
     return getattr(module, name)
 
 
@@ -178,11 +180,13 @@ def _call(factory: Any, spec: str, arguments: dict[str, Any]) -> Any:
         raise DeployError(
             f"the factory fails: {_brief(error)}",
             where=spec,
-            fix="Mend it; arguments that have no default are given in SPEC, such as 'net.py:build(hidden=256)'.",
+            fix="Mend the factory, or give the arguments that it needs in SPEC, such as 'net.py:build(hidden=256)'.",
         ) from error
     if not isinstance(model, torch.nn.Module):
         raise DeployError(
-            f"the factory returns a {type(model).__name__}", where=spec, fix="It has to return a torch.nn.Module."
+            f"the factory returns a {type(model).__name__}, not a model",
+            where=spec,
+            fix="Let it return a torch.nn.Module.",
         )
     return model
 
@@ -200,9 +204,10 @@ def _check_lists(model: Any, where: str) -> None:
                 place = f"{path}.{name}".removeprefix(".")
                 raise DeployError(
                     f"{place} is a Python {type(value).__name__} of modules, which torch does not register:"
-                    " they are neither saved, nor loaded, nor exported",
+                    " these modules are neither saved, nor loaded, nor exported",
                     where=where,
-                    fix=f"Write self.{name} = nn.{kind}(...), and train again: an optimiser did not see them either.",
+                    fix=f"Write self.{name} = nn.{kind}(...), and train again; the optimiser did not see these"
+                    " modules either.",
                 )
 
 
@@ -214,9 +219,9 @@ def _check_finite(model: Any, where: str) -> None:
     bad = [name for name, is_wrong in wrong.items() if bool(is_wrong.any())]
     if bad:
         raise DeployError(
-            f"{', '.join(bad)} hold values that are not finite",
+            f"the model's {', '.join(bad)} hold NaN or infinite values",
             where=where,
-            fix="Train again; such a network computes nothing.",
+            fix="Train again; with such values a network computes nothing of use.",
         )
 
 

@@ -49,7 +49,7 @@ def layer_node(name: str, op: Operation, entering: Shape) -> Any:
         case Scale():
             return nir.Scale(np.array(np.broadcast_to(op.scale, entering)))
     raise DeployError(
-        f"{type(op).__name__} is no NIR node", where=name, fix="This is a limit of the exporter; report it."
+        f"NIR has no node for {type(op).__name__}", where=name, fix="This is a limit of the exporter; please report it."
     )
 
 
@@ -69,7 +69,9 @@ def module_node(name: str, module: Any, entering: Shape) -> Any:
     kind = next((kinds[cls.__name__] for cls in type(module).__mro__ if cls.__name__ in kinds), None)
     if kind is None or getattr(module, "padding_mode", "zeros") != "zeros":
         raise DeployError(
-            f"{type(module).__name__} in a loop", where=name, fix="Use nn.Linear or nn.Conv2d, padded with zeros."
+            f"{type(module).__name__} is not supported in a loop",
+            where=name,
+            fix="Use nn.Linear or nn.Conv2d, padded with zeros.",
         )
     options = ("weight", "bias", "stride", "padding", "dilation", "groups")
     given = {key: getattr(module, key) for key in options if hasattr(module, key)}
@@ -86,9 +88,9 @@ def maximum_of_values(name: str, op: Maximum) -> Any:
     """Return the largest of values, for which NIR has no node, as a pool that our metadata says is one of maxima."""
     if len(op.kernel) != 2:
         raise DeployError(
-            "max_pool1d() of values that are no spikes",
+            "max_pool1d() is supported on spikes only, and these values are not spikes",
             where=name,
-            fix="Pool after the neurons, where the largest of spikes is their OR; or use avg_pool1d() and finetune.",
+            fix="Pool after the neurons, or use avg_pool1d() and train further.",
         )
     node = nir.AvgPool2d(np.array(op.kernel), np.array(op.stride), np.array(op.padding))
     node.metadata = {METADATA_KEY: to_json({"pool": "max"})}

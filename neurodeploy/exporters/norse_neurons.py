@@ -1,4 +1,4 @@
-"""What a norse cell computes, as NIR nodes, with the time step that it was built with.
+"""Norse cells as NIR nodes, with the time step that they were built with.
 
 Source: norse 1.1.0, ``norse/torch/functional/{lif_box,lif,lif_refrac,iaf,lsnn,leaky_integrator_box,
 leaky_integrator}.py``. One step, with x the input::
@@ -201,9 +201,10 @@ def _adaptation(name: str, module: Any, shape: Shape) -> dict[str, Any]:
     rate = by_neuron(name, "tau_adapt_inv", module.dt * torch.as_tensor(module.p.tau_adapt_inv), shape)
     if (rate < 0).any() or (rate > 1).any():
         raise DeployError(
-            f"tau_adapt_inv decays the threshold by {rate.min():g} to {rate.max():g} in a step",
+            f"tau_adapt_inv makes the threshold decay by {rate.min():g} to {rate.max():g} in a step, and a decay is 0"
+            " to 1",
             where=name,
-            fix="Time constants are at least one step.",
+            fix="Use a tau_adapt_inv with a time constant of at least one step.",
         )
     return {
         "order": "use-decay-add",
@@ -219,7 +220,9 @@ def _refractory(name: str, module: Any, shape: Shape) -> int:
     steps = np.ceil(by_neuron(name, "rho_reset", module.p.rho_reset, shape))
     if (steps != steps.flat[0]).any() or (steps < 0).any():
         raise DeployError(
-            f"rho_reset is {steps.min():g} to {steps.max():g}", where=name, fix="Give all neurons of a layer the same."
+            f"rho_reset is {steps.min():g} to {steps.max():g} within one layer",
+            where=name,
+            fix="Give all neurons of a layer the same rho_reset.",
         )
     return int(steps.flat[0])
 
@@ -252,8 +255,8 @@ def _tau(name: str, key: str, values: dict[str, NDArray[np.float64]], dt: float)
     inverse = values[key]
     if (inverse <= 0).any() or (dt * inverse > 1).any():
         raise DeployError(
-            f"{key} is {inverse.min():g} to {inverse.max():g} per s with steps of {dt:g} s",
+            f"{key} is {inverse.min():g} to {inverse.max():g} per s, which steps of {dt:g} s cannot follow",
             where=name,
-            fix="Time constants are at least one step, and finite.",
+            fix="Use finite time constants of at least one step.",
         )
     return 1.0 / inverse

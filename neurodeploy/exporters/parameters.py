@@ -1,4 +1,4 @@
-"""How trained values become NIR parameters: by neuron, in float64, so that the reader finds the very float32."""
+"""Trained values as NIR parameters: by neuron, in float64, so that the reader gets back the same float32."""
 
 from __future__ import annotations
 
@@ -34,14 +34,18 @@ def by_neuron(name: str, key: str, values: Any, shape: Shape) -> NDArray[np.floa
     if key in THRESHOLDS:
         finite |= np.isposinf(array)
     if not finite.all():
-        raise DeployError(f"{key} is not finite", where=name, fix="Train again; such a neuron computes nothing.")
+        raise DeployError(
+            f"{key} holds NaN or infinite values",
+            where=name,
+            fix="Train again; with such values a neuron computes nothing of use.",
+        )
     try:
         return np.array(np.broadcast_to(array, shape))
     except ValueError as error:
         raise DeployError(
             f"{key} of shape {list(array.shape)} does not fit neurons of shape {list(shape)}",
             where=name,
-            fix="Give one, or one per neuron.",
+            fix="Give one value, or one for each neuron.",
         ) from error
 
 
@@ -56,7 +60,7 @@ def compact(values: NDArray[np.floating]) -> Any:
 
 
 def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
-    """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which lies in 0 to 1."""
+    """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which is from 0 to 1."""
     exact = decay.astype(np.float64)
     tau = np.where(exact == 1, dt * HUGE_STEPS, dt / np.where(exact == 1, 1.0, 1 - exact))
     for candidate in (np.nextafter(tau, 0), np.nextafter(tau, np.inf)):
@@ -66,7 +70,7 @@ def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
 
 
 def exp_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
-    """Return tau (s) such that float32(exp(-dt / tau)) is ``decay``, which lies in 0 to 1."""
+    """Return tau (s) such that float32(exp(-dt / tau)) is ``decay``, which is from 0 to 1."""
     exact = decay.astype(np.float64)
     inside = (exact > 0) & (exact < 1)
     tau = -dt / np.log(np.where(inside, exact, 0.5))
@@ -81,9 +85,9 @@ def decay_of(name: str, key: str, values: NDArray[np.float64]) -> NDArray[np.flo
     """
     if (values < 0).any() or (values > 1).any():
         raise DeployError(
-            f"{key} decays by a factor of {values.min():g} to {values.max():g} in a step",
+            f"{key} makes the state decay by a factor of {values.min():g} to {values.max():g} in a step",
             where=name,
-            fix="Factors lie in 0 to 1: use time constants of at least one step.",
+            fix="Use time constants of at least one step, so that factors are from 0 to 1.",
         )
     return values.astype(np.float32)
 

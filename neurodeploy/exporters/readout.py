@@ -1,4 +1,4 @@
-"""What a model returns: which nodes are read, and by which rule its own return decides."""
+"""The readout of a model: the nodes that it returns, and the rule by which its return decides."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Readout:
-    """What is read of a model.
+    """The nodes that are read of a model.
 
     readings: in the order in which they are returned. findings: lines to print. undecided: what the model does to its
     outputs that no rule of ours is, or empty.
@@ -83,14 +83,14 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
             signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
         if signal.broken and not trace.modules:
             raise DeployError(
-                f"{said(signal.broken)} is not supported, and the module has no neurons",
+                f"{said(signal.broken)} is not supported in a module without neurons",
                 where="what the model returns",
                 fix=hint_for(signal.broken),
             )
         if signal.broken:
             undecided = f"the model applies {said(signal.broken)} to its output"
             findings.append(
-                f"readout: {said(signal.broken)} is applied to the output and is no part of the network"
+                f"readout: {said(signal.broken)} is applied to the output but does not belong to the network"
                 "; say --decide where it changes which output is the largest"
             )
             taps = {(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT}

@@ -27,7 +27,7 @@ def recurrent_nodes(name: str, module: Any, shape: Shape) -> list[Any]:
         axes = 1 if isinstance(layer, nn.Linear) else 3 if isinstance(layer, nn.Conv2d) else None
         if axes != len(shape):
             raise DeployError(
-                f"recurrence by {type(layer).__name__} over shape {list(shape)}",
+                f"recurrence by {type(layer).__name__} over features of shape {list(shape)} is not supported",
                 where=name,
                 fix="Use nn.Linear over one axis (flatten before the neurons), or nn.Conv2d over channels and images.",
             )
@@ -44,7 +44,7 @@ def late_bias(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
     biases = [getattr(layer, "bias", None) for layer in _layers(module)]
     if any(bias is not None for bias in biases[:-1]):
         raise DeployError(
-            "recurrence through several layers with a bias", where=name, fix="Use bias=False in all but the last."
+            "several layers of the recurrence have a bias", where=name, fix="Use bias=False in all but the last."
         )
     if not biases or biases[-1] is None:
         return np.zeros(shape)

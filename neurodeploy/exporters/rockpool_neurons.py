@@ -1,4 +1,4 @@
-"""What a rockpool module computes, as NIR nodes, with the time step that it was built with.
+"""Rockpool modules as NIR nodes, with the time step that they were built with.
 
 Source: rockpool 3.1.0, ``rockpool/nn/modules/torch/{lif_torch,lif_bitshift_torch,ahp_lif_torch,lif_neuron_torch,
 exp_syn_torch,linear_torch}.py``. One step, with x the input, a = exp(-dt / tau_mem) and b = exp(-dt / tau_syn)::
@@ -33,7 +33,7 @@ ADVICE = {
     "LIFSlayer": "it runs on CUDA only; the nearest is LIFTorch",
     "LIFExodus": "it runs on CUDA only; the nearest is LIFTorch",
     "LIFMembraneExodus": "it runs on CUDA only; the nearest is ExpSynTorch",
-    "RateTorch": "its activation is no spike; the nearest is LIFTorch",
+    "RateTorch": "it sends activations, not spikes; the nearest is LIFTorch",
     "UpDownTorch": "it encodes values; give its spikes as input data",
     "LowPass": "the nearest is ExpSynTorch",
 }

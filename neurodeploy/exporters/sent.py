@@ -1,4 +1,4 @@
-"""What neurons send: spikes or values, and whether either can be negative."""
+"""The kind of what neurons send: spikes or values, and whether either can be negative."""
 
 from __future__ import annotations
 

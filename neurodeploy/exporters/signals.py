@@ -1,4 +1,4 @@
-"""Where a tensor comes from: a weighted sum of what nodes send, with the meaning of each of its axes."""
+"""The origin of a tensor: a weighted sum of what nodes send, with the meaning of each of its axes."""
 
 from __future__ import annotations
 

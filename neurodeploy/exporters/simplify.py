@@ -377,7 +377,7 @@ def _affine(node: DraftNode, factor: Any, offset: Any, shape: Shape) -> Operatio
     raise DeployError(
         f"an offset on the {list(shape)} inputs of {node.name} cannot be folded into a layer",
         where=node.name,
-        fix="Add it behind a linear or convolutional layer, or to the data.",
+        fix="Add the offset after a linear or convolutional layer, or to the data.",
     )
 
 

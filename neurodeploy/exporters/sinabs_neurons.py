@@ -1,4 +1,4 @@
-"""What a sinabs layer computes, as a NIR node. Its time constants count steps.
+"""Sinabs layers as NIR nodes. Their time constants count steps.
 
 Source: sinabs 3.1.3, ``sinabs/layers/{iaf,lif,alif,exp_leak}.py``, ``sinabs/layers/functional/{lif,alif}.py`` and
 ``sinabs/activation``. One step, with x the input, a = exp(-1 / tau_mem) (1 in IAF) and b = exp(-1 / tau_syn)::
@@ -208,7 +208,9 @@ def _start(name: str, module: Any, shape: Shape, decay: NDArray[np.float32], nor
         bias = np.zeros(shape)
     if bias.any() and not decay.all():
         raise DeployError(
-            "a recurrent bias, and v that keeps nothing", where=name, fix="Use bias=False in rec_connect."
+            "the recurrent layer has a bias, and v keeps nothing from step to step",
+            where=name,
+            fix="Use bias=False in rec_connect.",
         )
     gain = 1.0 - decay.astype(np.float64) if norm else np.ones(shape)
     start = -added - np.divide(gain * bias, decay, out=np.zeros(shape), where=bias != 0)
@@ -246,5 +248,5 @@ def _decay(name: str, key: str, factor: Any, shape: Shape) -> NDArray[np.float32
 def _threshold(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
     threshold = by_neuron(name, "spike_threshold", module.b0 if _adapts(module) else module.spike_threshold, shape)
     if (threshold <= 0).any():
-        raise DeployError(f"spike_threshold is {threshold.min():g}", where=name, fix="Thresholds lie above 0.")
+        raise DeployError(f"spike_threshold is {threshold.min():g}", where=name, fix="Use a spike_threshold above 0.")
     return threshold

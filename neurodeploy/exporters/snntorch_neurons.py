@@ -1,4 +1,4 @@
-"""What a snnTorch neuron computes, as a NIR node: parameters by neuron, and the rules that NIR has no word for.
+"""snnTorch neurons as NIR nodes: parameters by neuron, and the rules that NIR has no word for.
 
 Source: snnTorch 1.0.0, ``snntorch/_neurons/{leaky,synaptic,rleaky,rsynaptic,alpha,lapicque,leakyparallel}.py``. One
 step, with x the input::
@@ -250,9 +250,9 @@ def _rules(name: str, module: Any) -> tuple[dict[str, Any], list[str]]:
         )
         if not delay:
             raise DeployError(
-                f"the factory resets by {reset}, the weights file says otherwise",
+                f"the factory builds the neuron with reset_mechanism {reset}, but the weights file has another",
                 where=name,
-                fix="Build the model with the reset_mechanism it was trained with.",
+                fix="Build the model with the reset_mechanism that it was trained with.",
             )
     if kind == "RSynaptic" and not delay:
         findings.append(

@@ -1,4 +1,4 @@
-"""What a SpikingJelly neuron, or a container that closes a loop around one, computes, as NIR nodes.
+"""SpikingJelly neurons, and containers that close a loop around one, as NIR nodes.
 
 Source: SpikingJelly 2.0.0, ``spikingjelly/activation_based/neuron/{integrate_and_fire,lif,plif,lif_variants,ilif,
 ternary}.py`` and ``layer/container.py``. One step, with x the input and v_r the reset (0 for a soft one)::
@@ -193,13 +193,17 @@ def _element_wise_loop(name: str, module: Any, shape: Shape) -> tuple[list[Any],
         is_linear = not rest.any() and torch.equal(f(y, x), back * y + into * x)
     if not is_linear:
         raise DeployError(
-            "element_wise_function is no weighted sum of y and x",
+            "element_wise_function is not a weighted sum of y and x",
             where=name,
-            fix="Use lambda y, x: y + x; nothing else is linear in both.",
+            fix="Use a function that is linear in both, such as lambda y, x: y + x.",
         )
     between = _layers_before_neuron(name, module, shape)
     if any(isinstance(layer, nir.Affine) for layer in between):
-        raise DeployError("a layer with a bias inside the loop", where=name, fix="Put it before the container.")
+        raise DeployError(
+            "a layer inside the loop has a bias",
+            where=name,
+            fix="Use bias=False, or put the layer before the container.",
+        )
     scales = [nir.Scale(np.full(shape, float(factor[0]))) for factor in (into, back)]
     first = [] if float(into[0]) == 1 else scales[:1]
     return [*first, *between], [scales[1], *between]
@@ -212,7 +216,9 @@ def _layers_before_neuron(name: str, module: Any, shape: Shape) -> list[Any]:
     for layer in layers:
         if not isinstance(layer, nn.Linear):
             raise DeployError(
-                f"{type(layer).__name__} inside the loop", where=name, fix="Use nn.Linear and one neuron in it."
+                f"{type(layer).__name__} is not supported inside the loop",
+                where=name,
+                fix="Use nn.Linear layers and one neuron in it.",
             )
     return [module_node(name, layer, shape) for layer in layers]
 
@@ -262,9 +268,9 @@ def _slope(name: str, module: Any) -> float:
     k = float(module.k.detach())
     if k <= 0 or (module.v_reset or 0.0) < 0:
         raise DeployError(
-            f"k is {k:g} and v_reset {module.v_reset}",
+            f"k is {k:g} and v_reset is {module.v_reset}, with which a KLIFNode is not linear",
             where=name,
-            fix="A KLIFNode computes linearly, but for its floor at 0, with k above 0 and a v_reset of 0 or more.",
+            fix="Use a k above 0 and a v_reset of 0 or more.",
         )
     return k
 

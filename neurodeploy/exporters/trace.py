@@ -1,4 +1,4 @@
-"""Which layers feed which: run the model once and follow the tensors from operation to operation.
+"""Find which layers feed which: run the model once and follow the tensors from operation to operation.
 
 A tensor's origin is known by its identity. Neurons are seen through hooks, all else through torch's function overrides,
 whether a module or a function calls it. An operation that no node stands for marks its result; the mark is refused
@@ -40,7 +40,7 @@ _LOOKS = ("bool", "item", "int", "index", "float", "tolist", "equal", "allclose"
 
 @dataclass(slots=True)
 class Trace:
-    """What was seen.
+    """The result of tracing a model.
 
     draft: the nodes. modules: neuron modules by node. order: nodes of each neuron module, call by call.
     returned: signals of what the model returned, call by call.
@@ -261,15 +261,15 @@ class _Tracer(TorchFunctionMode):
         made = draft.nodes[node]
         if is_whole:
             raise DeployError(
-                f"{name} is called twice with all time steps",
+                f"{name} is called twice, each time with all time steps",
                 where=name,
-                fix="Give each place in the network neurons of its own.",
+                fix="Use a module of neurons of its own at each place in the network.",
             )
         step = (made.last or 0) + 1
         slots = [slot_of(signal, step)]
         if made.entering != signal.shape:
             raise DeployError(
-                f"{name} is given shapes {list(made.entering)} and {list(signal.shape)}",
+                f"{name} is called with inputs of different shapes: {list(made.entering)} and {list(signal.shape)}",
                 where=name,
                 fix="Use a module of its own for each place in the network.",
             )
@@ -287,7 +287,7 @@ class _Tracer(TorchFunctionMode):
             raise DeployError(
                 f"{_named(signal)} reaches {node} after {step - signal.latest} steps",
                 where=node,
-                fix="Let step t of the input feed step t of the neurons.",
+                fix="Feed step t of the input to step t of the neurons.",
             )
 
     def _unsteady(self, name: str, made: Any, slot: Any, is_again: bool) -> DeployError:
@@ -295,7 +295,7 @@ class _Tracer(TorchFunctionMode):
             return DeployError(
                 f"{name} is used twice in a step",
                 where=name,
-                fix="Give each place in the network neurons of its own; these have one state for all.",
+                fix="Use a module of neurons of its own at each place in the network; this one has one state for all.",
             )
 
         same = "A network on a chip has the same connections, factors and delays at every step"
@@ -349,7 +349,7 @@ class _Tracer(TorchFunctionMode):
             raise DeployError(
                 f"{name} is given a tensor that does not come from the input",
                 where=name,
-                fix="Constants cannot be exported; fold them into a bias.",
+                fix="Fold the constant into a bias; constants cannot be exported.",
             )
         self._follower.check(signal, name)
         return signal
@@ -360,9 +360,9 @@ class _Tracer(TorchFunctionMode):
         if signal.lead != wanted:
             given = AXES.get(signal.lead or "", "axes in an order of its own")
             raise DeployError(
-                f"{name} is given {given}, and takes {AXES[wanted]}",
+                f"{name} is given {given}, but takes {AXES[wanted]}",
                 where=name,
-                fix=f"Call neurons as {self._adapter.label} defines them.",
+                fix=f"Call the neurons as {self._adapter.label} defines.",
             )
 
 
@@ -370,8 +370,9 @@ def _foreign_state(what: str, name: str) -> DeployError:
     return DeployError(
         what,
         where=name,
-        fix="Leave states to the neuron: start from zero, pass on what it returned, reset once a sample; a forward "
-        "that starts from zero loops over all steps itself.",
+        fix="Start from zero states, pass on the states that the neuron returned, and reset once per sample. If"
+        " forward "
+        "itself starts from zero, let it loop over all steps.",
     )
 
 

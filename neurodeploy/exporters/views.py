@@ -1,4 +1,4 @@
-"""What operations make of one signal where no node is needed: other axes, a step, factors and offsets, votes."""
+"""Operations on one signal that need no node: other axes, a step, factors and offsets, votes."""
 
 from __future__ import annotations
 

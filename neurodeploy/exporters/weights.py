@@ -41,7 +41,7 @@ def load_weights(model: Any, path: Path) -> list[str]:
         raise DeployError(
             f"the weights do not fit the model: {'; '.join(problems)}",
             where=str(path),
-            fix="Use the weights of this very model, or the factory that these weights were trained with.",
+            fix="Give the weights of this model, or the factory with which these weights were trained.",
         )
     model.load_state_dict(state)
     return findings
@@ -56,13 +56,14 @@ def _opened(path: Path) -> Any:
         what = str(error)
         if _is_script(path):
             raise DeployError(
-                "this is a TorchScript archive, which holds code",
+                "the file is a TorchScript archive, which holds code that would be run",
                 where=str(path),
                 fix="Save the weights alone: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt').",
             ) from error
         if "Unsupported" in what or "weights_only" in what:
             raise DeployError(
-                "it holds pickled objects beside tensors, such as a whole model, and opening these runs their code",
+                "the file holds pickled objects beside tensors, such as a whole model, and opening them would run"
+                " their code",
                 where=str(path),
                 fix="Save the weights alone, where you trust the file: torch.save(model.state_dict(), 'weights.pt').",
             ) from error
@@ -93,7 +94,9 @@ def _state_dict(content: Any, path: Path) -> dict[str, Any]:
                 return content[key]  # type: ignore[no-any-return]
     said = f"a dict of {known(content)}" if isinstance(content, dict) else f"a {type(content).__name__}"
     raise DeployError(
-        f"this is no state dict but {said}", where=str(path), fix="Save it with torch.save(model.state_dict(), ...)."
+        f"the file holds {said}, not a state dict",
+        where=str(path),
+        fix="Save it with torch.save(model.state_dict(), ...).",
     )
 
 

@@ -79,7 +79,7 @@ def _restore(content: dict[str, Any], trainer: Trainer) -> None:
     latents = list(trainer.latents.parameters())
     for key in ("latents", "best_latents"):
         if [saved.shape for saved in content[key]] != [latent.shape for latent in latents]:
-            raise ValueError(f"its {key} are of other shapes")
+            raise ValueError(f"its {key} have other shapes")
     with torch.no_grad():
         for latent, saved in zip(latents, content["latents"], strict=True):
             latent.copy_(saved)
@@ -93,7 +93,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
     with _whole(path):
         content = read_tensors(existing_file(path, "a checkpoint"), device)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError("it holds something else")
+            raise ValueError("it holds other things than a checkpoint")
         return content
 
 
@@ -108,5 +108,5 @@ def _whole(path: Path) -> Iterator[None]:
         raise DeployError(
             f"this is not a checkpoint of finetune ({first_line(error)})",
             where=str(path),
-            fix="Name another file; it is made where there is none.",
+            fix="Name another file; if it does not exist, it is made.",
         ) from error

@@ -1,4 +1,4 @@
-"""From a network to the program that training starts at, the codes that its weights may have, and the plan of both."""
+"""Code a network for training: the program to start from, the codes that its weights may have, and the plan of both."""
 
 from __future__ import annotations
 

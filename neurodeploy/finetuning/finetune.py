@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tuned:
-    """What fine-tuning leads to.
+    """The result of fine-tuning.
 
     network: with the weights that the codes stand for. program: the same, compiled with ``plan``.
     epochs: what each of this run came to; epoch 0 is before training. best: the epoch whose weights these are.
@@ -104,14 +104,16 @@ def finetune(
     how = training or Training()
     find_device(how.device)
     if output is not None and not isinstance(model, (str, Path)):
-        raise ValueError("only a model that is a file has a tuned file")
+        raise ValueError("only a model that is a file can be written as a tuned file")
     network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
     draw, settled = _checked(data, network)
     began = start(network, target, plan, weight_bits, **options)
     latents = make_latents(began, how.device)
     if not latents.weights:
         raise DeployError(
-            "no weights can be trained", where="the model", fix="It needs a weighted node alone between two neurons."
+            "no weights can be trained",
+            where="the model",
+            fix="Give a model with a weighted node alone between two neurons.",
         )
     trainer = Trainer(began, latents, draw, how, settled)
     epochs = _train(trainer, network, checkpoint, report)
@@ -159,16 +161,16 @@ def _checked(data: Data | Draw, network: Network) -> tuple[Draw, Decision]:
         raise DeployError("the data has no labels", where="--data", fix="Store the class of each sample as y.")
     if len(first.labels) < FEWEST:
         raise DeployError(
-            f"the data holds {len(first.labels)} samples, too few to train on",
+            f"the data holds {len(first.labels)} samples, which are too few to train on",
             where="--data",
-            fix=f"Give {FEWEST} or more.",
+            fix=f"Give {FEWEST} samples or more.",
         )
     settled = settle_decision(network, None, class_count(first.labels))
     decision = settled.chosen()
     check_labels(network, settled, first.labels, "--data")
     if decision.rule == "first":
         raise DeployError(
-            "the earliest spike cannot be trained for, which has no slope",
+            "training cannot use the earliest spike to decide, because it has no gradient",
             where="--decide first",
             fix="Train with --decide count, and score with first.",
         )

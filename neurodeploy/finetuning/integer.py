@@ -27,7 +27,7 @@ ALIGN = float(1 << ALIGN_BITS)
 """Register units of a weight unit."""
 
 INT32_SAFE = 2.0 ** (31 - ALIGN_BITS) - 2.0 ** (24 - ALIGN_BITS)
-"""Input in weight units below which neither it nor the current leaves an int32 register on the way."""
+"""Input in weight units below which neither it nor the current leaves an int32 register."""
 
 
 CAN = can(

@@ -1,4 +1,4 @@
-"""What is trained: for each weight and bias of the model's file a number between the codes that the chip holds."""
+"""Latent values that are trained: for each weight and bias of the model a number between the codes of the chip."""
 
 from __future__ import annotations
 

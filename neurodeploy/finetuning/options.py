@@ -1,4 +1,4 @@
-"""How fine-tuning is done, and what it reports; without torch."""
+"""Options and results of fine-tuning; without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Draw = Callable[[int], Data]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a network is trained.
+    """Options of training a network.
 
     epochs: at most. patience: epochs without a better score on held-out data before training ends.
     rate: of Adam at the start, for ternary weights in units of their largest code, less for finer codes (by the
@@ -41,13 +41,15 @@ class Training:
             )
         if self.seed < 0:
             raise DeployError(
-                f"--seed is {self.seed}; it must be at least 0", where="--seed", fix="Give a whole number from 0 on."
+                f"--seed is {self.seed}; it must be at least 0",
+                where="--seed",
+                fix="Give a whole number of at least 0.",
             )
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Score:
-    """How good a network is on held-out data: its loss, with the sign turned, then its share of right answers.
+    """The score of a network on held-out data: its loss, with the sign turned, then its share of right answers.
 
     The loss comes first because it tells networks apart when all answers are right.
     """
@@ -58,7 +60,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to; epoch 0 is before training."""
+    """The result of one epoch; epoch 0 is before training."""
 
     number: int
     loss: float

@@ -1,4 +1,4 @@
-"""Which weights can be trained, and how latent tensors become the codes of a program.
+"""The weights that can be trained, and the way from latent tensors to the codes of a program.
 
 A weight is trained where its projection's codes are the weights themselves, each times a factor: a projection of one
 weighted operation, with no pool that would sum it. Other weights stay as they are, and so do biases that are all 0: the

@@ -1,4 +1,4 @@
-"""Which framework exported a graph: what each exporter leaves behind in the parameters, and how sure that is."""
+"""Detect the framework that exported a graph, from what each exporter leaves in the parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each training framework computes where NIR is silent, as data."""
+"""The dialects: what each training framework computes where NIR is silent, as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_NEURON = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one neuron node is read; None stands for what the file cannot know and nobody said.
+    """The settings with which a neuron node is read; None stands for what the file cannot know and nobody said.
 
     dt: seconds per step.
     tau_scale: factor that brings the file's time constants to seconds.

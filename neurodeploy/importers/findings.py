@@ -1,4 +1,4 @@
-"""What the linter can find, each with a stable code."""
+"""The linter's findings, each with a stable code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def finding(code: str, node: str | None, what: str, value: object, fix: str, sev
 
 
 def refuse_errors(findings: Iterable[Finding], where: str) -> None:
-    """Refuse a model of which a finding is an error.
+    """Refuse a model with a finding that is an error.
 
     Raises:
         DeployError: the first such finding, with how many there are.

@@ -1,4 +1,4 @@
-"""What an HDF5 file holds, as nested dictionaries: links, sizes and types are checked before data is read."""
+"""Read an HDF5 file into nested dictionaries; links, sizes and types are checked before data is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _broken(where: str, error: Exception) -> DeployError:
     return DeployError(
         f"this is not a NIR model: {reason}",
         where=where,
-        fix="Export it again; it may be truncated or of another kind.",
+        fix="Export the model again; this file may be truncated or of another kind.",
     )
 
 
@@ -71,11 +71,11 @@ class _Walk:
         import h5py
 
         if isinstance(name, bytes) or not name.isprintable():
-            raise self._refusal(f"{path!a} is no readable UTF-8 name", "Rename it.")
+            raise self._refusal(f"{path!a} is not a readable UTF-8 name", "Rename it in the file.")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise self._refusal(
                 f"{path} is a link to another place, by which a group could contain itself",
-                "Store each group once, in its place.",
+                "Store each group once, in its own place.",
             )
         self.entries += 1
         MAX_NODES.check(self.entries // ENTRIES_A_NODE, "the graph", self.where)
@@ -83,7 +83,9 @@ class _Walk:
         if isinstance(item, h5py.Group):
             return self._group(item, path)
         if not isinstance(item, h5py.Dataset):
-            raise self._refusal(f"{path} is a {type(item).__name__}, neither group nor data set", "Export it again.")
+            raise self._refusal(
+                f"{path} is a {type(item).__name__}, neither a group nor a data set", "Export it again."
+            )
         return self._data(item, path)
 
     def _group(self, group: Any, path: str) -> dict[str, Any]:
@@ -92,12 +94,15 @@ class _Walk:
         address = int(h5py.h5o.get_info(group.id).addr)
         if address in self.seen:
             raise self._refusal(
-                f"group {path} is met a second time: it contains itself, or stands in two places",
-                "Store each group once, in its place.",
+                f"group {path} is reached twice: it contains itself, or is in two places",
+                "Store each group once, in its own place.",
             )
         self.seen.add(address)
         if path.count("/") >= MAX_DEPTH:
-            raise self._refusal(f"groups are nested more than {MAX_DEPTH} deep, at {path}", "Flatten the graph.")
+            raise self._refusal(
+                f"groups are nested more than {MAX_DEPTH} deep, at {path}",
+                "Export the model without inner graphs, or with fewer levels of them.",
+            )
         return {name: self.value(group, name, f"{path}/{name}") for name in group}
 
     def _data(self, data: Any, path: str) -> Any:
@@ -115,10 +120,13 @@ class _Walk:
         if data.shape is None:
             raise self._refusal(f"{path} holds no value", "Export it again.")
         if data.is_virtual or data.external:
-            raise self._refusal(f"{path} keeps its data in other files", "Store it in this one.")
+            raise self._refusal(f"{path} keeps its data in other files", "Store the data in this file.")
         is_text = h5py.check_string_dtype(data.dtype) is not None
         if not is_text and data.dtype.kind not in "fiubc":
-            raise self._refusal(f"{path} is of type {data.dtype}, neither number nor text", "Parameters are numbers.")
+            raise self._refusal(
+                f"{path} is of type {data.dtype}, which is neither numbers nor text",
+                "Export the model again; parameters have to be numbers.",
+            )
         count = 1
         for extent in data.shape:
             count *= int(extent)

@@ -76,10 +76,10 @@ class Texts:
             self.heaps[address] = self._heap(address)
         text = self.heaps[address].get(index)
         if text is None or len(text) < length:
-            raise ValueError(f"a text of {length} bytes is not where it is said to be")
+            raise ValueError(f"a text of {length} bytes is not at the place that the file gives")
         self.left -= length
         if self.left < 0:
-            raise ValueError("its texts are too long, all together")
+            raise ValueError("its texts together are too long")
         return text[:length]
 
     def _heap(self, address: int) -> dict[int, bytes]:

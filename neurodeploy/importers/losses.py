@@ -1,8 +1,8 @@
-"""What each framework's own NIR exporter drops or changes, as data.
+"""The losses of each framework's own NIR exporter, what it drops or changes, as data.
 
 Source: the exporters of snnTorch 1.0.0 (``export_nir.py``), norse 1.1.0 (``torch/utils/export_nir.py``), sinabs 3.1.3
 (``nir.py``), rockpool 3.1.0 (``nn/modules/torch/nir.py``), SpikingJelly 2.0.0 (``nir_exchange/to_nir.py``) and spyx
-1.0.0 (``nir.py``), held against the options of the modules that they write.
+1.0.0 (``nir.py``), compared with the options of the modules that they write.
 """
 
 from __future__ import annotations
@@ -141,17 +141,17 @@ TRACED_BY_CALLS = ("snntorch", "norse", "sinabs", "rockpool")
 
 UNWRITTEN = {
     **dict.fromkeys(
-        TRACED_BY_CALLS, "forward calls modules alone (what it computes between them, nirtorch leaves out)"
+        TRACED_BY_CALLS, "forward only calls modules (nirtorch leaves out what forward computes between them)"
     ),
-    "spikingjelly": "neurons spike (surrogate_function.spiking), and forward adds only what different modules give"
-    " (numbers, parameters and a second time the same, nirtorch leaves out)",
+    "spikingjelly": "neurons spike (surrogate_function.spiking), and forward adds only outputs of different modules"
+    " (nirtorch leaves out numbers, parameters and repeated outputs)",
 }
 """What no file of an exporter tells, and is assumed of each."""
 
 CALLED = Loss(
     "called",
     "forward",
-    "once if forward calls each module once in a step and returns what one gives; what meets in a node is then added",
+    "once if forward calls each module once in a step and returns the output of one; inputs of a node are then added",
     "once",
     way_out=EXPORT,
 )

@@ -1,4 +1,4 @@
-"""From a NIR graph and its dialect to a float network in discrete time."""
+"""Lower a NIR graph in its dialect to a float network in discrete time."""
 
 from __future__ import annotations
 
@@ -70,14 +70,17 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
     inputs = {name: _shape(node) for name, node in graph.nodes.items() if node.kind == "Input"}
     if not inputs:
         raise DeployError(
-            "the graph has no Input node", where=graph.where, fix="Add one with the shape of one step's input."
+            "the graph has no Input node",
+            where=graph.where,
+            fix="Add an Input node with the shape of one step's input.",
         )
     dts = sorted({float(settings.dt or 0) for settings in dialect.settings.values()})
     if len(dts) > 1:
         raise DeployError(
-            f"neurons have time steps of {' and '.join(f'{dt:g}' for dt in dts)} s, and a network has one",
+            f"neurons have time steps of {' and '.join(f'{dt:g}' for dt in dts)} s, but a network has only one",
             where=graph.where,
-            fix="Give all modules one dt, with time constants of as many steps, and export the model again.",
+            fix="Give all modules the same dt, with time constants of as many steps as before, and export the model"
+            " again.",
         )
     dt = dts[0] if dts else 1.0
     outputs = _outputs(graph)
@@ -91,7 +94,11 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
         ways = _ways_into(graph, name, dt, heads)
         if not ways:
-            raise DeployError(f"nothing reaches neuron {name!r}", where=graph.where, fix="Connect it or remove it.")
+            raise DeployError(
+                f"no edge leads to neuron {name!r}",
+                where=graph.where,
+                fix="Connect the node to an input, or remove it.",
+            )
         shape = _population_shape(node, name, ways, shapes, place)
         is_neuron = node.kind in NEURONS
         MAX_NEURONS.check(prod(shape) + sum(map(prod, shapes.values())), "the network", graph.where)
@@ -142,7 +149,9 @@ def _with_decision(network: Network, graph: NirGraph) -> Network:
     said, text = graph.metadata.get("outputs"), graph.metadata.get("decision")
     if said is not None and not (isinstance(said, list) and said and all(isinstance(name, str) for name in said)):
         raise DeployError(
-            f"the metadata's outputs are {said!r}", where=graph.where, fix="They are names of nodes, NAME or NAME.v."
+            f"the metadata's outputs are {said!r}, which are not names of nodes",
+            where=graph.where,
+            fix="Write each output as the name of a node, NAME or NAME.v.",
         )
     for name in said or ():
         find_readout(network, name, graph.where)
@@ -203,14 +212,14 @@ def _check_said(fed: dict[str, list[str]], delayed: tuple[Edge, ...]) -> None:
     for source, target in delayed:
         if target not in fed.get(source, ()):
             raise DeployError(
-                f"nothing leads from {source!r} to {target!r} within a step",
+                f"no path leads from {source!r} to {target!r} within a step",
                 where="--dialect",
-                fix="Name two populations of a loop: edge:A->B=delayed.",
+                fix="Name two populations A and B of a loop: edge:A->B=delayed.",
             )
 
 
 def _closing(fed: dict[str, list[str]], first: list[str], where: str) -> set[tuple[str, str]]:
-    """Return the pairs of which the target dominates the source; they are those that close loops in any walk."""
+    """Return the pairs whose target dominates the source; they are those that close loops in any walk."""
     loop = _loop(fed, set())
     if not loop:
         return set()
@@ -236,7 +245,8 @@ def _closing(fed: dict[str, list[str]], first: list[str], where: str) -> set[tup
         raise DeployError(
             f"populations form a loop ({' -> '.join(loop)}), and the file does not say which edge takes a step",
             where=where,
-            fix=f"Say it, in quotes: --dialect 'NAME,{edges[-1]}' (or {', '.join(edges[:-1])}), or write a Delay node.",
+            fix=f"Say it, in quotes: --dialect 'NAME,{edges[-1]}' (or {', '.join(edges[:-1])}), or add a Delay node"
+            " to the file.",
         )
     return closing
 
@@ -307,7 +317,11 @@ def _ways_into(graph: NirGraph, name: str, dt: float, heads: list[str], on_path:
                 ways.append(Way(source))
             elif source in on_path:
                 loop = " -> ".join((*on_path, source))
-                raise DeployError(f"linear nodes form a loop ({loop})", where=graph.where, fix="Remove an edge of it.")
+                raise DeployError(
+                    f"linear nodes form a loop without neurons ({loop})",
+                    where=graph.where,
+                    fix="Remove an edge of the loop.",
+                )
             else:
                 ways += _through(graph, source, dt, heads, (*on_path, source))
     return ways if on_path else sorted(ways, key=lambda way: (way.source == name, way.source))
@@ -317,7 +331,11 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     """Return the ways into a linear node, and through it."""
     node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
     if len(on_path) > MAX_IN_A_ROW:
-        raise DeployError(f"more than {MAX_IN_A_ROW} linear nodes follow each other", where=place, fix="Join them.")
+        raise DeployError(
+            f"more than {MAX_IN_A_ROW} linear nodes follow each other",
+            where=place,
+            fix="Join some of them into one node.",
+        )
     before = _ways_into(graph, name, dt, heads, on_path)
     MAX_PROJECTIONS.check(len(before), "all ways into the node", place)
     if node.kind == "Delay":
@@ -327,9 +345,9 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     op = operation(node, place, name)
     if isinstance(op, MaxPool2d) and len(before) > 1:
         raise DeployError(
-            "the largest of a sum is taken",
+            "a pool takes the largest of a sum, which is not supported",
             where=place,
-            fix="Pool each part before they are added, or use an average pool.",
+            fix="Pool each summand before they are added, or use an average pool.",
         )
     return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
 
@@ -340,12 +358,14 @@ def _delayed(ways: list[Way], node: NirNode, dt: float, place: str) -> list[Way]
     whole = np.rint(steps)
     if (np.abs(steps - whole) > 1e-3).any() or (whole < 0).any():
         raise DeployError(
-            f"delays of {steps.min():g} to {steps.max():g} steps are not whole, or below 0",
+            f"delays are {steps.min():g} to {steps.max():g} steps; each must be a whole number of at least 0",
             where=place,
-            fix="Delays are multiples of dt.",
+            fix="Use delays that are multiples of dt.",
         )
     if any(getattr(op, "bias", None) is not None for way in ways for op in way.ops) and whole.any():
-        raise DeployError("a bias before a Delay would be delayed", where=place, fix="Put the bias behind the Delay.")
+        raise DeployError(
+            "a bias before a Delay would be delayed as well", where=place, fix="Put the bias after the Delay."
+        )
     result = []
     for way in ways:
         for step in np.unique(whole):
@@ -367,18 +387,20 @@ def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[st
             try:
                 shape = op.output_shape(shape)
                 named = f"{type(op).__name__} {getattr(op, 'name', '')}".strip()
-                what = f"shape {list(shape)} behind {named} on the way from {way.source!r} to {name!r}"
+                what = f"shape {list(shape)} after {named} between {way.source!r} and {name!r}"
                 MAX_NEURONS.check(prod(shape), what, place)
             except ValueError as error:
                 raise DeployError(
-                    f"on the way from {way.source!r} to {name!r}, {type(op).__name__} {error}",
+                    f"between {way.source!r} and {name!r}, {type(op).__name__} {error}",
                     where=place,
-                    fix="Check the shapes of the nodes in between.",
+                    fix="Correct the shapes of the nodes between the two.",
                 ) from error
         given.add(shape)
     if len(given) != 1:
         raise DeployError(
-            f"what meets in {name!r} has shapes {sorted(given)}", where=place, fix="All must be the same."
+            f"the inputs of {name!r} have different shapes: {sorted(given)}",
+            where=place,
+            fix="Give all of them the same shape.",
         )
     return given.pop()
 
@@ -392,16 +414,16 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         clamps = settings.gain == "unit"
         if (tau == 0).any() or ((tau < 0).any() and not clamps):
             raise DeployError(
-                f"{node.kind} {name!r} has {key} down to {tau.min():g} s",
+                f"{node.kind} {name!r} has {key} down to {tau.min():g} s; a time constant must be above 0",
                 where=place,
-                fix="Time constants are above 0.",
+                fix="Correct the parameter in the model, and export it again.",
             )
         if settings.decay == "euler" and not clamps and (settings.dt > tau * settings.tau_scale * (1 + 1e-6)).any():
             raise DeployError(
                 f"{node.kind} {name!r} has {key} down to {tau.min() * settings.tau_scale:g} s, which is below its time"
                 f" step of {settings.dt:g} s: its state would change its sign in each step",
                 where=place,
-                fix="Check dt (and tau_scale) of --dialect, or train with time constants of at least a step.",
+                fix="Check dt (and tau_scale) of --dialect, or train with time constants of at least one step.",
             )
     values = {
         key: _parameter(node, key, shape, place) for key in node.params if key not in ("input_type", "output_type")
@@ -438,7 +460,9 @@ def _population(name: str, node: NirNode, shape: Shape, settings: Settings, plac
         )
     except ValueError as error:
         raise DeployError(
-            f"{node.kind} {name!r} cannot be read: {error}", where=place, fix="Check tau, r, dt and the overrides."
+            f"{node.kind} {name!r} cannot be read: {error}",
+            where=place,
+            fix="Check the node's tau and r, and dt and the other keys of --dialect.",
         ) from error
 
 
@@ -524,9 +548,9 @@ def _parameter(node: NirNode, key: str, shape: Shape, place: str) -> NDArray[np.
         return np.broadcast_to(value, shape)
     except ValueError as error:
         raise DeployError(
-            f"{node.kind} has {key} of shape {value.shape}, its inputs give {shape}",
+            f"{node.kind} has {key} of shape {value.shape}, but its inputs have shape {shape}",
             where=place,
-            fix="Make them the same.",
+            fix="Give the parameter the shape of the inputs, or one value.",
         ) from error
 
 
@@ -538,7 +562,7 @@ def _said(name: str, key: str, value: Any, shape: Shape, place: str) -> Any:
         return np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
     except ValueError as error:
         raise DeployError(
-            f"the metadata of {name!r} has {key} of shape {np.shape(value)}, the neurons have {shape}",
+            f"the metadata of {name!r} has {key} of shape {np.shape(value)}, but the neurons have shape {shape}",
             where=place,
             fix="Give one number, or one for each neuron.",
         ) from error
@@ -559,11 +583,13 @@ def _outputs(graph: NirGraph) -> tuple[str, ...]:
             while graph.nodes[source].kind == "Flatten" and len(graph.sources(source)) == 1:
                 source = graph.sources(source)[0]
             if graph.nodes[source].kind == "Input":
-                raise DeployError(f"output {name!r} reads an input", where=graph.where, fix="Connect it to neurons.")
+                raise DeployError(
+                    f"output {name!r} reads an input directly", where=graph.where, fix="Connect the output to neurons."
+                )
             if source not in found:
                 found.append(source)
     if not found:
         raise DeployError(
-            "nothing reaches an Output node", where=graph.where, fix="Connect the last node to an Output."
+            "no edge leads to an Output node", where=graph.where, fix="Connect the last node to an Output node."
         )
     return tuple(found)

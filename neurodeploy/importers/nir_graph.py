@@ -1,4 +1,4 @@
-"""What a NIR file says: nodes, their parameters and edges, read without interpreting them.
+"""The nodes, parameters and edges of a NIR file, read without interpreting them.
 
 The file is HDF5: ``/version`` and ``/node`` with ``type``, ``nodes/<name>/...`` and ``edges`` (bytes, N x 2). It is
 read here rather than with ``nir.read``, whose shape inference refuses correct convolutions and whose errors name no
@@ -153,9 +153,9 @@ class NirGraph:
         for name, node in nodes.items():
             if node.kind == "SumPool2d" and np.any(node.params["padding"]):
                 raise DeployError(
-                    "spyx pads this pool as SAME, unevenly, and the file does not say on which side",
+                    "spyx pads this pool unevenly (padding SAME), and the file does not say on which side",
                     where=f"{self.where}, node {name!r}",
-                    fix="Train with a VALID pool.",
+                    fix="Train with padding VALID in the pool.",
                 )
         for source, target in edges:
             if (shape := _flattened_image(nodes[source])) is not None:
@@ -179,7 +179,7 @@ def _in_order_of_channels(node: NirNode, shape: tuple[int, ...], place: str) -> 
         raise DeployError(
             f"spyx flattens in the order row, column, channel, and this {node.kind} cannot be brought to NIR's",
             where=place,
-            fix="Put a dense layer behind the Flatten.",
+            fix="Train with a dense layer after the Flatten.",
         )
     ordered = weight.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2).reshape(weight.shape)
     return replace(node, params={**node.params, "weight": ordered})
@@ -197,7 +197,9 @@ def read_graph(path: Path | str) -> NirGraph:
     check_kind(path, MODEL)
     content = read_hdf5(path, ("node", "version"))
     if "node" not in content:
-        raise DeployError("this is not a NIR model: it has no group 'node'", where=str(path), fix="Export it again.")
+        raise DeployError(
+            "this is not a NIR model: it has no group 'node'", where=str(path), fix="Export the model again."
+        )
     with open(path, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     version = content.get("version")
@@ -209,7 +211,7 @@ def graph_from_nir(graph: Any) -> NirGraph:
     where = "the NIRGraph"
     if not callable(getattr(graph, "to_dict", None)):
         raise DeployError(
-            f"a model is needed, and this is a {type(graph).__name__}",
+            f"a model is needed, but this is a {type(graph).__name__}",
             where="model",
             fix="Give the path of a .nir file, or a nir.NIRGraph.",
         )
@@ -217,7 +219,7 @@ def graph_from_nir(graph: Any) -> NirGraph:
         return _graph(graph.to_dict(), where, "", "in memory")
     except RecursionError as error:
         raise DeployError(
-            "the graph contains itself", where=where, fix="Make each inner graph its own object."
+            "the graph contains itself", where=where, fix="Use a separate object for each inner graph."
         ) from error
 
 
@@ -266,9 +268,9 @@ def _flat(content: Any, prefix: str, where: str, ports: Ports) -> tuple[dict[str
         for end in (source, target):
             if end not in nodes and end not in ports and end not in inner_graphs:
                 raise DeployError(
-                    f"edge {source} -> {target} names node {end!r}, which is not there",
+                    f"edge {source} -> {target} names node {end!r}, which does not exist",
                     where=where,
-                    fix=f"Nodes are {_some(nodes)}.",
+                    fix=f"Use the names of the graph's nodes: {_some(nodes)}.",
                 )
         start = _port(source, "Output", target, ports, where) if source in inner_graphs else source
         edges.append((start, _port(target, "Input", source, ports, where) if target in inner_graphs else target))
@@ -284,9 +286,9 @@ def _port(graph: str, kind: str, other: str, ports: Ports, where: str) -> str:
     named = [name for name in own if name.rpartition(".")[2] == other.rpartition(".")[2]]
     if len(own) != 1 and len(named) != 1:
         raise DeployError(
-            f"the graph {graph!r} has {len(own)} {kind} nodes ({known(own)}), and the edge with {other!r} names none",
+            f"the graph {graph!r} has {len(own)} {kind} nodes ({known(own)}), but the edge with {other!r} names none",
             where=where,
-            fix=f"Name the {kind} in the edge ({graph}.NAME), or call it as the node outside.",
+            fix=f"Name the {kind} in the edge ({graph}.NAME), or give it the name of the node outside.",
         )
     return (named or own)[0]
 
@@ -303,7 +305,11 @@ def _without_ports(edges: list[Edge], ports: Ports, where: str) -> list[Edge]:
             return [node]
         if node in on_way or len(on_way) > MAX_PORTS:
             what = "form a loop" if node in on_way else f"follow each other more than {MAX_PORTS} times"
-            raise DeployError(f"ports of inner graphs {what}", where=where, fix="Open the inner graphs.")
+            raise DeployError(
+                f"the Inputs and Outputs of inner graphs {what}",
+                where=where,
+                fix="Replace the inner graphs by their nodes.",
+            )
         if node not in out and ports[node][0] == "Input":
             raise DeployError(
                 f"Input {node!r} of an inner graph leads to no node",
@@ -353,11 +359,11 @@ def _pairs(edges: Any, prefix: str, where: str) -> list[Edge]:
             raise ValueError(f"they have shape {edges.shape}, not (N, 2)")
         pairs = [(source, target) for source, target in edges]
         if not all(_is_text(end) for pair in pairs for end in pair):
-            raise TypeError("an end of one is no name")
+            raise TypeError("an end of an edge is not a name")
         return [(prefix + _text(source), prefix + _text(target)) for source, target in pairs]
     except (TypeError, ValueError) as error:
         raise DeployError(
-            f"edges are no list of pairs ({error})", where=where, fix="Export the model again."
+            f"the edges are not a list of pairs ({error})", where=where, fix="Export the model again."
         ) from error
 
 
@@ -365,14 +371,18 @@ def _node(name: str, content: Any, where: str) -> NirNode:
     place = f"{where}, node {name!r}"
     if "/" in name or not name.isprintable() or name in RESERVED_NAMES:
         raise DeployError(
-            f"a node cannot be called {name!r}", where=where, fix=f"Rename it; no '/', and not {known(RESERVED_NAMES)}."
+            f"a node cannot be called {name!r}",
+            where=where,
+            fix=f"Rename it, without '/' and not {known(RESERVED_NAMES)}.",
         )
     if not isinstance(content, dict) or not _is_text(content.get("type")):
         raise DeployError("the node has no type", where=place, fix="Export the model again.")
     kind = _text(content["type"])
     if kind not in PARAMETERS:
         raise DeployError(
-            f"node {name!r} is a {kind}, which is not supported", where=place, fix=f"Supported are {known(PARAMETERS)}."
+            f"node {name!r} is a {kind}, which is not supported",
+            where=place,
+            fix=f"Use the supported nodes: {known(PARAMETERS)}.",
         )
     if kind == "Input" or kind == "Output":
         content = {**content, "shape": _port_shape(content, kind)}
@@ -419,9 +429,15 @@ def _check_parameter(kind: str, name: str, key: str, value: Any, place: str) -> 
     array = None if isinstance(value, dict) or _is_text(value) else np.asarray(value)
     if array is None or array.dtype.kind not in "fiub":
         found = "group" if isinstance(value, dict) else "text" if array is None else str(array.dtype)
-        raise DeployError(f"{node} has {key} of type {found}", where=place, fix="Parameters are numbers.")
+        raise DeployError(
+            f"{node} has {key} of type {found}; a parameter must be numbers", where=place, fix="Export the model again."
+        )
     if array.ndim > MAX_AXES:
-        raise DeployError(f"{node} has {key} of {array.ndim} axes", where=place, fix=f"At most {MAX_AXES} are read.")
+        raise DeployError(
+            f"{node} has {key} of {array.ndim} axes; at most {MAX_AXES} are read",
+            where=place,
+            fix="Export the model again, with fewer axes.",
+        )
     if not array.size:
         raise DeployError(f"{node} has {key} without a value", where=place, fix="Export the model again.")
     if key in _WHOLE and kind in _OPERATIONS:
@@ -440,13 +456,13 @@ def _check_numbers(node: str, key: str, array: Any, place: str) -> None:
         raise DeployError(
             f"{node} has {int(bad.sum())} of {array.size} values of {key} that are NaN or infinite",
             where=place,
-            fix="Train or export the model again; such a network computes nothing.",
+            fix="Train or export the model again; with such values a network computes nothing of use.",
         )
     if key in _TIME_CONSTANTS and not array.all():
         raise DeployError(
             f"{node} has {int((array == 0).sum())} of {array.size} values of {key} that are 0",
             where=place,
-            fix="A time constant is above 0; a state that keeps nothing has one of a time step.",
+            fix="Use time constants above 0; for a state that keeps nothing from step to step, use one time step.",
         )
     if array.dtype.kind == "f" and array.dtype.itemsize > 4:
         _check_magnitude(node, key, array, place)
@@ -458,16 +474,18 @@ def _check_magnitude(node: str, key: str, array: Any, place: str) -> None:
     largest = float(np.abs(finite).max(initial=0.0))
     if largest > float(np.finfo(np.float32).max):
         raise DeployError(
-            f"{node} has {key} of {largest:g}, beyond float32", where=place, fix="Networks run in float32; scale it."
+            f"{node} has {key} of {largest:g}, which float32 cannot hold",
+            where=place,
+            fix="Scale the parameter down; networks run in float32.",
         )
 
 
 def _check_whole(node: str, key: str, array: Any, place: str) -> None:
     if array.size > 2 or (array != np.rint(array)).any() or (array < _WHOLE[key]).any() or (array > 2**31 - 1).any():
         raise DeployError(
-            f"{node} has {key} of {_brief(array)}",
+            f"{node} has {key} of {_brief(array)}; it must be one or two whole numbers, {_WHOLE[key]} or more",
             where=place,
-            fix=f"It is one or two whole numbers, {_WHOLE[key]} or more.",
+            fix="Correct the parameter, and export the model again.",
         )
 
 
@@ -475,7 +493,9 @@ def _check_shape(node: str, key: str, array: Any, place: str) -> None:
     is_whole = array.ndim <= 1 and array.size <= MAX_AXES and np.isfinite(array).all()
     if not is_whole or (array != np.rint(array)).any() or (array < 1).any():
         raise DeployError(
-            f"{node} has {key} {_brief(array)}", where=place, fix="A shape is whole numbers of 1 and more."
+            f"{node} has {key} {_brief(array)}; a shape must be whole numbers of at least 1",
+            where=place,
+            fix="Correct the shape, and export the model again.",
         )
     MAX_NEURONS.check(prod(int(n) for n in np.atleast_1d(array)), f"{node} of shape {_brief(array)}", place)
 
@@ -508,20 +528,20 @@ def _metadata(content: dict[str, Any], where: str) -> tuple[dict[str, Any], dict
 def _check_metadata(decoded: Any) -> None:
     """Raise ValueError where our metadata is not of the form that is read."""
     if not isinstance(decoded, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not a JSON object")
     if not isinstance(decoded.get("rules", {}), dict):
-        raise ValueError("rules are no object")
+        raise ValueError("rules are not a JSON object")
     for key in ("dialect", "exporter", "decision", "undecided"):
         if not isinstance(decoded.get(key, ""), str):
-            raise ValueError(f"{key} is {decoded[key]!r}, no text")
+            raise ValueError(f"{key} is {decoded[key]!r}, which is not a text")
     edges = decoded.get("delayed_edges", [])
     if not isinstance(edges, list) or not all(
         isinstance(e, list) and all(isinstance(n, str) for n in e) for e in edges
     ):
-        raise ValueError(f"delayed_edges are {edges!r}, no pairs of names")
+        raise ValueError(f"delayed_edges are {edges!r}, which are not pairs of names")
     dt = decoded.get("dt", 1.0)
     if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not 0 < dt < float("inf"):
-        raise ValueError(f"dt is {dt!r}, no number above 0")
+        raise ValueError(f"dt is {dt!r}, which is not a number above 0")
 
 
 def _is_text(value: Any) -> bool:

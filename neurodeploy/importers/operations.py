@@ -49,11 +49,15 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
         raise DeployError(
             f"{node.kind} cannot be read: {error}",
             where=place,
-            fix="Write the padding in numbers; for an even kernel, put zeros before its weights first.",
+            fix="Write the padding in numbers; for an even kernel, first add zeros before its weights.",
         ) from error
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise DeployError(f"{node.kind} cannot be read: {error}", where=place, fix="Export the model again.") from error
-    raise DeployError(f"a {node.kind} cannot stand before a neuron", where=place, fix="Connect it otherwise.")
+    raise DeployError(
+        f"a {node.kind} cannot stand before a neuron",
+        where=place,
+        fix="Remove the node, or connect it so that it does not lead to a neuron.",
+    )
 
 
 def _matrix(node: NirNode, name: str) -> Linear | Sparse:
@@ -62,7 +66,7 @@ def _matrix(node: NirNode, name: str) -> Linear | Sparse:
     if shape is None:
         return Linear(weight, bias, name)
     if not isinstance(shape, list) or not shape or not all(type(n) is int and n > 0 for n in shape):
-        raise ValueError(f"its metadata says that {shape!r} leaves it, which is no shape")
+        raise ValueError(f"its metadata says that its output has shape {shape!r}, which is not a shape")
     return Sparse(csc_array(np.asarray(weight)), bias, name, tuple(shape))
 
 

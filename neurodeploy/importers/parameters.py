@@ -1,4 +1,4 @@
-"""What is wrong with neurons' parameters, given the settings that they are read with."""
+"""Find what is wrong with neurons' parameters, given the settings that they are read with."""
 
 from __future__ import annotations
 
@@ -77,12 +77,14 @@ def _steps(tau: Floats, settings: Settings) -> Floats:
 def _time_constant(name: str, key: str, tau: Floats, settings: Settings | None, is_said: bool) -> list[Finding]:
     found = []
     if (bad := tau < 0).any():
-        what = f"{_some(bad)} of {key} are negative: a factor above 1 in training, which the framework clamps to 1"
+        what = (
+            f"{_some(bad)} of {key} are negative: in training their factor was above 1, which the framework clamps to 1"
+        )
         found.append(finding("tau-negative", name, what, _span(tau[bad]), "--fix writes infinity: no decay."))
     if (bad := np.isinf(tau) & (tau > 0)).any():
         what = f"{_some(bad)} of {key} are infinite: these neurons integrate and never forget"
         severity = "note" if is_said else "warning"
-        found.append(finding("tau-infinite", name, what, "inf", "Nothing, if that is meant.", severity))
+        found.append(finding("tau-infinite", name, what, "inf", "Nothing is to be done if that is meant.", severity))
     if settings is None:
         return found
     usual = tau[np.isfinite(tau) & (tau > 0)]
@@ -111,8 +113,8 @@ def _input_gain(name: str, node: NirNode, settings: Settings, dialect: str) -> l
     right = right_r(node, settings)
     if right is None or _agree(node.numbers("r"), right):
         return []
-    what = f"r is not the one with which NIR's equation has {dialect}'s gain, so that other readers will part from it"
-    fix = f"Here it is read as {dialect} has it; --fix writes r = {_span(right)}."
+    what = f"with this r, NIR's equation does not have {dialect}'s gain, so other readers will compute something else"
+    fix = f"Here it is read with {dialect}'s gain; --fix writes r = {_span(right)}."
     return [finding("r-unscaled", name, what, _span(node.numbers("r")), fix)]
 
 
@@ -121,8 +123,8 @@ def _synaptic_gain(name: str, node: NirNode, settings: Settings, dialect: str) -
     given = node.numbers("w_in", 1.0)
     if right is None or _agree(given, right):
         return []
-    what = f"w_in is not scaled: NIR's equation has a smaller jump of the current at a spike than {dialect}"
-    fix = f"Here it is read as {dialect} has it; --fix writes w_in = {_span(right)}."
+    what = f"w_in is not scaled, so at a spike the current of NIR's equation jumps less than {dialect}'s"
+    fix = f"Here it is read with {dialect}'s jump; --fix writes w_in = {_span(right)}."
     return [finding("w-in-unscaled", name, what, _span(given), fix)]
 
 

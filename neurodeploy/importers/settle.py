@@ -1,4 +1,4 @@
-"""In which dialect each neuron of a graph is read: option, node metadata, graph metadata, detection, in this order."""
+"""Resolve the dialect of each neuron of a graph: option, node metadata, graph metadata, detection, in this order."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ def _written_delays(graph: NirGraph, neurons: list[str]) -> list[Edge]:
         isinstance(p, list) and len(p) == 2 and set(p) <= set(neurons) for p in pairs
     ):
         raise DeployError(
-            f"the metadata's delayed_edges are {pairs!r}", where=graph.where, fix="They are pairs of names of neurons."
+            f"the metadata's delayed_edges are {pairs!r}, which are not pairs of names of neurons",
+            where=graph.where,
+            fix="Write each delayed edge as [SOURCE, TARGET].",
         )
     return [(source, target) for source, target in pairs]
 
@@ -181,7 +183,7 @@ class _Asked:
         means = "".join(f"\n           {key}: {self.means[key]}" for key in self.keys)
         lasting = "".join(f"\n           {key}: {way_out}" for key, way_out in self.ways_out.items())
         way_out = (
-            f"\n         If the model has another than the one above, no answer restores it:{lasting}"
+            f"\n         If the model has another value than the one above, no answer restores it:{lasting}"
             if lasting
             else ""
         )
@@ -191,8 +193,8 @@ class _Asked:
             f"node {shown} is read as {name}, and the file does not say its {_listed(list(self.keys))}",
             where=graph.where,
             fix=f"Say it, for instance --dialect {name},{','.join(answers)} with what the model really has"
-            " (NODE:KEY=VALUE for one node, KEY=@FILE.npy for a value a neuron), or rest=default for all that is"
-            f" {name}'s default.{means}{way_out}",
+            " (NODE:KEY=VALUE for one node, KEY=@FILE.npy for one value per neuron), or rest=default if the model has"
+            f" {name}'s defaults everywhere else.{means}{way_out}",
         )
 
 
@@ -250,7 +252,7 @@ def _ask_or_assume(loss: Loss, node: str, said: _Said, asked: _Asked, assumed: d
 
 
 def _assumed(assumed: dict[str, list[str]], name: str) -> list[str]:
-    """Return a line for all nodes of which the same is assumed."""
+    """Return a line for all nodes that share an assumption."""
     nodes: dict[str, list[str]] = {}
     for node, answers in assumed.items():
         nodes.setdefault(", ".join(answers), []).append(node)
@@ -278,7 +280,7 @@ def _same_number(one: Any, other: str) -> bool:
 def _contradictions(node: str, written: dict[str, Any], told: dict[str, Any]) -> list[str]:
     """Return what is said against the file."""
     return [
-        f"warning: {node} is read with {key} = {value} (--dialect), the file says {written[key]}"
+        f"warning: {node} is read with {key} = {value} (--dialect), but the file says {written[key]}"
         for key, value in told.items()
         if key in written and str(written[key]).lower() != str(value).lower() and not _same_number(value, written[key])
     ]
@@ -300,7 +302,7 @@ def _against_parameters(graph: NirGraph, name: str, dialect: str, told: dict[str
             where="--dialect",
             fix="Leave dt out, which is then read off the parameters.",
         )
-    return [f"warning: {name} is read with dt = {told['dt']} s (--dialect), its parameters say {read:.6g} s"]
+    return [f"warning: {name} is read with dt = {told['dt']} s (--dialect), but its parameters say {read:.6g} s"]
 
 
 def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[str]:
@@ -310,7 +312,7 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
         return []
     others = [c for c in detect(graph) if c.is_certain and c.name != name]
     if others:
-        notes.append(f"warning: it is read as {name}, and looks like {others[0].name}: {others[0].evidence}")
+        notes.append(f"warning: the file is read as {name}, but looks like {others[0].name}: {others[0].evidence}")
     elif not fits(graph, name):
         notes.append(f"warning: the parameters are not those that {name}'s exporter writes")
     if name in TIME_STEPS and (dts := {rules.dt for rules in settings.values()}):
@@ -336,7 +338,9 @@ def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:
     """Return the rules that metadata holds."""
     rules = metadata.get("rules", {})
     if not isinstance(rules, dict):
-        raise DeployError(f"the metadata's rules are {rules!r}, no object", where=where, fix="Export the model again.")
+        raise DeployError(
+            f"the metadata's rules are {rules!r}, not a JSON object", where=where, fix="Export the model again."
+        )
     return rules
 
 
@@ -345,13 +349,13 @@ def _name(graph: NirGraph, said: _Said) -> tuple[str, list[str]]:
     written = graph.metadata.get("dialect")
     name = said.name or written
     if name is not None and name not in DIALECTS:
-        raise DeployError(f"no dialect is called {name!r}", where=graph.where, fix=f"Dialects are {known(DIALECTS)}.")
+        raise DeployError(f"no dialect is called {name!r}", where=graph.where, fix=f"Choose one of {known(DIALECTS)}.")
     if written is not None:
         if name != written:
             raise DeployError(
-                f"--dialect says {name}, and the file itself says {written}",
+                f"--dialect says {name}, but the file itself says {written}",
                 where="--dialect",
-                fix=f"Leave the name out (keys alone change single rules), or say {written}.",
+                fix=f"Leave the name out and give only the keys that you want to change, or say {written}.",
             )
         exporter = graph.metadata.get("exporter", "its exporter")
         return written, [f"dialect {written}: written in the file by {exporter}"]
@@ -397,8 +401,8 @@ def _unknown(graph: NirGraph, candidates: tuple[Candidate, ...]) -> DeployError:
     readings = " ".join(f"It can be {candidate.name}: {candidate.evidence}." for candidate in candidates)
     names = [candidate.name for candidate in candidates] or list(DIALECTS)[:-1]
     return DeployError(
-        "the file does not say which framework trained the model, and NIR knows neither time step nor reset rule."
-        + (f" {readings}" if readings else " Its parameters are those of no exporter that is known."),
+        "the file does not say which framework trained the model, and NIR stores neither time step nor reset rule."
+        + (f" {readings}" if readings else " No exporter that is known writes such parameters."),
         where=graph.where,
         fix=f"Say it: --dialect with one of {', '.join(names)}; or nir,dt=1e-4 (with your time step) for a graph that"
         " follows NIR's own equations.",
@@ -419,16 +423,18 @@ def _parse_option(option: str | None, graph: NirGraph) -> _Said:
         left, equals, value = item.rpartition("=") if item.startswith(_EDGE) else item.partition("=")
         if not equals:
             raise DeployError(
-                f"{item!r} is no key=value", where="--dialect", fix="Write NAME,key=value,NODE:key=value."
+                f"{item!r} is not of the form key=value", where="--dialect", fix="Write NAME,key=value,NODE:key=value."
             )
         if left.startswith(_EDGE):
             delayed.append(_edge(left.removeprefix(_EDGE), value, neurons))
             continue
         node, colon, key = left.rpartition(":")
         if colon and node not in set(neurons):
-            raise DeployError(f"there is no neuron {node!r}", where="--dialect", fix=f"Neurons are {known(neurons)}.")
+            raise DeployError(
+                f"there is no neuron {node!r}", where="--dialect", fix=f"Choose from the neurons {known(neurons)}."
+            )
         if key not in ANSWERS and key != "rest":
-            raise DeployError(f"no dialect has a key {key!r}", where="--dialect", fix=f"Keys are {known(ANSWERS)}.")
+            raise DeployError(f"no dialect has a key {key!r}", where="--dialect", fix=f"Choose from {known(ANSWERS)}.")
         (of_node.setdefault(node, {}) if colon else of_graph)[key] = _from_file(key, value)
     rest = of_graph.pop("rest", None)
     if rest not in (None, "default"):
@@ -443,10 +449,12 @@ def _edge(text: str, value: str, neurons: list[str]) -> Edge:
     """Return the pair of populations of ``A->B``."""
     source, arrow, target = (part.strip() for part in text.partition("->"))
     if not arrow or value != "delayed":
-        raise DeployError(f"{text}={value} is no edge", where="--dialect", fix="Write edge:A->B=delayed.")
+        raise DeployError(f"{text}={value} does not name an edge", where="--dialect", fix="Write edge:A->B=delayed.")
     for end in (source, target):
         if end not in neurons:
-            raise DeployError(f"there is no neuron {end!r}", where="--dialect", fix=f"Neurons are {known(neurons)}.")
+            raise DeployError(
+                f"there is no neuron {end!r}", where="--dialect", fix=f"Choose from the neurons {known(neurons)}."
+            )
     return source, target
 
 
@@ -456,13 +464,17 @@ def _from_file(key: str, value: str) -> Any:
         return value
     path = existing_file(value[1:], "values of a dialect's key")
     if key not in BY_NEURON:
-        raise DeployError(f"{key} is the same for all neurons of a node", where=str(path), fix="Give one value.")
+        raise DeployError(
+            f"{key} has one value for all neurons of a node, and the file holds several",
+            where=str(path),
+            fix="Give one value.",
+        )
     try:
         numbers = np.load(path, allow_pickle=False)
         return numbers.tolist()
     except (ValueError, OSError, EOFError, AttributeError) as error:
         raise DeployError(
-            "this is no .npy file of numbers", where=str(path), fix="Write it with numpy.save, one value a neuron."
+            "this is not a .npy file of numbers", where=str(path), fix="Write one value per neuron with numpy.save."
         ) from error
 
 
@@ -470,7 +482,7 @@ def _apply(settings: Settings, said: dict[str, Any], where: str) -> Settings:
     """Return settings with what is said on top; text and decoded values are both taken."""
     for key, value in said.items():
         if key not in KEYS:
-            raise DeployError(f"no dialect has a key {key!r}", where=where, fix=f"Keys are {known(KEYS)}.")
+            raise DeployError(f"no dialect has a key {key!r}", where=where, fix=f"Choose from {known(KEYS)}.")
         parsed = _value(key, value, where)
         if key == "reset" and parsed == "zero":
             settings = replace(settings, reset="value", v_reset=0.0)
@@ -482,12 +494,12 @@ def _apply(settings: Settings, said: dict[str, Any], where: str) -> Settings:
 def _value(key: str, value: Any, where: str) -> Any:
     if key in CHOICES:
         if value not in CHOICES[key]:
-            raise DeployError(f"{key} cannot be {value!r}", where=where, fix=f"It is one of {known(CHOICES[key])}.")
+            raise DeployError(f"{key} cannot be {value!r}", where=where, fix=f"Choose one of {known(CHOICES[key])}.")
         return value
     if key in TRUTHS:
         truth = {"true": True, "false": False}.get(str(value).lower())
         if truth is None:
-            raise DeployError(f"{key} cannot be {value!r}", where=where, fix="It is true or false.")
+            raise DeployError(f"{key} cannot be {value!r}", where=where, fix="Give true or false.")
         return truth
     if key in MAY_BE_NONE and str(value).lower() == "none":
         return None
@@ -504,12 +516,14 @@ def _number(key: str, value: Any, where: str) -> float | int:
     if key in COUNTS:
         if not (0 <= number <= COUNTS[key] and number == int(number)):
             raise DeployError(
-                f"{key} cannot be {value!r}", where=where, fix=f"It is a whole number up to {COUNTS[key]}."
+                f"{key} cannot be {value!r}", where=where, fix=f"Give a whole number up to {COUNTS[key]}."
             )
         return int(number)
     if not np.isfinite(number) or (key in ("dt", "tau_scale") and number <= 0):
         raise DeployError(
-            f"{key} cannot be {value!r}", where=where, fix="It is a finite number; dt is above 0, in seconds."
+            f"{key} cannot be {value!r}",
+            where=where,
+            fix=f"Give a finite number for {key}; dt is in seconds and above 0.",
         )
     return number
 
@@ -521,7 +535,9 @@ def _by_neuron(key: str, value: Any, where: str) -> Any:
     except (TypeError, ValueError):
         numbers = np.full(1, np.nan)
     if not numbers.size or not np.isfinite(numbers).all():
-        raise DeployError(f"{key} is no array of finite numbers", where=where, fix="Give one number, or one a neuron.")
+        raise DeployError(
+            f"{key} is not an array of finite numbers", where=where, fix="Give one number, or one for each neuron."
+        )
 
     def nested(part: Any) -> Any:
         return tuple(nested(inner) for inner in part) if isinstance(part, list) else part

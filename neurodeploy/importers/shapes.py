@@ -1,4 +1,4 @@
-"""Which shape leaves each node of a graph, as far as that can be told; what does not fit is found, not refused."""
+"""Infer the output shape of each node of a graph, as far as possible; what does not fit is reported, not refused."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def _enter_neuron(name: str, node: NirNode, entering: Shape, shapes: Shapes) -> 
     shapes.leaving[name] = entering
     wrong = {key: shape for key, shape in parameter_shapes(node).items() if not _broadcasts(shape, entering)}
     if wrong:
-        what = f"{node.kind} has parameters of other shapes than what enters it, which is {list(entering)}"
+        what = f"{node.kind} has parameters of other shapes than its input, which has shape {list(entering)}"
         value = ", ".join(f"{key} {list(shape)}" for key, shape in wrong.items())
-        shapes.findings.append(finding("shape", name, what, value, "Make them the same."))
+        shapes.findings.append(finding("shape", name, what, value, "Give the parameters the shape of the input."))
         shapes.leaving[name] = own_shape(node) or entering
     elif (own_shape(node) or entering) != entering:
         shapes.loose.append(name)
@@ -137,13 +137,15 @@ def _broadcasts(shape: Shape, target: Shape) -> bool:
 def _enter_operation(name: str, node: NirNode, entering: Shape, shapes: Shapes) -> None:
     try:
         leaving = operation(node, name).output_shape(entering)
-        MAX_NEURONS.check(prod(leaving), f"shape {list(leaving)} behind the node", f"node {name!r}")
+        MAX_NEURONS.check(prod(leaving), f"shape {list(leaving)} after the node", f"node {name!r}")
         shapes.leaving[name] = leaving
     except DeployError as error:
         shapes.findings.append(finding("shape", name, error.what, node.kind, error.fix))
     except ValueError as error:
-        what = f"{node.kind} does not fit what enters it: it {error}"
-        shapes.findings.append(finding("shape", name, what, list(entering), "Check the shapes of the nodes before it."))
+        what = f"{node.kind} does not fit its input: it {error}"
+        shapes.findings.append(
+            finding("shape", name, what, list(entering), "Correct the shapes of the nodes before it.")
+        )
 
 
 def _check_meeting(graph: NirGraph, name: str, shapes: Shapes) -> None:
@@ -151,8 +153,8 @@ def _check_meeting(graph: NirGraph, name: str, shapes: Shapes) -> None:
     meeting = {source: shapes.leaving[source] for source in graph.sources(name) if source in shapes.leaving}
     if len(set(meeting.values())) > 1:
         value = ", ".join(f"{source} {list(shape)}" for source, shape in meeting.items())
-        what = "what meets in the node has different shapes"
-        shapes.findings.append(finding("shape", name, what, value, "All must be the same."))
+        what = "the inputs of the node have different shapes"
+        shapes.findings.append(finding("shape", name, what, value, "Give all of them the same shape."))
 
 
 def order_of(graph: NirGraph) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is wrong with a graph's nodes and edges, whatever dialect it is read in."""
+"""Find what is wrong with a graph's nodes and edges, whatever dialect it is read in."""
 
 from __future__ import annotations
 
@@ -37,8 +37,16 @@ def _version(graph: NirGraph) -> list[Finding]:
     numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", graph.version)
     if not numbers or tuple(int(n) for n in numbers.groups()) >= V_RESET_SINCE:
         return []
-    what = "the file is of an old version of NIR, which knows no v_reset"
-    return [finding("old-version", None, what, graph.version, "Nothing is lost by reading it; --fix writes a new one.")]
+    what = "the file is of an old version of NIR, which has no v_reset"
+    return [
+        finding(
+            "old-version",
+            None,
+            what,
+            graph.version,
+            "Nothing is lost by reading it; --fix writes a file of the new version.",
+        )
+    ]
 
 
 def _batch(graph: NirGraph, axes: int) -> list[Finding]:
@@ -49,7 +57,7 @@ def _batch(graph: NirGraph, axes: int) -> list[Finding]:
         finding(
             "batch-dimension",
             name,
-            "the Input's shape has the batch's axis in front, which is no part of a sample",
+            "the Input's shape starts with the batch axis, which does not belong to a sample",
             list(shape),
             f"--fix makes it {list(shape[axes:])}; or export with a sample that has no batch axis.",
         )
@@ -66,10 +74,10 @@ def _outputs(graph: NirGraph, shapes: Shapes) -> list[Finding]:
         said, entering = port_shape(node), shapes.leaving[name]
         fix = f"--fix makes it {list(entering)}."
         if said != entering and len(said) > len(entering) and said[len(said) - len(entering) :] == entering:
-            what = "the Output's shape has the batch's axis in front, which is no part of a sample"
+            what = "the Output's shape starts with the batch axis, which does not belong to a sample"
             found.append(finding("batch-dimension", name, what, list(said), fix))
         elif said != entering and not (prod(said) == prod(entering) and len(said) == 1):
-            what = f"the Output says another shape than what enters it, which is {list(entering)}"
+            what = f"the Output has another shape than its input, which has shape {list(entering)}"
             found.append(finding("shape", name, what, list(said), fix, "warning"))
     return found
 
@@ -83,7 +91,7 @@ def _scalars(graph: NirGraph, shapes: Shapes) -> list[Finding]:
         keys = [key for key, shape in parameter_shapes(node).items() if shape != target and prod(shape) == 1]
         keys += [key for key, shape in parameter_shapes(node).items() if shape != target and prod(shape) > 1]
         if keys and all(np.ndim(node.params[key]) <= len(target) for key in keys):
-            what = f"{node.kind} has parameters that are not of its shape, which nir and its readers refuse"
+            what = f"{node.kind} has parameters of other shapes than its neurons, which nir and its readers refuse"
             value = ", ".join(f"{key} {list(np.shape(node.params[key]))}" for key in keys)
             found.append(finding("scalar", name, what, value, f"--fix spreads them to {list(target)}."))
     return found
@@ -91,14 +99,14 @@ def _scalars(graph: NirGraph, shapes: Shapes) -> list[Finding]:
 
 def _missing_resets(graph: NirGraph) -> list[Finding]:
     return [
-        finding("no-v-reset", name, f"{node.kind} has no v_reset", "none", "It is read as 0, and --fix writes it.")
+        finding("no-v-reset", name, f"{node.kind} has no v_reset", "none", "It is read as 0; --fix writes it.")
         for name, node in graph.nodes.items()
         if node.kind in FIRING and node.kind != "Threshold" and node.params.get("v_reset") is None
     ]
 
 
 def _duplicates(graph: NirGraph) -> list[Finding]:
-    what = "the edge is there more than once, and is read once"
+    what = "the edge is in the file more than once, and is read once"
     return [
         finding("duplicate-edge", source, what, f"{source} -> {target}", "--fix removes the repeats.")
         for source, target in graph.repeated
@@ -111,12 +119,24 @@ def _reach(graph: NirGraph) -> list[Finding]:
     backwards = [(target, source) for source, target in graph.edges]
     read = _spread([n for n, node in graph.nodes.items() if node.kind == "Output"], backwards)
     found = [
-        finding("unreachable", n, f"no Input leads to this {graph.nodes[n].kind}", n, "Connect it or remove it.")
+        finding(
+            "unreachable",
+            n,
+            f"no Input leads to this {graph.nodes[n].kind}",
+            n,
+            "Connect the node to an input, or remove it.",
+        )
         for n in graph.nodes
         if n not in reached
     ]
     return found + [
-        finding("unread", n, f"this {graph.nodes[n].kind} leads to no Output", n, "Connect it, or leave it unread.")
+        finding(
+            "unread",
+            n,
+            f"this {graph.nodes[n].kind} leads to no Output",
+            n,
+            "Connect the node to an Output, or leave it as it is if it is not to be read.",
+        )
         for n in graph.nodes
         if n in reached and n not in read
     ]

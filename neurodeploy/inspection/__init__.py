@@ -1,4 +1,4 @@
-"""What a model file holds, how it will be read, and what is wrong with it."""
+"""Inspect a model file: what it holds, how it will be read, and what is wrong with it."""
 
 from neurodeploy.importers.findings import Finding
 from neurodeploy.inspection.model import Inspection, inspect

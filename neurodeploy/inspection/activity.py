@@ -1,4 +1,4 @@
-"""How much each population fires on data: those that never do, and neurons that fire in nearly every step."""
+"""Activity of each population on data: those that never fire, and neurons that fire in nearly every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model file holds, how it will be read, and everything that is wrong with it at once."""
+"""Inspect a model file: its contents, how it will be read, and everything that is wrong with it at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GetInputs = Inputs | Callable[[dict[str, Shape]], Inputs]
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a model file holds.
+    """The result of inspecting a model file.
 
     nodes: for each ``name``, ``kind``, ``shape`` (of what leaves it), ``parameters``, ``settings``, ``dynamics`` (of
         neurons: dt and the factors of one step) and ``activity`` (where data was given); JSON-ready.
@@ -97,8 +97,12 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         counts = activity(network, inputs(network.inputs) if callable(inputs) else inputs)
         findings += activity_findings(counts)
     elif inputs is not None:
-        reason = "the dialect is open" if settled is None else "the network is refused"
-        findings.append(finding("not-run", None, f"the data was not run, for {reason}", "--input", "See the above."))
+        reason = "the dialect is not known" if settled is None else "the network is refused"
+        findings.append(
+            finding(
+                "not-run", None, f"the data was not run, because {reason}", "--input", "First mend what is said above."
+            )
+        )
     return Inspection(
         graph.where,
         graph.version,

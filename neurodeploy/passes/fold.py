@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Folded:
-    """What a projection's chain of operations amounts to.
+    """A projection's chain of operations as one set of synapses.
 
     weight: float64, dense ``(n_out, n_in)`` or a ``csc_array`` of that shape, in C order over the shapes; or of a
         convolution where ``conv`` is given.

@@ -111,8 +111,8 @@ def _relay_model(program: Program, projection: CodedProjection) -> NeuronModel:
     name = projection.source
     if name in program.inputs or program.population(name).threshold_low_code is not None:
         raise DeployError(
-            f"{projection.name} would need a delay of {projection.delay - 1} steps, and what {name} sends can be below"
-            " 0, which no relay sends on",
+            f"{projection.name} would need a delay of {projection.delay - 1} steps, but what {name} sends can be below"
+            " 0, which relays cannot pass on",
             where=projection.name,
             fix="Shorten the longer of the two paths that meet there.",
         )

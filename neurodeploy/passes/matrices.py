@@ -1,4 +1,4 @@
-"""A chain of linear operations written out as one sparse matrix, without a dense one on the way."""
+"""A chain of linear operations written out as one sparse matrix, without a dense one in between."""
 
 from __future__ import annotations
 

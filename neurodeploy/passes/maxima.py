@@ -69,7 +69,7 @@ def rectify(network: Network, swing: dict[Projection, float]) -> Rectified:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sum:
-    """A value on the way to the largest: a weighted sum of a window's values, and of rectifiers.
+    """An intermediate value of the largest: a weighted sum of a window's values, and of rectifiers.
 
     window: float32 (kernel_h, kernel_w), weight of each value. rectifiers: names.
     """
@@ -102,9 +102,10 @@ class _Windows:
         before, after = p.ops[:at], p.ops[at + 1 :]
         if any(isinstance(op, MaxPool2d) for op in after) or any(pool.padding):
             raise DeployError(
-                f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}",
+                f"{p.name} pools maxima of values {'with padding' if any(pool.padding) else 'twice'}, which is not"
+                " supported",
                 where=p.name,
-                fix="Pool after the neurons, where the largest of spikes is their OR; or use an average pool.",
+                fix="Pool after the neurons, or use an average pool.",
             )
         step = max(swing, float(np.finfo(np.float32).tiny)) * ROOM / STAIRS
         self = cls(p, before, pool, after, pool.output_shape(chain_shape(before, shape)), step, name)

@@ -1,4 +1,4 @@
-"""In which order populations can be stepped: loops together, all else one after the other."""
+"""Order populations for stepping: loops together, all else one after the other."""
 
 from __future__ import annotations
 

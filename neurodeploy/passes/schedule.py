@@ -1,4 +1,4 @@
-"""When each population's rows happen on hardware, where every connection takes at least one step."""
+"""Schedule each population's rows on hardware, where every connection takes at least one step."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
             latency[projection.target] = max(latency[projection.target], earliest)
     else:
         raise DeployError(
-            f"{late[0].name} lies on a loop that the model runs faster than one step a connection",
+            f"{late[0].name} is in a loop that takes fewer steps in the model than it has connections, and on the"
+            " chip every connection takes a step",
             where=late[0].name,
-            fix="Give the loop's recurrent edge one step for each of its connections.",
+            fix="Give the loop's recurrent edge a delay of one step for each connection in the loop.",
         )
     return latency, {p: latency[p.target] - latency[p.source] + after[p] for p in network.projections}
 

@@ -13,7 +13,7 @@ from neurodeploy.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Approximation:
-    """What was changed in a population, in words."""
+    """The changes to a population, in words."""
 
     node: str
     changes: tuple[str, ...]

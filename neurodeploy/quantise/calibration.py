@@ -1,4 +1,4 @@
-"""What flows through one population on calibration data, and what its weights' errors then cost."""
+"""Second moments of a population's inputs on calibration data, and what its weights' errors then cost."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ NOTHING_PLANNED = PopulationPlan()
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Choices:
-    """How a population is to be quantised; what the plan says comes first.
+    """Choices by which a population is quantised; what the plan says comes first.
 
     bits: of the weights. scale: how codes per volt are chosen; None for ``range`` at 6 bits and more, else ``mse``,
     and for clipping where that is clearly better.
@@ -227,14 +227,14 @@ def _giving_up(
 
 def _notes(before: Fit, after: Fit, error: float, left: float) -> tuple[str, ...]:
     """Return what was given up, why, and how to have it otherwise."""
-    lost = f"{100 * error:.2g} % of what its weights do to v would be lost, {100 * left:.2g} % are"
+    lost = f"{100 * error:.2g} % of what its weights do to v would be lost; now {100 * left:.2g} % are"
     found = []
     if after.gains is not None and after.gains != before.gains:
         found.append(f"each channel has a scale of its own; with one for all (--per-population) {lost}")
     count, times = after.clipped(after.scales[0])
     if count and after.scales[0].ratio > before.scales[0].ratio:
         size = f"up to {times:.3g} times as large as what is kept of them"
-        why = "" if found else f"; were they kept (--scale range), {lost}"
+        why = "" if found else f"; if they were kept (--scale range), {lost}"
         found.append(
             f"{count} weights {size} are clipped{why}" if count > 1 else f"a weight {size[6:]} is clipped{why}"
         )

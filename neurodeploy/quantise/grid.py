@@ -27,7 +27,7 @@ FEWEST = 3
 """Weights other than 0 that tell a channel's own grid: any one or two numbers lie on one."""
 
 TOLERANCE = 2e-5
-"""By how much a weight may miss its whole number, by the largest one: rounding of float32 on the way."""
+"""By how much a weight may miss its whole number, by the largest one: rounding of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Grid:
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         steps = 1.0 / self.step
         step = f"1/{round(steps)}" if steps > 1.5 and abs(steps - round(steps)) < 1e-4 * steps else f"{self.step:.4g}"
         if max(-self.low, self.high) == 1 and self.low < 0:

@@ -40,7 +40,7 @@ WORTH = 0.8
 """Share of the loss that a wider message, or one that takes bits of the weights, may have at most to be taken."""
 
 MAX_LEARNED = 1024
-"""Inputs of a neuron up to which the loss reckons with learned rounding."""
+"""Inputs of a neuron up to which the loss assumes learned rounding."""
 
 MAX_ROWS, MAX_VALUES = 256, 2**16
 """Rows of data, evenly spaced, on which the loss is measured, and values that they may have in all."""
@@ -54,7 +54,7 @@ SAFETY = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """How an input's values are sent.
+    """The form in which an input's values are sent.
 
     bits: of a payload, with the sign. scale: what a value is multiplied by. payload: the least and the most that is
     expected. full: the largest scale at which weights keep all their bits. is_exact: every value of the data is a whole
@@ -142,7 +142,7 @@ def _widths(most: int) -> tuple[int, ...]:
 def messages_of_range(
     low: float, high: float, reached: list[Reached], bits: int | str, formats: dict[str, int]
 ) -> Messages:
-    """Return the width and scale for values of which only the range is known.
+    """Return the width and scale for values whose range alone is known.
 
     Bits are shared out: as many are taken of the values' own as of the weights, if both cannot be kept.
     """
@@ -232,7 +232,7 @@ def _rows(values: NDArray[Any]) -> Floats:
 
 
 def _grid(rows: Floats) -> int | None:
-    """Return the fewest steps of one of which every value is a whole number, or None."""
+    """Return the fewest steps of one such that every value is a whole number of them, or None."""
     for steps in GRIDS:
         scaled = rows * steps
         if np.abs(scaled - np.rint(scaled)).max(initial=0.0) <= 1e-6 * max(steps, 1):

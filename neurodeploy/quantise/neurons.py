@@ -1,4 +1,4 @@
-"""The target's neuron for a float population: what it can do, and the float parameters it is given.
+"""The target's neuron for a float population, in affine form: what it can do, and its float parameters.
 
 The chip computes ``u' = keep_u * u + input``, ``v' = keep_v * v + u' + bias``, fires at ``v' > threshold`` and sets v
 to 0, or does what its programmed neurons can beyond that. Here a population is brought into that form in float, exactly
@@ -154,7 +154,8 @@ def _threshold(population: Population, level: Floats) -> Floats:
         raise DeployError(
             f"{int(beneath.sum())} neurons of {population.name!r} have a threshold that is not above their reset",
             where=f"node {population.name!r}",
-            fix="Such neurons fire in every step or never; train or export them again.",
+            fix="Train the model again with thresholds above the reset; neurons with others fire in every step or"
+            " never.",
         )
     return threshold
 
@@ -186,8 +187,8 @@ def _first_current(population: Population, keep_syn: Floats, settled: Floats) ->
     undecayed = {"add-use-decay": start, "use-decay-add": start - settled}.get(order, np.zeros_like(start))
     if (lost := (keep_syn == 0) & (undecayed != 0)).any():
         raise DeployError(
-            f"{int(lost.sum())} neurons of {population.name!r} have a synaptic current of which a step keeps nothing,"
-            " and start with one or with a bias",
+            f"{int(lost.sum())} neurons of {population.name!r} have a synaptic current that keeps nothing from step"
+            " to step, but they start with a current or have a bias",
             where=f"node {population.name!r}",
             fix="Train with a decay above 0, or without a bias before this node.",
         )

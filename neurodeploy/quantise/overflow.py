@@ -1,4 +1,4 @@
-"""What can leave its register, under which worst-case input, and where the two arithmetics then part.
+"""Find which registers can overflow, under which worst-case input, and where the two arithmetics then differ.
 
 How far each register gets is in :mod:`neurodeploy.quantise.reach`.
 """
@@ -82,7 +82,7 @@ def overflow_warnings(
 def arithmetic_differences(program: Program) -> tuple[str, ...]:
     """Return where Lava's simulator and the chip can compute different things, a sentence for each node.
 
-    They part where u leaves its 24 bits by more than one turn, which Lava does not undo; where a convolution's sum
+    They differ where u leaves its 24 bits by more than one turn, which Lava does not undo; where a convolution's sum
     leaves the 24 bits that Lava keeps of it; and where a negative weight exponent shifts weights that it does not
     divide. ``loihi`` is what the chip does, ``lava`` what Intel's simulator does.
     """
@@ -146,7 +146,7 @@ def custom_neurons(program: Program) -> dict[str, str]:
 
 
 def source_payload(program: Program, projection: CodedProjection) -> Payload:
-    """Return the least and the most that one spike of a projection's source is reckoned to carry."""
+    """Return the least and the most that one spike of a projection's source is assumed to carry."""
     if projection.message_bits == 0:
         return 0, 1
     if projection.source in program.inputs:

@@ -82,7 +82,7 @@ class ProjectionPlan(_Part):
 
 
 class InputPlan(_Part):
-    """How a graded input is sent: ``rint(x * scale)`` in messages of so many bits, with the sign.
+    """The messages of a graded input: ``rint(x * scale)`` in messages of so many bits, with the sign.
 
     rate: share of values other than 0 in the data that the plan was calibrated on.
     """
@@ -153,9 +153,9 @@ def load_plan(path: Path | str) -> Plan:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
         raise DeployError(
-            f"the plan is no readable YAML ({getattr(error, 'problem', None) or type(error).__name__})",
+            f"the plan is not readable YAML ({getattr(error, 'problem', None) or type(error).__name__})",
             where=f"{path}{line}",
-            fix="Compare it with a plan that compile wrote.",
+            fix="Compare the file with a plan that compile wrote.",
         ) from error
     try:
         plan = Plan.model_validate(content if content is not None else {})
@@ -166,10 +166,10 @@ def load_plan(path: Path | str) -> Plan:
         ]
         more = f"; and {len(found) - FAULTS_SHOWN} more" if len(found) > FAULTS_SHOWN else ""
         raise DeployError(
-            "the plan has values that it cannot have: " + "; ".join(dict.fromkeys(faults)) + more,
+            "the plan has keys or values that are not allowed: " + "; ".join(dict.fromkeys(faults)) + more,
             where=str(path),
-            fix=f"Keys of a population: {known(PopulationPlan.model_fields)}; of a projection:"
-            f" {known(ProjectionPlan.model_fields)}; of an input: {known(InputPlan.model_fields)}.",
+            fix=f"Use only these keys, for a population: {known(PopulationPlan.model_fields)}; for a projection:"
+            f" {known(ProjectionPlan.model_fields)}; for an input: {known(InputPlan.model_fields)}.",
         ) from error
     plan._file, plan._tree = str(path), tree
     return plan
@@ -183,7 +183,7 @@ def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int
     """
     faults = []
     if plan.target not in (None, target):
-        faults.append(f"{plan.place('target')}: it is for target {plan.target!r}, not for {target!r}")
+        faults.append(f"{plan.place('target')}: the plan is for target {plan.target!r}, not for {target!r}")
     sizes = {population.name: population for population in network.populations}
     names = projection_names(network)
     for key, given, known_names in (
@@ -193,7 +193,9 @@ def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int
     ):
         for name in given:
             if name not in known_names:
-                faults.append(f"{plan.place(key, name)}: {name!r} is none of the model's {key}: {known(known_names)}")
+                faults.append(
+                    f"{plan.place(key, name)}: {name!r} is not one of the model's {key}, which are {known(known_names)}"
+                )
     for name, own in plan.populations.items():
         if name in sizes:
             faults += _population_faults(plan, name, own, sizes[name], formats)
@@ -212,17 +214,19 @@ def _input_faults(plan: Plan, name: str, own: InputPlan, formats: dict[str, int]
     if (own.message_bits or 0) <= most:
         return []
     return [
-        f"{plan.place('inputs', name, 'message_bits')}: {own.message_bits} message bits, the target has 0 to {most}"
+        f"{plan.place('inputs', name, 'message_bits')}: message_bits is {own.message_bits}; the target has 0 to {most}"
     ]
 
 
 def _projection_faults(plan: Plan, name: str, own: ProjectionPlan, formats: dict[str, int]) -> list[str]:
     found, most = [], formats["weight_exponent_max"]
     if own.learned is not None and own.rounding == "nearest":
-        found.append(f"{plan.place('projections', name, 'rounding')}: nearest, and yet there are learned steps")
+        found.append(
+            f"{plan.place('projections', name, 'rounding')}: rounding is nearest, but the plan holds learned steps, too"
+        )
     if own.exponent is not None and own.exponent > most:
         place = plan.place("projections", name, "exponent")
-        found.append(f"{place}: exponent {own.exponent}, the target has 0 to {most}")
+        found.append(f"{place}: exponent is {own.exponent}; the target has 0 to {most}")
     return found
 
 
@@ -244,7 +248,9 @@ def _population_faults(
         ranges["bias"] = (own.bias.mantissa, -most, most)
         if own.bias.exponent > formats["bias_exponent_max"]:
             place = plan.place("populations", name, "bias", "exponent")
-            return [f"{place}: bias exponent {own.bias.exponent}, the target has 0 to {formats['bias_exponent_max']}"]
+            return [
+                f"{place}: the bias exponent is {own.bias.exponent}; the target has 0 to {formats['bias_exponent_max']}"
+            ]
     found = []
     for key, (values, low, high) in ranges.items():
         if values is None:
@@ -252,12 +258,12 @@ def _population_faults(
         array = np.asarray(values)
         place = plan.place("populations", name, key)
         if array.ndim and array.size not in (prod(shape), shape[0] if shape else 1):
-            found.append(f"{place}: {array.size} values for {prod(shape)} neurons")
+            found.append(f"{place}: there are {array.size} values for {prod(shape)} neurons")
         if array.size and (array.min() < low or array.max() > high):
-            found.append(f"{place}: {key} of {array.min()} to {array.max()}, the target has {low} to {high}")
+            found.append(f"{place}: {key} is {array.min()} to {array.max()}; the target has {low} to {high}")
     if own.channel_gain is not None and len(own.channel_gain) not in (1, shape[0] if shape else 1):
         place = plan.place("populations", name, "channel_gain")
-        found.append(f"{place}: {len(own.channel_gain)} gains for {shape[0] if shape else 1} channels")
+        found.append(f"{place}: there are {len(own.channel_gain)} gains for {shape[0] if shape else 1} channels")
     return found
 
 
@@ -299,7 +305,8 @@ def unpack_steps(text: str, size: int, bits: int | str, where: str) -> NDArray[n
         steps = np.zeros(0, np.int16)
     if steps.size != size or of_bits != str(bits):
         raise DeployError(
-            f"learned rounding of {steps.size} weights of {of_bits[:8]} bits for {size} of {bits}",
+            f"the plan holds learned rounding of {steps.size} weights of {of_bits[:8]} bits, but the projection has"
+            f" {size} weights of {bits} bits",
             where=where,
             fix="Remove the key learned, or compile again with --calibrate.",
         )
@@ -330,7 +337,9 @@ def _refuse_repeats(node: yaml.Node | None, met: set[int]) -> None:
     if not isinstance(node, yaml.CollectionNode):
         return
     if id(node) in met:
-        raise yaml.MarkedYAMLError(problem="an alias stands for a list or mapping", problem_mark=node.start_mark)
+        raise yaml.MarkedYAMLError(
+            problem="an alias stands for a list or a mapping, which a plan does not allow", problem_mark=node.start_mark
+        )
     met.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for value in node.value:
@@ -339,7 +348,7 @@ def _refuse_repeats(node: yaml.Node | None, met: set[int]) -> None:
     seen: set[Any] = set()
     for key, value in node.value:
         if key.value in seen:
-            raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} appears twice", problem_mark=key.start_mark)
         seen.add(key.value)
         _refuse_repeats(value, met)
 

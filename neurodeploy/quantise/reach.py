@@ -1,4 +1,4 @@
-"""How far each register of a population gets over all possible inputs: intervals that no run can leave.
+"""Bounds of each register of a population over all possible inputs: intervals that no run can leave.
 
 The worst input is every spike of one sign of weight at once, in any order, for ever. Each step of a register is
 ``x' = decay(x) + c``, which rises with ``x`` and with ``c``; so the highest ``x`` follows from the highest ``c`` alone,
@@ -260,7 +260,7 @@ def _risen(population: CodedPopulation, side: _Side) -> tuple[Ints, Ints]:
 
 
 def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints) -> Ints:
-    """Return the highest ``-v``: what a late subtraction takes from v, and a floor under v, are reckoned with.
+    """Return the highest ``-v``: what a late subtraction takes from v, and a floor under v, are taken into account.
 
     Args:
         population: the codes.

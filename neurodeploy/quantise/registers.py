@@ -28,8 +28,8 @@ LEAST_LEAK = 1e-3
 """Part of a decay code below which a model's leak is none: time constants of four million steps and more."""
 
 MISSED_CONDITION = (
-    f"fires at v > threshold where the model does at v >= threshold: the chip has no 1/{2**ALIGN_BITS} of a threshold"
-    " unit less, so they differ only where v meets the threshold exactly"
+    "fires at v > threshold, where the model fires at v >= threshold; the chip cannot lower the threshold by"
+    f" 1/{2**ALIGN_BITS} of a unit, so they differ only where v meets the threshold exactly"
 )
 
 
@@ -50,7 +50,7 @@ class LateBias:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Registers:
-    """A population's codes, and in which words they miss the model.
+    """A population's codes, and warnings about what could not be matched.
 
     bias: mantissa, int64 (n,), and exponent of the whole bias. late: the part of it that is not in ``population``.
     """
@@ -69,7 +69,7 @@ def code_population(
     formats: dict[str, int],
     plan: PopulationPlan,
 ) -> Registers:
-    """Return a population's codes, and in which words they miss the model.
+    """Return a population's codes, and warnings about what could not be matched.
 
     Where no initial codes make up for a bias that acts before the first input, it enters through synapses of a source
     that is always on and starts at the population's latency; what those synapses cannot hold stays a register's. So
@@ -113,7 +113,7 @@ def code_population(
     if any(beyond):
         warnings.append(
             f"{max(beyond)} of {population.size} neurons start beyond what a register holds,"
-            f" {STATE_LIMIT / unit:.3g} V; they start at its end"
+            f" {STATE_LIMIT / unit:.3g} V; they start at this limit"
         )
     warnings = [f"{population.name}: {warning}" for warning in warnings]
     if ((threshold == 1) & (least == 1)).any():
@@ -246,9 +246,10 @@ def _check_scale(
         code = float(np.abs(values).max(initial=0.0)) * weights_per_volt
         if code > 1.001 * most and (planned is None or code > 2**40):
             raise DeployError(
-                f"{name!r}: at {weights_per_volt:g} codes per volt its {what} is {code:.4g}, and registers hold {most}",
+                f"{name!r}: at {weights_per_volt:g} codes per volt its {what} is {code:.4g}, but registers hold at"
+                f" most {most}",
                 where="--plan",
-                fix="Lower codes_per_volt or channel_gain, or leave them out.",
+                fix="Lower codes_per_volt or channel_gain in the plan, or leave them out.",
             )
 
 
@@ -283,7 +284,7 @@ def leaks(neuron: ChipNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats,
 
 
 def missed(leak: tuple[Floats, Floats]) -> NDArray[np.bool_]:
-    """Return of which neurons a leak is over ``LEAK_OFF`` more or less here than in the model, bool (n,)."""
+    """Return the neurons whose leak is over ``LEAK_OFF`` more or less here than in the model, bool (n,)."""
     exact, here = leak
     off: NDArray[np.bool_] = np.abs(here - exact) > LEAK_OFF * exact
     return off & (exact > LEAST_LEAK)

@@ -1,4 +1,4 @@
-"""Which integer neuron computes a float rule exactly, and which targets have such neurons."""
+"""Match a float neuron to an integer neuron that computes the same exactly, or refuse it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
     refuse_unread(name, population, READS_OF_POPULATION, "the compiler")
     for what in _float_only(population):
         raise DeployError(
-            f"{name!r} {what}, which no target of ours computes",
+            f"{name!r} {what}, which no target computes",
             where=place,
             fix="Run it with --backend reference, or train without it.",
         )
@@ -150,7 +150,7 @@ def _model(population: Population) -> NeuronModel:
 
 
 def clears_currents(population: Population) -> bool:
-    """Tell whether a reset sets synaptic currents to 0 of which something would stay."""
+    """Tell whether a reset sets synaptic currents to 0 that would otherwise not vanish."""
     rule = population.rule
     resets = rule.fires and rule.reset != "none" and rule.reset_currents
     return resets and population.decay_syn is not None and not is_stateless(population)

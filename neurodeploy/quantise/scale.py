@@ -1,4 +1,4 @@
-"""How many weight codes stand for one volt of a population: its scale, chosen from weights and rules alone.
+"""The scale of a population: the weight codes that stand for one volt, chosen from weights and rules alone.
 
 K is the largest at which weights fill their codes and, as a power of two above that, nothing can leave its register.
 """
@@ -23,7 +23,7 @@ FINE_THRESHOLD = 1024
 """Threshold code above which rounding it, and the half unit that truncation drains a step, no longer matter (0.1 %)."""
 
 COUNTED_ON = 8
-"""Spikes in one step that scales and warnings reckon with where a neuron can send any number."""
+"""Spikes in one step that scales and warnings assume where a neuron can send any number."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -192,7 +192,8 @@ def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -
     if np.floor(held) < -10:
         threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
         raise DeployError(
-            f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that dwarfs its weights",
+            f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that is far too large for its"
+            " weights",
             where=f"node {name!r}",
             fix="Rescale the layer, or train it with larger weights.",
         )

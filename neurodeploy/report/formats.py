@@ -1,4 +1,4 @@
-"""How the report writes numbers: never rounded into a claim that the number does not make."""
+"""Format numbers for the report, never rounded into a claim that the number does not make."""
 
 from __future__ import annotations
 

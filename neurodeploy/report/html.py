@@ -85,7 +85,7 @@ def _file(environment: Environment, name: str) -> Markup:
 
 
 def _script(text: str) -> Markup:
-    """Return code as it stands; ValueError if it would end the element that holds it."""
+    """Return code unchanged; ValueError if it would end the element that holds it."""
     lowered = text.lower()
     if any(end in lowered for end in ("</script", "</style", "<!--")):
         raise ValueError("code that ends its own element cannot be embedded")

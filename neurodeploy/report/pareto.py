@@ -1,4 +1,4 @@
-"""What a search of widths found: the Pareto front as lines of text, and as a page that opens offline."""
+"""The result of a search of widths: the Pareto front as lines of text, and as a page that opens offline."""
 
 from __future__ import annotations
 
@@ -56,13 +56,14 @@ def notes(result: SearchResult) -> list[str]:
     best, budget = result.best, result.budget
     found = [
         f"budget {budget}: kept by {' '.join(map(str, best.widths))} on {best.samples} samples of"
-        f" {result.subject.data.source}, which the widths were chosen on; measure on other data what counts",
+        f" {result.subject.data.source}, on which the widths were chosen; measure on other data before relying on it",
         f"{counted(len(result.trials), 'trial')} measured"
         + (f", {len(result.refusals)} refused by the compiler" if result.refusals else ""),
     ]
     if budget.accuracy is not None and budget.accuracy < 100.0 / best.samples:
         found.append(
-            f"one sample is {100.0 / best.samples:.2g} points, so a budget of {budget.accuracy:g} lets none be lost"
+            f"one sample is {100.0 / best.samples:.2g} points, so with a budget of {budget.accuracy:g} no sample may"
+            " be lost"
         )
     if result.profile is not None:
         found.append(

@@ -1,4 +1,4 @@
-// The interactive spike raster: two backends on one sample and node, held against each other.
+// The interactive spike raster: two backends on one sample and node, compared with each other.
 "use strict";
 
 (function () {

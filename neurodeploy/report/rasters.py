@@ -1,4 +1,4 @@
-"""Which spikes the report carries for its interactive rasters, and in what form."""
+"""The spikes that the report carries for its interactive rasters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Flat = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class RasterLimits:
-    """How much a report carries, so that it opens in any browser.
+    """Limits on what a report carries, so that it opens in any browser.
 
     samples: at most so many. units, spikes: neurons, and spikes of a backend, in one raster.
     total: no further sample once so many spikes are in.

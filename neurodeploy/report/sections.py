@@ -1,4 +1,4 @@
-"""What the report says, section by section, as plain values: every number and sentence is made here."""
+"""The contents of the report, section by section, as plain values: every number and sentence is made here."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def first_differences(comparison: Comparison) -> list[dict[str, Any]]:
             text = (
                 f"{a} and {b} have equal spikes in all of {scope}."
                 if shared
-                else f"{a} and {b} recorded no node in common."
+                else f"{a} and {b} recorded no common node."
             )
         else:
             text = difference_sentence(a, b, different)
@@ -242,13 +242,13 @@ def first_differences(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def difference_sentence(a: str, b: str, different: dict[str, Any]) -> str:
-    """Return where ``a`` and ``b`` part first, as a sentence."""
+    """Return where ``a`` and ``b`` first differ, as a sentence."""
     unit = ", ".join(str(i) for i in different["unit"])
     what = "" if different["what"] == "spikes" else f"{different['what']} is "
     entries = counted(different["count"], "entry", "entries")
     differ = "differs" if different["count"] == 1 else "differ"
     return (
-        f"{a} and {b} part first in row {different['t']} of sample {different['sample']}, "
+        f"{a} and {b} first differ in row {different['t']} of sample {different['sample']}, "
         f"node {different['node']} neuron ({unit}): "
         f"{what}{number(different['a'])} against {number(different['b'])}; {entries} {differ} there."
     )

@@ -1,4 +1,4 @@
-"""Mixed precision: which width each projection's weights need so that a stated accuracy or agreement is kept."""
+"""Mixed precision: search the width of each projection's weights at which a stated accuracy or agreement is kept."""
 
 from neurodeploy.search.bits import METHODS, SearchResult, run_search, search_bits
 from neurodeploy.search.budget import Budget, parse_budget

@@ -1,4 +1,4 @@
-"""Which width each projection's weights need, so that a stated accuracy or agreement is kept at the least cost."""
+"""Search the width of each projection's weights at which a stated accuracy or agreement is kept at the least cost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_TRIALS = 200
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     subject: what was searched. budget: what had to hold. profile: by which energy is told, or None.
     reference_correct: samples that the float reference decides rightly, or None without labels.
@@ -59,7 +59,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How a search is done.
+    """Options of a search.
 
     method: ``sensitivity`` or ``optuna``. trials: proposals that optuna makes. seed: of optuna.
     state: file that keeps the trials, or None. progress: called with (``search``, done, at most), or None.
@@ -74,7 +74,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise DeployError(
-                f"--search-method is {self.method!r}, and there is no such method",
+                f"--search-method is {self.method!r}, but there is no such method",
                 where="--search-method",
                 fix=f"Choose from {known(METHODS)}.",
             )
@@ -82,7 +82,7 @@ class SearchOptions:
             raise DeployError(
                 f"--search-trials is {self.trials}; it must be at least 1",
                 where="--search-trials",
-                fix="Give 1 or more.",
+                fix="Give a number of 1 or more.",
             )
 
 
@@ -197,7 +197,7 @@ def _check(subject: Subject, budget: Budget) -> None:
     check_inputs(network.inputs, data.x)
     if not subject.names:
         raise DeployError(
-            "the plan states the bits of every projection, so there is nothing to search",
+            "the plan gives the bits of every projection, so there is nothing to search",
             where="--plan",
             fix="Remove bits, exponent and learned of its projections and codes_per_volt of its populations, or give"
             " no plan.",
@@ -206,7 +206,7 @@ def _check(subject: Subject, budget: Budget) -> None:
         return
     if data.labels is None or not data.labels.size:
         raise DeployError(
-            "the budget is in accuracy, and the data has no labels y",
+            "the budget is in accuracy, but the data has no labels y",
             where=data.source,
             fix="Give data with labels, or a budget in agreement, such as --budget agreement=0.98.",
         )
@@ -242,13 +242,15 @@ def _start(measure: Measurer, widths: Widths, budget: Budget) -> Trial:
     start = measure(widths)
     if start is None:
         raise DeployError(
-            str(measure.trials[widths]), where="--search bits", fix="Compile without --search, and see to this first."
+            str(measure.trials[widths]),
+            where="--search bits",
+            fix="Mend this first; compile without --search to see it alone.",
         )
     if budget.agreement is not None and start.agreement is None:
         raise DeployError(
-            "the budget is in the agreement of the output's spikes, and the output does not fire",
+            "the budget is in the agreement of the output's spikes, but the output does not fire",
             where="--budget",
-            fix="Say agreement_all or accuracy.",
+            fix="Use agreement_all or accuracy in the budget.",
         )
     if not budget.keeps(start):
         stated = [key for key in ("accuracy", "agreement", "agreement_all") if getattr(budget, key) is not None]
@@ -257,8 +259,9 @@ def _start(measure: Measurer, widths: Widths, budget: Budget) -> Trial:
             for key, loss, most in zip(stated, budget.losses(start), budget.allowed, strict=True)
         )
         raise DeployError(
-            f"{widths[0]} bits in every projection that is searched break the budget already ({losses})",
+            f"even {widths[0]} bits in every projection that is searched exceed the budget ({losses})",
             where="--budget",
-            fix="Allow more, or quantise better: --rounding learned, --correct, --per-channel, finetune.",
+            fix="Allow a larger loss, or quantise better with --rounding learned, --correct, --per-channel or"
+            " finetune.",
         )
     return start

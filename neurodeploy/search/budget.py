@@ -1,4 +1,4 @@
-"""What a search may lose and what it is to save: the text of ``--budget``, and whether a trial keeps it."""
+"""The budget of a search, what it may lose and what it is to save: the text of ``--budget``, and its check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SLACK = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be lost against the float reference, on the search data, and what is made small.
+    """The budget of a search: the loss against the float reference that is allowed, and what is made small.
 
     accuracy: points of accuracy that may be lost at most, or None.
     agreement: share of the output's spikes in common with the reference at least, or None.
@@ -77,7 +77,7 @@ def parse_budget(text: str) -> Budget:
     for item in text.split(","):
         key, equals, value = (part.strip() for part in item.partition("="))
         if key not in keys or not equals or not value:
-            faults.append(f"{item.strip()!r} is no KEY=VALUE with a known key")
+            faults.append(f"{item.strip()!r} is not KEY=VALUE with a known key")
         elif key in found:
             faults.append(f"{key} is given twice")
         else:
@@ -87,21 +87,21 @@ def parse_budget(text: str) -> Budget:
         number = _number(found[key])
         low, high = LIMITS[key]
         if number is None or not low <= number <= high:
-            faults.append(f"{key} is {found[key]!r}, it is a number from {low:g} to {high:g}")
+            faults.append(f"{key} is {found[key]!r}; it must be a number from {low:g} to {high:g}")
         else:
             numbers[key] = number
     objective = found.get("minimise", "memory")
     if objective not in OBJECTIVES:
-        faults.append(f"minimise is {objective!r}, it is {' or '.join(OBJECTIVES)}")
+        faults.append(f"minimise is {objective!r}; it must be {' or '.join(OBJECTIVES)}")
     if "profile" in found and objective != "energy":
-        faults.append("a profile is named, and energy is not what is minimised")
+        faults.append("a profile is named, but energy is not minimised")
     if not LIMITS.keys() & found.keys():
-        faults.append(f"it states nothing to keep, such as {' or '.join(LIMITS)}")
+        faults.append(f"it does not say what to keep, such as {' or '.join(LIMITS)}")
     if faults:
         raise DeployError(
             f"the budget {text!r} cannot be read: {'; '.join(faults)}",
             where="--budget",
-            fix=f"Keys are {known(keys)}; for instance accuracy=0.5,minimise=memory or agreement=0.98.",
+            fix=f"Use the keys {known(keys)}, for instance accuracy=0.5,minimise=memory or agreement=0.98.",
         )
     return Budget(minimise=objective, profile=found.get("profile"), **numbers)
 
@@ -126,7 +126,7 @@ def choose_profile(budget: Budget, target: Target) -> EnergyProfile | None:
         raise DeployError(
             f"{target.title} has no energy profile {budget.profile!r}",
             where="--budget",
-            fix=f"Its profiles are {known(own)}.",
+            fix=f"Choose one of its profiles, {known(own)}.",
         )
     return own.get(budget.profile or "", first)
 

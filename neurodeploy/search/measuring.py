@@ -1,4 +1,4 @@
-"""Widths in, measures out: one compile and one run of the emulator for each, held against the float reference."""
+"""Measure widths: one compile and one run of the emulator for each, compared with the float reference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Subject:
-    """What is searched: a network for a target, how it is compiled, and the data on which it is measured.
+    """The subject of a search: a network for a target, how it is compiled, and the data on which it is measured.
 
     plan: the user's decisions; projections whose bits it states are left alone.
     """

@@ -1,4 +1,4 @@
-"""In which order widths are tried: by what each costs alone, or as optuna's sampler proposes."""
+"""The order in which widths are tried: by what each costs alone, or as optuna's sampler proposes."""
 
 from __future__ import annotations
 

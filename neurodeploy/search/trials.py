@@ -99,9 +99,9 @@ class StateFile:
                 found[widths] = told["refused"] if "refused" in told else Trial(widths, **told)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DeployError(
-                f"this is no state of a search ({error})",
+                f"this is not the state of a search ({error})",
                 where=str(self.path),
-                fix="Name another file, or remove this one to begin anew.",
+                fix="Name another file, or remove this one to start again.",
             ) from error
         return found
 
@@ -109,13 +109,13 @@ class StateFile:
         """Refuse the state of another search."""
         ours = json.loads(self.header)
         if not isinstance(theirs, dict) or theirs.get("format") != FORMAT:
-            raise ValueError("its first line is no header")
+            raise ValueError("its first line is not a header")
         differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
         if differing:
             raise DeployError(
                 f"this is the state of another search: {', '.join(differing)} differ",
                 where=str(self.path),
-                fix="Give each search a --search-state of its own, or remove this file to begin anew.",
+                fix="Give each search a --search-state of its own, or remove this file to start again.",
             )
 
 
@@ -126,7 +126,7 @@ def _writable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DeployError(
-            f"the state of the search cannot be kept there: {error.strerror}",
+            f"the state of the search cannot be written there: {error.strerror}",
             where=str(path),
             fix="Name a file in a folder that exists and is writable.",
         ) from error

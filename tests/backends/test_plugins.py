@@ -195,7 +195,7 @@ def test_a_plug_in_cannot_change_the_input_of_the_others(site: Path) -> None:
     [
         ("Cut", "'spikes' of "),
         ("Fractional", "'spikes' of "),
-        ("Short", "it has 20 steps of 1 samples, the input 20 of 40"),
+        ("Short", "it has 20 steps of 1 samples, but the input has 20 of 40"),
         ("Nothing", "it is a NoneType, not a Recording"),
         ("Miscounting", "its counters are not of the 0 nodes"),
     ],
@@ -204,7 +204,7 @@ def test_a_plug_in_that_gives_no_recording_of_the_input_is_named(site: Path, kin
     install(site, other=f"other_chip:{kind}")
     done = compare(site, "--backend", "other")
     assert done.returncode == 3
-    assert f"what the backend gave is no recording of this input: {fault}" in done.stderr
+    assert f"what the backend returned is not a recording of this input: {fault}" in done.stderr
     assert "where: backend 'other'" in done.stderr
 
 

@@ -81,7 +81,7 @@ def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert "verdict: pass" in done.stdout
     result = json.loads(output.read_text())
-    assert result["equalities"]["reference_trained"] == {"status": "not-run", "reason": "trained output not given"}
+    assert result["equalities"]["reference_trained"] == {"status": "not-run", "reason": "no trained recording is given"}
     assert "<html" in report.read_text()
 
 
@@ -149,7 +149,7 @@ def test_input_of_the_wrong_shape_is_refused(program: Path, tmp_path: Path, rng:
     np.savez(tmp_path / "d.npz", x=spikes(rng, 5, 2, 11))
     out = tmp_path / "r.npz"
     message = refused("run", program, "--backend", "emulator", "--input", tmp_path / "d.npz", "-o", out)
-    assert "has shape (5, 2, 11), the model takes [T, B, *[12]]" in message
+    assert "has shape (5, 2, 11), but the model takes [T, B, *[12]]" in message
     assert not out.exists()
 
 
@@ -199,9 +199,11 @@ def test_outputs_are_checked_before_any_work(fc_model: Path, program: Path, data
         "compile", fc_model, "--target", "loihi2", "-o", tmp_path / "no" / "p.npz"
     )
     assert "this is a folder" in refused("compile", fc_model, "--target", "loihi2", "-o", tmp_path)
-    assert "read, or written, by the same" in refused("compile", fc_model, "--target", "loihi2", "-o", fc_model)
+    assert "the same command already reads or writes" in refused(
+        "compile", fc_model, "--target", "loihi2", "-o", fc_model
+    )
     run = ("run", program, "--backend", "emulator", "--input", data, "-o", data)
-    assert "read, or written, by the same" in refused(*run)
+    assert "the same command already reads or writes" in refused(*run)
     assert fc_model.stat().st_size > 1000
 
 
@@ -218,7 +220,7 @@ def test_our_own_reference_is_no_trained_recording(fc_model: Path, data: Path, t
     own = tmp_path / "own.npz"
     assert neurodeploy("run", fc_model, "--backend", "reference", "--input", data, "-o", own).returncode == 0
     common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference")
-    assert "a recording of our own backend 'reference'" in refused(*common, "--trained", own)
+    assert "a recording of neurodeploy's backend 'reference'" in refused(*common, "--trained", own)
 
 
 @pytest.mark.parametrize("tolerance", ["nan", "-1", "inf", "101"])
@@ -229,7 +231,7 @@ def test_a_tolerance_that_is_none_is_refused(fc_model: Path, data: Path, toleran
 
 def test_a_program_of_another_dialect_is_refused(fc_model: Path, program: Path, data: Path) -> None:
     common = ("compare", fc_model, "--target", "loihi2", "--input", data, "--program", program, "--backend", "emulator")
-    assert "in another dialect" in refused(*common, "--dialect", "reset=subtract")
+    assert "with another dialect" in refused(*common, "--dialect", "reset=subtract")
     assert "a program is compiled already" in refused(*common, "--weight-bits", "4")
 
 
@@ -257,5 +259,5 @@ def test_a_dialect_nobody_says_is_a_question(fc_model: Path) -> None:
         del file["node/metadata"]
     done = neurodeploy("inspect", fc_model)
     assert done.returncode == 1
-    assert "dialect unknown" in done.stdout
+    assert "the dialect is not fully known" in done.stdout
     assert neurodeploy("inspect", fc_model, "--dialect", "snntorch,reset=zero,rest=default").returncode == 0

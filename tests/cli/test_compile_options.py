@@ -62,7 +62,7 @@ def test_how_data_is_read_is_refused_where_there_is_none(
 ) -> None:
     code, _, err = run("compile", fc_model, "--target", "loihi2", *options, "-o", tmp_path / "p.npz")
     assert code == 2
-    assert f"{options[0]} says how calibration data is read, and there is none" in err
+    assert f"{options[0]} says how calibration data is read, but there is none" in err
 
 
 def test_custom_neurons_are_warned_of(fc_model: Path, tmp_path: Path) -> None:
@@ -121,4 +121,4 @@ def test_a_grid_that_is_kept_is_said(fc_model: Path, tmp_path: Path) -> None:
     model = save_nir(tmp_path / "grid.nir", graph.nodes, graph.edges, ZERO)
     code, out, err = run("compile", model, "--target", "loihi2", "--allow-silent", "-o", tmp_path / "p.npz")
     assert code == 0, err
-    assert "grid of 1/16 found, kept exactly" in out
+    assert "grid of 1/16 found and kept exactly" in out

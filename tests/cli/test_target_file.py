@@ -83,7 +83,7 @@ def test_a_program_for_a_chip_of_a_file_is_run_and_compared(fc_model: Path, chip
 def test_a_program_of_the_chip_as_it_was_before_is_refused(fc_model: Path, chip: Path, data: Path) -> None:
     compiled(fc_model, chip)
     chip.write_text(CHIP.replace("= 100", "= 200"))
-    with pytest.raises(DeployError, match=r"of other number formats: bias_mantissa_max 100 \(now 200\)"):
+    with pytest.raises(DeployError, match=r"with other number formats: bias_mantissa_max 100 \(now 200\)"):
         neurodeploy("compare", fc_model, "--target", chip, "--input", data, "--program", chip.parent / "p.npz")
 
 

@@ -41,7 +41,7 @@ def broken(stream: IO[bytes]) -> None:
 
 def test_of_files_that_belong_together_none_is_left_if_one_fails(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("before")
-    with pytest.raises(DeployError, match=r"cannot write there: No space left on device\n  where: .*/b\n"):
+    with pytest.raises(DeployError, match=r"the file cannot be written: No space left on device\n  where: .*/b\n"):
         write_together({tmp_path / "a": content("one"), tmp_path / "b": broken})
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "before")]
 
@@ -77,7 +77,7 @@ def test_a_report_that_cannot_be_written_loses_neither_verdict_nor_reason(common
     done = subprocess.run([*common, "--report", FULL, "-o", output], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert VERDICT in done.stdout
-    assert "cannot write there: No space left on device\n  where: /dev/full" in done.stderr
+    assert "the file cannot be written: No space left on device\n  where: /dev/full" in done.stderr
     assert not output.exists()
 
 
@@ -99,7 +99,7 @@ def test_a_recording_that_cannot_be_written_loses_neither_summary_nor_reason(com
     done = subprocess.run([*common[:3], *run], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "accuracy 100.00 %" in done.stdout
-    assert "cannot write there: No space left on device\n  where: /dev/full" in done.stderr
+    assert "the file cannot be written: No space left on device\n  where: /dev/full" in done.stderr
 
 
 @pytest.mark.parametrize("with_errors", [False, True])

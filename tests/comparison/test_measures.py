@@ -82,7 +82,7 @@ def test_recordings_that_are_equal_prove_nothing_where_nothing_fires_or_nothing_
     volts = Recording({"a": {"v": np.ones((3, 2, 1), np.float32)}}, {})
     codes = Recording({"a": {"v": np.ones((3, 2, 1), np.int32)}}, {})
     apart = diff(volts, codes)
-    assert "nothing in common that is in the same unit" in apart["not_judged"]
+    assert "no observable in common that is in the same unit" in apart["not_judged"]
     assert apart["apart"] == ["v of a"]
     assert diff(volts, volts)["not_judged"] is None
 
@@ -107,7 +107,7 @@ def test_what_only_one_recording_has_is_said_and_silence_is_no_equality(tmp_path
     code, said = told("one", "both")
     assert code == 0
     assert "b: only in " in said
-    assert said.endswith("equal in all that was held against each other\n")
+    assert said.endswith("equal in all that was compared\n")
     code, said = told("silent", "silent")
     assert code == 1
     assert said.endswith("not judged: no node fires in either recording\n")

@@ -109,7 +109,7 @@ def test_decisions_that_change_beyond_the_tolerance_fail(rng: np.random.Generato
     assert share > 1
     assert said["status"] == "fail"
     assert said["reasons"][0] == (
-        f"changed decisions: emulator decides {share:.2f} % of the samples otherwise, 1 % are tolerated"
+        f"changed decisions: emulator decides {share:.2f} % of the samples differently, 1 % are tolerated"
     )
     assert verdict(path, x, weight_bits=2, tolerance=share)["status"] == "pass"
 
@@ -129,13 +129,13 @@ def test_several_outputs_are_judged_by_each_rule_that_could_be_meant(tmp_path: P
     assert verdict(path, in_turn()[0])["gates"]["decisions"]["passed"]
     said = verdict(path, *in_turn())
     assert said["status"] == "not-judged"
-    assert "what decides?" in said["reasons"][0]
+    assert "nothing says how a sample is decided" in said["reasons"][0]
     # Where each rule gives the same verdict, it does not matter which is meant.
     nodes["fb"] = nir.Linear(np.eye(4, dtype=np.float32) * 1.5)
     alike = save_nir(tmp_path / "alike.nir", nodes, edges, ZERO)
     said = verdict(alike, *in_turn())
     assert said["status"] == "pass"
-    assert said["gates"]["accuracy"]["reason"].startswith("whichever of count,output=a, count,output=b decides: ")
+    assert said["gates"]["accuracy"]["reason"].startswith("whichever of count,output=a, count,output=b decides, ")
     silent = verdict(path, 0 * in_turn()[0])
     assert [reason.split(",")[0] for reason in silent["reasons"]] == [
         f"vacuous: output {output} never fires on {name}" for output in "ab" for name in BOTH
@@ -244,7 +244,7 @@ def test_labels_from_1_are_said(plain: Path) -> None:
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        ("trained", "reference == trained is required and could not be judged: trained output not given"),
+        ("trained", "reference == trained is required and could not be judged: no trained recording is given"),
         ("lava", "emulator == lava is required and could not be judged: lava did not run: not asked for"),
         ("values", "value error is required and could not be judged: no output is read as a value"),
     ],
@@ -293,7 +293,12 @@ def command(*arguments: Any) -> tuple[int, str]:
         ("regression", "data", (), "value error: emulator, li is off by"),
         ("regression", "labelled", (), "value error: emulator, li is off by"),
         ("decision-rule", "first-spike", (), "vacuous: 5 of 10 samples are decided rightly on reference"),
-        ("decision-rule", "membrane-max", (), "verdict: not-judged: accuracy loss: what decides?"),
+        (
+            "decision-rule",
+            "membrane-max",
+            (),
+            "verdict: not-judged: accuracy loss: nothing says how a sample is decided",
+        ),
     ],
 )
 def test_cases_in_which_nothing_was_judged(case: str, name: str, options: tuple[str, ...], said: str) -> None:
@@ -360,7 +365,7 @@ def test_the_demo_requires_what_its_machine_can_judge(
     done = CliRunner().invoke(demo_command, ["--output", str(tmp_path)])
     assert isinstance(done.exception, StoppedError)
     assert asked["require"] == (("trained", "lava", "accuracy") if has_lava else ("trained", "accuracy"))
-    assert ("not required, as it cannot run here: lava (Lava is not here.)" in done.stdout) is not has_lava
+    assert ("not required, because it cannot run here: lava (Lava is not here.)" in done.stdout) is not has_lava
 
 
 @pytest.mark.parametrize("tolerance", ["5", None, float("nan")])
@@ -379,7 +384,7 @@ def test_one_backend_and_a_recordings_path_are_taken_as_they_are(plain: Path, tm
 @pytest.mark.parametrize("model", [None, b"m.nir", 5])
 def test_what_is_no_model_is_refused(model: Any) -> None:
     for verb in (neurodeploy.inspect, lambda given: neurodeploy.compile(given, "loihi2")):
-        with pytest.raises(DeployError, match="a model is needed, and this is a"):
+        with pytest.raises(DeployError, match="a model is needed, but this is a"):
             verb(model)
 
 

@@ -31,7 +31,7 @@ def load(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def replay(model: Path, dialect: str | None, arrays: dict[str, Any], names: dict[str, str] | None) -> None:
-    """Run a model on the reference and hold everything that was recorded against it."""
+    """Run a model on the reference and compare it with everything that was recorded."""
     network, _, _ = read_network(model, dialect)
     data = {next(iter(network.inputs)): arrays["x"]}
     run = Reference().run(network, data, RunOptions(record=("spikes", "v", "u")))

@@ -394,7 +394,7 @@ def test_values_below_zero_loosen_no_bound(make_model: Callable[..., str], tmp_p
 def test_steps_that_are_thrown_away_are_named(make_model: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     spec = make_model(net(TWO, returned="torch.stack(out[8:])"))
-    with pytest.raises(DeployError, match=r"it returns only later steps(?s:.*)data"):
+    with pytest.raises(DeployError, match=r"forward returns only later steps(?s:.*)data"):
         export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     x = (np.random.default_rng(5).random((20, 4, 6)) < 0.5).astype(np.uint8)
     result = export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x)
@@ -427,6 +427,6 @@ def test_a_sample_shape_with_time_or_batch_before_a_convolution_is_refused(
 ) -> None:
     pytest.importorskip("snntorch", reason="snnTorch is not installed")
     spec = make_model("build = lambda: nn.Sequential(nn.Conv2d(1, 2, 3), snn.Leaky(beta=.9, init_hidden=True))\n")
-    with pytest.raises(DeployError, match=r"\(Conv2d\) takes 3: it includes time or batch") as caught:
+    with pytest.raises(DeployError, match=r"\(Conv2d\) takes 3, so the shape seems to include time or batch") as caught:
         export(spec, weights=None, sample_shape=shape, output=tmp_path / "m.nir")
     assert "1,4,4" in caught.value.fix

@@ -161,7 +161,7 @@ def test_slow_adaptation_keeps_its_digits(make_model: Callable[..., str], tmp_pa
             "snn.ConstantCurrentLIFEncoder(9)",
             r"(?s)encoding belongs to the data.*fix: +Leave ConstantCurrentLIFEncoder out",
         ),
-        ("LSNNCell(LSNNParameters(tau_adapt_inv=t(2000.)))", "decays the threshold by 2 to 2"),
+        ("LSNNCell(LSNNParameters(tau_adapt_inv=t(2000.)))", "makes the threshold decay by 2 to 2"),
     ],
 )
 def test_other_cells_are_refused_with_the_nearest(neuron: str, match: str, refused: Callable[..., None]) -> None:

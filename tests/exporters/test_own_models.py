@@ -412,7 +412,7 @@ def _spikingjelly() -> dict[str, Model]:
 
         return Net(lambda *_: None, fc1=layer(N_IN, 8, 6.0), fc2=layer(8, 8, 6.0), lif=of())
 
-    added = "adds only what different modules give"
+    added = "adds only outputs of different modules"
     return {
         "unscaled-reset": Model("spikingjelly", both(decay_input=False, v_reset=-0.3, gain=3.0)),
         "unscaled-threshold-dt": Model("spikingjelly", both(decay_input=False, v_threshold=0.7, gain=2.0, to_nir={"dt": 2e-3})),

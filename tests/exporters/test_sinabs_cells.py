@@ -120,7 +120,7 @@ def test_recurrent_bias_does_not_enter_the_first_step(reproduced: Callable[..., 
         ),
         (
             "sl.LIFRecurrent(tau_mem=5., rec_connect=nn.Sequential(nn.Linear(8, 3), nn.Linear(3, 8)))",
-            "recurrence through several layers with a bias",
+            "several layers of the recurrence have a bias",
         ),
         ("sl.ALIF(tau_mem=5., tau_adapt=8., spike_threshold=t(-.1))", "spike_threshold is -0.1"),
     ],

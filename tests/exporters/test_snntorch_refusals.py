@@ -146,7 +146,7 @@ def test_modules_without_a_node_are_named_by_path(
         ),
         (
             "snn.Leaky(beta=torch.tensor([0.9, float('nan'), 0.9, 0.9]), init_hidden=True)",
-            "1.beta hold values that are not finite",
+            "1.beta hold NaN or infinite values",
         ),
     ],
 )
@@ -216,7 +216,7 @@ class Net(nn.Module):
 build = Net
 """
     x = np.ones((9, 2, 6), np.uint8)
-    error = refuse(make_model(body), tmp_path, "the input has 9 steps, the model always runs 1", inputs=x)
+    error = refuse(make_model(body), tmp_path, "the input has 9 steps, but the model always runs 1", inputs=x)
     assert "let forward loop over them, or take the states" in error.fix
     export(make_model(body), weights=None, sample_shape=(6,), output=tmp_path / "m.nir", inputs=x[:1])
 
@@ -234,17 +234,17 @@ def test_static_model_refuses_changing_data(make_model: Callable[..., str], tmp_
     body = net("spk2, _ = self.lif1(self.fc1(x))").replace("range(len(x))", "range(4)").replace("x.shape[1]", "1")
     x = np.random.default_rng(0).random((4, 2, 6)).astype(np.float32)
     refuse(make_model(body), tmp_path, "the input changes from step to step", inputs=x)
-    refuse(make_model(body), tmp_path, "has 7 steps, the model always runs 4", inputs=np.ones((7, 2, 6), np.uint8))
+    refuse(make_model(body), tmp_path, "has 7 steps, but the model always runs 4", inputs=np.ones((7, 2, 6), np.uint8))
 
 
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
-        ("net.py", "names no factory"),
+        ("net.py", "does not name a factory"),
         ("missing.py:build", "does not exist"),
         ("no_such_package_here.net:build", "no module is called 'no_such_package_here.net'"),
         ("math:pi", "it is a float, not a factory"),
-        ("json:nothing", "it defines no 'nothing'"),
+        ("json:nothing", "the module defines no 'nothing'"),
     ],
 )
 def test_spec_that_leads_nowhere_is_refused(spec: str, match: str, tmp_path: Path) -> None:
@@ -260,11 +260,11 @@ def test_spec_that_leads_nowhere_is_refused(spec: str, match: str, tmp_path: Pat
         ("import sys; sys.exit(0)", "fails while it is imported: SystemExit: 0"),
         (
             "import argparse; p = argparse.ArgumentParser(); p.add_argument('--n', default=1); p.parse_args()",
-            "it defines no",
+            "the module defines no",
         ),
         ("def build(): raise RuntimeError('no data')", "the factory fails: RuntimeError: no data"),
-        ("def other(): pass", "(?s)it defines no 'build'.*It defines other"),
-        ("import no_such_package_here", "it needs no_such_package_here"),
+        ("def other(): pass", "(?s)the module defines no 'build'.*what it defines: other"),
+        ("import no_such_package_here", "the module needs no_such_package_here"),
         ("raise ValueError('early')", "fails while it is imported: ValueError: early"),
         (
             "build = lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU())",
@@ -288,7 +288,7 @@ def test_weights_that_do_not_fit_name_every_key(make_model: Callable[..., str], 
 def test_weights_of_another_kind_are_refused(make_model: Callable[..., str], tmp_path: Path) -> None:
     spec = make_model(sequential("nn.Linear(6, 4)", LIF))
     torch.save({"epoch": 3, "state_dict": {}}, tmp_path / "w.pt")
-    with pytest.raises(DeployError, match="no state dict but a dict of epoch, state_dict"):
+    with pytest.raises(DeployError, match="the file holds a dict of epoch, state_dict, not a state dict"):
         export(spec, weights=tmp_path / "w.pt", sample_shape=(6,), output=tmp_path / "m.nir")
     (tmp_path / "w.pt").write_bytes(b"junk")
     with pytest.raises(DeployError, match=r"pickled objects|the weights cannot be read"):
@@ -308,4 +308,4 @@ def test_data_of_another_shape_is_refused(make_model: Callable[..., str], tmp_pa
     refuse(spec, tmp_path, r"shape \[5, 2, 7\]", inputs=np.zeros((5, 2, 7)))
     refuse(spec, tmp_path, "a recording needs input data", record_output=tmp_path / "r.npz")
     refuse(spec, tmp_path, "dt cannot be 0", dt=0.0)
-    refuse(spec, tmp_path, "is no sample shape", shape=())
+    refuse(spec, tmp_path, "is not a sample shape", shape=())

@@ -127,7 +127,7 @@ def test_counts_are_rounded_and_signs_kept(reproduced: Callable[..., Any]) -> No
         ("neuron.EIFNode()", "1: EIFNode is not supported .*exponential"),
         ("neuron.PSN(4)", "1: PSN is not supported"),
         ("with_k(neuron.KLIFNode(), -1.)", "k is -1"),
-        ("ElementWiseRecurrentContainer(neuron.IFNode(), lambda y, x: y * x)", "no weighted sum of y and x"),
+        ("ElementWiseRecurrentContainer(neuron.IFNode(), lambda y, x: y * x)", "not a weighted sum of y and x"),
         ("LinearRecurrentContainer(neuron.QIFNode(), 8, 8)", "ends with QIFNode"),
     ],
 )

@@ -358,7 +358,7 @@ def test_training_answers_by_the_rule_that_decides(tmp_path: Path, rng: np.rando
 def test_what_has_no_slope_or_no_rule_is_not_trained_for(tmp_path: Path, rng: np.random.Generator) -> None:
     model = dense(tmp_path / "model.nir", rng)
     data = samples(read_network(model)[0])
-    with pytest.raises(DeployError, match="earliest spike cannot be trained for"):
+    with pytest.raises(DeployError, match="training cannot use the earliest spike"):
         finetune(model, data, "loihi2", decide="first", training=SHORT)
     two = replace(data, labels=data.labels % 2)  # type: ignore[operator]
     with pytest.raises(DeployError, match=r"decide count,output=lif2 or decide count,groups=2,output=lif2"):

@@ -91,7 +91,7 @@ def test_what_was_chosen_is_said(fc_model: Path) -> None:
         ("snntorch,colour=red", "no dialect has a key 'colour'"),
         ("snntorch,max_spikes=half", "max_spikes cannot be 'half'"),
         ("snntorch,output_delay=2", "output_delay cannot be '2'"),
-        ("snntorch,reset", "'reset' is no key=value"),
+        ("snntorch,reset", "'reset' is not of the form key=value"),
         ("snntorch,lif9:reset=zero", "there is no neuron 'lif9'"),
         ("dt=0", "dt cannot be '0'"),
         ("snntorch,reset_delay=maybe", "reset_delay cannot be 'maybe'"),
@@ -220,7 +220,7 @@ def test_several_frameworks_that_can_be_are_all_named() -> None:
 
 def test_parameters_of_no_exporter_are_said_to_be_so() -> None:
     odd = nir.LIF(tau=0.02 * ONES, r=np.array([2.0, 7, 40]), v_leak=0.3 * ONES, v_threshold=ONES, v_reset=ZEROS)
-    with pytest.raises(DeployError, match="Its parameters are those of no exporter that is known"):
+    with pytest.raises(DeployError, match="No exporter that is known writes such parameters"):
         settle_dialect(graph_of(odd))
 
 
@@ -254,7 +254,7 @@ def test_what_an_exporter_drops_is_asked_for_until_it_is_said(dialect: str) -> N
 def test_defaults_that_are_asked_for_are_assumed_aloud(dialect: str) -> None:
     evidence = settle_dialect(graph_of(neuron(dialect)), f"{dialect},rest=default").evidence
     assumed, calls = (line for line in evidence if line.startswith("assumed: "))
-    assert calls.startswith("assumed: forward calls modules alone")
+    assert calls.startswith("assumed: forward only calls modules")
     assert assumed.endswith(f" for lif ({dialect}'s defaults, which its exporter does not write)")
     for key in LOST_KEYS[dialect]:
         assert f"{key} = " in assumed
@@ -283,7 +283,9 @@ def test_an_answer_may_differ_between_neurons(tmp_path: Path) -> None:
     assert settle_dialect(graph_of(neuron("rockpool")), option).settings["lif"].bias == (0.0, 0.1, 0.2)
 
 
-@pytest.mark.parametrize(("key", "message"), [("bias", "no .npy file of numbers"), ("dt", "the same for all neurons")])
+@pytest.mark.parametrize(
+    ("key", "message"), [("bias", "not a .npy file of numbers"), ("dt", "dt has one value for all neurons of a node")]
+)
 def test_a_file_that_is_no_answer_is_refused(tmp_path: Path, key: str, message: str) -> None:
     (tmp_path / "text.npy").write_text("0.1")
     with pytest.raises(DeployError, match=message):
@@ -308,18 +310,18 @@ def test_a_time_step_that_the_parameters_hide_is_asked_for() -> None:
 
 
 def test_a_name_that_contradicts_the_file_is_refused(fc_model: Path) -> None:
-    with pytest.raises(DeployError, match="dialect says norse, and the file itself says snntorch"):
+    with pytest.raises(DeployError, match="dialect says norse, but the file itself says snntorch"):
         settle_dialect(read_graph(fc_model), "norse,rest=default")
 
 
 def test_a_name_that_contradicts_the_parameters_is_said() -> None:
     evidence = settle_dialect(graph_of(neuron("rockpool")), "snntorch,dt=1e-3,rest=default").evidence
-    assert any("it is read as snntorch, and looks like rockpool" in line for line in evidence)
+    assert any("the file is read as snntorch, but looks like rockpool" in line for line in evidence)
 
 
 def test_a_key_that_contradicts_the_file_is_said(fc_model: Path) -> None:
     evidence = settle_dialect(read_graph(fc_model), "reset=subtract").evidence
-    assert "warning: lif1 is read with reset = subtract (--dialect), the file says zero" in evidence
+    assert "warning: lif1 is read with reset = subtract (--dialect), but the file says zero" in evidence
 
 
 def test_a_reset_that_rsynaptic_ignores_is_said(tmp_path: Path) -> None:
@@ -394,7 +396,7 @@ def test_a_time_step_against_that_of_the_parameters_is_refused(dialect: str) -> 
 
 def test_a_time_step_against_that_of_one_time_constant_is_said() -> None:
     evidence = settle_dialect(graph_of(neuron("spikingjelly")), "spikingjelly,dt=0.005").evidence
-    assert "warning: lif is read with dt = 0.005 s (--dialect), its parameters say 0.0001 s" in evidence
+    assert "warning: lif is read with dt = 0.005 s (--dialect), but its parameters say 0.0001 s" in evidence
 
 
 def test_a_state_that_would_change_its_sign_is_refused() -> None:

@@ -45,7 +45,7 @@ def test_a_truncated_file_is_refused(fc_model: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="a NIR model is needed, and this does not exist"):
+    with pytest.raises(DeployError, match="a NIR model is needed, but this path does not exist"):
         read_graph(tmp_path / "none.nir")
 
 
@@ -72,7 +72,7 @@ def test_an_infinite_time_constant_is_read(fc_model: Path) -> None:
 
 def test_an_edge_to_a_missing_node_is_refused(fc_model: Path) -> None:
     edit(fc_model, "node/edges", np.array([[b"input", b"ghost"]]))
-    with pytest.raises(DeployError, match="edge input -> ghost names node 'ghost', which is not there"):
+    with pytest.raises(DeployError, match="edge input -> ghost names node 'ghost', which does not exist"):
         read_graph(fc_model)
 
 
@@ -213,32 +213,32 @@ def bad_metadata(text: str) -> Callable[[Any], None]:
 
 
 BAD_FILES = {
-    "hard cycle": (hard_cycle, "group node is met a second time|met a second time: it contains itself"),
+    "hard cycle": (hard_cycle, "group node is reached twice|reached twice: it contains itself"),
     "soft cycle": (soft_cycle, "node/nodes/lif1/inner is a link to another place"),
     "external link": (external, "node/nodes/lif1/inner is a link to another place"),
-    "graph in itself": (self_nested, "node/nodes/self is met a second time: it contains itself"),
+    "graph in itself": (self_nested, "node/nodes/self is reached twice: it contains itself"),
     "too deep": (deep, "groups are nested more than 64 deep"),
-    "doubling": (doubling, "is met a second time|nested more than"),
+    "doubling": (doubling, "is reached twice|nested more than"),
     "no node group": (lambda file: file.__delitem__("node"), "this is not a NIR model: it has no group 'node'"),
     "node is data": (put("node", 3.0), "the file holds no graph with nodes and edges"),
     "nodes is data": (put("node/nodes", np.ones(3)), "the file holds no graph with nodes and edges"),
     "no edges": (lambda file: file.__delitem__("node/edges"), "the file holds no graph with nodes and edges"),
     "edges are triples": (put("node/edges", np.array([[b"a", b"b", b"c"]])), r"shape \(1, 3\), not \(N, 2\)"),
     "edges are flat": (put("node/edges", np.array([b"input", b"fc1"])), r"shape \(2,\), not \(N, 2\)"),
-    "edges are numbers": (put("node/edges", np.ones((2, 2))), "an end of one is no name"),
+    "edges are numbers": (put("node/edges", np.ones((2, 2))), "an end of an edge is not a name"),
     "edges are a text": (put("node/edges", "input"), "they are a text"),
     "edges are a group": (put_group("node/edges"), "they are a group"),
     "a node is data": (put("node/nodes/lif1", np.ones(3)), "the node has no type"),
     "type is a number": (put("node/nodes/lif1/type", 3), "the node has no type"),
     "type is a group": (put_group("node/nodes/lif1/type"), "the node has no type"),
-    "name is not UTF-8": (bad_name, "is no readable UTF-8 name"),
+    "name is not UTF-8": (bad_name, "is not a readable UTF-8 name"),
     "tau is text": (put("node/nodes/lif1/tau", "long"), "LIF 'lif1' has tau of type text"),
     "tau is a group": (put_group("node/nodes/lif1/tau"), "LIF 'lif1' has tau of type group"),
     "tau is empty": (put("node/nodes/lif1/tau", np.ones(0)), "LIF 'lif1' has tau without a value"),
     "tau is null": (put("node/nodes/lif1/tau", h5py.Empty("f4")), "node/nodes/lif1/tau holds no value"),
     "tau is 0": (put("node/nodes/lif1/tau", np.zeros(9)), "LIF 'lif1' has 9 of 9 values of tau that are 0"),
     "tau is NaN": (put("node/nodes/lif1/tau", np.full(9, np.nan)), "9 of 9 values of tau that are NaN"),
-    "beyond float32": (put("node/nodes/fc1/bias", np.full(9, 1e300)), "bias of 1e\\+300, beyond float32"),
+    "which float32 cannot hold": (put("node/nodes/fc1/bias", np.full(9, 1e300)), "bias of 1e\\+300, beyond float32"),
     "compound type": (put("node/nodes/lif1/tau", np.zeros(9, [("a", "f4")])), "neither number nor text"),
     "input of 0": (put("node/nodes/input/shape", np.array([0])), r"Input 'input' has shape \[0\]"),
     "input of halves": (put("node/nodes/input/shape", np.array([1.5])), r"Input 'input' has shape \[1.5\]"),
@@ -249,11 +249,11 @@ BAD_FILES = {
     "weight not written": (huge("node/nodes/fc1/weight", (9, 9000)), r"claims 324000 bytes .* and the file stores 0"),
     "1e9 edges": (huge("node/edges", (10**9, 2), "S8"), "node/edges of shape .* needs 1,000,000,000 projections"),
     "metadata is no JSON": (bad_metadata("{"), "metadata key 'neurodeploy' is not of the form that is read"),
-    "metadata is a list": (bad_metadata("[]"), "it is no object"),
+    "metadata is a list": (bad_metadata("[]"), "it is not a JSON object"),
     "metadata is deep": (bad_metadata("[" * 100_000), "metadata key 'neurodeploy' is not of the form that is read"),
-    "rules are a list": (bad_metadata('{"rules": [1]}'), "rules are no object"),
-    "dialect is a list": (bad_metadata('{"dialect": ["norse"]}'), r"dialect is \['norse'\], no text"),
-    "delayed edges of objects": (bad_metadata('{"delayed_edges": [[{}, "a"]]}'), "delayed_edges are .* no pairs"),
+    "rules are a list": (bad_metadata('{"rules": [1]}'), "rules are not a JSON object"),
+    "dialect is a list": (bad_metadata('{"dialect": ["norse"]}'), r"dialect is \['norse'\], which is not a text"),
+    "delayed edges of objects": (bad_metadata('{"delayed_edges": [[{}, "a"]]}'), "delayed_edges are .* not pairs"),
     "dt is a text": (bad_metadata('{"dt": "soon"}'), "dt is 'soon', no number above 0"),
     "dt is below 0": (bad_metadata('{"dt": -1}'), "dt is -1, no number above 0"),
 }  # fmt: skip
@@ -288,7 +288,7 @@ def test_a_convolution_without_a_whole_step_is_refused(conv_model: Path, key: st
 
 def test_padding_that_would_make_a_thousand_million_neurons_is_refused(conv_model: Path) -> None:
     edit(conv_model, "node/nodes/conv/padding", np.array([40000, 40000]))
-    with pytest.raises(DeployError, match=r"on the way from 'input' to 'lif1' needs [\d,]{14} neurons"):
+    with pytest.raises(DeployError, match=r"between 'input' and 'lif1' needs [\d,]{14} neurons"):
         read_network(conv_model)
 
 

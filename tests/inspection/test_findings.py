@@ -136,7 +136,7 @@ def test_all_faults_of_a_structure_are_found_at_once(tmp_path: Path) -> None:
 def test_what_only_the_reading_refuses_is_found(tmp_path: Path) -> None:
     nodes = {"input": nir.Input({"input": np.array([2])}), "lif": lif((2,))}
     found = codes(save_nir(tmp_path / "m.nir", nodes, [("input", "lif")], ZERO))
-    assert "nothing reaches an Output node" in found["refused"].what
+    assert "no edge leads to an Output node" in found["refused"].what
 
 
 def test_an_old_version_and_a_missing_reset_are_notes(fc_model: Path) -> None:
@@ -215,7 +215,7 @@ def test_the_result_is_json(tmp_path: Path) -> None:
     assert decoded["findings"][0] == {
         "code": "tau-infinite", "severity": "warning", "node": "neuron", "value": "inf",
         "what": "2 of 2 values of tau are infinite: these neurons integrate and never forget",
-        "fix": "Nothing, if that is meant.",
+        "fix": "Nothing is to be done if that is meant.",
     }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_a_recurrent_edge_keeps_the_step_it_was_trained_with() -> None:
 
 
 def test_a_loop_faster_than_the_hardware_is_refused() -> None:
-    with pytest.raises(DeployError, match="lies on a loop that the model runs faster than one step a connection"):
+    with pytest.raises(DeployError, match="is in a loop that takes fewer steps in the model than it has connections"):
         schedule(network(("in", "a", 0), ("a", "b", 0), ("b", "a", 1)))
 
 

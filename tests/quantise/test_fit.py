@@ -91,7 +91,7 @@ def test_with_one_scale_for_all_an_outlier_is_clipped_where_that_is_smaller_in_e
     )
     assert shared(network, ranged, OTHERS) < 0.1
     assert shared(network, clipped, OTHERS) > (0.9 if bits == 8 else 0.7)
-    assert "clipped; were they kept (--scale range)" in said(clipped)
+    assert "clipped; if they were kept (--scale range)" in said(clipped)
 
 
 def test_an_outlier_in_sparse_synapses_and_in_a_kernel_is_withstood() -> None:

@@ -97,7 +97,7 @@ def test_a_method_without_the_data_that_it_needs_is_refused(fc_model: Path, opti
 
 
 def test_an_unknown_method_is_refused(fc_model: Path) -> None:
-    with pytest.raises(DeployError, match="is 'magic', and there is no such method"):
+    with pytest.raises(DeployError, match="is 'magic', but there is no such method"):
         compile(fc_model, "loihi2", scale="magic")
     with pytest.raises(DeployError, match="weight_bits is 9; Intel Loihi 2 stores 1 to 8 bits"):
         compile(fc_model, "loihi2", weight_bits=9)

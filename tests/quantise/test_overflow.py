@@ -1,4 +1,4 @@
-"""Where the two arithmetics part is said, and nowhere else."""
+"""Where the two arithmetics differ is said, and nowhere else."""
 
 from __future__ import annotations
 

@@ -115,8 +115,8 @@ def test_a_part_of_a_plan_is_completed(fc_model: Path) -> None:
         ("leak_v: ", "leak_v: 9", r"line \d+: leak_v of"),
         ("target: loihi2", "target: loihi9", r"line 6: it is for target 'loihi9'"),
         ("version: 1", "version: 2", r"line 5: version: Input should be 1"),
-        ("  lif1:", "  lifx:", r"line \d+: 'lifx' is none of the model's populations"),
-        ("populations:", "populations: [", "no readable YAML"),
+        ("  lif1:", "  lifx:", r"line \d+: 'lifx' is not one of the model's populations"),
+        ("populations:", "populations: [", "not readable YAML"),
     ],
 )
 def test_what_a_plan_cannot_be_is_refused_with_its_line(
@@ -172,7 +172,7 @@ def test_plans_of_framework_networks_give_their_programs_back(
     ("old", "new", "message"),
     [
         ("    codes_per_volt: ", "    codes_per_volt: 9", "codes per volt its threshold is"),
-        ("  lif1:", "  lif1: {}\n  lif1:", "the key 'lif1' is there twice"),
+        ("  lif1:", "  lif1: {}\n  lif1:", "the key 'lif1' appears twice"),
     ],
 )
 def test_scales_beyond_the_registers_and_repeated_keys_are_refused(

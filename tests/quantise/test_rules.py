@@ -448,7 +448,7 @@ def test_integrators_run_on_both_chips() -> None:
         (
             replace(ZERO, order="use-decay-add"),
             {"decay_syn": np.float32(0.0), "i_init": 1.0},
-            "have a synaptic current of which a step keeps nothing",
+            "have a synaptic current that keeps nothing from step to step",
         ),
     ],
 )

@@ -120,7 +120,7 @@ def test_ids_are_unique(page: Page) -> None:
 
 def test_page_gives_the_verdict_and_what_was_not_run(page: Page) -> None:
     assert "Pass nothing that was checked is outside the tolerance" in page.text
-    assert "Reference = trained model: trained output not given" in page.text
+    assert "Reference = trained model: no trained recording is given" in page.text
     assert "Emulator = Lava: lava did not run: not asked for" in page.text
 
 
@@ -178,13 +178,13 @@ def test_failed_equality_tells_where_it_breaks(on_loihi1: Comparison) -> None:
     where = {"what": "v", "node": "lif1", "sample": 2, "t": 7, "unit": [1, 4], "a": 17.0, "b": -18.0, "count": 1}
     comparison = with_equality(on_loihi1, "emulator_lava", status="fail", reason="they differ", first_difference=where)
     text = Page(render_report(comparison)).text
-    assert "emulator and Lava part first in row 7 of sample 2, node lif1 neuron (1, 4)" in text
+    assert "emulator and Lava first differ in row 7 of sample 2, node lif1 neuron (1, 4)" in text
     assert "v is 17 against -18; 1 entry differs there." in text
 
 
 def test_first_difference_is_told_as_it_was_found(on_loihi1: Comparison, page: Page) -> None:
     found = on_loihi1.result["first_difference"]["reference-emulator"]
-    assert f"part first in row {found['t']} of sample {found['sample']}, node {found['node']} neuron" in page.text
+    assert f"first differ in row {found['t']} of sample {found['sample']}, node {found['node']} neuron" in page.text
     links = [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
     assert f"#sample={found['sample']}&node={found['node']}&a=reference&b=emulator" in links
 
@@ -197,7 +197,7 @@ def test_recordings_without_a_common_node_are_not_called_equal(on_loihi1: Compar
         recordings={"a": alone, "b": other},
     )
     assert sections.first_differences(comparison) == [
-        {"text": "a and b recorded no node in common.", "equal": False, "show": None}
+        {"text": "a and b recorded no common node.", "equal": False, "show": None}
     ]
 
 

@@ -1,4 +1,4 @@
-"""How many weights other than 0 a spike of each source delivers: those of 0 may be stored, and do nothing."""
+"""Count the weights other than 0 that a spike of each source delivers; weights of 0 may be stored, and do nothing."""
 
 from __future__ import annotations
 

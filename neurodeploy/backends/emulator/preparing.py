@@ -1,4 +1,4 @@
-"""Kernels are compiled once for each installation, or loaded from numba's cache; who waits for it is told why."""
+"""Compile the kernels once for each installation, or load them from numba's cache, and say why that takes time."""
 
 from __future__ import annotations
 

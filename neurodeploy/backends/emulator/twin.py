@@ -1,4 +1,4 @@
-"""What the emulator computes, in plain NumPy: the definition that the fast kernels must equal bit for bit.
+"""The integer step in NumPy, which every other implementation must equal bit for bit.
 
 Written for reading, not for speed; works on int64 throughout and names every place where a register is narrower.
 """
@@ -38,7 +38,7 @@ CAN = can(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class State:
-    """What a population carries from step to step, int64 ``[B, n]``.
+    """The state that a population carries from step to step, int64 ``[B, n]``.
 
     u, v: current and potential. fired: what it sent in the step before. hold: steps for which v is still held at 0.
     b: by how much the threshold is raised, or v lowered. second: the second current.
@@ -111,7 +111,7 @@ def start(population: CodedPopulation, n_samples: int) -> State:
 def neuron(
     population: CodedPopulation, state: State, a: Ints, row: int, arithmetic: Arithmetic
 ) -> tuple[State, dict[str, Ints]]:
-    """Return the registers after one step, with what was sent in ``fired``, and what was counted on the way.
+    """Return the registers after one step, with what was sent in ``fired``, and what was counted.
 
     Args:
         population: the codes.

@@ -92,7 +92,7 @@ class Lava(Backend):
             the recorded nodes ``[T, B, *shape]``.
 
         Raises:
-            DeployError: Lava cannot run this program, or not as it stands.
+            DeployError: Lava cannot run this program, or not without a change.
             BackendError: Lava is missing, died or took too long.
         """
         expect(Program, subject, self.name)
@@ -115,7 +115,7 @@ class Lava(Backend):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Job:
-    """What the worker is given."""
+    """The worker's job."""
 
     program: Program
     spikes: Inputs
@@ -131,9 +131,9 @@ def check_options(options: RunOptions) -> None:
     """
     if options.arithmetic is not None and find_arithmetic(options.arithmetic) is not LAVA:
         raise DeployError(
-            f"Lava computes in its own arithmetic, not in {options.arithmetic!r}",
+            f"Lava computes in its own arithmetic only, not in {options.arithmetic!r}",
             where="--arithmetic",
-            fix="Leave the option out, or choose --backend emulator, which has both.",
+            fix="Leave --arithmetic out, or choose --backend emulator, which has both arithmetics.",
         )
     if unknown := set(options.record) - set(OBSERVABLES):
         raise DeployError(
@@ -201,7 +201,7 @@ def _conv_faults(projection: CodedProjection, smallest: int, largest: int) -> li
     limit: int = 1 << (CONV_SUM_BITS - 1)
     if -limit <= low and high < limit:
         return []
-    return [f"{projection.name}: inputs may sum to {low} to {high}, Lava's Conv holds {CONV_SUM_BITS} bits"]
+    return [f"{projection.name}: inputs may sum to {low} to {high}, but Lava's Conv holds only {CONV_SUM_BITS} bits"]
 
 
 def patience(program: Program) -> float:

@@ -1,4 +1,4 @@
-"""Where Lava's own Python is, and how to get one: Lava needs Python 3.10 and numpy 1, so it lives apart."""
+"""Find or install Lava's own Python environment: Lava needs Python 3.10 and numpy 1, so it is kept separate."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def find_python310(what: str = "Lava") -> Path:
             return Path(answer)
         problems[uv] = answer
     raise DeployError(
-        f"{what} needs a Python 3.10, and there is none that works"
+        f"{what} needs a Python 3.10, but none was found that works"
         + "".join(f"; {candidate} says: {problem}" for candidate, problem in problems.items()),
         where="PATH, pyenv and uv",
         fix="Install Python 3.10 with its venv module (`pyenv install 3.10`, `uv python install 3.10`, or a package of "
@@ -209,7 +209,7 @@ def _lock(path: Path) -> Iterator[None]:
         raise BackendError(
             f"the cache cannot be written to: {error.strerror}",
             where=str(path.parent),
-            fix="Set XDG_CACHE_HOME to a folder that can.",
+            fix="Set XDG_CACHE_HOME to a folder that can be written to.",
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

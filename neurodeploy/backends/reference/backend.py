@@ -226,6 +226,8 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise DeployError(
-            f"torch has no device {name!r} here ({reason})", where="--device", fix="Use cpu, or cuda where a GPU is."
+            f"torch has no device {name!r} on this machine ({reason})",
+            where="--device",
+            fix="Use cpu, or cuda on a machine with a GPU.",
         ) from error
     return device

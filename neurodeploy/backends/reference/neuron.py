@@ -28,7 +28,7 @@ READS_OF_POPULATION = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a population carries from step to step; ``[B, *shape]`` each.
+    """The state that a population carries from step to step; ``[B, *shape]`` each.
 
     v: membrane potential. i: synaptic current, or None. fired: spikes of the step before, 0 or 1, or a count.
     b: adaptation, or None. hold: steps for which v is still held after a spike, or None. e: a second synaptic current,

@@ -1,4 +1,4 @@
-"""A small program, and the plain replay that Lava is held against."""
+"""A small program, and the plain replay that Lava is compared with."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_torch_is_never_loaded() -> None:
 
 
 def test_other_arithmetic_is_refused(chain: Program, spikes: np.ndarray) -> None:
-    with pytest.raises(DeployError, match="Lava computes in its own arithmetic, not in 'loihi'"):
+    with pytest.raises(DeployError, match="Lava computes in its own arithmetic only, not in 'loihi'"):
         Lava().run(chain, {"in": spikes}, RunOptions(arithmetic="loihi"))
 
 
@@ -132,7 +132,7 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
         "p: bias_mantissa is 4096",
         "p: bias_exponent is 8, it is a whole number from 0 to 7",
         "p: v_init is 8388608",
-        "in -> p: weights are no multiples of 2, to which 8 bits truncate them",
+        "in -> p: weights are not multiples of 2, to which 8 bits truncate them",
         "in -> p: delay is 65, it is a whole number from 1 to 63",
         "in -> p: weights are -256 to -256, inhibitory ones are -255 to 0",
         "in -> p: weight_bits is 9, it is a whole number from 1 to 8",
