@@ -31,7 +31,9 @@ from neurodeploy.errors import DeployError
 @click.command()
 @click.argument("model", type=INPUT)
 @target_option()
-@click.option("--weight-bits", default="8", show_default=True, metavar="N", help="1 to 8, ternary or binary.")
+@click.option(
+    "--weight-bits", metavar="N", help="1 to 8, ternary or binary.  [default: 8, or the most that the chip stores]"
+)
 @click.option(
     "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need some; not what is scored."
 )
@@ -158,10 +160,10 @@ def _compiled(
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
 
-    if options.get("host") is not None:
-        raise DeployError(
-            "a search of bits looks at the whole network", where="--host", fix="Leave out --search, or --host."
-        )
+    for key, why in (("host", "looks at the whole network"), ("weight_bits", "finds the bits")):
+        if options.pop(key) is not None:
+            flag = f"--{key.replace('_', '-')}"
+            raise DeployError(f"a search of bits {why}", where=flag, fix=f"Leave out --search, or {flag}.")
     from neurodeploy.search.bits import SearchOptions, run_search
 
     if data is None or searching["budget"] is None:
