@@ -21,7 +21,7 @@ from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, 
 from neurodeploy.comparison.shown import Shown
 from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
-from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, judge, overflows
+from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, happened, judge
 from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, shows
@@ -159,6 +159,11 @@ def compare(
     runner = Runner(network, program, data, chosen, pace, read)
     run = _run_blocks(runner, trained, answers)
     nothing = run.undecided()
+    equalities = {
+        "reference_trained": run.reference_trained(trained),
+        **{f"{EMULATOR}_{name}": runner.emulator_equals(name, not_run) for name in backends.simulators()},
+    }
+    evidence = run.evidence(runner, equalities)
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -167,10 +172,7 @@ def compare(
         "steps": data.n_steps,
         "nodes": list(runner.order),
         "not_run": not_run,
-        "equalities": {
-            "reference_trained": run.reference_trained(trained),
-            **{f"{EMULATOR}_{name}": runner.emulator_equals(name, not_run) for name in backends.simulators()},
-        },
+        "equalities": equalities,
         **answers.result(without=nothing),
         "vacuous": nothing,
         **run.agreements.result(),
@@ -178,14 +180,14 @@ def compare(
         "energy": _energy(program, run.events, data.n_steps, chip),
         "ladder": None,
         "warnings": ranked(
-            [*overflows(run.events), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
+            [*happened(evidence), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
             program.warnings,
             [*program.inputs, *program.nodes],
             "this run counted what did" if EMULATOR in runner.backends else "nothing was counted in this run",
         ),
         "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings(), sha256),
     }
-    result["verdict"] = judge(run.evidence(runner, result["equalities"]), demands)
+    result["verdict"] = judge(evidence, demands)
     shown = run.shown
     return Comparison(network, program, data, shown.recordings(), result, answers, shown.samples, shown.differs)
 
@@ -254,8 +256,7 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
         Events(runner.order, counting),
         Equality(runner.network, runner.read),
         Shown(runner.order, runner.data.n_samples),
-        # What a host sends is made of this input, and not the input itself.
-        Rounding({name: program.input_scale.get(name, 1.0) for name in program.message_bits if program.host is None}),
+        Rounding.of(program),
     )
     for first, part in blocks(runner.data, runner.bytes_a_sample):
         block = {name: runner.run_block(name, part, first) for name in runner.backends}
