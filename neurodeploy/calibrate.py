@@ -153,6 +153,12 @@ class Rounding:
     lost: dict[str, float] = field(default_factory=dict)
     sent: dict[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, program: Program) -> Rounding:
+        """Return a count for a program's graded input; where a host sends it, it is made of the data, and not data."""
+        graded = program.message_bits if program.host is None else ()
+        return cls({name: program.input_scale.get(name, 1.0) for name in graded})
+
     def add(self, inputs: Inputs) -> None:
         """Add a block, for each input ``[T, B, *shape]``."""
         for name, scale in self.scales.items():

@@ -1,8 +1,5 @@
 """What a terminal and a notebook show of networks, programs and recordings."""
 
-import dataclasses
-import inspect
-
 import numpy as np
 
 import neurodeploy
@@ -53,12 +50,6 @@ def test_what_the_command_line_takes_python_takes(tmp_path, rng):
         assert compared.result["samples"] == {"reference": 3, "emulator": 3}
         assert repr(compared) == f"<Comparison: verdict {compared.result['verdict']['status']} on loihi2>"
         assert "<td>trained</td><td>not judged</td><td>no trained recording is given</td>" in compared._repr_html_()
-
-
-def test_options_are_arguments_with_names():
-    parameters = inspect.signature(neurodeploy.compile).parameters
-    assert {field.name for field in dataclasses.fields(CompileOptions)} <= set(parameters)
-    assert not any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
 def test_calibration_data_is_used_for_all_that_it_can_be_used_for():

@@ -145,9 +145,11 @@ def target_takes_counts(target: str) -> bool:
 def compile_words(options: dict[str, Any]) -> dict[str, Any]:
     """Return compile's options as Python has them: whole numbers for bits, and words without commas."""
     bits, correct = options["weight_bits"], options.get("correct")
+    if bits is not None and bits.lstrip("-").isdecimal():
+        bits = int(bits)
     if correct is not None:
         correct = tuple(word for word in split_words((correct,)) if word != "none")
-    return {**options, "weight_bits": int(bits) if bits.lstrip("-").isdecimal() else bits, "correct": correct}
+    return {**options, "weight_bits": bits, "correct": correct}
 
 
 def split_words(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ from neurodeploy.files import check_outputs, write_together
     "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
 @click.option("--program", "program_path", type=INPUT, help="Use this program instead of compiling here.")
-@click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: 8]")
+@click.option("--weight-bits", help="1 to 8, ternary or binary, when compiling here.  [default: as compile]")
 @click.option("--calibrate", type=INPUT, metavar="DATA", help="Calibration data, when compiling here; not --input.")
 @click.option("--plan", type=INPUT, metavar="PLAN.yaml", help="Plan to compile with, when compiling here.")
 @host_option
@@ -124,13 +124,6 @@ def compare(
     from neurodeploy.program import load_program
     from neurodeploy.recording import RecordingFile
 
-    for flag, value in (("--weight-bits", weight_bits), ("--calibrate", calibrate), ("--plan", plan), ("--host", host)):
-        if program_path is not None and value is not None:
-            raise DeployError(
-                f"--program is compiled already, so {flag} has no effect",
-                where=flag,
-                fix=f"Leave out {flag}, or --program.",
-            )
     if calibrate is not None and calibrate.resolve() == input_path.resolve():
         raise DeployError(
             "--calibrate and --input are the same data, and data that is scored must not be used for calibration",
@@ -171,7 +164,7 @@ def compare(
             calibrate=calibration,
             # Compare shows what is silent; it does not keep anybody from looking.
             allow_silent=True,
-            **compile_words({"weight_bits": weight_bits or "8"}),
+            **compile_words({"weight_bits": weight_bits}),
         )
     for line in network.evidence:
         say(line)

@@ -32,7 +32,9 @@ from neurodeploy.errors import DeployError
 @click.argument("model", type=INPUT)
 @target_option()
 @click.option(
-    "--weight-bits", default="8", show_default=True, metavar="N", help="Bits of each weight: 1 to 8, ternary or binary."
+    "--weight-bits",
+    metavar="N",
+    help="Bits of each weight: 1 to 8, ternary or binary.  [default: 8, or the most that the chip stores]",
 )
 @click.option(
     "--calibrate", type=INPUT, metavar="DATA", help="Data for the methods that need it; not the data that is scored."
@@ -182,10 +184,10 @@ def _compiled(
         return compile_with_plan(model, target, calibrate=data, **options)
     from neurodeploy.report.pareto import front_lines
 
-    if options.get("host") is not None:
-        raise DeployError(
-            "a search of bits needs the whole network on the chip", where="--host", fix="Leave out --search, or --host."
-        )
+    for key, why in (("host", "looks at the whole network"), ("weight_bits", "finds the bits")):
+        if options.pop(key) is not None:
+            flag = f"--{key.replace('_', '-')}"
+            raise DeployError(f"a search of bits {why}", where=flag, fix=f"Leave out --search, or {flag}.")
     from neurodeploy.search.bits import SearchOptions, run_search
 
     if data is None or searching["budget"] is None:

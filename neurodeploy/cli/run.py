@@ -25,9 +25,10 @@ from neurodeploy.cli.common import (
     say,
 )
 from neurodeploy.cli.completion import complete_backend
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, counted
 
 if TYPE_CHECKING:
+    from neurodeploy.calibrate import Rounding
     from neurodeploy.comparison.answers import Answers
     from neurodeploy.data import Data, Samples
     from neurodeploy.recording import Recording
@@ -90,9 +91,11 @@ def run(
     backend.
     """
     from neurodeploy.backends.base import RunOptions
+    from neurodeploy.calibrate import Rounding
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
     from neurodeploy.host import data_inputs, takes_counts
+    from neurodeploy.program import Program
     from neurodeploy.running import open_subject, run_blocks
 
     check_outputs((output,), (model, input_path))
@@ -108,7 +111,8 @@ def run(
             device=device,
             progress=None if bars is None else lambda done, total: bars(backend, done, total),
         )
-        summary, answers = Summary(backend), make_answers(subject, data, decide)
+        rounding = Rounding.of(subject) if isinstance(subject, Program) else Rounding({})
+        summary, answers = Summary(backend, rounding), make_answers(subject, data, decide)
         parts = run_blocks(subject, data, backend=backend, options=options, decide=decide)
         unwritten = _record(parts, summary, None if raw_time else answers, data, output)
     for line in getattr(subject, "evidence", ()):
@@ -120,6 +124,8 @@ def run(
         _print_summary(found, getattr(subject, "labels", {}))
     if found.get("custom_neurons"):
         say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
+    for sentence in () if as_json else rounding.sentences():
+        say(f"warning: {sentence}")
     if unwritten is not None:
         raise unwritten
     if output is not None:
@@ -140,7 +146,7 @@ def _record(
     try:
         with nullcontext() if output is None else Writer(output) as writer:
             for part, recording in parts:
-                summary.add(recording)
+                summary.add(part, recording)
                 if answers is not None:
                     answers.add({THE_RUN: recording}, part)
                 if writer is not None:
@@ -172,6 +178,7 @@ class Summary:
     """The summary of a recording, summed over its blocks."""
 
     backend: str
+    rounding: Rounding
     samples: int = 0
     steps: int = 0
     spikes: dict[str, int] = field(default_factory=dict)
@@ -179,8 +186,11 @@ class Summary:
     counts: dict[str, int] = field(default_factory=dict)
     custom: list[str] = field(default_factory=list)
 
-    def add(self, recording: Recording) -> None:
+    def add(self, part: Data, recording: Recording) -> None:
         """Add a block."""
+        from neurodeploy.comparison.tallies import OVERFLOWS
+
+        self.rounding.add(part.x)
         self.samples, self.steps = self.samples + recording.n_samples, recording.n_steps
         self.custom = list(recording.meta.get("custom_neurons", ()))
         for name, observed in recording.nodes.items():
@@ -190,7 +200,7 @@ class Summary:
                 low, high = self.values.get(name, (inf, -inf))
                 values = recording.values(name)
                 self.values[name] = min(low, float(values.min())), max(high, float(values.max()))
-        for key in _OVERFLOWS:
+        for key in OVERFLOWS:
             if key in recording.counters:
                 self.counts[key] = self.counts.get(key, 0) + int(recording.counters[key].sum())
 
@@ -199,25 +209,21 @@ class Summary:
         found: dict[str, Any] = {key: getattr(self, key) for key in ("backend", "samples", "steps", "spikes")}
         found |= {"value": self.values} if self.values else {}
         found |= {"custom_neurons": self.custom} if self.custom else {}
+        found |= {"warnings": said} if (said := self.rounding.sentences()) else {}
         return found | {key: count for key, count in self.counts.items() if count}
 
 
-_OVERFLOWS = {
-    "u_wraps": "currents left u's register and wrapped",
-    "v_clips": "potentials were clipped",
-    "input_wraps": "sums of a step's input left the register in which the chip, not the emulator, wraps them",
-}
-
-
 def _print_summary(summary: dict[str, Any], labels: dict[str, str]) -> None:
+    from neurodeploy.comparison.tallies import OVERFLOWS
+
     click.echo(f"{summary['backend']}: {summary['samples']} samples of {summary['steps']} steps")
     for name, count in summary["spikes"].items():
         click.echo(f"  {labels.get(name, name)}: {count} spikes")
     for name, (low, high) in summary.get("value", {}).items():
         click.echo(f"  {labels.get(name, name)}: values of {low:g} to {high:g} V")
-    for key, what in _OVERFLOWS.items():
+    for key, what in OVERFLOWS.items():
         if key in summary:
-            click.echo(f"  {key}: {summary[key]} {what}")
+            click.echo(f"  {what}: {counted(summary[key], 'time')} ({key})")
     _print_scores(summary)
 
 

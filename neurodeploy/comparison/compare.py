@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,10 @@ from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, 
 from neurodeploy.comparison.shown import Shown
 from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
-from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, judge, overflows
+from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, happened, judge
 from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile_with_plan
+from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.data import Given, Samples, blocks, data_sha256, given_samples
 from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes, readouts
@@ -33,6 +35,7 @@ from neurodeploy.importers.settle import Dialect
 from neurodeploy.network import Network
 from neurodeploy.notebook import Summarised, Summary
 from neurodeploy.program import Program, program_sha256
+from neurodeploy.quantise.plan import Plan
 from neurodeploy.recording import Recorded, Recording, RecordingFile, recorded_on
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
@@ -77,6 +80,7 @@ class Comparison(Summarised):
         return bool(self.result["verdict"]["status"] == "pass")
 
 
+@shows(Compiling)
 def compare(
     model: Path | str | Any,
     target: str | Path | Target,
@@ -93,7 +97,9 @@ def compare(
     time_limit: float | None = None,
     progress: Progress | None = None,
     decide: Decision | str | None = None,
-    **compiling: Any,
+    plan: Plan | Path | str | None = None,
+    calibrate: Given | None = None,
+    **compiling: Unpack[Compiling],
 ) -> Comparison:
     """Run a model on backends and compare them.
 
@@ -115,7 +121,8 @@ def compare(
         time_limit: seconds for a backend, or None.
         progress: called with (backend, done, in all).
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
-        **compiling: options of :func:`neurodeploy.compiler.compile_with_plan`, for compiling here.
+        plan, calibrate: as :func:`neurodeploy.compile` takes them, for compiling here.
+        **compiling: how the model is compiled here; see below.
 
     Raises:
         DeployError: the model, the data or an option is refused.
@@ -127,6 +134,8 @@ def compare(
     chosen, not_run = choose_backends((only,) if isinstance(only, str) and only else tuple(only))
     if isinstance(trained, (str, Path)):
         trained = RecordingFile(Path(trained))
+    if program is not None:
+        _refuse_options({"plan": plan, "calibrate": calibrate, **compiling})
     pace = Pace(lava_samples, time_limit, progress)
     network, settled, graph = read_network(model, dialect)
     data = given_samples(data, network.inputs)
@@ -136,9 +145,11 @@ def compare(
     answers = make_answers(network, data, decide)
     lost: tuple[str, ...] = ()
     if program is None:
-        if compiling.get("calibrate") is None:
+        if calibrate is None and compiling.get("input_range") is None:
             compiling["input_range"] = _graded_ranges(data)
-        compiled = compile_with_plan(model, chip, dialect=dialect, decide=decide, **compiling)
+        compiled = compile_with_plan(
+            model, chip, dialect=dialect, decide=decide, plan=plan, calibrate=calibrate, **compiling
+        )
         program, lost = compiled.program, compiled.said
     else:
         _check_program(program, network, chip)
@@ -148,6 +159,11 @@ def compare(
     runner = Runner(network, program, data, chosen, pace, read)
     run = _run_blocks(runner, trained, answers)
     nothing = run.undecided()
+    equalities = {
+        "reference_trained": run.reference_trained(trained),
+        **{f"{EMULATOR}_{name}": runner.emulator_equals(name, not_run) for name in backends.simulators()},
+    }
+    evidence = run.evidence(runner, equalities)
     result: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -156,10 +172,7 @@ def compare(
         "steps": data.n_steps,
         "nodes": list(runner.order),
         "not_run": not_run,
-        "equalities": {
-            "reference_trained": run.reference_trained(trained),
-            **{f"{EMULATOR}_{name}": runner.emulator_equals(name, not_run) for name in backends.simulators()},
-        },
+        "equalities": equalities,
         **answers.result(without=nothing),
         "vacuous": nothing,
         **run.agreements.result(),
@@ -167,14 +180,14 @@ def compare(
         "energy": _energy(program, run.events, data.n_steps, chip),
         "ladder": None,
         "warnings": ranked(
-            [*overflows(run.events), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
+            [*happened(evidence), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
             program.warnings,
             [*program.inputs, *program.nodes],
             "this run counted what did" if EMULATOR in runner.backends else "nothing was counted in this run",
         ),
         "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings(), sha256),
     }
-    result["verdict"] = judge(run.evidence(runner, result["equalities"]), demands)
+    result["verdict"] = judge(evidence, demands)
     shown = run.shown
     return Comparison(network, program, data, shown.recordings(), result, answers, shown.samples, shown.differs)
 
@@ -243,8 +256,7 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
         Events(runner.order, counting),
         Equality(runner.network, runner.read),
         Shown(runner.order, runner.data.n_samples),
-        # What a host sends is made of this input, and not the input itself.
-        Rounding({name: program.input_scale.get(name, 1.0) for name in program.message_bits if program.host is None}),
+        Rounding.of(program),
     )
     for first, part in blocks(runner.data, runner.bytes_a_sample):
         block = {name: runner.run_block(name, part, first) for name in runner.backends}
@@ -317,6 +329,17 @@ def _provenance(
         "program": runner.program.provenance,
         "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
     }
+
+
+def _refuse_options(given: Mapping[str, object]) -> None:
+    """Refuse what says how a model is compiled, beside a program."""
+    for name, value in given.items():
+        if value is not None and name != "allow_silent":
+            raise DeployError(
+                "a program is compiled already",
+                where=f"--{name.replace('_', '-')}",
+                fix="Leave it out, or leave out --program.",
+            )
 
 
 def _check_program(program: Program, network: Network, chip: Target) -> None:

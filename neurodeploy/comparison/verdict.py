@@ -132,7 +132,7 @@ def judge(evidence: Evidence, demands: Demands) -> dict[str, Any]:
     points = gates["accuracy"].measured or gates["decisions"].measured
     return {
         "status": status,
-        "reasons": [*reasons, *overflows(evidence.events)],
+        "reasons": [*reasons, *happened(evidence)],
         "gates": {
             name: {
                 "judged": gate.passed is not None,
@@ -166,7 +166,31 @@ def title(gate: str) -> str:
     return f"{EMULATOR} == {gate}"
 
 
-def overflows(events: Events) -> list[str]:
+def happened(evidence: Evidence) -> list[str]:
+    """Return what populations and registers did in the run, a sentence for each kind and backend."""
+    return [*_changed_firing(evidence), *_overflows(evidence.events)]
+
+
+def _changed_firing(evidence: Evidence) -> Iterator[str]:
+    """Yield which populations fire on a chip and never in the reference, or the other way round.
+
+    Outputs that fall silent are no decision, which is said of them elsewhere.
+    """
+    events, order = evidence.events, evidence.events.order
+    outputs = {name.removesuffix(MEMBRANE) for name in evidence.outputs}
+    for chip in evidence.chips if REFERENCE in evidence.ran else ():
+        reference, own = events.spikes[REFERENCE], events.spikes[chip]
+        held = [(node, reference[node], own[node]) for node in order if node in reference and node in own]
+        woken = [f"{node} {counted(n, 'spike')}" for node, before, n in held if n and not before]
+        lost = [f"{node} {counted(n, 'spike')}" for node, n, after in held if n and not after and node not in outputs]
+        samples = counted(events.samples[chip], "sample")
+        if woken:
+            yield f"fires on {chip} and never in the reference: {', '.join(woken)} in {samples}"
+        if lost and events.samples[chip] == events.samples[REFERENCE]:
+            yield f"fires in the reference and never on {chip}: {', '.join(lost)} in {samples}"
+
+
+def _overflows(events: Events) -> list[str]:
     """Return what left its register in the run, a sentence for each kind and backend."""
     found = []
     for backend, counters in events.overflows.items():

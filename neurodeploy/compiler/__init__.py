@@ -1,10 +1,9 @@
 """From a network to a program for a chip."""
 
-from neurodeploy.compiler.options import DEFAULT_WEIGHT_BITS, CompileOptions, check_options
+from neurodeploy.compiler.options import CompileOptions, check_options
 from neurodeploy.compiler.pipeline import Compiled, compile, compile_network, compile_with_plan
 
 __all__ = [
-    "DEFAULT_WEIGHT_BITS",
     "CompileOptions",
     "Compiled",
     "check_options",

@@ -48,14 +48,14 @@ def messages_of_inputs(
             raise _spikes_only(name, target)
         if known_range is not None:
             reached = _reached(name, Messages(1, 1.0, known_range), network, target, None, learned=False)
-            found[name] = messages_of_range(*known_range, reached, options.weight_bits, formats)
+            found[name] = messages_of_range(*known_range, reached, options.bits_on(target), formats)
         elif values is None or not graded or (bits and scale is not None):
             found[name] = Messages(bits, scale or 1.0, payload_range(bits))
         else:
             learned = options.rounding == "learned"
             unscaled = Messages(bits or formats["message_bits_max"], 1.0, expected_range(values))
             reached = _reached(name, unscaled, network, target, calibration, learned)
-            found[name] = choose_messages(values, reached, options.weight_bits, formats, (bits, scale))
+            found[name] = choose_messages(values, reached, options.bits_on(target), formats, (bits, scale))
     return found
 
 

@@ -16,13 +16,15 @@ from neurodeploy.quantise.population import CORRECTIONS
 from neurodeploy.target import Target, load_target, target_names
 
 DEFAULT_WEIGHT_BITS = 8
+"""Of each weight, where nobody says and the target stores so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
     """Options of compiling a network.
 
-    weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``.
+    weight_bits: of each weight, with the sign where a projection has both signs; or ``ternary`` or ``binary``; None for
+        8, or the most that the target stores.
     scale: how codes per volt are chosen: ``range``, ``percentile``, ``mse`` or ``rate``; None for ``range`` at 6 bits
         and more, else ``mse``, and for clipping where that is clearly better. With calibration data ``mse`` is the
         membrane's error, else the weights'.
@@ -44,7 +46,7 @@ class CompileOptions:
         changes.
     """
 
-    weight_bits: int | str = DEFAULT_WEIGHT_BITS
+    weight_bits: int | str | None = None
     scale: str | None = None
     rounding: str | None = None
     correct: tuple[str, ...] | None = None
@@ -56,6 +58,11 @@ class CompileOptions:
     approximate: bool = False
     host: int | str | None = None
     input_range: dict[str, tuple[float, float]] | None = None
+
+    def bits_on(self, target: Target) -> int | str:
+        """Return the bits of each weight on a target: as they are said, else 8, or the most that it stores."""
+        most = target.number_formats.weight_bits_max.value
+        return min(DEFAULT_WEIGHT_BITS, most) if self.weight_bits is None else self.weight_bits
 
     def settled(self, has_data: bool) -> CompileOptions:
         """Return options with what nobody said: with calibration data, all that it can be used for."""
@@ -76,7 +83,7 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     formats = target.number_formats.values()
     most = formats["weight_bits_max"]
     bits = options.weight_bits
-    if bits not in ("ternary", "binary") and not (type(bits) is int and 1 <= bits <= most):
+    if bits not in (None, "ternary", "binary") and not (type(bits) is int and 1 <= bits <= most):
         raise DeployError(
             f"--weight-bits is {bits!r}; {target.title} stores 1 to {most} bits",
             where="--weight-bits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
@@ -20,9 +20,10 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits, refuse_too_many_neurons
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
+from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
-from neurodeploy.compiler.options import DEFAULT_WEIGHT_BITS, CompileOptions, check_options
+from neurodeploy.compiler.options import CompileOptions, check_options
 from neurodeploy.contract import Contract
 from neurodeploy.data import Data, Given, given_samples
 from neurodeploy.decision import Decision, membranes, with_decision
@@ -67,6 +68,7 @@ class Compiled:
     said: tuple[str, ...] = ()
 
 
+@shows(Compiling)
 def compile(
     model: Path | str | Any,
     target: str | Path | Target,
@@ -75,7 +77,7 @@ def compile(
     plan: Plan | Path | str | None = None,
     calibrate: Given | None = None,
     decide: Decision | str | None = None,
-    weight_bits: int | str = DEFAULT_WEIGHT_BITS,
+    weight_bits: int | str | None = None,
     scale: str | None = None,
     rounding: str | None = None,
     correct: tuple[str, ...] | None = None,
@@ -98,8 +100,6 @@ def compile(
         calibrate: data that the methods that need some are given, a file, samples or arrays; never the data that is
             scored.
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
-        weight_bits, scale, rounding, correct, per_channel, message_bits, input_scale, input_range, allow_oversize,
-            allow_silent, approximate, host: as :class:`neurodeploy.compiler.options.CompileOptions` has them.
 
     Returns:
         The program; its ``warnings`` say what can go wrong or could not be matched.
@@ -129,6 +129,7 @@ def compile(
     ).program
 
 
+@shows(Compiling)
 def compile_with_plan(
     model: Path | str | Any,
     target: str | Path | Target,
@@ -137,7 +138,7 @@ def compile_with_plan(
     plan: Plan | Path | str | None = None,
     calibrate: Given | None = None,
     decide: Decision | str | None = None,
-    **options: Any,
+    **options: Unpack[Compiling],
 ) -> Compiled:
     """Quantise and schedule a model for a target; return the decisions, too.
 
@@ -148,7 +149,7 @@ def compile_with_plan(
         plan: decisions, or a file of them; what it leaves out is decided by the options.
         calibrate: data that the methods that need some are given; never the data that is scored.
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
-        **options: fields of :class:`CompileOptions`.
+        **options: how it is compiled; see below.
 
     Raises:
         DeployError: the model, the plan or the data cannot be read, or the chip cannot run the network.
@@ -250,7 +251,7 @@ def compile_network(
         if integrates := not sends and is_out_of_reach(neuron, synapses):
             neuron = neuron.integrating()
         choices = Choices(
-            options.weight_bits,
+            options.bits_on(target),
             options.scale,
             options.rounding or "nearest",
             _corrections(options, calibration, population.name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection
 from neurodeploy.compiler import compile_with_plan
+from neurodeploy.compiler.keywords import Quantising
+from neurodeploy.data import Given
 from neurodeploy.finetuning.latents import Levels
 from neurodeploy.network import Network, Projection
 from neurodeploy.passes.helpers import source_of_bias
@@ -21,8 +23,6 @@ from neurodeploy.quantise.registers import bias_codes, settled_bias
 from neurodeploy.quantise.weights import FULL_BITS
 from neurodeploy.target import Target, load_target
 
-DEFAULT_BITS: Bits = 8
-
 Floats = NDArray[np.float64]
 
 
@@ -31,14 +31,16 @@ class Start:
     """Where training starts.
 
     network: the float network. chip: the target. program: the codes. plan: the decisions behind them, complete.
-    options: what else the network was compiled with.
+    bits, calibrate, options: what else the network was compiled with.
     """
 
     network: Network
     chip: Target
     program: Program
     plan: Plan
-    options: dict[str, Any]
+    bits: Bits | None
+    calibrate: Given | None
+    options: Quantising
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ class Start:
     @property
     def levels(self) -> tuple[Levels, ...]:
         """The codes that each projection's weights may have, in the program's order."""
-        bits: tuple[Bits, ...] = tuple(self.plan.projections[name].bits or DEFAULT_BITS for name in self.names)
+        bits = [self.plan.projections[name].bits for name in self.names]
         return tuple(_levels(p, own) for p, own in zip(self.program.projections, bits, strict=False))
 
     def compiled(self, tuned: Network, codes: Program, trained: tuple[str, ...]) -> tuple[Program, Plan]:
@@ -79,12 +81,20 @@ class Start:
             if any(getattr(op, "name", "") in trained for op in projection.ops):
                 projections[name] = projections[name].model_copy(update={"rounding": "nearest", "learned": None})
         plan = Plan(target=self.plan.target, populations=populations, projections=projections)
-        found = compile_with_plan(tuned, self.chip, plan=plan, **self.options)
+        found = compile_with_plan(
+            tuned, self.chip, plan=plan, calibrate=self.calibrate, weight_bits=self.bits, **self.options
+        )
         return found.program, found.plan
 
 
 def start(
-    network: Network, target: str | Path | Target, plan: Plan | None = None, bits: Bits | None = None, **options: Any
+    network: Network,
+    target: str | Path | Target,
+    plan: Plan | None = None,
+    bits: Bits | None = None,
+    *,
+    calibrate: Given | None = None,
+    **options: Unpack[Quantising],
 ) -> Start:
     """Return where training starts.
 
@@ -93,15 +103,14 @@ def start(
         target: the chip, as :func:`neurodeploy.finetune` takes it.
         plan: decisions to keep, or None.
         bits: of weights, where the plan does not say.
-        options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
+        calibrate, **options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
 
     Raises:
         DeployError: the chip cannot run the network, or the plan does not fit it.
     """
-    options = {**options, "weight_bits": bits or DEFAULT_BITS}
     chip = load_target(target)
-    found = compile_with_plan(network, chip, plan=plan, **options)
-    return Start(network, chip, found.program, found.plan, options)
+    found = compile_with_plan(network, chip, plan=plan, calibrate=calibrate, weight_bits=bits, **options)
+    return Start(network, chip, found.program, found.plan, bits, calibrate, options)
 
 
 def coded_order(network: Network) -> tuple[Projection, ...]:
@@ -120,7 +129,7 @@ def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPl
     return BiasPlan(mantissa=compact(mantissa, population.shape), exponent=exponent)
 
 
-def _levels(projection: CodedProjection, bits: Bits) -> Levels:
+def _levels(projection: CodedProjection, bits: Bits | None) -> Levels:
     """Return the codes that a projection's weights may have."""
     low, high = WEIGHT_RANGES[projection.sign_mode]
     step = 1 << (FULL_BITS - projection.weight_bits + (projection.sign_mode == "mixed"))

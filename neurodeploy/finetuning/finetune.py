@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from neurodeploy.data import Data
+from neurodeploy.compiler.keywords import Quantising, shows
+from neurodeploy.data import Data, Given
 from neurodeploy.decision import Decision, check_labels, class_count, settle_decision, with_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.finetuning.options import Draw, Epoch, Training
@@ -53,6 +54,7 @@ class Tuned:
         return median(speeds) if speeds else 0.0
 
 
+@shows(Quantising)
 def finetune(
     model: Path | str | Network | Any,
     data: Data | Draw,
@@ -61,12 +63,13 @@ def finetune(
     dialect: str | None = None,
     decide: Decision | str | None = None,
     plan: Plan | None = None,
+    calibrate: Given | None = None,
     weight_bits: Bits | None = None,
     training: Training | None = None,
     checkpoint: Path | None = None,
     report: Callable[[Epoch], None] | None = None,
     output: Path | None = None,
-    **options: Any,
+    **options: Unpack[Quantising],
 ) -> Tuned:
     """Train a model further while it computes in the chip's integers; scales, thresholds and leaks stay as planned.
 
@@ -78,13 +81,14 @@ def finetune(
         target: the chip, by name, as a TOML file, or as :func:`neurodeploy.load_target` gives it.
         dialect: as given to ``--dialect``, or None.
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
-        plan: decisions to keep; what it leaves out is decided from the weights.
+        plan: decisions to keep; what it leaves out is decided from the weights, and ``calibrate`` if given.
+        calibrate: as :func:`neurodeploy.compile` takes it.
         weight_bits: of each weight, ``"ternary"`` or ``"binary"``, where the plan does not say.
         training: options.
         checkpoint: a file that is written after each epoch, and from which training goes on if it is there.
         report: is called after each epoch.
         output: the tuned model file to write; ``model`` is a file then.
-        options: how the model is compiled where the plan does not say, as :func:`neurodeploy.compile` takes them.
+        **options: how the model is compiled where the plan does not say; see below.
 
     Returns:
         The network of the best epoch, its program and its plan.
@@ -107,7 +111,7 @@ def finetune(
         raise ValueError("only a model that is a file can be written as a tuned file")
     network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
     draw, settled = _checked(data, network)
-    began = start(network, target, plan, weight_bits, **options)
+    began = start(network, target, plan, weight_bits, calibrate=calibrate, **options)
     latents = make_latents(began, how.device)
     if not latents.weights:
         raise DeployError(

@@ -21,6 +21,7 @@ CODES = {
     "saturated": "warning",
     "scalar": "warning",
     "shape": "error",
+    "silent-input": "warning",
     "tau-infinite": "warning",
     "tau-negative": "warning",
     "tau-range": "warning",

@@ -59,6 +59,14 @@ def activity(network: Network, inputs: Inputs) -> dict[str, dict[str, int | floa
     }
 
 
+def input_findings(inputs: Inputs) -> list[Finding]:
+    """Return the inputs that hold nothing but zeros, ``[T, B, *shape]`` each."""
+    what = "the input is silent: it holds nothing but zeros, so that activity says nothing of the model"
+    fix = "Give data like that which the network is to run on; check --encode and its scale."
+    silent = [(name, values) for name, values in inputs.items() if not np.any(values)]
+    return [finding("silent-input", name, what, f"{values.size} values of 0", fix) for name, values in silent]
+
+
 def activity_findings(counts: dict[str, dict[str, int | float]]) -> list[Finding]:
     """Return the populations that never fire, and those with neurons that nearly always do."""
     found = []

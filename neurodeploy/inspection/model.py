@@ -23,7 +23,7 @@ from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, settle_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes, order_of
 from neurodeploy.importers.structure import structure_findings
-from neurodeploy.inspection.activity import activity, activity_findings
+from neurodeploy.inspection.activity import activity, activity_findings, input_findings
 from neurodeploy.inspection.repair import repaired_graph
 from neurodeploy.network import Network, Population
 from neurodeploy.synapses import Shape
@@ -94,8 +94,9 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
             findings.append(finding("refused", None, refusal.what, refusal.where, refusal.fix))
     counts: dict[str, dict[str, int | float]] = {}
     if inputs is not None and settled is not None and network is not None:
-        counts = activity(network, inputs(network.inputs) if callable(inputs) else inputs)
-        findings += activity_findings(counts)
+        data = inputs(network.inputs) if callable(inputs) else inputs
+        counts = activity(network, data)
+        findings += [*input_findings(data), *activity_findings(counts)]
     elif inputs is not None:
         reason = "the dialect is not known" if settled is None else "the network is refused"
         findings.append(

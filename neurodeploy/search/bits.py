@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from neurodeploy.backends.base import check_inputs
 from neurodeploy.calibrate import run_reference
 from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
+from neurodeploy.compiler.keywords import Quantising, shows
 from neurodeploy.data import Given, given_samples
 from neurodeploy.decision import Decision, check_labels, with_decision
 from neurodeploy.errors import DeployError, known
@@ -86,6 +87,7 @@ class SearchOptions:
             )
 
 
+@shows(Quantising)
 def run_search(
     model: Path | str | Network | Any,
     target: str | Path | Target,
@@ -97,7 +99,7 @@ def run_search(
     plan: Plan | Path | str | None = None,
     search: SearchOptions | None = None,
     page: Path | None = None,
-    **options: Any,
+    **options: Unpack[Quantising],
 ) -> SearchResult:
     """Search the bits of a model's projections, and compile it with the best.
 
@@ -111,7 +113,7 @@ def run_search(
         plan: decisions, or a file of them; projections whose bits it states are left alone.
         search: how.
         page: HTML file for the Pareto front, or None.
-        **options: fields of :class:`CompileOptions`; ``weight_bits`` is what is searched, and is not looked at.
+        **options: how the network is compiled, in all but the bits, which are searched; see below.
 
     Raises:
         DeployError: something cannot be read, the budget cannot be kept, or the state is that of another search.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.cli.run import run
 from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.program import Program, save_program
 from neurodeploy.running import run as run_backend
@@ -67,8 +69,8 @@ def test_custom_neurons_and_full_registers_are_said(files: tuple[Path, Path]) ->
     done = invoke(files[0], "--backend", "emulator", "--input", files[1], "--record", "v")
     assert done.exit_code == 0, done.output
     assert "custom neurons (simulator only): count" in done.stderr
-    assert "currents left u's register and wrapped" in done.stdout
-    assert "potentials were clipped" in done.stdout
+    assert re.search(r"  u left its register and wrapped: \d+ times \(u_wraps\)\n", done.stdout)
+    assert re.search(r"  v was clipped at the end of its register: \d+ times \(v_clips\)\n", done.stdout)
     assert "sum: values of" in done.stdout
 
 
@@ -100,3 +102,16 @@ def test_the_reference_has_no_integer_arithmetic_to_choose(program: Program) -> 
     x = {"in": np.ones((20, 2, 1), np.uint8)}
     with pytest.raises(DeployError, match="computes in float"):
         run_backend(program, x, backend="reference", options=RunOptions(arithmetic="lava"))
+
+
+@pytest.mark.parametrize("size", [0.8, 3.0])
+def test_graded_input_that_rounding_changes_is_said(fc_model: Path, tmp_path: Path, size: float) -> None:
+    save_program(compile(fc_model, "loihi2", message_bits=8, allow_silent=True), tmp_path / "p.npz")
+    np.savez(tmp_path / "x.npz", x=np.full((5, 2, 12), size, np.float32))
+    arguments = (tmp_path / "p.npz", "--backend", "emulator", "--input", tmp_path / "x.npz")
+    plain, machine = invoke(*arguments), invoke(*arguments, "--json")
+    assert plain.exit_code == 0, (plain.output, plain.exception)
+    sentence = "rounding input 'input' to whole numbers of 1 changes it by 25 % (root mean square)"
+    assert (f"warning: {sentence}" in plain.stderr) == (size < 1)
+    warnings = json.loads(machine.stdout).get("warnings", ())
+    assert any(sentence in one for one in warnings) == (size < 1)

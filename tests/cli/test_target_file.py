@@ -51,7 +51,7 @@ def neurodeploy(*arguments: str | Path) -> str:
 
 def compiled(model: Path, chip: Path, *more: str | Path) -> Any:
     output = chip.parent / "p.npz"
-    neurodeploy("compile", model, "--target", chip, "-o", output, "--weight-bits", "4", *more)
+    neurodeploy("compile", model, "--target", chip, "-o", output, *more)
     return load_program(output)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,43 @@ def test_unchanged_decisions_of_one_class_are_no_pass(rng: np.random.Generator, 
 def test_one_class_with_equal_spikes_passes(tmp_path: Path) -> None:
     x = np.ones((STEPS, 3, 1), np.uint8)
     assert verdict(model(tmp_path / "one.nir", [[1.5]]), x)["status"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("weight", "factor", "said"),
+    [
+        (0.19, 0.5, r"fires on emulator and never in the reference: hidden [\d,]+ spikes in 40 samples"),
+        (0.3, 4, r"fires in the reference and never on emulator: hidden [\d,]+ spikes in 40 samples"),
+    ],
+)
+def test_a_population_that_wakes_or_falls_silent_is_said(
+    tmp_path: Path, weight: float, factor: float, said: str
+) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([4])}),
+        "fc": nir.Linear(np.eye(4, dtype=np.float32) * weight),
+        "hidden": lif((4,), 0.8),
+        "to_lif": nir.Linear(np.full((4, 4), 0.1, np.float32)),
+        "lif": lif((4,), 0.8),
+        "direct": nir.Linear(np.eye(4, dtype=np.float32) * 1.5),
+        "output": nir.Output({"output": np.array([4])}),
+    }
+    edges = [*chain_edges("input", "fc", "hidden", "to_lif", "lif", "output"), *chain_edges("input", "direct", "lif")]
+    path = save_nir(tmp_path / "m.nir", nodes, edges, ZERO)
+    program = compile_model(path, "loihi2", allow_silent=True)
+    codes = {p.name: p.threshold_code for p in program.populations}
+    changed = tuple(
+        replace(p, threshold_code=(codes["hidden"] * factor).astype(np.int64)) if p.name == "hidden" else p
+        for p in program.populations
+    )
+    data = Data({"input": in_turn()[0]}, in_turn()[1], "made")
+    alike, other = (
+        compare(path, "loihi2", data, only=BOTH, program=one).result
+        for one in (program, replace(program, populations=changed))
+    )
+    assert not [line for line in alike["warnings"] if "never" in line]
+    (line,) = [line for line in other["warnings"] if re.fullmatch(said, line)]
+    assert line in other["verdict"]["reasons"]
 
 
 def test_labels_from_1_are_said(plain: Path) -> None:

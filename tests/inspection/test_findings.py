@@ -167,6 +167,13 @@ def test_populations_that_never_or_always_fire_are_found(tmp_path: Path) -> None
     assert busy == {"neurons": 2, "spikes": 150, "rate": 0.5, "silent": 1, "saturated": 1}
 
 
+def test_a_silent_input_is_found(fc_model: Path, rng: np.random.Generator) -> None:
+    found = {f.code: f for f in inspect(fc_model, inputs={"input": np.zeros((5, 2, 12), np.uint8)}).findings}
+    assert (found["silent-input"].node, found["silent-input"].value) == ("input", "120 values of 0")
+    fires = inspect(fc_model, inputs={"input": spikes(rng, 5, 2, 12)}).findings
+    assert "silent-input" not in {f.code for f in fires}
+
+
 def test_data_are_not_run_while_the_dialect_is_open(tmp_path: Path, rng: np.random.Generator) -> None:
     path = model(tmp_path, lif((2,)))
     found = inspect(path, inputs={"input": spikes(rng, 5, 2, 3)})
