@@ -116,6 +116,14 @@ def conv_model(tmp_path: Path, rng: np.random.Generator) -> Path:
     return save_nir(tmp_path / "conv.nir", nodes, edges, ZERO)
 
 
+def small_chip(folder: Path, **limits: int) -> Path:
+    """Write a Loihi 2 of one core, for what does not fit."""
+    limits = {"cores": 1, **limits}
+    lines = ['extends = "loihi2"', 'title = "Small chip"', "[limits]", *(f"{key} = {n}" for key, n in limits.items())]
+    (folder / "small.toml").write_text("\n".join(lines))
+    return folder / "small.toml"
+
+
 def spikes(rng: np.random.Generator, *shape: int, share: float = 0.3) -> np.ndarray:
     return (rng.random(shape) < share).astype(np.uint8)
 

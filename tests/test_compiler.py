@@ -16,7 +16,7 @@ from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.program import load_program, save_program
-from tests.conftest import SAME_STEP, ZERO, chain_edges, cuba, lif, save_nir, spikes
+from tests.conftest import SAME_STEP, ZERO, chain_edges, cuba, lif, save_nir, small_chip, spikes
 
 
 def exact_weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -206,24 +206,26 @@ def test_a_model_too_large_for_the_chip_is_refused_with_numbers(tmp_path: Path) 
     with pytest.raises(DeployError, match=r"neurons: 1,179,648 needed, 1,048,576 available") as refusal:
         compile(model, "loihi2")
     assert "allow_oversize to run it on the emulator" in str(refusal.value)
-    program = compile(model, "loihi2", allow_oversize=True)
+
+
+def test_a_model_too_large_that_has_leave_is_compiled_with_a_warning(fc_model: Path, tmp_path: Path) -> None:
+    program = compile(fc_model, small_chip(tmp_path, neurons_per_core=8), allow_oversize=True)
     assert program.warnings[0] == (
-        "the network does not fit one Intel Loihi 2 chip (neurons: 1,179,648 needed, 1,048,576 available):"
-        " emulator only"
+        "the network does not fit one Small chip chip (neurons: 13 needed, 8 available): emulator only"
     )
 
 
 def test_what_a_chain_of_pools_took_is_said_where_it_does_not_fit(tmp_path: Path) -> None:
     nodes = {
-        "input": nir.Input({"input": np.array([8, 106, 106])}),
+        "input": nir.Input({"input": np.array([8, 12, 12])}),
         "pool": nir.AvgPool2d(np.array([3, 3]), np.array([1, 1]), np.array([1, 1])),
-        "conv": nir.Conv2d((106, 106), np.ones((8, 8, 3, 3), np.float32), 1, 1, 1, 1, np.zeros(8)),
-        "lif": lif((8, 106, 106)),
-        "output": nir.Output({"output": np.array([8, 106, 106])}),
+        "conv": nir.Conv2d((12, 12), np.ones((8, 8, 3, 3), np.float32), 1, 1, 1, 1, np.zeros(8)),
+        "lif": lif((8, 12, 12)),
+        "output": nir.Output({"output": np.array([8, 12, 12])}),
     }
     model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "pool", "conv", "lif", "output"), ZERO)
     with pytest.raises(DeployError, match=r"input -> lif: Pool2d, Conv2d was written out as [\d,]+ synapses"):
-        compile(model, "loihi2")
+        compile(model, small_chip(tmp_path))
 
 
 @pytest.mark.parametrize("bits", [True, "8", 7.5])

@@ -8,7 +8,6 @@ places; whether a board does the same with them stays open. `tests/golden/loihi/
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +27,7 @@ from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.program import Program, save_program
 from neurodeploy.recording import Recording
 from tests.backends.loihi_stand_in import on_real_lava, script, standing_in
+from tests.command import neurodeploy
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "loihi" / "protocol.jsonl"
 
@@ -300,11 +300,6 @@ def test_an_interpreter_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch
     monkeypatch.setattr(loihi, "FIND_SECONDS", 0.1)
     monkeypatch.setenv("NEURODEPLOY_LAVA_PYTHON", "")
     assert not loihi._has_lava_loihi(str(script(tmp_path / "python", "exec sleep 5")))
-
-
-def neurodeploy(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "neurodeploy", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_command_line_exits_with_3_and_says_what_is_missing(stand_in: Path, program: Program, x: Any) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import invalidate_caches
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.command import Ended, in_a_process, neurodeploy
 from tests.comparison.test_verdict import in_turn, model
 
 CODE = '''
@@ -106,29 +108,32 @@ def install(folder: Path, **backends: str) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-chip\nVersion: 1.0\n")
     lines = [f"{name} = {target}" for name, target in backends.items()]
     (info / "entry_points.txt").write_text("\n".join(["[neurodeploy.backends]", *lines, ""]))
+    invalidate_caches()
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of packages, for this process and those that it starts; Lava is not there."""
     folder = tmp_path / "site"
     folder.mkdir()
-    return folder
+    monkeypatch.setenv("NEURODEPLOY_LAVA_PYTHON", "/nonexistent")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("other_chip", None)
 
 
-def neurodeploy(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NEURODEPLOY_LAVA_PYTHON": "/nonexistent"}
-    command = [sys.executable, "-m", "neurodeploy", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-
-def compare(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Compare the reference with what is named on a model that the emulator runs without a loss."""
+def comparison(site: Path, *arguments: str) -> tuple[str | Path, ...]:
+    """Return what compares the reference with what is named on a model that the emulator runs without a loss."""
     path = model(site / "m.nir", np.eye(4) * 1.5)
     x, labels = in_turn()
     np.savez(site / "d.npz", x=x, y=labels)
     common = ("compare", path, "--target", "loihi2", "--input", site / "d.npz", "--backend", "reference")
-    return neurodeploy(site, *common, *arguments)
+    return (*common, *arguments)
+
+
+def compare(site: Path, *arguments: str) -> Ended:
+    return neurodeploy(*comparison(site, *arguments))
 
 
 def test_a_plug_in_that_loses_accuracy_fails_the_verdict(site: Path) -> None:
@@ -147,17 +152,15 @@ def test_a_plug_in_that_loses_nothing_passes_by_its_entry_points_name(site: Path
 
 def test_a_plug_in_that_cannot_be_imported_is_listed_and_harms_nothing_else(site: Path) -> None:
     install(site, broken="no_package:Backend", halting="other_chip:Halting", absent="other_chip:Absent")
-    states = json.loads(neurodeploy(site, "backends", "--json").stdout)
+    states = json.loads(neurodeploy("backends", "--json").stdout)
     assert states["emulator"] is None
     assert "other-chip (no_package:Backend) cannot be imported" in states["broken"]
     assert "ModuleNotFoundError: No module named 'a_library_that_is_not_there'" in states["broken"]
     assert "AttributeError" in states["absent"]
     assert "ZeroDivisionError: in missing" in states["halting"]
-    assert "backend broken: missing: its package" in neurodeploy(site, "doctor").stdout
-    path = model(site / "m.nir", np.eye(4) * 1.5)
-    x, labels = in_turn()
-    np.savez(site / "d.npz", x=x, y=labels)
-    done = neurodeploy(site, "compare", path, "--target", "loihi2", "--input", site / "d.npz")
+    assert "backend broken: missing: its package" in neurodeploy("doctor").stdout
+    compare(site)
+    done = neurodeploy("compare", site / "m.nir", "--target", "loihi2", "--input", site / "d.npz")
     assert done.returncode == 0, done.stderr
     assert "not run: broken (its package other-chip (no_package:Backend) cannot be imported" in done.stdout
 
@@ -178,7 +181,7 @@ def test_a_plug_in_that_dies_is_named(site: Path) -> None:
 
 def test_a_plug_in_that_leaves_the_process_does_not_end_the_verb(site: Path) -> None:
     install(site, leaving="other_chip:Leaving")
-    done = compare(site, "--backend", "leaving")
+    done = in_a_process(*comparison(site, "--backend", "leaving"))
     assert done.returncode == 3
     assert "the backend died: SystemExit: 0" in done.stderr
 
@@ -210,13 +213,13 @@ def test_a_plug_in_that_gives_no_recording_of_the_input_is_named(site: Path, kin
 
 def test_what_a_plug_in_says_of_itself_is_believed(site: Path) -> None:
     install(site, plain="other_chip:Plain")
-    done = neurodeploy(site, "compare", *_named(site), "--backend", "plain", "--time-limit", "5")
+    done = neurodeploy("compare", *_named(site), "--backend", "plain", "--time-limit", "5")
     assert done.returncode == 0, done.stderr
     program = site / "p.npz"
-    assert neurodeploy(site, "compile", site / "m.nir", "--target", "loihi2", "-o", program).returncode == 0
+    assert neurodeploy("compile", site / "m.nir", "--target", "loihi2", "-o", program).returncode == 0
     run = ("run", program, "--backend", "plain", "--input", site / "d.npz")
-    assert "backend 'plain' takes no time limit" in neurodeploy(site, *run, "--time-limit", "5").stderr
-    assert neurodeploy(site, *run).returncode == 0
+    assert "backend 'plain' takes no time limit" in neurodeploy(*run, "--time-limit", "5").stderr
+    assert neurodeploy(*run).returncode == 0
 
 
 def _named(site: Path) -> tuple[str | Path, ...]:

@@ -14,14 +14,10 @@ import numpy as np
 import pytest
 
 from neurodeploy.cli.main import VERBS
+from tests.command import in_a_process, neurodeploy
 from tests.conftest import spikes
 
 HEAVY = ("torch", "numba", "lava", "plotly", "nir", "h5py", "scipy")
-
-
-def neurodeploy(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "neurodeploy", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture
@@ -47,7 +43,7 @@ def test_help_comes_at_once() -> None:
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        done = neurodeploy("--help")
+        done = in_a_process("--help")
         seconds.append(time.perf_counter() - start)
         assert done.returncode == 0
     assert min(seconds) < 0.4
@@ -55,7 +51,7 @@ def test_help_comes_at_once() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str) -> None:
-    done = neurodeploy(verb, "--help")
+    done = in_a_process(verb, "--help")
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
     assert len(done.stdout.splitlines()) > 4
@@ -74,7 +70,7 @@ def with_own_labels(model: Path, data: Path) -> None:
 def test_the_main_job_runs_and_gates(fc_model: Path, data: Path, tmp_path: Path) -> None:
     with_own_labels(fc_model, data)
     report, output = tmp_path / "r.html", tmp_path / "r.json"
-    done = neurodeploy(
+    done = in_a_process(
         "compare", fc_model, "--target", "loihi2", "--input", data, "--backend", "reference", "--backend", "emulator",
         "--tolerance", "100", "--report", report, "-o", output,
     )  # fmt: skip
@@ -176,9 +172,8 @@ def test_a_model_where_a_program_is_needed_says_how_to_compile(fc_model: Path, d
 
 
 def test_a_missing_backend_is_exit_code_3(program: Path, data: Path) -> None:
-    command = [sys.executable, "-m", "neurodeploy", "run", str(program), "--backend", "lava", "--input", str(data)]
     environment = {**os.environ, "NEURODEPLOY_LAVA_PYTHON": "/nonexistent/python"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = in_a_process("run", program, "--backend", "lava", "--input", data, env=environment)
     assert done.returncode == 3, done.stderr
     assert "NEURODEPLOY_LAVA_PYTHON" in done.stderr
 
@@ -250,7 +245,7 @@ def test_a_network_that_never_fires_is_said(fc_model: Path, data: Path) -> None:
 
 
 def test_debug_shows_the_traceback_of_a_refusal(tmp_path: Path) -> None:
-    done = neurodeploy("--debug", "inspect", tmp_path / "none.nir")
+    done = in_a_process("--debug", "inspect", tmp_path / "none.nir")
     assert "Traceback" in done.stderr
 
 

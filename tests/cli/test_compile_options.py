@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import nir
@@ -12,12 +10,12 @@ import numpy as np
 import pytest
 
 from neurodeploy.program import load_program
-from tests.conftest import ZERO, chain_edges, lif, save_nir
+from tests.command import neurodeploy
+from tests.conftest import ZERO, save_nir, small_chip
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "neurodeploy", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = neurodeploy(*arguments)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -39,21 +37,14 @@ def test_loihi1_refuses_graded_input(fc_model: Path, tmp_path: Path) -> None:
     assert "or use --target loihi2" in err
 
 
-def test_what_fits_no_chip_needs_leave(tmp_path: Path) -> None:
-    nodes = {
-        "input": nir.Input({"input": np.array([1, 400, 400])}),
-        "conv": nir.Conv2d((400, 400), np.ones((8, 1, 1, 1), np.float32), 1, 0, 1, 1, np.zeros(8)),
-        "lif": lif((8, 400, 400)),
-        "output": nir.Output({"output": np.array([8, 400, 400])}),
-    }
-    model = save_nir(tmp_path / "m.nir", nodes, chain_edges("input", "conv", "lif", "output"), ZERO)
-    command = ("compile", model, "--target", "loihi2", "-o", tmp_path / "p.npz")
+def test_what_fits_no_chip_needs_leave(fc_model: Path, tmp_path: Path) -> None:
+    command = ("compile", fc_model, "--target", small_chip(tmp_path, neurons_per_core=8), "-o", tmp_path / "p.npz")
     code, _, err = run(*command)
     assert code == 2
     assert "--allow-oversize" in err
     code, _, err = run(*command, "--allow-oversize")
     assert code == 0, err
-    assert "warning: the network does not fit one Intel Loihi 2 chip" in err
+    assert "warning: the network does not fit one Small chip chip" in err
 
 
 @pytest.mark.parametrize("options", [("--encode", "rate"), ("--batch-first",), ("--seed", "3")])
