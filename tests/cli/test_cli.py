@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -40,11 +40,15 @@ def test_importing_neurodeploy_loads_nothing_heavy() -> None:
 
 
 def test_help_comes_at_once() -> None:
+    def used() -> float:
+        of_children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return of_children.ru_utime + of_children.ru_stime
+
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = used()  # processor time, which other processes do not lengthen
         done = in_a_process("--help")
-        seconds.append(time.perf_counter() - start)
+        seconds.append(used() - start)
         assert done.returncode == 0
     assert min(seconds) < 0.4
 
@@ -151,7 +155,7 @@ def test_input_of_the_wrong_shape_is_refused(program: Path, tmp_path: Path, rng:
 
 def test_input_that_is_no_spikes_is_refused_by_a_target(program: Path, fc_model: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.full((5, 2, 12), 0.5))
-    assert "takes spikes" in refused("run", program, "--backend", "emulator", "--input", tmp_path / "d.npz")
+    assert "takes only spikes" in refused("run", program, "--backend", "emulator", "--input", tmp_path / "d.npz")
     assert neurodeploy("run", fc_model, "--backend", "reference", "--input", tmp_path / "d.npz").returncode == 0
 
 

@@ -33,7 +33,7 @@ def test_graded_input_is_compiled_and_said(fc_model: Path, tmp_path: Path, as_js
 def test_loihi1_refuses_graded_input(fc_model: Path, tmp_path: Path) -> None:
     code, _, err = run("compile", fc_model, "--target", "loihi1", "--message-bits", 8, "-o", tmp_path / "p.npz")
     assert code == 2
-    assert "--message-bits is 8, and Intel Loihi takes spikes only" in err
+    assert "--message-bits is 8, but Intel Loihi takes spikes only" in err
     assert "or use --target loihi2" in err
 
 
