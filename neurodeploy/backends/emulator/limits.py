@@ -49,5 +49,5 @@ def _of_population(population: CodedPopulation) -> list[str]:
         arrays["bias"] = (bias, (INT32.min, INT32.max))
     for key, (codes, (low, high)) in arrays.items():
         if codes.size and (codes.min() < low or codes.max() > high):
-            found.append(f"{key} is {codes.min()} to {codes.max()}; the emulator holds {low} to {high}")
+            found.append(f"{key} is {codes.min()} to {codes.max()}, but the emulator holds {low} to {high}")
     return [f"{population.name}: {fault}" for fault in found]

@@ -42,7 +42,7 @@ def one_neuron(**codes: Any) -> Program:
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        ({"du": 50_000}, "a: du is 50000 to 50000, the emulator holds 0 to 4095"),
+        ({"du": 50_000}, "a: du is 50000 to 50000, but the emulator holds 0 to 4095"),
         ({"dv": -1}, "a: dv is -1"),
         ({"threshold_code": 2**26}, "a: threshold_code is 67108864"),
         ({"threshold_code": -5}, "a: threshold_code is -5"),
