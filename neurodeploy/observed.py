@@ -18,7 +18,7 @@ from neurodeploy.recording import Recording
 
 Ints = NDArray[np.int64]
 
-AT_ONCE = 2**24
+VALUES_PER_RUN = 2**24
 """Register values that one run records at most, unless one sample alone has more."""
 
 SATURATED = 0.95
@@ -148,7 +148,7 @@ def observed(program: Program, inputs: Inputs, reference: Recording | None = Non
     program, inputs = with_payloads(program, inputs)
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     width = n_steps * sum(population.size for population in program.populations)
-    at_once = max(1, AT_ONCE // max(width, 1))
+    at_once = max(1, VALUES_PER_RUN // max(width, 1))
     found: dict[str, Observation] = {}
     for first in range(0, n_samples, at_once):
         part = {name: values[:, first : first + at_once] for name, values in inputs.items()}

@@ -290,7 +290,7 @@ def test_bounds_tell_of_a_second_current_that_wraps() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 10**9])
 def test_overflow_names_sample_row_neuron_and_source(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurodeploy.observed.AT_ONCE", at_once)
+    monkeypatch.setattr("neurodeploy.observed.VALUES_PER_RUN", at_once)
     a = population("a", 2, du=0, threshold_code=131071, model=NeuronModel(fires=False))
     feeds = (joined("in", "a", [[2], [2]]), joined("loud", "a", [[0], [200]], exponent=7))
     subject = replace(program(projections=(), n_in=1), inputs={"in": (1,), "loud": (1,)}, populations=(a,))

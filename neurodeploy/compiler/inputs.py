@@ -26,7 +26,7 @@ from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import payload_range
 from neurodeploy.quantise.plan import InputPlan, Plan
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.scale import COUNTED_ON, Synapses
+from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES, Synapses
 from neurodeploy.target import Target, load_target, target_names
 
 
@@ -163,4 +163,4 @@ def _payload(
     rule = network.population(projection.source).rule
     if rule.max_spikes == 1:
         return (0, 1), 0, 1.0
-    return (0, rule.max_spikes or COUNTED_ON), formats["message_bits_max"], 1.0
+    return (0, rule.max_spikes or ASSUMED_MAX_SPIKES), formats["message_bits_max"], 1.0

@@ -31,7 +31,7 @@ from neurodeploy.passes.fold import Folded, fold
 from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.synapses import Flatten
 
-BIN = 0.49
+START_OFFSET = 0.49
 """Part of the distance between codes by which a latent weight may start away from its code."""
 
 MOST_PROBED = 2**24
@@ -75,7 +75,7 @@ def _weight(
     if known is None:
         codes = np.zeros(original.size)
         codes[index.ravel()] = start.program.projections[place].weight.ravel()
-        smooth = np.clip(original * factor, *(codes + side * BIN * levels.spacing for side in (-1, 1)))
+        smooth = np.clip(original * factor, *(codes + side * START_OFFSET * levels.spacing for side in (-1, 1)))
         smooth = np.clip(smooth, levels.low, levels.high) / levels.size
         latent = torch.nn.Parameter(torch.as_tensor(smooth, device=device))
         known = LatentWeight(op.name, latent, factor, original, levels)

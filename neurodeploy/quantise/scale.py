@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 FINE_THRESHOLD = 1024
 """Threshold code above which rounding it, and the half unit that truncation drains a step, no longer matter (0.1 %)."""
 
-COUNTED_ON = 8
+ASSUMED_MAX_SPIKES = 8
 """Spikes in one step that scales and warnings assume where a neuron can send any number."""
 
 
