@@ -20,7 +20,7 @@ from neurodeploy.importers.findings import refuse_errors, warning_lines
 from neurodeploy.importers.nir_graph import Edge, NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.operations import operation
 from neurodeploy.importers.parameters import parameter_findings
-from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.structure import structure_findings
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
@@ -44,10 +44,10 @@ def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[N
         The network, how each neuron was read and why, and the graph. Warnings are among the reasons.
 
     Raises:
-        DeployError: see :func:`read_graph`, :func:`settle_dialect` and :func:`lower`; or a finding is an error.
+        DeployError: see :func:`read_graph`, :func:`resolve_dialect` and :func:`lower`; or a finding is an error.
     """
     graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
-    settled = settle_dialect(graph, dialect)
+    settled = resolve_dialect(graph, dialect)
     graph = graph.as_meant_by(settled.name)
     network = lower(graph, settled)
     findings = [*structure_findings(graph), *parameter_findings(graph, settled)]
