@@ -30,7 +30,7 @@ DAMPING = 0.01
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Drive:
+class IsolatedPopulation:
     """A population alone, given the spikes that the float model's sources sent on calibration data.
 
     spikes: for each projection ``[T, B, *source shape]``, in the rows in which they act.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network import Population
-from neurodeploy.quantise.calibration import Drive, second_moments
+from neurodeploy.quantise.calibration import IsolatedPopulation, second_moments
 from neurodeploy.quantise.gains import filling_gains
 from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid
 from neurodeploy.quantise.membrane import LEVELS, Part, membrane_error
@@ -58,7 +58,7 @@ class Choices:
     per_channel: bool | None = False
     plan: PopulationPlan = NOTHING_PLANNED
     projections: tuple[ProjectionPlan, ...] = ()
-    drive: Drive | None = None
+    drive: IsolatedPopulation | None = None
 
 
 @dataclass(frozen=True, slots=True)

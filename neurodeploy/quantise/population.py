@@ -17,7 +17,7 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.needs import can, refuse_missing
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
-from neurodeploy.quantise.calibration import Drive, mean_input
+from neurodeploy.quantise.calibration import IsolatedPopulation, mean_input
 from neurodeploy.quantise.fit import Choices, Scale, Weights, fit_population
 from neurodeploy.quantise.grid import find_grid, is_kept
 from neurodeploy.quantise.neurons import ChipNeuron
@@ -220,7 +220,7 @@ def _corrected(
 
 
 def _fitting_threshold(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive, top: int
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: IsolatedPopulation, top: int
 ) -> tuple[CodedPopulation, float]:
     """Return the population with thresholds at which it fires as often as the float model's, and their one factor.
 
