@@ -241,7 +241,7 @@ def _zeroed(s: Synapses, coded: Coded, index: int) -> tuple[float, float]:
 
     The second is of squared weights, in the mean of all neurons.
     """
-    weight, codes = s.folded.stored, coded.projections[index].weight
+    weight, codes = s.folded.entries, coded.projections[index].weight
     there = weight != 0
     if weight.shape != codes.shape or not there.any():
         return 0.0, 0.0
@@ -255,7 +255,7 @@ def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded
     """Return the neurons whose largest code, of all projections, is less than an eighth of the range; bool (n,)."""
     largest, heard = np.zeros(population.size), np.zeros(population.size, np.bool_)
     for s, p in zip(synapses, coded.projections, strict=True):
-        if p.weight.size != s.folded.stored.size:
+        if p.weight.size != s.folded.entries.size:
             return np.zeros(population.size, np.bool_)
         top = 128 if p.weight_bits < 3 else 256 - (1 << (8 - p.weight_bits + (p.sign_mode == "mixed")))
         of_rows = s.folded.with_stored(p.weight.astype(np.float32)).largest() / top

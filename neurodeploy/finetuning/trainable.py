@@ -127,8 +127,8 @@ def _times_rows(folded: Folded, factor: Floats) -> Floats:
     """Return stored weights, each times the factor of the neuron, or of the channel, that it reaches."""
     if folded.is_sparse:
         return np.asarray(folded.weight.data * factor[folded.weight.indices])
-    rows = factor.reshape(len(folded.stored), -1)[:, 0]
-    scaled: Floats = folded.stored * rows.reshape(-1, *(1,) * (folded.stored.ndim - 1))
+    rows = factor.reshape(len(folded.entries), -1)[:, 0]
+    scaled: Floats = folded.entries * rows.reshape(-1, *(1,) * (folded.entries.ndim - 1))
     return scaled
 
 

@@ -88,7 +88,7 @@ class Weights:
     @property
     def weight(self) -> Floats:
         """The float weights that are stored, V, as far as they are kept."""
-        stored = self.synapses.folded.stored
+        stored = self.synapses.folded.entries
         return stored if self.kept is None else np.clip(stored, *self.kept)
 
     def keeping(self, scale: Scale, formats: dict[str, int]) -> Weights:
@@ -164,7 +164,7 @@ class Fit:
     def clipped(self, scale: Scale) -> tuple[int, float]:
         """Return how many weights are clipped at a scale, and the largest by what it is clipped to."""
         sizes = [
-            np.abs(w.synapses.folded.stored) * w.codes_per_volt(scale, self.formats) / max(-w.codes.low, w.codes.high)
+            np.abs(w.synapses.folded.entries) * w.codes_per_volt(scale, self.formats) / max(-w.codes.low, w.codes.high)
             for w in self.weights
         ]
         return sum(int((size > 1.01).sum()) for size in sizes), max(float(size.max(initial=0.0)) for size in sizes)
@@ -254,7 +254,7 @@ def _gains(
     """
     if choices.plan.channel_gain is not None:
         return np.asarray(choices.plan.channel_gain, np.float64)
-    if any(find_grid(s.folded.stored) for s in synapses):
+    if any(find_grid(s.folded.entries) for s in synapses):
         return None
     n_channels = population.shape[0] if population.shape else 1
     gains = channel_gains([s.folded for s in synapses], n_channels)
@@ -283,10 +283,10 @@ def _in_volts(
 def _ranges(synapses: tuple[Synapses, ...], choices: Choices) -> tuple[Weights, ...]:
     plans = choices.projections or tuple(ProjectionPlan() for _ in synapses)
     bits = [plan.bits or choices.bits for plan in plans]
-    ranges = [weight_range(s.folded.stored, b, s.projection.name) for s, b in zip(synapses, bits, strict=True)]
-    grids = aligned([find_grid(s.folded.stored) for s in synapses], ranges)
+    ranges = [weight_range(s.folded.entries, b, s.projection.name) for s, b in zip(synapses, bits, strict=True)]
+    grids = aligned([find_grid(s.folded.entries) for s in synapses], ranges)
     return tuple(
-        Weights(s, plan, b, codes, filling_scale(s.folded.stored, codes) if grid is None else grid.filling, grid)
+        Weights(s, plan, b, codes, filling_scale(s.folded.entries, codes) if grid is None else grid.filling, grid)
         for s, plan, b, codes, grid in zip(synapses, plans, bits, ranges, grids, strict=True)
     )
 

@@ -45,13 +45,13 @@ class Part:
     @classmethod
     def of(cls, folded: Folded, codes: WeightRange, neuron: ChipNeuron) -> Part:
         """Return the weights of a projection into neurons."""
-        n_rows, step = folded.weight.shape[0], -(-folded.stored.size // LOOKED_AT)
+        n_rows, step = folded.weight.shape[0], -(-folded.entries.size // LOOKED_AT)
         if folded.is_sparse:
             seen = slice(None) if step <= 1 else folded.weight.indices % step == 0
-            weight, row = folded.stored[seen], folded.weight.indices[seen]
+            weight, row = folded.entries[seen], folded.weight.indices[seen]
         else:
             rows = np.arange(0, n_rows, max(step, 1))
-            kept = folded.stored.reshape(n_rows, -1)[rows]
+            kept = folded.entries.reshape(n_rows, -1)[rows]
             weight, row = kept.ravel(), np.repeat(rows, kept.shape[1])
         limit = np.full(n_rows, np.inf)
         if neuron.model.fires and neuron.model.reset in ("zero", "zero-late"):
