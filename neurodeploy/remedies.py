@@ -106,8 +106,8 @@ def raised_threshold(program: Program, population: CodedPopulation, seen: Observ
         return (
             f"the bias of {drive} of them is above their threshold: lower it (plan: populations.{population.name}.bias)"
         )
-    return f"{RAISED_FACTORS[-1]:g} times the threshold does not stop them: lower the scale of their weights, or"
-    " their bias"
+    most = f"{RAISED_FACTORS[-1]:g} times the threshold"
+    return f"{most} does not stop them: lower the scale of their weights, or their bias"
 
 
 def quieting_threshold(program: Program, population: CodedPopulation, inputs: Inputs) -> str:
@@ -116,8 +116,8 @@ def quieting_threshold(program: Program, population: CodedPopulation, inputs: In
         program, population, inputs, (*SLIGHTLY_RAISED_FACTORS, *RAISED_FACTORS), lambda sent: not sent.any()
     ):
         return f"{found[0]}, at which it does not on {found[1]}"
-    return f"{RAISED_FACTORS[-1]:g} times the threshold does not quiet it: check the scale of its weights, its bias"
-    " and its leak"
+    most = f"{RAISED_FACTORS[-1]:g} times the threshold"
+    return f"{most} does not quiet it: check the scale of its weights, its bias and its leak"
 
 
 def _raised(

@@ -56,7 +56,7 @@ class Folded:
 
     @property
     def entries(self) -> Floats:
-        """The weights that are kept, in the layout's own order."""
+        """The weights that are stored, in the layout's own order."""
         values: Floats = self.weight.data if self.is_sparse else self.weight
         return values
 

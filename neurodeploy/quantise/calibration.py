@@ -31,7 +31,7 @@ DAMPING = 0.01
 
 @dataclass(frozen=True, eq=False, slots=True)
 class IsolatedPopulation:
-    """A population alone, given the spikes that the float model's sources sent on calibration data.
+    """A population in isolation: it is given the spikes that the float model's sources sent on calibration data.
 
     spikes: for each projection ``[T, B, *source shape]``, in the rows in which they act.
     fired: what the float model's population sent, ``[T, B, *shape]``, on the samples that are emulated.
