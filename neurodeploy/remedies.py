@@ -38,8 +38,9 @@ def reachable_threshold(population: CodedPopulation, highest: Ints) -> str:
     """Return the threshold below which some input can make a neuron fire; ``highest`` is what v can reach, (n,)."""
     codes, can = _below(population, highest)
     if not can.any():
-        return f"nothing raises v of {population.name} above 0: its weights need more bits or another scale, or it"
-        " needs a bias"
+        return (
+            f"nothing raises v of {population.name} above 0: give its weights more bits or another scale, or add a bias"
+        )
     text, _ = _lower(population, codes, _nearest(population, codes, can))
     return f"{text} so that input can make it fire at all"
 
