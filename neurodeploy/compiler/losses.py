@@ -15,8 +15,8 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
 from neurodeploy.contract import some_neurons
 from neurodeploy.errors import known
 from neurodeploy.network import Population
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.fit import FINE, Choices
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.population import Coded
 from neurodeploy.quantise.reach import swings
 from neurodeploy.quantise.registers import leaks, missed
@@ -60,7 +60,7 @@ class Loss:
 
 def find_losses(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     choices: Choices,
     coded: Coded,
@@ -181,7 +181,7 @@ def _can_fire(coded: Coded, synapses: tuple[Synapses, ...]) -> Flags:
     return np.asarray(highest > own.threshold_code.astype(np.float64) * 2**ALIGN_BITS, np.bool_)
 
 
-def _neurons_lost(neuron: ChipNeuron, synapses: tuple[Synapses, ...], coded: Coded) -> dict[str, Flags]:
+def _neurons_lost(neuron: AffineNeuron, synapses: tuple[Synapses, ...], coded: Coded) -> dict[str, Flags]:
     """Return which neurons fire in the model alone and which here alone, for some input; bool (n,)."""
     none = np.zeros(len(neuron.threshold), np.bool_)
     if not neuron.model.fires or coded.never_fires:

@@ -28,7 +28,7 @@ from neurodeploy.finetuning.latents import (
 )
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import Folded, fold
-from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
+from neurodeploy.quantise.affine_form import AffineNeuron, affine_neuron
 from neurodeploy.synapses import Flatten
 
 START_OFFSET = 0.49
@@ -117,10 +117,10 @@ def _stored(start: Start, projection: Projection, index: int) -> Floats:
     return _times_rows(scaled, start.per_volt[population.name] / 2.0 ** start.program.projections[index].exponent)
 
 
-def _chip(start: Start, population: Population, bias: Any) -> ChipNeuron:
+def _chip(start: Start, population: Population, bias: Any) -> AffineNeuron:
     """Return a population in the chip's form with a synaptic bias in V."""
     sends = any(p.source == population.name for p in start.network.projections)
-    return chip_neuron(population, np.broadcast_to(bias, population.shape).astype(np.float64), start.chip, sends)
+    return affine_neuron(population, np.broadcast_to(bias, population.shape).astype(np.float64), start.chip, sends)
 
 
 def _times_rows(folded: Folded, factor: Floats) -> Floats:

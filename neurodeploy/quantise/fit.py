@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network import Population
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.calibration import IsolatedPopulation, second_moments
 from neurodeploy.quantise.gains import filling_gains
 from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid
 from neurodeploy.quantise.membrane import LEVELS, Part, membrane_error
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, ProjectionPlan, spread
 from neurodeploy.quantise.rounding import RATIOS, ratio_by_error
 from neurodeploy.quantise.scale import Synapses, base_scale, held_exponent, most_codes_per_volt, unit_exponent
@@ -118,7 +118,7 @@ class Fit:
     """
 
     name: str
-    neuron: ChipNeuron
+    neuron: AffineNeuron
     weights: tuple[Weights, ...]
     formats: dict[str, int]
     gains: tuple[float, ...] | None = None
@@ -172,7 +172,7 @@ class Fit:
 
 def fit_population(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     formats: dict[str, int],
     choices: Choices,
@@ -205,7 +205,7 @@ def _is_free(found: Fit, choices: Choices) -> bool:
 
 
 def _giving_up(
-    population: Population, neuron: ChipNeuron, synapses: tuple[Synapses, ...], found: Fit, choices: Choices
+    population: Population, neuron: AffineNeuron, synapses: tuple[Synapses, ...], found: Fit, choices: Choices
 ) -> list[Fit]:
     """Return fits that clip single weights: at the scale of all channels, and with a scale for each."""
     forms = [found]
@@ -243,7 +243,7 @@ def _notes(before: Fit, after: Fit, error: float, left: float) -> tuple[str, ...
 
 def _gains(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     formats: dict[str, int],
     choices: Choices,
@@ -265,7 +265,7 @@ def _gains(
 
 def _in_volts(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     formats: dict[str, int],
     choices: Choices,
@@ -291,7 +291,7 @@ def _ranges(synapses: tuple[Synapses, ...], choices: Choices) -> tuple[Weights, 
     )
 
 
-def _moments(weights: tuple[Weights, ...], neuron: ChipNeuron, choices: Choices) -> tuple[Floats | None, ...]:
+def _moments(weights: tuple[Weights, ...], neuron: AffineNeuron, choices: Choices) -> tuple[Floats | None, ...]:
     """Return the second moments of what flows through each projection, where calibration data gives them."""
     if choices.drive is None:
         return (None,) * len(weights)

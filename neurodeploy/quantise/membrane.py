@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.passes.fold import Folded
-from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.weights import WeightRange, quantise_weights
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Part:
     codes: WeightRange
 
     @classmethod
-    def of(cls, folded: Folded, codes: WeightRange, neuron: ChipNeuron) -> Part:
+    def of(cls, folded: Folded, codes: WeightRange, neuron: AffineNeuron) -> Part:
         """Return the weights of a projection into neurons."""
         n_rows, step = folded.weight.shape[0], -(-folded.entries.size // LOOKED_AT)
         if folded.is_sparse:

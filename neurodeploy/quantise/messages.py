@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from neurodeploy.codes import CodedProjection
 from neurodeploy.passes.fold import Folded, applied
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.calibration import second_moments
 from neurodeploy.quantise.gains import gains_of_rows
 from neurodeploy.quantise.grid import find_grid
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses, most_codes_per_volt
 from neurodeploy.quantise.weights import dequantise_weights, filling_scale, quantise_weights, weight_range
@@ -75,14 +75,14 @@ class Reached:
     A message is taken to carry the value itself. moments: second moments of what flows in, for learned rounding.
     """
 
-    neuron: ChipNeuron
+    neuron: AffineNeuron
     synapses: Synapses
     into: tuple[Synapses, ...]
     moments: Floats | None = None
 
     @classmethod
     def of(
-        cls, neuron: ChipNeuron, synapses: Synapses, into: tuple[Synapses, ...], values: Any, learned: bool
+        cls, neuron: AffineNeuron, synapses: Synapses, into: tuple[Synapses, ...], values: Any, learned: bool
     ) -> Reached:
         """Return it with the second moments that learned rounding takes, where that is asked for and quick."""
         per_row = synapses.folded.entries[0].size if synapses.folded.entries.size else 0
