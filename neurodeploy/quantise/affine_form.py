@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AffineNeuron:
-    """A population in the chip's form; every array is float64 (n,).
+    """A population in affine form, ``v' = a v + u + b`` with reset at 0; every array is float64 (n,).
 
     keep_mem, keep_syn: factors on v and u in one step; keep_syn is 0 where there is no synaptic current.
     gain: factor on the synapses' weights and biases.
