@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from neurodeploy import contract
 from neurodeploy.arithmetic import ARITHMETICS, STATE_LIMIT, decay
 from neurodeploy.backends.base import Inputs
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.codes import ADAPTATIONS, CLEARED, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.observed import observed
@@ -64,7 +64,7 @@ def in_float(fired: Any, name: str = "a") -> Recording:
 def holds(subject: Program, inputs: Inputs) -> None:
     """Check that no run on these inputs leaves the bounds, or fires where that was ruled out."""
     bounds = contract.worst_case(subject)
-    traces = twin.run(subject, inputs, ARITHMETICS[subject.arithmetic])
+    traces = definition.run(subject, inputs, ARITHMETICS[subject.arithmetic])
     for index, p in enumerate(subject.populations):
         one, u, v = bounds[p.name], traces.u[p.name], traces.v[p.name]
         assert one.u[0] <= u.min() <= u.max() <= one.u[1], p
@@ -110,10 +110,10 @@ def test_bounds_without_spikes_are_reached(lost_u: int, dv: int, bias: int, u_in
         threshold_code=131071,
     )
     one = contract.worst_case(subject)["a"]
-    state = twin.start(subject.populations[0], 1)
+    state = definition.start(subject.populations[0], 1)
     seen_u, seen_v = [], []
     for t in range(3000):
-        state, _ = twin.neuron(subject.populations[0], state, np.full((1, 1), 2), t, ARITHMETICS["loihi"])
+        state, _ = definition.neuron(subject.populations[0], state, np.full((1, 1), 2), t, ARITHMETICS["loihi"])
         seen_u.append(int(state.u[0, 0]))
         seen_v.append(int(state.v[0, 0]))
     assert max(seen_u) == one.u[1] or lost_u < 16
@@ -148,7 +148,7 @@ def test_silence_is_proved_exactly(threshold: int, fires: int) -> None:
     subject = one_layer([[100, 100], [100, 100]], threshold_code=threshold, dv=4095)
     one = contract.worst_case(subject)["a"]
     assert (one.can_fire, one.threshold_share) == (fires, ((200 << 6) + 3) / (threshold << 6))
-    traces = twin.run(subject, spikes(), ARITHMETICS["loihi"])
+    traces = definition.run(subject, spikes(), ARITHMETICS["loihi"])
     assert traces.spikes["a"].any() == (fires > 0)
 
 
@@ -269,11 +269,11 @@ def test_the_first_clip_is_of_all_currents_that_v_saw(clears: str, adapts: str) 
     first = observed(subject, {"in": x})["a"].first_clip
     assert first is not None
     a, (one, *_) = np.zeros((1, 2), np.int64), subject.populations
-    state = before = twin.start(one, 1)
+    state = before = definition.start(one, 1)
     for t in range(first.row + 1):
         before, a = state, (x[t - 1].astype(np.int64) * [254, -254]) << 7 if t else 0 * a
-        state, _ = twin.neuron(one, state, a, t, ARITHMETICS["loihi"])
-    seen = twin.neuron(
+        state, _ = definition.neuron(one, state, a, t, ARITHMETICS["loihi"])
+    seen = definition.neuron(
         replace(one, model=NeuronModel("none", adapts=adapts)), before, a, first.row, ARITHMETICS["loihi"]
     )
     currents = seen[0].u + seen[0].second - (before.b if adapts == "v" else 0)
@@ -303,7 +303,7 @@ def test_overflow_names_sample_row_neuron_and_source(at_once: int, monkeypatch: 
     assert one.first_wrap.source == "loud -> a"
     assert one.first_wrap.value > STATE_LIMIT
     assert one.u_high.sample == 1
-    traces = twin.run(subject, x, ARITHMETICS["loihi"])
+    traces = definition.run(subject, x, ARITHMETICS["loihi"])
     assert one.wraps == traces.counters["u_wraps"][1:].sum()
     assert one.v_high.value == traces.v["a"][1:].max()
     warnings = contract.check(subject, x).warnings

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from neurodeploy.arithmetic import find_arithmetic
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
 from neurodeploy.cli.main import cli
@@ -385,7 +385,7 @@ def test_time_constants_per_neuron_behind_a_flattened_convolution_compile_and_fi
     x = (rng.random((30, 2, 1, 3, 3)) < 0.5).astype(np.uint8)
     program = compile(model, "loihi2")
     recording = Emulator().run(program, {"in": x}, RunOptions(raw_time=True))
-    traces = twin.run(program, {"in": x.astype(np.int64)}, find_arithmetic(program.arithmetic))
+    traces = definition.run(program, {"in": x.astype(np.int64)}, find_arithmetic(program.arithmetic))
     assert recording.spikes("lif").any()
     np.testing.assert_array_equal(recording.spikes("lif"), traces.spikes["lif"])
 

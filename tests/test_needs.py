@@ -17,7 +17,7 @@ from neurodeploy import program as program_file
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends import loihi
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import tables, twin
+from neurodeploy.backends.emulator import tables
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava import backend as lava
 from neurodeploy.backends.reference.backend import Reference
@@ -50,7 +50,7 @@ NO_BOARD = "lava-loihi is given plain neurons and dense synapses only; nothing e
 NOT_COMPILED = "no float neuron of ours becomes such, so the compiler never quantises one"
 
 CONSUMERS: dict[str, tuple[frozenset[str], dict[str, str]]] = {
-    "twin": (twin.CAN, {}),
+    "definition": (definition.CAN, {}),
     "kernels": (tables.CAN, {}),
     "bounds": (reach.CAN, {}),
     "overflow": (overflow.CAN, {}),
@@ -105,15 +105,17 @@ def chain(make: Callable[..., CodedPopulation] = CodedPopulation, **extra: Any) 
 SPIKES = {"in": np.ones((4, 1, 2), np.uint8)}
 
 USES: dict[str, Callable[[Program, Path], object]] = {
-    "twin": lambda p, _: twin.run(p, SPIKES, LOIHI),
-    "twin's start": lambda p, _: twin.start(p.populations[0], 1),
+    "definition": lambda p, _: definition.run(p, SPIKES, LOIHI),
+    "start of the definition": lambda p, _: definition.start(p.populations[0], 1),
     "kernels": lambda p, _: Emulator().run(p, SPIKES, RunOptions()),
     "bounds": lambda p, _: reach.reach(p.populations[0], p.projections, ((0, 1),), LOIHI),
     "check": lambda p, _: contract.check(p),
     "overflow": lambda p, _: overflow.overflow_warnings(p.populations[0], p.projections, ((0, 1),)),
     "differences": lambda p, _: overflow.arithmetic_differences(p),
     "observation": lambda p, _: observed.observed(p, SPIKES),
-    "energy": lambda p, _: energy.mean_events(p, ["lif"], {key: np.zeros(1) for key in twin.COUNTERS}, 4, {"in": 1.0}),
+    "energy": lambda p, _: energy.mean_events(
+        p, ["lif"], {key: np.zeros(1) for key in definition.COUNTERS}, 4, {"in": 1.0}
+    ),
     "fine-tuning": lambda p, _: integer.IntegerNetwork(p),
     "Lava": lambda p, _: lava.check_program(p),
     "board": lambda p, _: loihi.check(p, RunOptions()),

@@ -1,4 +1,4 @@
-"""Refuse numbers that the emulator's tables and kernels cannot hold, because they would differ from the twin.
+"""Refuse numbers that the emulator's tables and kernels cannot hold, because they would differ from the definition.
 
 They are wider than those of a chip's registers and synapses, see ``Program.faults``: a program that no chip takes can
 still be computed, for instance one with negative exponents, which Lava's simulator has.
