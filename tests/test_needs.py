@@ -68,7 +68,7 @@ ROOMS_OF_OTHERS = {
     "codes.py": "the fields themselves",
     "needs.py": "the needs themselves",
     "contract.py": "its bounds are reach's, its observations observed's",
-    "quantise/rules.py": "chooses the neuron, for quantise/population.py",
+    "quantise/exactness.py": "chooses the neuron, for quantise/population.py",
     "quantise/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
     "quantise/registers.py": "codes for quantise/population.py",
     "compiler/losses.py": "looks at what quantise/population.py made, by reach's bounds",

@@ -36,6 +36,7 @@ from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.exactness import check_sent_potentials
 from neurodeploy.quantise.fit import Choices
 from neurodeploy.quantise.messages import Messages, is_graded
 from neurodeploy.quantise.plan import (
@@ -48,7 +49,6 @@ from neurodeploy.quantise.plan import (
     projection_names,
 )
 from neurodeploy.quantise.population import Coded, quantise_population
-from neurodeploy.quantise.rules import check_sent_potentials
 from neurodeploy.quantise.scale import is_out_of_reach
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__

@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import DECAY_BITS
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.rules import clears_currents, integer_model, is_stateless
+from neurodeploy.quantise.exactness import clears_currents, integer_model, is_stateless
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]

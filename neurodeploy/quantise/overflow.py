@@ -12,8 +12,8 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
 from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
+from neurodeploy.quantise.exactness import features
 from neurodeploy.quantise.reach import Payload, driver, swings
-from neurodeploy.quantise.rules import features
 from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES
 
 CAN = can(

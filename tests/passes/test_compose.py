@@ -18,7 +18,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import applied, apply, fold
 from neurodeploy.running import run
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Pool2d, Scale, SynapseOp, chain_shape
-from tests.quantise.test_rules import ZERO
+from tests.quantise.test_exactness import ZERO
 
 RNG = np.random.default_rng(0)
 

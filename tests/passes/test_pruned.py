@@ -16,7 +16,7 @@ from neurodeploy.data import Data
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.running import run
 from neurodeploy.synapses import Linear
-from tests.quantise.test_rules import ZERO
+from tests.quantise.test_exactness import ZERO
 
 
 def pruned(n: int, share: float, seed: int = 5) -> Network:

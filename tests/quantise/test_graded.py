@@ -17,7 +17,7 @@ from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network
 from neurodeploy.program import load_program, save_program
-from tests.quantise.test_rules import ZERO, run_both, two_layers
+from tests.quantise.test_exactness import ZERO, run_both, two_layers
 
 
 def graded_input(scale: float) -> np.ndarray:

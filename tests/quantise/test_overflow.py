@@ -19,7 +19,7 @@ from neurodeploy.quantise.overflow import arithmetic_differences, input_sum_warn
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, Linear, SynapseOp
 from neurodeploy.target import load_target
-from tests.quantise.test_rules import ZERO, two_layers
+from tests.quantise.test_exactness import ZERO, two_layers
 
 
 def many_inputs(op: SynapseOp, shape: tuple[int, ...], threshold: float = 1.0) -> Program:
