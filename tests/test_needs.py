@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import neurodeploy
-from neurodeploy import contract, observed
+from neurodeploy import observed, program_check
 from neurodeploy import program as program_file
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends import loihi
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import tables
+from neurodeploy.backends.emulator import definition, tables
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava import backend as lava
 from neurodeploy.backends.reference.backend import Reference
@@ -67,7 +67,7 @@ CONSUMERS: dict[str, tuple[frozenset[str], dict[str, str]]] = {
 ROOMS_OF_OTHERS = {
     "codes.py": "the fields themselves",
     "needs.py": "the needs themselves",
-    "contract.py": "its bounds are reach's, its observations observed's",
+    "program_check.py": "its bounds are reach's, its observations observed's",
     "quantise/exactness.py": "chooses the neuron, for quantise/population.py",
     "quantise/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
     "quantise/registers.py": "codes for quantise/population.py",
@@ -109,7 +109,7 @@ USES: dict[str, Callable[[Program, Path], object]] = {
     "start of the definition": lambda p, _: definition.start(p.populations[0], 1),
     "kernels": lambda p, _: Emulator().run(p, SPIKES, RunOptions()),
     "bounds": lambda p, _: reach.reach(p.populations[0], p.projections, ((0, 1),), LOIHI),
-    "check": lambda p, _: contract.check(p),
+    "check": lambda p, _: program_check.check_program(p),
     "overflow": lambda p, _: overflow.overflow_warnings(p.populations[0], p.projections, ((0, 1),)),
     "differences": lambda p, _: overflow.arithmetic_differences(p),
     "observation": lambda p, _: observed.observed(p, SPIKES),

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
-from neurodeploy.contract import some_neurons
 from neurodeploy.errors import known
 from neurodeploy.network import Population
+from neurodeploy.program_check import some_neurons
 from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.fit import FINE, Choices
 from neurodeploy.quantise.population import Coded

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.calibrate import (
     FEWEST_SPIKES,
@@ -23,7 +22,6 @@ from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of
 from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import DEFAULT_WEIGHT_BITS, CompileOptions, check_options
-from neurodeploy.contract import Contract
 from neurodeploy.data import Data, Given, given_samples
 from neurodeploy.decision import Decision, membranes, with_decision
 from neurodeploy.errors import LackingError
@@ -35,6 +33,7 @@ from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
+from neurodeploy.program_check import Contract, check_program
 from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.exactness import check_sent_potentials
 from neurodeploy.quantise.fit import Choices
@@ -178,7 +177,7 @@ def compile_with_plan(
     if host is not None:
         compiled = _with_host(compiled, host, network.digest())
     inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
-    contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
+    contract = check_program(compiled.program, inputs, reference, settings.allow_silent)
     return replace(compiled, contract=replace(contract, warnings=(*compiled.said, *contract.warnings)))
 
 

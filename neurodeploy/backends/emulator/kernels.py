@@ -1,4 +1,4 @@
-"""The emulator's inner loops, compiled with numba: equal to :mod:`neurodeploy.backends.emulator.definition` in every bit.
+"""The emulator's inner loops, compiled with numba: equal to :mod:`neurodeploy.backends.emulator.definition` to the bit.
 
 All sums are of int32 and wrap, as Lava's and the definition's do.
 """

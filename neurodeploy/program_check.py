@@ -85,7 +85,7 @@ class Contract:
         }
 
 
-def check(
+def check_program(
     program: Program,
     inputs: Inputs | None = None,
     reference: Recording | None = None,
