@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CODE_RANGES, THRESHOLD_MAX, CodedPopulation
-from neurodeploy.observed import SATURATED, Observation, emulate
+from neurodeploy.observe import SATURATED, Observation, emulate
 from neurodeploy.program import Program
 
 Ints = NDArray[np.int64]

@@ -18,7 +18,7 @@ from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.emulator import definition
 from neurodeploy.codes import ADAPTATIONS, CLEARED, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
-from neurodeploy.observed import observed
+from neurodeploy.observe import observe_on_data
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from tests.backends.emulator.test_kernels import programs
@@ -208,7 +208,7 @@ def test_silence_seen_on_data_is_refused_and_the_remedy_wakes_it() -> None:
     found = re.search(r"threshold from 812 to (\d+)", refused.value.fix)
     assert found is not None
     woken = replace(subject, populations=(population(threshold_code=int(found[1])),))
-    assert observed(woken, spikes())["a"].spikes > 0
+    assert observe_on_data(woken, spikes())["a"].spikes > 0
     assert program_check.check_program(woken, spikes(), in_float([5, 5])).silent == {}
 
 
@@ -222,7 +222,7 @@ def test_neurons_that_nothing_excites_are_offered_a_bias_that_wakes_them() -> No
     found = re.search(r"bias mantissa of a by (\d+)", refused.value.fix)
     assert found is not None
     woken = replace(excited, populations=(population(threshold_code=20, bias_mantissa=int(found[1])),))
-    assert observed(woken, spikes())["a"].spikes > 0
+    assert observe_on_data(woken, spikes())["a"].spikes > 0
 
 
 def test_what_the_float_model_leaves_silent_too_is_only_a_warning() -> None:
@@ -246,7 +246,7 @@ def test_dead_neurons_come_with_a_threshold_that_wakes_them() -> None:
     assert numbers is not None
     for code, awake in ((int(numbers[1]), 1), (int(numbers[2]), 2)):
         changed = replace(subject, populations=(population(n=4, threshold_code=code),))
-        assert np.count_nonzero(observed(changed, spikes())["a"].fired[1:3]) == awake
+        assert np.count_nonzero(observe_on_data(changed, spikes())["a"].fired[1:3]) == awake
 
 
 def test_saturated_neurons_come_with_a_threshold_that_calms_them() -> None:
@@ -257,7 +257,7 @@ def test_saturated_neurons_come_with_a_threshold_that_calms_them() -> None:
     number = re.search(r"threshold from 100 to (\d+) \(plan: populations.a.threshold\)", sentence)
     assert number is not None
     changed = replace(subject, populations=(population(threshold_code=int(number[1])),))
-    assert observed(changed, spikes(), in_float([3, 3]))["a"].saturated.sum() == 0
+    assert observe_on_data(changed, spikes(), in_float([3, 3]))["a"].saturated.sum() == 0
 
 
 @pytest.mark.parametrize("adapts", ADAPTATIONS)
@@ -268,7 +268,7 @@ def test_the_first_clip_is_of_all_currents_that_v_saw(clears: str, adapts: str) 
     subject = one_layer([[254], [-254]], model=model, latency=0, **extras)
     subject = replace(subject, projections=tuple(replace(p, exponent=7) for p in subject.projections))
     x = (np.arange(ROWS) % 4 != 1).astype(np.uint8).reshape(-1, 1, 1)
-    first = observed(subject, {"in": x})["a"].first_clip
+    first = observe_on_data(subject, {"in": x})["a"].first_clip
     assert first is not None
     a, (one, *_) = np.zeros((1, 2), np.int64), subject.populations
     state = before = definition.start(one, 1)
@@ -292,14 +292,14 @@ def test_bounds_tell_of_a_second_current_that_wraps() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 10**9])
 def test_overflow_names_sample_row_neuron_and_source(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurodeploy.observed.VALUES_PER_RUN", at_once)
+    monkeypatch.setattr("neurodeploy.observe.VALUES_PER_RUN", at_once)
     a = population("a", 2, du=0, threshold_code=131071, model=NeuronModel(fires=False))
     feeds = (joined("in", "a", [[2], [2]]), joined("loud", "a", [[0], [200]], exponent=7))
     subject = replace(program(projections=(), n_in=1), inputs={"in": (1,), "loud": (1,)}, populations=(a,))
     subject = replace(subject, projections=feeds, outputs=("a",))
     x = {name: np.zeros((ROWS, 3, 1), np.uint8) for name in ("in", "loud")}
     x["in"][:], x["loud"][2:, 1] = 1, 1
-    one = observed(subject, x)["a"]
+    one = observe_on_data(subject, x)["a"]
     assert one.first_wrap is not None
     assert (one.first_wrap.sample, one.first_wrap.row, one.first_wrap.neuron) == (1, 7, 1)
     assert one.first_wrap.source == "loud -> a"

@@ -133,7 +133,7 @@ class Observation:
         }
 
 
-def observed(program: Program, inputs: Inputs, reference: Recording | None = None) -> dict[str, Observation]:
+def observe_on_data(program: Program, inputs: Inputs, reference: Recording | None = None) -> dict[str, Observation]:
     """Run a program on calibration data and return what each population does.
 
     Args:
