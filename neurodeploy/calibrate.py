@@ -17,7 +17,7 @@ from neurodeploy.network import Network, Projection
 from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
-from neurodeploy.quantise.calibration import MAX_EMULATED, IsolatedPopulation, few
+from neurodeploy.quantise.second_moments import MAX_EMULATED, IsolatedPopulation, few
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import agreement, decide
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from neurodeploy.codes import CodedProjection
 from neurodeploy.passes.fold import Folded, applied
 from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.quantise.calibration import second_moments
 from neurodeploy.quantise.gains import gains_of_rows
 from neurodeploy.quantise.grid import find_grid
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses, most_codes_per_volt
+from neurodeploy.quantise.second_moments import second_moments
 from neurodeploy.quantise.weights import dequantise_weights, filling_scale, quantise_weights, weight_range
 from neurodeploy.synapses import Shape
 

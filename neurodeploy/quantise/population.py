@@ -18,7 +18,6 @@ from neurodeploy.needs import can, refuse_missing
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
 from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.quantise.calibration import IsolatedPopulation, mean_input
 from neurodeploy.quantise.fit import Choices, Scale, Weights, fit_population
 from neurodeploy.quantise.grid import find_grid, is_kept
 from neurodeploy.quantise.overflow import overflow_warnings
@@ -33,6 +32,7 @@ from neurodeploy.quantise.plan import (
 from neurodeploy.quantise.registers import Registers, code_population, other_leaks
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses
+from neurodeploy.quantise.second_moments import IsolatedPopulation, mean_input
 from neurodeploy.quantise.weights import (
     dequantise_weights,
     quantise_weights,
