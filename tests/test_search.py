@@ -14,7 +14,7 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.calibrate import run_reference
+from neurodeploy.calibration_data import run_reference
 from neurodeploy.compiler import CompileOptions, compile_with_plan
 from neurodeploy.data import Data
 from neurodeploy.errors import BackendError, DeployError

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from neurodeploy.calibrate import approximation_sentence
+from neurodeploy.calibration_data import approximation_sentence
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError
 from neurodeploy.needs import refuse_missing

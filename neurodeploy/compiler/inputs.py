@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.calibrate import Calibration
+from neurodeploy.calibration_data import Calibration
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.network import Network, Population, Projection

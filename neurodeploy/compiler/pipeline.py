@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.calibrate import (
+from neurodeploy.calibration_data import (
     FEWEST_SPIKES,
     Calibration,
     correction_sentences,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.backends.base import check_inputs
-from neurodeploy.calibrate import run_reference
+from neurodeploy.calibration_data import run_reference
 from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
 from neurodeploy.data import Given, given_samples
 from neurodeploy.decision import Decision, check_labels, with_decision
