@@ -84,7 +84,7 @@ MAX_AXES = 32
 def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:
     """Return which single values are no whole numbers within their range."""
     return [
-        f"{key} is {value!r}; it must be a whole number from {low} to {high}"
+        f"{key} is {value!r}, but it must be a whole number from {low} to {high}"
         for key, (value, (low, high)) in values.items()
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not low <= value <= high
     ]
@@ -125,7 +125,7 @@ class NeuronModel:
             if getattr(self, key) not in known:
                 raise ValueError(f"NeuronModel.{key} is {getattr(self, key)!r}, which is not one of {known}")
         if not isinstance(self.fires, bool):
-            raise ValueError(f"NeuronModel.fires is {self.fires!r}; it must be true or false")
+            raise ValueError(f"NeuronModel.fires is {self.fires!r}, but it must be true or false")
         single = {key: (getattr(self, key), limits) for key, limits in MODEL_RANGES.items()}
         if self.max_spikes is None:
             del single["max_spikes"]
@@ -195,7 +195,7 @@ class CodedPopulation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", whole_shape(self.name, self.shape))
         if not finite(self.unit):
-            raise ValueError(f"{self.name} has a unit of {self.unit!r}; it must be a finite number")
+            raise ValueError(f"{self.name} has a unit of {self.unit!r}, but it must be a finite number")
         for key, values in self.arrays().items():
             object.__setattr__(self, key, frozen_array(_fitting(values, np.int32), np.int32, (self.size,)))
         if (self.adapt_decay is None) != (self.adapt_step is None):
@@ -238,9 +238,11 @@ class CodedPopulation:
         for key, codes in self.arrays().items():
             low, high = CODE_RANGES[key]
             if codes.size and (codes.min() < low or codes.max() > high):
-                found.append(f"{self.name}: {key} is {codes.min()} to {codes.max()}; registers hold {low} to {high}")
+                found.append(
+                    f"{self.name}: {key} is {codes.min()} to {codes.max()}, but registers hold {low} to {high}"
+                )
         if self.model.max_spikes != 1 and (self.threshold_code < 1).any():
-            found.append(f"{self.name}: it counts spikes, and its threshold code is 0; it must be at least 1")
+            found.append(f"{self.name}: it counts spikes, and its threshold code is 0, but it must be at least 1")
         single = {"bias_exponent": (self.bias_exponent, BIAS_EXPONENTS), "latency": (self.latency, (0, MAX_LATENCY))}
         return found + [f"{self.name}: {fault}" for fault in outside(single)]
 
@@ -331,7 +333,8 @@ class CodedProjection:
         low, high = WEIGHT_RANGES[self.sign_mode]
         if self.weight.size and (self.weight.min() < low or self.weight.max() > high):
             found.append(
-                f"weights are {self.weight.min()} to {self.weight.max()}; {self.sign_mode} weights are {low} to {high}"
+                f"weights are {self.weight.min()} to {self.weight.max()}, but {self.sign_mode} weights are {low} to"
+                f" {high}"
             )
         if self.weight_bits in range(1, 9):
             step = 1 << (8 - self.weight_bits + (self.sign_mode == "mixed"))
@@ -371,7 +374,7 @@ class CodedProjection:
         for key, limits in GEOMETRY_RANGES.items():
             pair = getattr(self, key)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise ValueError(f"{self.name} has {key} {pair!r}; it must be two whole numbers")
+                raise ValueError(f"{self.name} has {key} {pair!r}, but it must be two whole numbers")
             single |= {f"{key} of {axis}": (n, limits) for axis, n in zip(("rows", "columns"), pair, strict=True)}
         if faults := outside(single):
             raise ValueError(f"{self.name}: " + "; ".join(faults))
@@ -406,7 +409,7 @@ def whole_shape(name: str, shape: Any) -> Shape:
     """
     is_list = isinstance(shape, (tuple, list)) and len(shape) <= MAX_AXES
     if not is_list or outside({str(i): (n, (0, 2**31 - 1)) for i, n in enumerate(shape)}):
-        raise ValueError(f"{name} has shape {shape!r}; it must be at most {MAX_AXES} whole numbers of at least 0")
+        raise ValueError(f"{name} has shape {shape!r}, but it must be at most {MAX_AXES} whole numbers of at least 0")
     MAX_NEURONS.check(prod(shape), f"shape {list(shape)}", f"node {name!r}")
     return tuple(int(n) for n in shape)
 

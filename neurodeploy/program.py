@@ -98,11 +98,13 @@ class Program(Summarised):
         for kind, keys in _KINDS.items():
             for key in keys:
                 if not isinstance(getattr(self, key), kind):
-                    raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
+                    raise ValueError(
+                        f"{key} is a {type(getattr(self, key)).__name__}, but it must be a {kind.__name__}"
+                    )
         if wrong := [warning for warning in self.warnings if not isinstance(warning, str)]:
             raise ValueError(f"warnings are sentences, not {wrong}")
         if self.placement is not None and not isinstance(self.placement, dict):
-            raise ValueError(f"placement is a {type(self.placement).__name__}; it must be a dict or None")
+            raise ValueError(f"placement is a {type(self.placement).__name__}, but it must be a dict or None")
 
     def _check_names(self) -> None:
         """Refuse names that are taken twice, unknown, or of no use in files."""
@@ -128,13 +130,13 @@ class Program(Summarised):
     def _check_numbers(self) -> None:
         """Refuse a step, widths and scales that are no such numbers."""
         if not finite(self.dt):
-            raise ValueError(f"dt is {self.dt!r}; it must be a finite number")
+            raise ValueError(f"dt is {self.dt!r}, but it must be a finite number")
         limits = (1, MESSAGE_BITS[1])
         if faults := outside({f"message_bits of {name}": (bits, limits) for name, bits in self.message_bits.items()}):
             raise ValueError("; ".join(faults))
         for name, scale in self.input_scale.items():
             if not finite(scale) or not scale > 0:
-                raise ValueError(f"input_scale of {name} is {scale!r}; it must be a finite number above 0")
+                raise ValueError(f"input_scale of {name} is {scale!r}, but it must be a finite number above 0")
 
     def _check_messages(self, projection: CodedProjection) -> None:
         """Refuse a projection that takes graded spikes for plain ones, or the other way round."""

@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CODE_RANGES, THRESHOLD_MAX, CodedPopulation
-from neurodeploy.observed import SATURATED, Observation, emulate
+from neurodeploy.observe import SATURATED, Observation, emulate
 from neurodeploy.program import Program
 
 Ints = NDArray[np.int64]
 
-LESS = (1.0, 0.9, 0.75, 0.5, 0.25)
+LOWERED_FACTORS = (1.0, 0.9, 0.75, 0.5, 0.25)
 """Parts of a threshold that are tried where the largest that should do does not."""
 
-MORE = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+RAISED_FACTORS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """By what thresholds are multiplied in search of one at which neurons no longer fire all the time."""
 
-SLIGHTLY_MORE = (1.01, 1.05, 1.1)
+SLIGHTLY_RAISED_FACTORS = (1.01, 1.05, 1.1)
 """By what thresholds are multiplied first where a population is not to fire at all."""
 
 TRIED_ON = 64
@@ -38,8 +38,9 @@ def reachable_threshold(population: CodedPopulation, highest: Ints) -> str:
     """Return the threshold below which some input can make a neuron fire; ``highest`` is what v can reach, (n,)."""
     codes, can = _below(population, highest)
     if not can.any():
-        return f"nothing raises v of {population.name} above 0: its weights need more bits or another scale, or it"
-        " needs a bias"
+        return (
+            f"nothing raises v of {population.name} above 0: give its weights more bits or another scale, or add a bias"
+        )
     text, _ = _lower(population, codes, _nearest(population, codes, can))
     return f"{text} so that input can make it fire at all"
 
@@ -49,7 +50,7 @@ def waking_threshold(program: Program, population: CodedPopulation, seen: Observ
     codes, can = _below(population, seen.v_peak)
     if can.any():
         neuron = _nearest(population, codes, can)
-        for part in LESS:
+        for part in LOWERED_FACTORS:
             text, changed = _lower(population, np.maximum((codes * part).astype(np.int64), _least(population)), neuron)
             if _fires(program, replace(population, threshold_code=changed), inputs, int(seen.peak_sample[neuron])):
                 return f"{text} so that it fires on calibration data"
@@ -98,7 +99,7 @@ def raised_threshold(program: Program, population: CodedPopulation, seen: Observ
         share = np.count_nonzero(sent, axis=(0, 1)) / max(sent.shape[0] * sent.shape[1], 1)
         return bool((share[seen.saturated] < SATURATED).all())
 
-    if found := _raised(program, population, inputs, MORE, calms):
+    if found := _raised(program, population, inputs, RAISED_FACTORS, calms):
         return f"{found[0]}, at which none of them does on {found[1]}"
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     drive = int((bias > old << ALIGN_BITS)[seen.saturated].sum())
@@ -106,14 +107,18 @@ def raised_threshold(program: Program, population: CodedPopulation, seen: Observ
         return (
             f"the bias of {drive} of them is above their threshold: lower it (plan: populations.{population.name}.bias)"
         )
-    return f"{MORE[-1]:g} times the threshold does not stop them: lower the scale of their weights, or their bias"
+    most = f"{RAISED_FACTORS[-1]:g} times the threshold"
+    return f"{most} does not stop them: lower the scale of their weights, or their bias"
 
 
 def quieting_threshold(program: Program, population: CodedPopulation, inputs: Inputs) -> str:
     """Return a higher threshold at which a population no longer fires, tried on the first samples."""
-    if found := _raised(program, population, inputs, (*SLIGHTLY_MORE, *MORE), lambda sent: not sent.any()):
+    if found := _raised(
+        program, population, inputs, (*SLIGHTLY_RAISED_FACTORS, *RAISED_FACTORS), lambda sent: not sent.any()
+    ):
         return f"{found[0]}, at which it does not on {found[1]}"
-    return f"{MORE[-1]:g} times the threshold does not quiet it: check the scale of its weights, its bias and its leak"
+    most = f"{RAISED_FACTORS[-1]:g} times the threshold"
+    return f"{most} does not quiet it: check the scale of its weights, its bias and its leak"
 
 
 def _raised(

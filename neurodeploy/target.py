@@ -211,7 +211,7 @@ class Allowed:
     def fault(self, key: str, fact: Number | Choice | Flag) -> str | None:
         """Return in a sentence what is wrong with a fact, or None."""
         if fact.unit != self.unit:
-            return f"{key} has the unit {fact.unit!r}; it must be given in {self.unit!r}"
+            return f"{key} has the unit {fact.unit!r}, but it must be given in {self.unit!r}"
         if isinstance(fact, Choice):
             return self._of_words(key, fact.value)
         if self.span is None or self.span[0] <= fact.value <= self.span[1]:
@@ -219,13 +219,13 @@ class Allowed:
         low, high = self.span
         unit = "" if self.unit == "1" else f" {self.unit}"
         allowed = f"{low}{unit}, as the integer arithmetic has it" if low == high else f"{low} to {high}{unit}"
-        return f"{key} is {shortened(fact.value)}; it has to be {allowed}"
+        return f"{key} is {shortened(fact.value)}, but it has to be {allowed}"
 
     def _of_words(self, key: str, words: list[str]) -> str | None:
         if unknown := [word for word in words if word not in self.words]:
             return f"{key} names {known(unknown)}; there are {', '.join(self.words)}"
         if self.always not in words:
-            return f"{key} is {words}; it has to name {self.always!r}, which every program uses"
+            return f"{key} is {words}, but it has to name {self.always!r}, which every program uses"
         return f"{key} names a word twice: {words}" if len(set(words)) < len(words) else None
 
 
@@ -366,7 +366,7 @@ def _siblings(place: Place) -> dict[str, Any]:
 def _faults(target: Target) -> Iterator[tuple[Place, str]]:
     """Yield which facts cannot be, each with its place."""
     if target.arithmetic not in ARITHMETICS:
-        yield ("arithmetic",), f"arithmetic is {target.arithmetic!r}; it has to be one of {known(ARITHMETICS)}"
+        yield ("arithmetic",), f"arithmetic is {target.arithmetic!r}, but it has to be one of {known(ARITHMETICS)}"
     for key, fact in target.facts():
         if fault := ALLOWED[key].fault(key, fact):
             yield tuple(key.split(".")), fault

@@ -109,13 +109,13 @@ def in_words(error: Mapping[str, Any], siblings: Mapping[str, Any]) -> str:
         case "extra_forbidden":
             return f"{key} is not a key that neurodeploy reads; there are {known(siblings)}"
         case "literal_error":
-            return f"{key} is {value}; it has to be {context['expected']}"
+            return f"{key} is {value}, but it has to be {context['expected']}"
         case "greater_than_equal":
-            return f"{key} is {value}; it has to be at least {context['ge']:g}"
+            return f"{key} is {value}, but it has to be at least {context['ge']:g}"
         case "less_than_equal":
-            return f"{key} is {value}; it has to be at most {context['le']:g}"
+            return f"{key} is {value}, but it has to be at most {context['le']:g}"
         case "model_type":
             fact = " { value = ..., unit = ..., kind = ..., source = ... }" if error["loc"][1:] else ""
-            return f"{key} is {value}; it has to be a table{fact}"
+            return f"{key} is {value}, but it has to be a table{fact}"
     expected = _EXPECTED.get(kind)
-    return f"{key} is {value}; it has to be {expected}" if expected else f"{key} is {value}: {error['msg']}"
+    return f"{key} is {value}, but it has to be {expected}" if expected else f"{key} is {value}: {error['msg']}"

@@ -64,11 +64,11 @@ def test_a_program_without_an_array_is_refused(fc_model: Path, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("array", "value", "message"),
     [
-        ("population/lif1/du", 5000, "lif1: du is 5000 to 5000, registers hold 0 to 4095"),
+        ("population/lif1/du", 5000, "lif1: du is 5000 to 5000, but registers hold 0 to 4095"),
         ("population/lif1/v_init", 2**40, "codes of 1099511627776 to 1099511627776 do not fit int32"),
         ("population/lif1/threshold_code", 2**25, "threshold_code is 33554432"),
         ("projection/0/weight", 70000, "codes of 70000 to 70000 do not fit int16"),
-        ("projection/0/weight", 300, "weights are 300 to 300, mixed ones are -256 to 255"),
+        ("projection/0/weight", 300, "weights are 300 to 300, but mixed weights are -256 to 255"),
         ("projection/0/weight", 3, "weights are not multiples of 2"),
     ],
 )

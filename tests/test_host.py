@@ -19,7 +19,7 @@ from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import load_program, save_program
 from neurodeploy.running import run
 from neurodeploy.synapses import Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Sparse
-from tests.quantise.test_rules import ZERO
+from tests.quantise.test_exactness import ZERO
 
 RNG = np.random.default_rng(4)
 

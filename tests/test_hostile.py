@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from neurodeploy.arithmetic import find_arithmetic
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
 from neurodeploy.cli.main import cli
@@ -141,7 +141,7 @@ def test_what_would_fill_the_disk_is_refused_before_it_is_unpacked(
     np.savez_compressed(tmp_path / "d.npz", x=np.zeros((4, 8, 8), np.uint8))
     monkeypatch.setattr("neurodeploy.members.HELD_BYTES", 200)
     monkeypatch.setenv("NEURODEPLOY_MAX_UNPACKED_BYTES", "300")
-    with pytest.raises(DeployError, match="needs 384 bytes, and the limit is 300"):
+    with pytest.raises(DeployError, match="needs 384 bytes, but the limit is 300"):
         open_npz(tmp_path / "d.npz", "data")
 
 
@@ -151,7 +151,7 @@ def test_arrays_beyond_the_memory_allowed_are_refused(
 ) -> None:
     np.savez_compressed(tmp_path / "d.npz", x=np.zeros(10**4), y=np.zeros(10**4))
     monkeypatch.setenv("NEURODEPLOY_MAX_ARRAY_BYTES", "100000")
-    with pytest.raises(DeployError, match="data in this file needs 160,256 bytes, and the limit is 100,000"):
+    with pytest.raises(DeployError, match="data in this file needs 160,256 bytes, but the limit is 100,000"):
         read(tmp_path / "d.npz", "data")
 
 
@@ -295,7 +295,7 @@ def test_an_event_list_of_more_cells_than_memory_allows_is_refused(tmp_path: Pat
 
 def test_data_of_more_steps_than_the_limit_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", t=[0], unit=[0], shape=[10**7, 1, 2])
-    with pytest.raises(DeployError, match=r"needs 10,000,000 time steps, and the limit is 1,000,000"):
+    with pytest.raises(DeployError, match=r"needs 10,000,000 time steps, but the limit is 1,000,000"):
         load_data(tmp_path / "d.npz", {"in": (2,)})
 
 
@@ -385,7 +385,7 @@ def test_time_constants_per_neuron_behind_a_flattened_convolution_compile_and_fi
     x = (rng.random((30, 2, 1, 3, 3)) < 0.5).astype(np.uint8)
     program = compile(model, "loihi2")
     recording = Emulator().run(program, {"in": x}, RunOptions(raw_time=True))
-    traces = twin.run(program, {"in": x.astype(np.int64)}, find_arithmetic(program.arithmetic))
+    traces = definition.run(program, {"in": x.astype(np.int64)}, find_arithmetic(program.arithmetic))
     assert recording.spikes("lif").any()
     np.testing.assert_array_equal(recording.spikes("lif"), traces.spikes["lif"])
 
@@ -416,7 +416,7 @@ def test_a_gain_beyond_float32_is_refused(tmp_path: Path) -> None:
         w_in=1e30 * ones,
     )  # fmt: skip
     model = model_of(tmp_path / "m.nir", {"fc": nir.Linear(np.ones((2, 3))), "lif": cuba}, ((3,), (2,)))
-    with pytest.raises(DeployError, match=r"'lif' multiplies its input by .*, beyond float32"):
+    with pytest.raises(DeployError, match=r"'lif' multiplies its input by .*, which float32 cannot hold"):
         compile(model, "loihi2")
 
 

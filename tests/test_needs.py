@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import neurodeploy
-from neurodeploy import contract, observed
+from neurodeploy import observe, program_check
 from neurodeploy import program as program_file
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends import loihi
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import tables, twin
+from neurodeploy.backends.emulator import definition, tables
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava import backend as lava
 from neurodeploy.backends.reference.backend import Reference
@@ -37,7 +37,7 @@ from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.needs import EXTRAS, LAYOUT, MODEL, NEEDS
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.program import Program, load_program, save_program
-from neurodeploy.quantise import neurons, overflow, population, reach, rules
+from neurodeploy.quantise import affine_form, exactness, overflow, population, reach
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Linear
 from neurodeploy.target import load_target, target_names
@@ -50,11 +50,11 @@ NO_BOARD = "lava-loihi is given plain neurons and dense synapses only; nothing e
 NOT_COMPILED = "no float neuron of ours becomes such, so the compiler never quantises one"
 
 CONSUMERS: dict[str, tuple[frozenset[str], dict[str, str]]] = {
-    "twin": (twin.CAN, {}),
+    "definition": (definition.CAN, {}),
     "kernels": (tables.CAN, {}),
     "bounds": (reach.CAN, {}),
     "overflow": (overflow.CAN, {}),
-    "observation": (observed.CAN, {}),
+    "observation": (observe.CAN, {}),
     "energy": (energy.CAN, {}),
     "fine-tuning": (integer.CAN, {}),
     "Lava": (lava.CAN, {}),
@@ -67,9 +67,9 @@ CONSUMERS: dict[str, tuple[frozenset[str], dict[str, str]]] = {
 ROOMS_OF_OTHERS = {
     "codes.py": "the fields themselves",
     "needs.py": "the needs themselves",
-    "contract.py": "its bounds are reach's, its observations observed's",
-    "quantise/rules.py": "chooses the neuron, for quantise/population.py",
-    "quantise/neurons.py": "brings float neurons into the chip's form, for quantise/population.py",
+    "program_check.py": "its bounds are reach's, its observations those of observe.py",
+    "quantise/exactness.py": "chooses the neuron, for quantise/population.py",
+    "quantise/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
     "quantise/registers.py": "codes for quantise/population.py",
     "compiler/losses.py": "looks at what quantise/population.py made, by reach's bounds",
     "passes/helpers.py": "makes populations that keep time, and reads none",
@@ -105,15 +105,17 @@ def chain(make: Callable[..., CodedPopulation] = CodedPopulation, **extra: Any) 
 SPIKES = {"in": np.ones((4, 1, 2), np.uint8)}
 
 USES: dict[str, Callable[[Program, Path], object]] = {
-    "twin": lambda p, _: twin.run(p, SPIKES, LOIHI),
-    "twin's start": lambda p, _: twin.start(p.populations[0], 1),
+    "definition": lambda p, _: definition.run(p, SPIKES, LOIHI),
+    "start of the definition": lambda p, _: definition.start(p.populations[0], 1),
     "kernels": lambda p, _: Emulator().run(p, SPIKES, RunOptions()),
     "bounds": lambda p, _: reach.reach(p.populations[0], p.projections, ((0, 1),), LOIHI),
-    "check": lambda p, _: contract.check(p),
+    "check": lambda p, _: program_check.check_program(p),
     "overflow": lambda p, _: overflow.overflow_warnings(p.populations[0], p.projections, ((0, 1),)),
     "differences": lambda p, _: overflow.arithmetic_differences(p),
-    "observation": lambda p, _: observed.observed(p, SPIKES),
-    "energy": lambda p, _: energy.mean_events(p, ["lif"], {key: np.zeros(1) for key in twin.COUNTERS}, 4, {"in": 1.0}),
+    "observation": lambda p, _: observe.observe_on_data(p, SPIKES),
+    "energy": lambda p, _: energy.mean_events(
+        p, ["lif"], {key: np.zeros(1) for key in definition.COUNTERS}, 4, {"in": 1.0}
+    ),
     "fine-tuning": lambda p, _: integer.IntegerNetwork(p),
     "Lava": lambda p, _: lava.check_program(p),
     "board": lambda p, _: loihi.check(p, RunOptions()),
@@ -142,7 +144,7 @@ def test_everybody_refuses_a_neuron_that_it_does_not_know(
 
 
 def test_the_compiler_refuses_a_neuron_that_it_does_not_know(fc_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neurons, "integer_model", lambda *_: Dendrite(dendrite=2))
+    monkeypatch.setattr(affine_form, "integer_model", lambda *_: Dendrite(dendrite=2))
     with pytest.raises(LackingError, match="quantisation cannot compute with dendrite of lif1"):
         compile(fc_model, "loihi2")
 
@@ -182,7 +184,7 @@ def test_a_float_neuron_with_more_than_is_read_is_refused(unknown: Network, fiel
         Reference().run(unknown, {"in": np.ones((4, 1, 2), np.float32)}, RunOptions())
 
 
-@pytest.mark.parametrize("reader", [rules, neuron], ids=["compiler", "reference"])
+@pytest.mark.parametrize("reader", [exactness, neuron], ids=["compiler", "reference"])
 def test_all_fields_of_float_neurons_are_read(reader: Any) -> None:
     assert set(reader.READS_OF_RULE) == {field.name for field in fields(NeuronRule)}
     assert set(reader.READS_OF_POPULATION) == {field.name for field in fields(Population)}

@@ -48,7 +48,7 @@ def program(**other: Any) -> Program:
     ],
 )
 def test_a_neuron_model_of_wrong_numbers_is_refused_with_its_value(key: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"NeuronModel\.{key} is {value!r}, it is"):
+    with pytest.raises(ValueError, match=rf"NeuronModel\.{key} is {value!r}, but it must be"):
         NeuronModel(**{key: value})
 
 
@@ -117,14 +117,14 @@ def test_a_unit_is_a_finite_number(unit: Any) -> None:
         ({"outputs": ("in",)}, r"outputs \['in'\] are not populations"),
         ({"inputs": {"in": (1.5,)}}, r"in has shape \(1.5,\)"),
         ({"message_bits": {"no": 8}}, r"given for \['no'\], which are not inputs"),
-        ({"message_bits": {"in": 2.5}}, "message_bits of in is 2.5, it is a whole number from 1 to 24"),
+        ({"message_bits": {"in": 2.5}}, "message_bits of in is 2.5, but it must be a whole number from 1 to 24"),
         ({"message_bits": {"in": True}}, "message_bits of in is True"),
-        ({"input_scale": {"in": 0}}, "input_scale of in is 0, it is a finite number above 0"),
+        ({"input_scale": {"in": 0}}, "input_scale of in is 0, but it must be a finite number above 0"),
         ({"input_scale": {"in": np.inf}}, "input_scale of in is inf"),
         ({"input_scale": {"in": "2"}}, "input_scale of in is '2'"),
-        ({"dt": np.nan}, "dt is nan, it is a finite number"),
+        ({"dt": np.nan}, "dt is nan, but it must be a finite number"),
         ({"dt": "1"}, "dt is '1'"),
-        ({"provenance": []}, "provenance is a list, it has to be a dict"),
+        ({"provenance": []}, "provenance is a list, but it must be a dict"),
     ],
 )
 def test_a_program_that_is_not_whole_is_refused(change: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.arithmetic import LOIHI
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 
 ROOT = Path(__file__).parents[1]
 JUDGES_PYTHON = ROOT / ".venv-loihi" / "bin" / "python"
@@ -31,7 +31,7 @@ def prove() -> ModuleType:
 def traced(prove: ModuleType, seed: int, judge: str) -> tuple[Any, dict[str, np.ndarray], dict[str, int]]:
     """Return a drawn program's twin as a judge's traces, and the known differences that it meets."""
     program, x = prove.draw(seed, judge)
-    traces = twin.run(program, {"in": x[:, np.newaxis]}, LOIHI)
+    traces = definition.run(program, {"in": x[:, np.newaxis]}, LOIHI)
     own = {f"{p.name}/{k}": getattr(traces, k)[p.name][:, 0] for p in program.populations for k in ("spikes", "u", "v")}
     return traces, own, prove.limits_met(program, traces, judge)
 

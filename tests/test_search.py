@@ -14,7 +14,7 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.calibrate import run_reference
+from neurodeploy.calibration_data import run_reference
 from neurodeploy.compiler import CompileOptions, compile_with_plan
 from neurodeploy.data import Data
 from neurodeploy.errors import BackendError, DeployError
@@ -95,10 +95,10 @@ def test_a_budget_is_read_as_written() -> None:
         ("accurracy=1", "'accurracy=1' is not KEY=VALUE(?s:.*)Use the keys accuracy, agreement"),
         ("", "does not say what to keep"),
         ("minimise=memory", "does not say what to keep"),
-        ("accuracy=nan", "accuracy is 'nan', it is a number from 0 to 100"),
-        ("agreement=98", "agreement is '98', it is a number from 0 to 1"),
+        ("accuracy=nan", "accuracy is 'nan', but it must be a number from 0 to 100"),
+        ("agreement=98", "agreement is '98', but it must be a number from 0 to 1"),
         ("accuracy=1,accuracy=2", "given twice"),
-        ("accuracy=x,minimise=area", "accuracy is 'x'.*minimise is 'area', it is memory or energy"),
+        ("accuracy=x,minimise=area", "accuracy is 'x'.*minimise is 'area', but it must be memory or energy"),
         ("accuracy=1,profile=sanafe", "energy is not minimised"),
     ],
 )

@@ -37,30 +37,42 @@ NO_FACT = "is not a key that neurodeploy reads"
             "adaptive_threshold.value is 3, .*true",
         ),
         ("[neuron]", "[neuron]\nwings = 2", f"neuron.wings {NO_FACT}; there are adaptive_threshold, .*line 9"),
-        ("refractory_max", "refractory", "neuron.refractory_max is missing.*neuron.refractory is nothing"),
+        ("refractory_max", "refractory", "neuron.refractory_max is missing.*neuron.refractory is not a key"),
         ('name = "loihi2"', 'name = "x"\nwings = 2', f"wings {NO_FACT}"),
-        ("state_bits = { value = 24", "state_bits = { value = 12", "state_bits is 12, it has to be 24 bit.*line 20"),
-        ("decay_bits = { value = 12", "decay_bits = { value = 10", "decay_bits is 10, it has to be 12 bit.*line 21"),
-        ("decay_bits = { value = 12", "decay_bits = { value = -3", "decay_bits is -3, it has to be 12 bit"),
+        (
+            "state_bits = { value = 24",
+            "state_bits = { value = 12",
+            "state_bits is 12, but it has to be 24 bit.*line 20",
+        ),
+        (
+            "decay_bits = { value = 12",
+            "decay_bits = { value = 10",
+            "decay_bits is 10, but it has to be 12 bit.*line 21",
+        ),
+        ("decay_bits = { value = 12", "decay_bits = { value = -3", "decay_bits is -3, but it has to be 12 bit"),
         ("decay_bits = { value = 12", 'decay_bits = { value = "12"', "decay_bits.value is '12', .*a whole number"),
-        ("bias_exponent_max = { value = 7", "bias_exponent_max = { value = 8", "is 8, it has to be 0 to 7"),
-        ("weight_bits_max = { value = 8", "weight_bits_max = { value = 0", "is 0, it has to be 1 to 8 bit"),
-        ("cores = { value = 128", "cores = { value = 0", "limits.cores is 0, it has to be 1 to"),
+        ("bias_exponent_max = { value = 7", "bias_exponent_max = { value = 8", "is 8, but it has to be 0 to 7"),
+        ("weight_bits_max = { value = 8", "weight_bits_max = { value = 0", "is 0, but it has to be 1 to 8 bit"),
+        ("cores = { value = 128", "cores = { value = 0", "limits.cores is 0, but it has to be 1 to"),
         ('delay_max = { value = 62, unit = "step"', 'delay_max = { value = 62, unit = "ms"', "the unit 'ms'.*'step'"),
         (
             'arithmetic = "loihi"',
             'arithmetic = "xylo"',
-            "arithmetic is 'xylo', it has to be one of lava, loihi.*line 6",
+            "arithmetic is 'xylo', but it has to be one of lava, loihi.*line 6",
         ),
         ('value = [">", ">="]', 'value = [">", "=>"]', "neuron.spike names =>; there are >, >="),
         ('value = [">", ">="]', 'value = [">="]', "it has to name '>'"),
-        ('value = [">", ">="]', 'value = ">"', "neuron.spike.value is '>', it has to be a list"),
+        ('value = [">", ">="]', 'value = ">"', "neuron.spike.value is '>', but it has to be a list"),
         ('value = ["zero", ', "value = [", "neuron.resets .* has to name 'zero'"),
         ("message_bits_max = { value = 24", "message_bits_max = { value = 8", "spikes_per_step_max is .* at most 127"),
-        ("cores = { value = 128", f"cores = {{ value = -1{'0' * 400}", r"limits.cores is -10+\.\.\.0+, it has"),
-        ("value = true", "value = 1", "value is 1, it has to be true or false"),
-        ("decay_bits = { value = 12", "decay_bits = { value = 12.0", "decay_bits.value is 12.0, it has to be a whole"),
-        ('kind = "tested", source', 'kind = "guessed", source', "kind is 'guessed', it has to be 'tested'"),
+        ("cores = { value = 128", f"cores = {{ value = -1{'0' * 400}", r"limits.cores is -10+\.\.\.0+, but it has"),
+        ("value = true", "value = 1", "value is 1, but it has to be true or false"),
+        (
+            "decay_bits = { value = 12",
+            "decay_bits = { value = 12.0",
+            "decay_bits.value is 12.0, but it has to be a whole",
+        ),
+        ('kind = "tested", source', 'kind = "guessed", source', "kind is 'guessed', but it has to be 'tested'"),
         ('source = "brian2_loihi and lava-dl: 6 bit, usable 0 to 62"', 'source = ""', "delay_max.source is ''"),
         ("profiles_of", "profile_of", f"energy.profile_of {NO_FACT}"),
         ('profiles_of = "loihi1"', 'profiles_of = "loihi3"', "profiles_of is 'loihi3'; there are loihi1"),
@@ -132,7 +144,8 @@ def test_energies_of_the_extended_chip_stay_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extended", "message"), [("mychip.toml", "extends itself"), ("loihi9", "neither a target nor"), ("", "no target")]
+    ("extended", "message"),
+    [("mychip.toml", "extends itself"), ("loihi9", "neither a target nor"), ("", "neither a target")],
 )
 def test_what_cannot_be_extended_is_refused(tmp_path: Path, extended: str, message: str) -> None:
     with pytest.raises(DeployError, match=rf"{message}(?s:.*)line 1"):
@@ -143,7 +156,7 @@ def test_a_target_that_was_changed_in_python_is_checked_as_a_file_is() -> None:
     chip = load_target("loihi2")
     formats = chip.number_formats
     narrow = formats.model_copy(update={"state_bits": formats.state_bits.model_copy(update={"value": 12})})
-    with pytest.raises(DeployError, match="state_bits is 12, it has to be 24 bit"):
+    with pytest.raises(DeployError, match="state_bits is 12, but it has to be 24 bit"):
         load_target(chip.model_copy(update={"number_formats": narrow}))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.errors import DeployError
 from neurodeploy.finetuning.options import Training
@@ -328,7 +328,7 @@ def check_kernel(program: Program, inputs: dict[str, Any]) -> None:
     options = RunOptions(record=("spikes", "u", "v"), raw_time=True)
     recording = Emulator().run(program, inputs, options)
     on_chip = {name: np.asarray(values, np.int64) for name, values in inputs.items()}
-    traces = twin.run(program, on_chip, find_arithmetic(program.arithmetic))
+    traces = definition.run(program, on_chip, find_arithmetic(program.arithmetic))
     for population in program.populations:
         observed = recording.nodes.get(population.name, {})
         for key, values in observed.items():

@@ -20,7 +20,7 @@ import numpy as np
 
 from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.program import Program
@@ -49,7 +49,7 @@ LABELS = {
 
 def compare(program: Program, inputs: Inputs) -> tuple[dict[str, str], int]:
     """Return what differs from the twin, by seed and population, and how many values were compared with Lava's."""
-    traces = twin.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, LAVA)
+    traces = definition.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, LAVA)
     runs: dict[str, Recording] = {"Lava": Lava().run(program, inputs, OPTIONS)}
     runs["emulator"] = Emulator().run(program, inputs, OPTIONS)
     found = {

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import LOIHI, STATE_LIMIT
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
@@ -149,7 +149,7 @@ def judged(python: Path, judge: str, programs: dict[str, tuple[Program, Ints]]) 
             return {key: found[key] for key in found.files}
 
 
-def limits_met(program: Program, traces: twin.Traces, judge: str) -> dict[str, int]:
+def limits_met(program: Program, traces: definition.Traces, judge: str) -> dict[str, int]:
     """Return the known differences from a judge that a run meets, each with the row in which it first does."""
     found: dict[str, int] = {}
 
@@ -173,7 +173,7 @@ def limits_met(program: Program, traces: twin.Traces, judge: str) -> dict[str, i
     return found
 
 
-def first_difference(program: Program, traces: twin.Traces, own: dict[str, Ints]) -> tuple[int, str] | None:
+def first_difference(program: Program, traces: definition.Traces, own: dict[str, Ints]) -> tuple[int, str] | None:
     """Return the first row in which a judge's spikes, u or v differ from the twin's, and in what; None if none does."""
     found = []
     for name in (p.name for p in program.populations):
@@ -191,7 +191,7 @@ def compare(python: Path, judge: str, seeds: range) -> tuple[Counter[str], list[
     unexplained: list[str] = []
     options = RunOptions(record=("spikes", "u", "v"), raw_time=True)
     for key, (program, x) in programs.items():
-        traces = twin.run(program, {"in": x[:, np.newaxis]}, LOIHI)
+        traces = definition.run(program, {"in": x[:, np.newaxis]}, LOIHI)
         recording = Emulator().run(program, {"in": x[:, np.newaxis].astype(np.uint8)}, options)
         emulated = {f"{n}/{k}": v[:, 0].astype(np.int64) for n, o in recording.nodes.items() for k, v in o.items()}
         if (broken := first_difference(program, traces, emulated)) is not None:

@@ -42,7 +42,7 @@ NOTE = "not run on hardware"
 REFRACTORY = 1
 """Steps of the refractory delay of Lava's LIF on the chip. Source: the published trace, v == 128 at spike steps."""
 
-PATIENCE = 3600.0
+SECONDS_PER_SAMPLE = 3600.0
 """Seconds for each sample, where no time limit is given: boards are shared, and a queue is no fault."""
 
 FIND_SECONDS = 60
@@ -127,7 +127,7 @@ class Loihi:
         n_steps, n_samples = next(iter(spikes.values())).shape[:2]
         if (python := lava_python()) is None or self.missing() is not None:
             raise BackendError(f"backend {self.name!r} cannot run here", where="--backend", fix=self.missing() or "")
-        waiting = replace(options, time_limit=options.time_limit or PATIENCE * n_samples)
+        waiting = replace(options, time_limit=options.time_limit or SECONDS_PER_SAMPLE * n_samples)
         try:
             arrays, versions = run_worker(python, Job(subject, spikes, nodes, waiting), worker=Path(__file__))
         except BackendError as error:

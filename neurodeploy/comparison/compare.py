@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
-from neurodeploy.calibrate import Rounding, other_data_sentences
+from neurodeploy.calibration_data import Rounding, other_data_sentences
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends

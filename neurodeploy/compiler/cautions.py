@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from neurodeploy.calibrate import approximation_sentence
+from neurodeploy.calibration_data import approximation_sentence
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError
 from neurodeploy.needs import refuse_missing
@@ -17,7 +17,7 @@ from neurodeploy.quantise.messages import bits_kept
 from neurodeploy.quantise.messages import sentence as messages_sentence
 from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, input_sum_warnings, payload_range
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.scale import COUNTED_ON
+from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES
 from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.target import Target
 
@@ -51,8 +51,8 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
     for population in program.populations:
         if population.model.max_spikes is None:
             found.append(
-                f"{population.name}: can send any number of spikes a step; the limits below assume up to {COUNTED_ON},"
-                " and the emulator counts what leaves its register as u_wraps and v_clips"
+                f"{population.name}: can send any number of spikes a step; the limits below assume up to"
+                f" {ASSUMED_MAX_SPIKES}, and the emulator counts what leaves its register as u_wraps and v_clips"
             )
     found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
     return (*found, *input_sum_warnings(program), *arithmetic_differences(program))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.calibrate import Calibration, run_reference
+from neurodeploy.calibration_data import Calibration, run_reference
 from neurodeploy.data import Data
 from neurodeploy.errors import LackingError
 from neurodeploy.network import Network

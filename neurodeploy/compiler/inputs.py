@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.calibrate import Calibration
+from neurodeploy.calibration_data import Calibration
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import fold
+from neurodeploy.quantise.affine_form import AffineNeuron, affine_neuron
 from neurodeploy.quantise.messages import (
     Messages,
     Reached,
@@ -22,11 +23,10 @@ from neurodeploy.quantise.messages import (
     measured_swing,
     messages_of_range,
 )
-from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
 from neurodeploy.quantise.overflow import payload_range
 from neurodeploy.quantise.plan import InputPlan, Plan
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.scale import COUNTED_ON, Synapses
+from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES, Synapses
 from neurodeploy.target import Target, load_target, target_names
 
 
@@ -123,14 +123,14 @@ def float_parts(
     messages: dict[str, Messages],
     calibration: Calibration | None,
     delays: dict[Projection, int],
-) -> tuple[ChipNeuron, tuple[Synapses, ...]]:
+) -> tuple[AffineNeuron, tuple[Synapses, ...]]:
     """Return a population in the chip's form, and all that flows into it, in float."""
     formats = target.number_formats.values()
     sends = any(p.source == population.name for p in network.projections)
     into = network.into(population.name)
     folded = [fold(p, network.shapes[p.source]) for p in into]
     bias = sum((f.bias for f in folded), start=np.zeros(population.shape))
-    neuron = chip_neuron(population, bias, target, sends)
+    neuron = affine_neuron(population, bias, target, sends)
     with np.errstate(over="ignore"):
         gain = neuron.gain.reshape(population.shape).astype(np.float32)
     if not np.isfinite(gain).all():
@@ -163,4 +163,4 @@ def _payload(
     rule = network.population(projection.source).rule
     if rule.max_spikes == 1:
         return (0, 1), 0, 1.0
-    return (0, rule.max_spikes or COUNTED_ON), formats["message_bits_max"], 1.0
+    return (0, rule.max_spikes or ASSUMED_MAX_SPIKES), formats["message_bits_max"], 1.0

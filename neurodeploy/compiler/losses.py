@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
-from neurodeploy.contract import some_neurons
 from neurodeploy.errors import known
 from neurodeploy.network import Population
+from neurodeploy.program_check import some_neurons
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.fit import FINE, Choices
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.population import Coded
 from neurodeploy.quantise.reach import swings
 from neurodeploy.quantise.registers import leaks, missed
@@ -60,7 +60,7 @@ class Loss:
 
 def find_losses(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     choices: Choices,
     coded: Coded,
@@ -181,7 +181,7 @@ def _can_fire(coded: Coded, synapses: tuple[Synapses, ...]) -> Flags:
     return np.asarray(highest > own.threshold_code.astype(np.float64) * 2**ALIGN_BITS, np.bool_)
 
 
-def _neurons_lost(neuron: ChipNeuron, synapses: tuple[Synapses, ...], coded: Coded) -> dict[str, Flags]:
+def _neurons_lost(neuron: AffineNeuron, synapses: tuple[Synapses, ...], coded: Coded) -> dict[str, Flags]:
     """Return which neurons fire in the model alone and which here alone, for some input; bool (n,)."""
     none = np.zeros(len(neuron.threshold), np.bool_)
     if not neuron.model.fires or coded.never_fires:
@@ -241,7 +241,7 @@ def _zeroed(s: Synapses, coded: Coded, index: int) -> tuple[float, float]:
 
     The second is of squared weights, in the mean of all neurons.
     """
-    weight, codes = s.folded.stored, coded.projections[index].weight
+    weight, codes = s.folded.entries, coded.projections[index].weight
     there = weight != 0
     if weight.shape != codes.shape or not there.any():
         return 0.0, 0.0
@@ -255,7 +255,7 @@ def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded
     """Return the neurons whose largest code, of all projections, is less than an eighth of the range; bool (n,)."""
     largest, heard = np.zeros(population.size), np.zeros(population.size, np.bool_)
     for s, p in zip(synapses, coded.projections, strict=True):
-        if p.weight.size != s.folded.stored.size:
+        if p.weight.size != s.folded.entries.size:
             return np.zeros(population.size, np.bool_)
         top = 128 if p.weight_bits < 3 else 256 - (1 << (8 - p.weight_bits + (p.sign_mode == "mixed")))
         of_rows = s.folded.with_stored(p.weight.astype(np.float32)).largest() / top

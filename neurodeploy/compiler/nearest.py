@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.calibrate import Calibration, approximation_sentence, measure_changes, run_reference
+from neurodeploy.calibration_data import Calibration, approximation_sentence, measure_changes, run_reference
 from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.host import entering, split

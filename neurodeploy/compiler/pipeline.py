@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from neurodeploy import contract as contracts
 from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.calibrate import (
+from neurodeploy.calibration_data import (
     FEWEST_SPIKES,
     Calibration,
     correction_sentences,
@@ -24,7 +23,6 @@ from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import CompileOptions, check_options
-from neurodeploy.contract import Contract
 from neurodeploy.data import Data, Given, given_samples
 from neurodeploy.decision import Decision, membranes, with_decision
 from neurodeploy.errors import LackingError
@@ -36,7 +34,9 @@ from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 from neurodeploy.program import Program
+from neurodeploy.program_check import Contract, check_program
 from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.exactness import check_sent_potentials
 from neurodeploy.quantise.fit import Choices
 from neurodeploy.quantise.messages import Messages, is_graded
 from neurodeploy.quantise.plan import (
@@ -49,7 +49,6 @@ from neurodeploy.quantise.plan import (
     projection_names,
 )
 from neurodeploy.quantise.population import Coded, quantise_population
-from neurodeploy.quantise.rules import check_sent_potentials
 from neurodeploy.quantise.scale import is_out_of_reach
 from neurodeploy.target import Target, load_target
 from neurodeploy.version import __version__
@@ -179,7 +178,7 @@ def compile_with_plan(
     if host is not None:
         compiled = _with_host(compiled, host, network.digest())
     inputs, reference = (None, None) if calibration is None else (calibration.inputs, calibration.recording)
-    contract = contracts.check(compiled.program, inputs, reference, settings.allow_silent)
+    contract = check_program(compiled.program, inputs, reference, settings.allow_silent)
     return replace(compiled, contract=replace(contract, warnings=(*compiled.said, *contract.warnings)))
 
 

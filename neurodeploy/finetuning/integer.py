@@ -1,6 +1,6 @@
 """The emulator's integer arithmetic in torch: equal spikes, currents and potentials, with gradients behind them.
 
-:mod:`neurodeploy.backends.emulator.twin` defines what is computed. Registers are float64 tensors that hold whole
+:mod:`neurodeploy.backends.emulator.definition` defines what is computed. Registers are float64 tensors that hold whole
 numbers, for which all that happens to them is exact; spikes are float32, and so are the products of weights and spikes
 as long as no sum can reach 2**24. A population that is not in a loop receives all its rows in one product.
 """

@@ -16,8 +16,8 @@ from neurodeploy.codes import CodedPopulation
 from neurodeploy.finetuning.gradients import rounded, signed
 from neurodeploy.network import Network
 from neurodeploy.program import Program
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.initial import initial_codes
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.synapses import Conv1d, Conv2d, Linear, Sparse
 
 Floats = NDArray[np.float64]
@@ -106,8 +106,8 @@ class LatentBias:
     factor: Floats
     index: NDArray[np.int64]
     most: int
-    zero: ChipNeuron
-    one: ChipNeuron
+    zero: AffineNeuron
+    one: AffineNeuron
 
     def registers(self) -> tuple[Tensor, tuple[Any, Any]]:
         """Return the effective bias in register units, with the initial u and v that go with it."""

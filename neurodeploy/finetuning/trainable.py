@@ -28,10 +28,10 @@ from neurodeploy.finetuning.latents import (
 )
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import Folded, fold
-from neurodeploy.quantise.neurons import ChipNeuron, chip_neuron
+from neurodeploy.quantise.affine_form import AffineNeuron, affine_neuron
 from neurodeploy.synapses import Flatten
 
-BIN = 0.49
+START_OFFSET = 0.49
 """Part of the distance between codes by which a latent weight may start away from its code."""
 
 MOST_PROBED = 2**24
@@ -75,7 +75,7 @@ def _weight(
     if known is None:
         codes = np.zeros(original.size)
         codes[index.ravel()] = start.program.projections[place].weight.ravel()
-        smooth = np.clip(original * factor, *(codes + side * BIN * levels.spacing for side in (-1, 1)))
+        smooth = np.clip(original * factor, *(codes + side * START_OFFSET * levels.spacing for side in (-1, 1)))
         smooth = np.clip(smooth, levels.low, levels.high) / levels.size
         latent = torch.nn.Parameter(torch.as_tensor(smooth, device=device))
         known = LatentWeight(op.name, latent, factor, original, levels)
@@ -117,18 +117,18 @@ def _stored(start: Start, projection: Projection, index: int) -> Floats:
     return _times_rows(scaled, start.per_volt[population.name] / 2.0 ** start.program.projections[index].exponent)
 
 
-def _chip(start: Start, population: Population, bias: Any) -> ChipNeuron:
+def _chip(start: Start, population: Population, bias: Any) -> AffineNeuron:
     """Return a population in the chip's form with a synaptic bias in V."""
     sends = any(p.source == population.name for p in start.network.projections)
-    return chip_neuron(population, np.broadcast_to(bias, population.shape).astype(np.float64), start.chip, sends)
+    return affine_neuron(population, np.broadcast_to(bias, population.shape).astype(np.float64), start.chip, sends)
 
 
 def _times_rows(folded: Folded, factor: Floats) -> Floats:
     """Return stored weights, each times the factor of the neuron, or of the channel, that it reaches."""
     if folded.is_sparse:
         return np.asarray(folded.weight.data * factor[folded.weight.indices])
-    rows = factor.reshape(len(folded.stored), -1)[:, 0]
-    scaled: Floats = folded.stored * rows.reshape(-1, *(1,) * (folded.stored.ndim - 1))
+    rows = factor.reshape(len(folded.entries), -1)[:, 0]
+    scaled: Floats = folded.entries * rows.reshape(-1, *(1,) * (folded.entries.ndim - 1))
     return scaled
 
 

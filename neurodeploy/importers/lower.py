@@ -20,14 +20,14 @@ from neurodeploy.importers.findings import refuse_errors, warning_lines
 from neurodeploy.importers.nir_graph import Edge, NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.operations import operation
 from neurodeploy.importers.parameters import parameter_findings
-from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.structure import structure_findings
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp, without_bias
 
 MAX_IN_A_ROW = 200
-"""Linear nodes between two neurons; a way through them is followed node by node."""
+"""Linear nodes between two neurons; a path through them is followed node by node."""
 
 NEVER = 1e30
 """A threshold, V, that stands for an infinite one: float32 holds it, and what is computed with it."""
@@ -44,10 +44,10 @@ def read_network(model: Path | str | Any, dialect: str | None = None) -> tuple[N
         The network, how each neuron was read and why, and the graph. Warnings are among the reasons.
 
     Raises:
-        DeployError: see :func:`read_graph`, :func:`settle_dialect` and :func:`lower`; or a finding is an error.
+        DeployError: see :func:`read_graph`, :func:`resolve_dialect` and :func:`lower`; or a finding is an error.
     """
     graph = read_graph(model) if isinstance(model, (str, Path)) else graph_from_nir(model)
-    settled = settle_dialect(graph, dialect)
+    settled = resolve_dialect(graph, dialect)
     graph = graph.as_meant_by(settled.name)
     network = lower(graph, settled)
     findings = [*structure_findings(graph), *parameter_findings(graph, settled)]
@@ -84,33 +84,33 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
         )
     dt = dts[0] if dts else 1.0
     outputs = _outputs(graph)
-    heads = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
-    heads += [name for name in outputs if name not in heads]
-    order, late = ordered(graph, heads, dialect.delayed)
+    population_nodes = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
+    population_nodes += [name for name in outputs if name not in population_nodes]
+    order, edges_that_take_a_step = ordered(graph, population_nodes, dialect.delayed)
     shapes = dict(inputs)
     populations: dict[str, Population] = {}
     projections: list[Projection] = []
     for name in order:
         node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
-        ways = _ways_into(graph, name, dt, heads)
-        if not ways:
+        paths = _paths_into(graph, name, dt, population_nodes)
+        if not paths:
             raise DeployError(
                 f"no edge leads to neuron {name!r}",
                 where=graph.where,
                 fix="Connect the node to an input, or remove it.",
             )
-        shape = _population_shape(node, name, ways, shapes, place)
+        shape = _population_shape(node, name, paths, shapes, place)
         is_neuron = node.kind in NEURONS
         MAX_NEURONS.check(prod(shape) + sum(map(prod, shapes.values())), "the network", graph.where)
         population = (
             _population(name, node, shape, dialect.settings[name], place) if is_neuron else readout(name, shape)
         )
         populations[name], shapes[name] = population, shape
-        MAX_PROJECTIONS.check(len(projections) + len(ways), "the network", graph.where)
-        for way in _graded(ways, dialect, shapes):
-            takes_step = (way.source, name) in late and not way.delay
-            delayed = way.source in populations and populations[way.source].rule.output_delay
-            projections.append(Projection(way.source, name, way.ops, way.delay + int(takes_step and not delayed)))
+        MAX_PROJECTIONS.check(len(projections) + len(paths), "the network", graph.where)
+        for path in _graded(paths, dialect, shapes):
+            takes_step = (path.source, name) in edges_that_take_a_step and not path.delay
+            delayed = path.source in populations and populations[path.source].rule.output_delay
+            projections.append(Projection(path.source, name, path.ops, path.delay + int(takes_step and not delayed)))
     try:
         network = Network(
             inputs,
@@ -129,14 +129,14 @@ def lower(graph: NirGraph, dialect: Dialect) -> Network:
     return _with_decision(network, graph)
 
 
-def _graded(ways: list[Way], dialect: Dialect, shapes: dict[str, Shape]) -> list[Way]:
-    """Return ways on which spikes are worth what their neurons' factor says."""
+def _graded(paths: list[SynapsePath], dialect: Dialect, shapes: dict[str, Shape]) -> list[SynapsePath]:
+    """Return paths on which spikes are worth what their neurons' factor says."""
     factors = {name: settings.graded for name, settings in dialect.settings.items() if settings.graded != 1.0}
     return [
-        replace(way, ops=(_worth(way.source, factors[way.source], shapes[way.source]), *way.ops))
-        if way.source in factors
-        else way
-        for way in ways
+        replace(path, ops=(_worth(path.source, factors[path.source], shapes[path.source]), *path.ops))
+        if path.source in factors
+        else path
+        for path in paths
     ]
 
 
@@ -170,41 +170,50 @@ def readout(name: str, shape: Shape) -> Population:
 
 
 def ordered(
-    graph: NirGraph, heads: list[str], delayed: tuple[Edge, ...] = ()
+    graph: NirGraph, population_nodes: list[str], delayed: tuple[Edge, ...] = ()
 ) -> tuple[tuple[str, ...], set[tuple[str, str]]]:
-    """Return the heads so that each comes after those that feed it within a step, and the pairs that take a step.
+    """Return the population nodes, each after those that feed it within a step, and the edges that take a step.
 
-    These are a head's own loops, pairs that are said, and those that close a loop whatever way one walks it: what they
-    lead to lies on every way from the inputs to where they start, as in nirtorch and snnTorch.
+    These are a node's own loops, edges that are said, and those that close a loop on whatever path one walks it: their
+    target is on every path from the inputs to their source, as in nirtorch and snnTorch.
 
     Raises:
-        DeployError: a loop can be entered at several heads, so that it is open which edge takes the step.
+        DeployError: a loop can be entered at several of the nodes, so that it is open which edge takes the step.
     """
-    before = {name: _before(graph, name, heads) for name in heads}
-    fed = {name: [target for target in sorted(heads) if name in before[target]] for name in heads}
-    first = [name for name in sorted(heads) if any(graph.nodes[node].kind == "Input" for node in before[name])]
-    late = {(name, name) for name in heads if name in before[name]}
+    before = {name: _before(graph, name, population_nodes) for name in population_nodes}
+    fed = {name: [target for target in sorted(population_nodes) if name in before[target]] for name in population_nodes}
+    first = [
+        name for name in sorted(population_nodes) if any(graph.nodes[node].kind == "Input" for node in before[name])
+    ]
+    edges_that_take_a_step = {(name, name) for name in population_nodes if name in before[name]}
     _check_said(fed, delayed)
-    late |= set(delayed)
-    late |= _closing({a: [b for b in fed[a] if (a, b) not in late] for a in fed}, first, graph.where)
+    edges_that_take_a_step |= set(delayed)
+    edges_that_take_a_step |= _closing(
+        {a: [b for b in fed[a] if (a, b) not in edges_that_take_a_step] for a in fed}, first, graph.where
+    )
     seen: set[str] = set()
     finished: list[str] = []
-    for root in [*first, *sorted(heads)]:
+    for root in [*first, *sorted(population_nodes)]:
         stack = [] if root in seen else [(root, iter(fed[root]))]
         seen.add(root)
         while stack:
             name, targets = stack[-1]
             for target in targets:
-                if target not in seen and (name, target) not in late:
+                if target not in seen and (name, target) not in edges_that_take_a_step:
                     seen.add(target)
                     stack.append((target, iter(fed[target])))
                     break
             else:
                 stack.pop()
                 finished.append(name)
-    within = {name: {n for n in before[name] if n in fed and (n, name) not in late} for name in heads}
-    through_delays = {name: _before(graph, name, heads, across=True) & set(heads) for name in heads}
-    return _after_sources(finished[::-1], within, through_delays), late
+    within = {
+        name: {n for n in before[name] if n in fed and (n, name) not in edges_that_take_a_step}
+        for name in population_nodes
+    }
+    through_delays = {
+        name: _before(graph, name, population_nodes, across=True) & set(population_nodes) for name in population_nodes
+    }
+    return _after_sources(finished[::-1], within, through_delays), edges_that_take_a_step
 
 
 def _check_said(fed: dict[str, list[str]], delayed: tuple[Edge, ...]) -> None:
@@ -251,12 +260,12 @@ def _closing(fed: dict[str, list[str]], first: list[str], where: str) -> set[tup
     return closing
 
 
-def _loop(fed: dict[str, list[str]], late: set[tuple[str, str]]) -> list[str]:
-    """Return the heads of a loop, the first again at its end; none if there is no loop without a late pair."""
+def _loop(fed: dict[str, list[str]], edges_that_take_a_step: set[tuple[str, str]]) -> list[str]:
+    """Return the nodes of a loop, the first again at its end; none if every loop has an edge that takes a step."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for source, targets in fed.items():
         for target in targets:
-            if (source, target) not in late:
+            if (source, target) not in edges_that_take_a_step:
                 sorter.add(target, source)
     try:
         sorter.prepare()
@@ -279,7 +288,7 @@ def _after_sources(names: list[str], needed: dict[str, set[str]], wished: dict[s
     return tuple(placed)
 
 
-def _before(graph: NirGraph, name: str, heads: list[str], across: bool = False) -> set[str]:
+def _before(graph: NirGraph, name: str, population_nodes: list[str], across: bool = False) -> set[str]:
     """Return all nodes from which ``name`` is reached without a head in between, or a delay unless ``across``."""
     seen: set[str] = set()
     frontier = [name]
@@ -287,7 +296,7 @@ def _before(graph: NirGraph, name: str, heads: list[str], across: bool = False) 
         for source in graph.sources(frontier.pop()):
             if source not in seen:
                 seen.add(source)
-                if source not in heads and (across or not _waits(graph.nodes[source])):
+                if source not in population_nodes and (across or not _waits(graph.nodes[source])):
                     frontier.append(source)
     return seen
 
@@ -298,23 +307,25 @@ def _waits(node: NirNode) -> bool:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Way:
-    """A way into a node: the input or head it starts at, the operations on it, and the steps that Delay nodes add."""
+class SynapsePath:
+    """A path into a node: the input or neuron it starts at, its operations, and the steps that Delay nodes add."""
 
     source: str
     ops: tuple[SynapseOp, ...] = ()
     delay: int = 0
 
 
-def _ways_into(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: tuple[str, ...] = ()) -> list[Way]:
-    """Return every way into a node, those that start at ``name`` itself last."""
-    ways: list[Way] = []
+def _paths_into(
+    graph: NirGraph, name: str, dt: float, population_nodes: list[str], on_path: tuple[str, ...] = ()
+) -> list[SynapsePath]:
+    """Return every path into a node, those that start at ``name`` itself last."""
+    paths: list[SynapsePath] = []
     if not on_path and graph.nodes[name].kind not in NEURONS:
-        ways = _through(graph, name, dt, heads, (name,))
+        paths = _through(graph, name, dt, population_nodes, (name,))
     else:
         for source in graph.sources(name):
-            if graph.nodes[source].kind == "Input" or source in heads:
-                ways.append(Way(source))
+            if graph.nodes[source].kind == "Input" or source in population_nodes:
+                paths.append(SynapsePath(source))
             elif source in on_path:
                 loop = " -> ".join((*on_path, source))
                 raise DeployError(
@@ -323,12 +334,14 @@ def _ways_into(graph: NirGraph, name: str, dt: float, heads: list[str], on_path:
                     fix="Remove an edge of the loop.",
                 )
             else:
-                ways += _through(graph, source, dt, heads, (*on_path, source))
-    return ways if on_path else sorted(ways, key=lambda way: (way.source == name, way.source))
+                paths += _through(graph, source, dt, population_nodes, (*on_path, source))
+    return paths if on_path else sorted(paths, key=lambda path: (path.source == name, path.source))
 
 
-def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: tuple[str, ...]) -> list[Way]:
-    """Return the ways into a linear node, and through it."""
+def _through(
+    graph: NirGraph, name: str, dt: float, population_nodes: list[str], on_path: tuple[str, ...]
+) -> list[SynapsePath]:
+    """Return the paths into a linear node, and through it."""
     node, place = graph.nodes[name], f"{graph.where}, node {name!r}"
     if len(on_path) > MAX_IN_A_ROW:
         raise DeployError(
@@ -336,8 +349,8 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
             where=place,
             fix="Join some of them into one node.",
         )
-    before = _ways_into(graph, name, dt, heads, on_path)
-    MAX_PROJECTIONS.check(len(before), "all ways into the node", place)
+    before = _paths_into(graph, name, dt, population_nodes, on_path)
+    MAX_PROJECTIONS.check(len(before), "all paths into the node", place)
     if node.kind == "Delay":
         return _delayed(before, node, dt, place)
     if node.kind == "Output":
@@ -352,8 +365,8 @@ def _through(graph: NirGraph, name: str, dt: float, heads: list[str], on_path: t
     return [replace(w, ops=(*w.ops, op if i == 0 else without_bias(op))) for i, w in enumerate(before)]
 
 
-def _delayed(ways: list[Way], node: NirNode, dt: float, place: str) -> list[Way]:
-    """Return ways with a delay; where delays differ between elements, a way for each."""
+def _delayed(paths: list[SynapsePath], node: NirNode, dt: float, place: str) -> list[SynapsePath]:
+    """Return paths with a delay; where delays differ between elements, a path for each."""
     steps = np.asarray(node.params["delay"], dtype=np.float64) / dt
     whole = np.rint(steps)
     if (np.abs(steps - whole) > 1e-3).any() or (whole < 0).any():
@@ -362,36 +375,38 @@ def _delayed(ways: list[Way], node: NirNode, dt: float, place: str) -> list[Way]
             where=place,
             fix="Use delays that are multiples of dt.",
         )
-    if any(getattr(op, "bias", None) is not None for way in ways for op in way.ops) and whole.any():
+    if any(getattr(op, "bias", None) is not None for path in paths for op in path.ops) and whole.any():
         raise DeployError(
             "a bias before a Delay would be delayed as well", where=place, fix="Put the bias after the Delay."
         )
     result = []
-    for way in ways:
+    for path in paths:
         for step in np.unique(whole):
             mask = (whole == step).astype(np.float32)
-            ops = way.ops if mask.all() else (*way.ops, Scale(mask))
-            result.append(Way(way.source, ops, way.delay + int(step)))
+            ops = path.ops if mask.all() else (*path.ops, Scale(mask))
+            result.append(SynapsePath(path.source, ops, path.delay + int(step)))
     return result
 
 
-def _population_shape(node: NirNode, name: str, ways: list[Way], shapes: dict[str, Shape], place: str) -> Shape:
+def _population_shape(
+    node: NirNode, name: str, paths: list[SynapsePath], shapes: dict[str, Shape], place: str
+) -> Shape:
     """Return the shape that a head's inputs give, to which its parameters must broadcast."""
     given: set[Shape] = set()
     own = np.shape(np.asarray(node.params.get("v_threshold", node.params.get("r", node.params.get("threshold", 0.0)))))
-    for way in ways:
-        if way.source not in shapes and way.source != name:
+    for path in paths:
+        if path.source not in shapes and path.source != name:
             continue
-        shape = shapes.get(way.source, next(iter(given), own))
-        for op in way.ops:
+        shape = shapes.get(path.source, next(iter(given), own))
+        for op in path.ops:
             try:
                 shape = op.output_shape(shape)
                 named = f"{type(op).__name__} {getattr(op, 'name', '')}".strip()
-                what = f"shape {list(shape)} after {named} between {way.source!r} and {name!r}"
+                what = f"shape {list(shape)} after {named} between {path.source!r} and {name!r}"
                 MAX_NEURONS.check(prod(shape), what, place)
             except ValueError as error:
                 raise DeployError(
-                    f"between {way.source!r} and {name!r}, {type(op).__name__} {error}",
+                    f"between {path.source!r} and {name!r}, {type(op).__name__} {error}",
                     where=place,
                     fix="Correct the shapes of the nodes between the two.",
                 ) from error

@@ -62,7 +62,7 @@ class Dialect:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _UserOptions:
     """What the option says: a name or None, keys for the graph, keys by node, and the default for the rest."""
 
     name: str | None
@@ -76,7 +76,7 @@ class _Said:
         return {**self.graph, **self.nodes.get(node, {})}
 
 
-def settle_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
+def resolve_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
     """Decide how every neuron of a graph is read.
 
     Args:
@@ -202,7 +202,9 @@ def _listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _settle_layers(graph: NirGraph, name: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
+def _settle_layers(
+    graph: NirGraph, name: str, said: _UserOptions, asked: _Asked, assumed: dict[str, list[str]]
+) -> None:
     """Ask for, or assume, what the exporter drops of convolutions, pools and calls."""
     open_at = [
         (loss, [n for n, of in graph.nodes.items() if of.kind in loss.kinds and of.kind not in NEURONS])
@@ -217,7 +219,13 @@ def _settle_layers(graph: NirGraph, name: str, said: _Said, asked: _Asked, assum
 
 
 def _settle_lost(
-    graph: NirGraph, node: str, name: str, rules: Settings, said: _Said, asked: _Asked, assumed: dict[str, list[str]]
+    graph: NirGraph,
+    node: str,
+    name: str,
+    rules: Settings,
+    said: _UserOptions,
+    asked: _Asked,
+    assumed: dict[str, list[str]],
 ) -> Settings:
     """Return the rules with what the exporter drops of a neuron, as far as it is assumed; the rest is asked for."""
     told, of_node = said.keys(node), graph.nodes[node]
@@ -244,7 +252,7 @@ def _matters(loss: Loss, name: str, rules: Settings, told: dict[str, Any]) -> bo
     return loss.key != "subtract_value" or rules.reset in (None, "subtract")
 
 
-def _ask_or_assume(loss: Loss, node: str, said: _Said, asked: _Asked, assumed: dict[str, list[str]]) -> None:
+def _ask_or_assume(loss: Loss, node: str, said: _UserOptions, asked: _Asked, assumed: dict[str, list[str]]) -> None:
     if said.rest_is_default:
         assumed.setdefault(node, []).append(f"{loss.key} = {loss.default}")
     else:
@@ -344,7 +352,7 @@ def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:
     return rules
 
 
-def _name(graph: NirGraph, said: _Said) -> tuple[str, list[str]]:
+def _name(graph: NirGraph, said: _UserOptions) -> tuple[str, list[str]]:
     """Return the dialect's name, and why it is that one."""
     written = graph.metadata.get("dialect")
     name = said.name or written
@@ -409,10 +417,10 @@ def _unknown(graph: NirGraph, candidates: tuple[Candidate, ...]) -> DeployError:
     )
 
 
-def _parse_option(option: str | None, graph: NirGraph) -> _Said:
+def _parse_option(option: str | None, graph: NirGraph) -> _UserOptions:
     neurons = [name for name, node in graph.nodes.items() if node.kind in NEURONS]
     if option is None:
-        return _Said(None, {}, {})
+        return _UserOptions(None, {}, {})
     name, *items = [part.strip() for part in option.split(",")]
     if "=" in name:
         name, items = "", [name, *items]
@@ -439,7 +447,7 @@ def _parse_option(option: str | None, graph: NirGraph) -> _Said:
     rest = of_graph.pop("rest", None)
     if rest not in (None, "default"):
         raise DeployError(f"rest cannot be {rest!r}", where="--dialect", fix="Write rest=default, or leave it out.")
-    return _Said(name or None, of_graph, of_node, tuple(delayed), rest is not None)
+    return _UserOptions(name or None, of_graph, of_node, tuple(delayed), rest is not None)
 
 
 _EDGE = "edge:"

@@ -20,7 +20,7 @@ from neurodeploy.importers.losses import LOSSES, Loss
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
 from neurodeploy.importers.parameters import parameter_findings
-from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes, order_of
 from neurodeploy.importers.structure import structure_findings
 from neurodeploy.inspection.activity import activity, activity_findings, input_findings
@@ -122,7 +122,7 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
 def _settle(graph: NirGraph, option: str | None) -> tuple[Dialect | None, str | None]:
     """Return the settled dialect, or what has to be said first; an option that is wrong is refused."""
     try:
-        return settle_dialect(graph, option), None
+        return resolve_dialect(graph, option), None
     except DeployError as error:
         name = (option or "").split(",")[0].strip()
         is_unknown = "=" not in name and name not in ("", *DIALECTS)
@@ -137,7 +137,7 @@ def _provisional(graph: NirGraph, option: str | None) -> Dialect | None:
     if option is None and len(candidates) != 1:
         return None
     try:
-        return settle_dialect(graph, f"{option or candidates[0].name},rest=default")
+        return resolve_dialect(graph, f"{option or candidates[0].name},rest=default")
     except DeployError:
         return None
 
@@ -152,7 +152,7 @@ def _network(graph: NirGraph, settled: Dialect) -> tuple[Network | None, DeployE
             refusal = error
     try:
         repaired = repaired_graph(graph, settled)
-        return lower(repaired, replace(settled, settings=settle_dialect(repaired).settings)), refusal
+        return lower(repaired, replace(settled, settings=resolve_dialect(repaired).settings)), refusal
     except (DeployError, ValueError) as error:
         return None, refusal or (error if isinstance(error, DeployError) else None)
 

@@ -15,7 +15,7 @@ from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
 from neurodeploy.importers.lower import lower
 from neurodeploy.importers.nir_graph import METADATA_KEY, NirGraph, NirNode, read_graph
 from neurodeploy.importers.parameters import right_r, right_w_in
-from neurodeploy.importers.settle import Dialect, settle_dialect
+from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes
 from neurodeploy.synapses import Shape
 from neurodeploy.version import __version__
@@ -38,13 +38,13 @@ def repair(model: Path | str, dialect: str | None, output: Path) -> None:
         raise DeployError("the repaired file would replace the model", where="-o", fix="Name another file.")
     graph = read_graph(model)
     try:
-        settled = settle_dialect(graph, dialect)
+        settled = resolve_dialect(graph, dialect)
     except DeployError as error:
         raise DeployError(
             f"a model is not repaired while its dialect is open: {error.what}", where=error.where, fix=error.fix
         ) from error
     repaired = repaired_graph(graph, settled)
-    lower(repaired, settle_dialect(repaired))
+    lower(repaired, resolve_dialect(repaired))
     write_graph(repaired, output)
 
 

@@ -55,8 +55,8 @@ class Folded:
         return not isinstance(self.weight, np.ndarray)
 
     @property
-    def stored(self) -> Floats:
-        """The weights that are kept, in the layout's own order."""
+    def entries(self) -> Floats:
+        """The weights that are stored, in the layout's own order."""
         values: Floats = self.weight.data if self.is_sparse else self.weight
         return values
 
@@ -81,7 +81,7 @@ class Folded:
 
     def largest(self) -> Floats:
         """Return the size of the largest weight into each neuron, or each channel of a convolution."""
-        sizes = np.abs(self.stored)
+        sizes = np.abs(self.entries)
         if not self.is_sparse:
             return np.asarray(sizes.reshape(len(sizes), -1).max(axis=1, initial=0.0), np.float64)
         found = np.zeros(self.weight.shape[0])
@@ -97,7 +97,7 @@ class Folded:
             summed: Floats = side.reshape(len(side), -1).sum(axis=1)
             return summed
 
-        return sums(np.minimum(self.stored, 0.0)), sums(np.maximum(self.stored, 0.0))
+        return sums(np.minimum(self.entries, 0.0)), sums(np.maximum(self.entries, 0.0))
 
 
 def fold(projection: Projection, source_shape: Shape) -> Folded:

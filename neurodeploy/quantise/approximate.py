@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population
-from neurodeploy.quantise.rules import integer_model
+from neurodeploy.quantise.exactness import integer_model
 from neurodeploy.target import Target
 
 

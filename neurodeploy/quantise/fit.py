@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.network import Population
-from neurodeploy.quantise.calibration import Drive, second_moments
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.gains import filling_gains
 from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid
 from neurodeploy.quantise.membrane import LEVELS, Part, membrane_error
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, ProjectionPlan, spread
 from neurodeploy.quantise.rounding import RATIOS, ratio_by_error
 from neurodeploy.quantise.scale import Synapses, base_scale, held_exponent, most_codes_per_volt, unit_exponent
+from neurodeploy.quantise.second_moments import IsolatedPopulation, second_moments
 from neurodeploy.quantise.weights import WeightRange, filling_scale, weight_range
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Choices:
     per_channel: bool | None = False
     plan: PopulationPlan = NOTHING_PLANNED
     projections: tuple[ProjectionPlan, ...] = ()
-    drive: Drive | None = None
+    drive: IsolatedPopulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Weights:
     @property
     def weight(self) -> Floats:
         """The float weights that are stored, V, as far as they are kept."""
-        stored = self.synapses.folded.stored
+        stored = self.synapses.folded.entries
         return stored if self.kept is None else np.clip(stored, *self.kept)
 
     def keeping(self, scale: Scale, formats: dict[str, int]) -> Weights:
@@ -118,7 +118,7 @@ class Fit:
     """
 
     name: str
-    neuron: ChipNeuron
+    neuron: AffineNeuron
     weights: tuple[Weights, ...]
     formats: dict[str, int]
     gains: tuple[float, ...] | None = None
@@ -164,7 +164,7 @@ class Fit:
     def clipped(self, scale: Scale) -> tuple[int, float]:
         """Return how many weights are clipped at a scale, and the largest by what it is clipped to."""
         sizes = [
-            np.abs(w.synapses.folded.stored) * w.codes_per_volt(scale, self.formats) / max(-w.codes.low, w.codes.high)
+            np.abs(w.synapses.folded.entries) * w.codes_per_volt(scale, self.formats) / max(-w.codes.low, w.codes.high)
             for w in self.weights
         ]
         return sum(int((size > 1.01).sum()) for size in sizes), max(float(size.max(initial=0.0)) for size in sizes)
@@ -172,7 +172,7 @@ class Fit:
 
 def fit_population(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     formats: dict[str, int],
     choices: Choices,
@@ -205,7 +205,7 @@ def _is_free(found: Fit, choices: Choices) -> bool:
 
 
 def _giving_up(
-    population: Population, neuron: ChipNeuron, synapses: tuple[Synapses, ...], found: Fit, choices: Choices
+    population: Population, neuron: AffineNeuron, synapses: tuple[Synapses, ...], found: Fit, choices: Choices
 ) -> list[Fit]:
     """Return fits that clip single weights: at the scale of all channels, and with a scale for each."""
     forms = [found]
@@ -243,7 +243,7 @@ def _notes(before: Fit, after: Fit, error: float, left: float) -> tuple[str, ...
 
 def _gains(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     formats: dict[str, int],
     choices: Choices,
@@ -254,7 +254,7 @@ def _gains(
     """
     if choices.plan.channel_gain is not None:
         return np.asarray(choices.plan.channel_gain, np.float64)
-    if any(find_grid(s.folded.stored) for s in synapses):
+    if any(find_grid(s.folded.entries) for s in synapses):
         return None
     n_channels = population.shape[0] if population.shape else 1
     gains = channel_gains([s.folded for s in synapses], n_channels)
@@ -265,7 +265,7 @@ def _gains(
 
 def _in_volts(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     formats: dict[str, int],
     choices: Choices,
@@ -283,15 +283,15 @@ def _in_volts(
 def _ranges(synapses: tuple[Synapses, ...], choices: Choices) -> tuple[Weights, ...]:
     plans = choices.projections or tuple(ProjectionPlan() for _ in synapses)
     bits = [plan.bits or choices.bits for plan in plans]
-    ranges = [weight_range(s.folded.stored, b, s.projection.name) for s, b in zip(synapses, bits, strict=True)]
-    grids = aligned([find_grid(s.folded.stored) for s in synapses], ranges)
+    ranges = [weight_range(s.folded.entries, b, s.projection.name) for s, b in zip(synapses, bits, strict=True)]
+    grids = aligned([find_grid(s.folded.entries) for s in synapses], ranges)
     return tuple(
-        Weights(s, plan, b, codes, filling_scale(s.folded.stored, codes) if grid is None else grid.filling, grid)
+        Weights(s, plan, b, codes, filling_scale(s.folded.entries, codes) if grid is None else grid.filling, grid)
         for s, plan, b, codes, grid in zip(synapses, plans, bits, ranges, grids, strict=True)
     )
 
 
-def _moments(weights: tuple[Weights, ...], neuron: ChipNeuron, choices: Choices) -> tuple[Floats | None, ...]:
+def _moments(weights: tuple[Weights, ...], neuron: AffineNeuron, choices: Choices) -> tuple[Floats | None, ...]:
     """Return the second moments of what flows through each projection, where calibration data gives them."""
     if choices.drive is None:
         return (None,) * len(weights)

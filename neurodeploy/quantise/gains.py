@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
-from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.scale import FINE_THRESHOLD, Synapses, most_codes_per_volt, rising_of_neurons
 from neurodeploy.synapses import Shape
 
@@ -22,7 +22,7 @@ FILLED = 0.9
 
 
 def filling_gains(
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     shape: Shape,
     formats: dict[str, int],

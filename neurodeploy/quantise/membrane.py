@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.passes.fold import Folded
-from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.weights import WeightRange, quantise_weights
 
 Floats = NDArray[np.float64]
@@ -43,15 +43,15 @@ class Part:
     codes: WeightRange
 
     @classmethod
-    def of(cls, folded: Folded, codes: WeightRange, neuron: ChipNeuron) -> Part:
+    def of(cls, folded: Folded, codes: WeightRange, neuron: AffineNeuron) -> Part:
         """Return the weights of a projection into neurons."""
-        n_rows, step = folded.weight.shape[0], -(-folded.stored.size // LOOKED_AT)
+        n_rows, step = folded.weight.shape[0], -(-folded.entries.size // LOOKED_AT)
         if folded.is_sparse:
             seen = slice(None) if step <= 1 else folded.weight.indices % step == 0
-            weight, row = folded.stored[seen], folded.weight.indices[seen]
+            weight, row = folded.entries[seen], folded.weight.indices[seen]
         else:
             rows = np.arange(0, n_rows, max(step, 1))
-            kept = folded.stored.reshape(n_rows, -1)[rows]
+            kept = folded.entries.reshape(n_rows, -1)[rows]
             weight, row = kept.ravel(), np.repeat(rows, kept.shape[1])
         limit = np.full(n_rows, np.inf)
         if neuron.model.fires and neuron.model.reset in ("zero", "zero-late"):

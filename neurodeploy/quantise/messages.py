@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from neurodeploy.codes import CodedProjection
 from neurodeploy.passes.fold import Folded, applied
-from neurodeploy.quantise.calibration import second_moments
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.gains import gains_of_rows
 from neurodeploy.quantise.grid import find_grid
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses, most_codes_per_volt
+from neurodeploy.quantise.second_moments import second_moments
 from neurodeploy.quantise.weights import dequantise_weights, filling_scale, quantise_weights, weight_range
 from neurodeploy.synapses import Shape
 
@@ -75,17 +75,17 @@ class Reached:
     A message is taken to carry the value itself. moments: second moments of what flows in, for learned rounding.
     """
 
-    neuron: ChipNeuron
+    neuron: AffineNeuron
     synapses: Synapses
     into: tuple[Synapses, ...]
     moments: Floats | None = None
 
     @classmethod
     def of(
-        cls, neuron: ChipNeuron, synapses: Synapses, into: tuple[Synapses, ...], values: Any, learned: bool
+        cls, neuron: AffineNeuron, synapses: Synapses, into: tuple[Synapses, ...], values: Any, learned: bool
     ) -> Reached:
         """Return it with the second moments that learned rounding takes, where that is asked for and quick."""
-        per_row = synapses.folded.stored[0].size if synapses.folded.stored.size else 0
+        per_row = synapses.folded.entries[0].size if synapses.folded.entries.size else 0
         quick = learned and not synapses.folded.is_sparse and 0 < per_row <= MAX_LEARNED
         return cls(neuron, synapses, into, second_moments(values, synapses.folded, neuron) if quick else None)
 
@@ -254,7 +254,7 @@ def _most(one: Reached, formats: dict[str, int]) -> float:
 
 def _filling(one: Reached, bits: int | str) -> float:
     """Return the codes per volt at which the largest weight just fits, or a grid does, as if it were of one message."""
-    stored = one.synapses.folded.stored
+    stored = one.synapses.folded.entries
     codes = weight_range(stored, bits, one.synapses.projection.name)
     if (grid := find_grid(stored)) is not None and (fitting := grid.fitting(codes)) is not None:
         return fitting.filling
@@ -265,12 +265,12 @@ def _filling(one: Reached, bits: int | str) -> float:
 def _loss(rows: Floats, one: Reached, scale: float, bits: int | str, formats: dict[str, int], true: Floats) -> float:
     """Return what rounding inputs and weights would change in what arrives, as :func:`loss_of_codes` has it."""
     folded, shape = one.synapses.folded, one.synapses.source_shape
-    codes = weight_range(folded.stored, bits, one.synapses.projection.name)
+    codes = weight_range(folded.entries, bits, one.synapses.projection.name)
     per_volt = min(_most(one, formats) / scale, _filling(one, bits))
     if one.moments is None:
-        coded = quantise_weights(folded.stored, per_volt, codes)
+        coded = quantise_weights(folded.entries, per_volt, codes)
     else:
-        coded = learned_codes(folded.stored, per_volt, codes, one.moments)
+        coded = learned_codes(folded.entries, per_volt, codes, one.moments)
     sent = applied(folded.with_stored(dequantise_weights(coded, per_volt)), np.rint(rows * scale) / scale, shape)
     return _relative(sent, true)
 

@@ -12,9 +12,9 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
 from neurodeploy.needs import can, refuse_missing
 from neurodeploy.program import Program
+from neurodeploy.quantise.exactness import features
 from neurodeploy.quantise.reach import Payload, driver, swings
-from neurodeploy.quantise.rules import features
-from neurodeploy.quantise.scale import COUNTED_ON
+from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES
 
 CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
@@ -152,7 +152,7 @@ def source_payload(program: Program, projection: CodedProjection) -> Payload:
     if projection.source in program.inputs:
         return payload_range(projection.message_bits)
     source = program.population(projection.source)
-    return -1 if source.threshold_low_code is not None else 0, source.model.max_spikes or COUNTED_ON
+    return -1 if source.threshold_low_code is not None else 0, source.model.max_spikes or ASSUMED_MAX_SPIKES
 
 
 def payload_range(message_bits: int) -> Payload:

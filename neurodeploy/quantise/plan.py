@@ -214,7 +214,8 @@ def _input_faults(plan: Plan, name: str, own: InputPlan, formats: dict[str, int]
     if (own.message_bits or 0) <= most:
         return []
     return [
-        f"{plan.place('inputs', name, 'message_bits')}: message_bits is {own.message_bits}; the target has 0 to {most}"
+        f"{plan.place('inputs', name, 'message_bits')}: message_bits is {own.message_bits}, but the target has 0 to"
+        f" {most}"
     ]
 
 
@@ -226,7 +227,7 @@ def _projection_faults(plan: Plan, name: str, own: ProjectionPlan, formats: dict
         )
     if own.exponent is not None and own.exponent > most:
         place = plan.place("projections", name, "exponent")
-        found.append(f"{place}: exponent is {own.exponent}; the target has 0 to {most}")
+        found.append(f"{place}: exponent is {own.exponent}, but the target has 0 to {most}")
     return found
 
 
@@ -249,7 +250,8 @@ def _population_faults(
         if own.bias.exponent > formats["bias_exponent_max"]:
             place = plan.place("populations", name, "bias", "exponent")
             return [
-                f"{place}: the bias exponent is {own.bias.exponent}; the target has 0 to {formats['bias_exponent_max']}"
+                f"{place}: the bias exponent is {own.bias.exponent}, but the target has 0 to"
+                f" {formats['bias_exponent_max']}"
             ]
     found = []
     for key, (values, low, high) in ranges.items():
@@ -260,7 +262,7 @@ def _population_faults(
         if array.ndim and array.size not in (prod(shape), shape[0] if shape else 1):
             found.append(f"{place}: there are {array.size} values for {prod(shape)} neurons")
         if array.size and (array.min() < low or array.max() > high):
-            found.append(f"{place}: {key} is {array.min()} to {array.max()}; the target has {low} to {high}")
+            found.append(f"{place}: {key} is {array.min()} to {array.max()}, but the target has {low} to {high}")
     if own.channel_gain is not None and len(own.channel_gain) not in (1, shape[0] if shape else 1):
         place = plan.place("populations", name, "channel_gain")
         found.append(f"{place}: there are {len(own.channel_gain)} gains for {shape[0] if shape else 1} channels")

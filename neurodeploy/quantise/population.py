@@ -17,10 +17,9 @@ from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.needs import can, refuse_missing
 from neurodeploy.network import Population
 from neurodeploy.passes.helpers import BIAS_SOURCE
-from neurodeploy.quantise.calibration import Drive, mean_input
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.fit import Choices, Scale, Weights, fit_population
 from neurodeploy.quantise.grid import find_grid, is_kept
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.overflow import overflow_warnings
 from neurodeploy.quantise.plan import (
     BiasPlan,
@@ -33,6 +32,7 @@ from neurodeploy.quantise.plan import (
 from neurodeploy.quantise.registers import Registers, code_population, other_leaks
 from neurodeploy.quantise.rounding import learned_codes
 from neurodeploy.quantise.scale import Synapses
+from neurodeploy.quantise.second_moments import IsolatedPopulation, mean_input
 from neurodeploy.quantise.weights import (
     dequantise_weights,
     quantise_weights,
@@ -78,7 +78,7 @@ class Coded:
 
 def quantise_population(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     synapses: tuple[Synapses, ...],
     latency: int,
     formats: dict[str, int],
@@ -196,13 +196,13 @@ def _code_projection(
 
 
 def _corrected(
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     weights: tuple[Weights, ...],
     projections: tuple[CodedProjection, ...],
     weights_per_volt: float,
     choices: Choices,
     formats: dict[str, int],
-) -> ChipNeuron:
+) -> AffineNeuron:
     """Return the neuron with a bias that makes up for what rounding the weights changed in the mean input."""
     if choices.drive is None or "bias" not in choices.correct or choices.plan.bias is not None:
         return neuron
@@ -220,7 +220,7 @@ def _corrected(
 
 
 def _fitting_threshold(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: Drive, top: int
+    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: IsolatedPopulation, top: int
 ) -> tuple[CodedPopulation, float]:
     """Return the population with thresholds at which it fires as often as the float model's, and their one factor.
 

@@ -27,7 +27,7 @@ CAN = can(
 )
 """Of which neurons and synapses the bounds hold, see :mod:`neurodeploy.needs`."""
 
-FAR = 1 << 44
+BEYOND_REGISTERS = 1 << 44
 """Beyond every register, and small enough that no product leaves int64."""
 
 FIRST_STEPS = 64
@@ -140,8 +140,10 @@ def reach(
         fires = fires | (quiet[0] < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
     if population.model.reset == "subtract-pending":
         fires = fires | (population.v_init >= threshold)
-    model, zero = population.model, np.where(fires, 0, -FAR)
-    rising = replace(upper, lift_v=np.maximum(upper.lift_v, zero if _zeroes_negatives(population) else -FAR))
+    model, zero = population.model, np.where(fires, 0, -BEYOND_REGISTERS)
+    rising = replace(
+        upper, lift_v=np.maximum(upper.lift_v, zero if _zeroes_negatives(population) else -BEYOND_REGISTERS)
+    )
     falling = replace(lower, lift_v=np.maximum(lower.lift_v, zero))
     u_high, v_high = _risen(population, rising)
     u_low = -_risen(population, lower)[0]
@@ -179,7 +181,7 @@ def _swing(
 
 
 def _whole(values: Floats) -> Ints:
-    whole: Ints = np.clip(values, -FAR, FAR).astype(np.int64)
+    whole: Ints = np.clip(values, -BEYOND_REGISTERS, BEYOND_REGISTERS).astype(np.int64)
     return whole
 
 
@@ -187,7 +189,7 @@ def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arith
     """Return the upper side and the lower side, turned upside down, of a population that has not fired."""
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     u, v = population.u_init.astype(np.int64), population.v_init.astype(np.int64)
-    nowhere, top = np.full(population.size, -FAR), STATE_LIMIT - 1
+    nowhere, top = np.full(population.size, -BEYOND_REGISTERS), STATE_LIMIT - 1
     model = population.model
     reset = np.zeros_like(nowhere) if model.reset_interval else nowhere
     cleared = np.zeros_like(nowhere) if model.reset_interval or model.clears_u else nowhere
@@ -240,8 +242,8 @@ def _limit(start: Ints, input_: Ints, lost: Ints) -> Ints:
     first = decay(start, lost) + input_
     full, some = 1 << DECAY_BITS, np.maximum(lost, 1)
     still = np.where(input_ > 0, (input_ - 1) * full // some + 1, -(-input_ * full // some))
-    still = np.where(lost > 0, still, np.where(input_ > 0, FAR, first))
-    highest: Ints = np.clip(np.maximum(first, still), -FAR, FAR)
+    still = np.where(lost > 0, still, np.where(input_ > 0, BEYOND_REGISTERS, first))
+    highest: Ints = np.clip(np.maximum(first, still), -BEYOND_REGISTERS, BEYOND_REGISTERS)
     return highest
 
 
@@ -249,7 +251,7 @@ def _risen(population: CodedPopulation, side: _Side) -> tuple[Ints, Ints]:
     """Return the highest u and v, as if no spike ever lowered v."""
     lost_u, lost_v = population.du.astype(np.int64) + 1, population.dv.astype(np.int64)
     u, v = side.u, side.v
-    top_u, top_v = (np.full(population.size, -FAR) for _ in range(2))
+    top_u, top_v = (np.full(population.size, -BEYOND_REGISTERS) for _ in range(2))
     for _ in range(FIRST_STEPS):
         u = np.where(side.u_free, side.u_full, decay(np.maximum(u, side.lift_u), lost_u) + side.swing)
         v = decay(np.maximum(v, side.lift_v), lost_v) + u + side.second + side.bias
@@ -271,13 +273,13 @@ def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints)
     u, fallen = _risen(population, side)
     lost = population.dv.astype(np.int64)
     step = u + side.second + side.bias
-    after = np.full(population.size, -FAR)
+    after = np.full(population.size, -BEYOND_REGISTERS)
     if population.model.reset in ("subtract-late", "subtract-pending"):
         # v was at least what is taken, so a step lowers it to no less than what decay had taken of that; unless v
         # was set to 0 between the spike and its subtraction.
         drained = taken if population.model.reset_interval else -(-taken * lost // (1 << DECAY_BITS))
-        after = np.where(fires, drained + step, -FAR)
-        fallen = np.maximum(fallen, np.where(fires, np.maximum(after, _limit(after, step, lost)), -FAR))
+        after = np.where(fires, drained + step, -BEYOND_REGISTERS)
+        fallen = np.maximum(fallen, np.where(fires, np.maximum(after, _limit(after, step, lost)), -BEYOND_REGISTERS))
     if population.v_min is not None:
         floor = decay(np.maximum(side.v, -population.v_min.astype(np.int64)), lost) + step
         fallen = np.minimum(fallen, np.maximum(floor, after))
@@ -285,14 +287,14 @@ def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints)
 
 
 def _held(population: CodedPopulation, side: _Side, u_high: Ints, threshold: Ints) -> Ints:
-    """Return a bound on v, before the spike test, that follows from what a spike takes; FAR where none does."""
+    """Return a bound on v before the spike test, from what a spike takes; BEYOND_REGISTERS where none does."""
     model, lost = population.model, population.dv.astype(np.int64)
     step = np.where(side.u_free, side.u_full, u_high) + side.second + side.bias
     most = threshold
     raises = model.adapts == "threshold"
     if raises and population.adapt_decay is not None and population.adapt_step is not None:
         if model.max_spikes is None:
-            return np.full(population.size, FAR)
+            return np.full(population.size, BEYOND_REGISTERS)
         rise = _most(population) * population.adapt_step.astype(np.int64)
         raised = _limit(np.zeros_like(threshold), rise, population.adapt_decay.astype(np.int64))
         most = threshold + np.minimum(raised, STATE_LIMIT - 1)
@@ -301,21 +303,21 @@ def _held(population: CodedPopulation, side: _Side, u_high: Ints, threshold: Int
     if model.reset in ("zero", "zero-late"):
         return onward
     if model.reset in ("none", "subtract-pending"):
-        return np.full_like(threshold, FAR)
+        return np.full_like(threshold, BEYOND_REGISTERS)
     taken = threshold * _most(population)
     if model.reset == "subtract":
         stays = (onward - taken <= most) & (side.v <= most) | (model.max_spikes is None)
-        bound: Ints = np.where(stays & (threshold > 0), onward, FAR)
+        bound: Ints = np.where(stays & (threshold > 0), onward, BEYOND_REGISTERS)
         return bound
     beyond = np.maximum(most + step, started)
     stays = (decay(beyond, lost) - taken + step <= beyond) | (model.max_spikes is None)
-    bound = np.where(stays & (threshold > 0) & (population.adapt_step is None), np.maximum(beyond, 0), FAR)
+    bound = np.where(stays & (threshold > 0) & (population.adapt_step is None), np.maximum(beyond, 0), BEYOND_REGISTERS)
     return bound
 
 
 def _most(population: CodedPopulation) -> int:
     """Return the most spikes of one step, or a number beyond all that a register can hold."""
-    top = int(FAR // STATE_LIMIT)
+    top = int(BEYOND_REGISTERS // STATE_LIMIT)
     return min(population.model.max_spikes or top, top)
 
 

@@ -13,8 +13,8 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.codes import CodedPopulation, NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.initial import InitialCodes, cleared_codes, initial_codes
-from neurodeploy.quantise.neurons import ChipNeuron
 from neurodeploy.quantise.plan import PopulationPlan, spread
 from neurodeploy.quantise.weights import quantise_weights, weight_range
 
@@ -63,7 +63,7 @@ class Registers:
 
 def code_population(
     population: Population,
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     weights_per_volt: float,
     latency: int,
     formats: dict[str, int],
@@ -150,7 +150,7 @@ def _start_codes(start: Floats, unit: float) -> tuple[Ints, int]:
 
 
 def _start(
-    neuron: ChipNeuron,
+    neuron: AffineNeuron,
     bias: Ints,
     du: Ints,
     unit: float,
@@ -213,7 +213,7 @@ def is_on_grid(model: NeuronModel, du: Ints, dv: Ints, values: tuple[Ints, ...],
 
 
 def _condition(
-    neuron: ChipNeuron, threshold: Ints, is_planned: bool, on_grid: bool
+    neuron: AffineNeuron, threshold: Ints, is_planned: bool, on_grid: bool
 ) -> tuple[NeuronModel, Ints, list[str]]:
     """Return the neuron and its threshold codes, ``v >= threshold`` said in what the chip has, and what that misses.
 
@@ -231,7 +231,7 @@ def _condition(
 
 
 def _check_scale(
-    name: str, neuron: ChipNeuron, weights_per_volt: float, formats: dict[str, int], plan: PopulationPlan
+    name: str, neuron: AffineNeuron, weights_per_volt: float, formats: dict[str, int], plan: PopulationPlan
 ) -> None:
     """Refuse a scale of the plan's at which threshold or bias leave their codes.
 
@@ -266,7 +266,7 @@ def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: in
     return codes
 
 
-def leaks(neuron: ChipNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats, Floats]]:
+def leaks(neuron: AffineNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats, Floats]]:
     """Return the parts of v and u that are lost in a step, in the model and here, in units of the decay code.
 
     Truncation takes half a register unit more of a state that is half the threshold, unless the code is 0.
@@ -290,7 +290,7 @@ def missed(leak: tuple[Floats, Floats]) -> NDArray[np.bool_]:
     return off & (exact > LEAST_LEAK)
 
 
-def other_leaks(neuron: ChipNeuron, coded: CodedPopulation) -> Ints | None:
+def other_leaks(neuron: AffineNeuron, coded: CodedPopulation) -> Ints | None:
     """Return leak codes of v on the other side of the model's leak where codes miss it, int64 (n,); None if none do."""
     leak = leaks(neuron, coded)["v"]
     exact, here = leak
@@ -300,7 +300,7 @@ def other_leaks(neuron: ChipNeuron, coded: CodedPopulation) -> Ints | None:
     return np.where(off, other, coded.dv)
 
 
-def _extra_codes(neuron: ChipNeuron, unit: float, formats: dict[str, int]) -> dict[str, Ints]:
+def _extra_codes(neuron: AffineNeuron, unit: float, formats: dict[str, int]) -> dict[str, Ints]:
     """Return the codes of a floor and of an adaptive threshold, where there are such."""
     found = {}
     if neuron.v_min is not None:

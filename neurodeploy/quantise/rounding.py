@@ -32,7 +32,7 @@ def learned_codes(weight: Floats, scale: float, codes: WeightRange, moments: Flo
         weight: float64 ``(n_out, n_in)`` or of a convolution ``(c_out, c_in / groups, h, w)``.
         scale: codes per unit of weight.
         codes: the range.
-        moments: of :func:`neurodeploy.quantise.calibration.second_moments`.
+        moments: of :func:`neurodeploy.quantise.second_moments.second_moments`.
 
     A row that nearest codes meet better, as where clipping hits it, has those.
 

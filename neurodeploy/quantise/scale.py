@@ -14,7 +14,7 @@ from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Projection
 from neurodeploy.passes.fold import Folded
-from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.synapses import Shape
 
 Floats = NDArray[np.float64]
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 FINE_THRESHOLD = 1024
 """Threshold code above which rounding it, and the half unit that truncation drains a step, no longer matter (0.1 %)."""
 
-COUNTED_ON = 8
+ASSUMED_MAX_SPIKES = 8
 """Spikes in one step that scales and warnings assume where a neuron can send any number."""
 
 
@@ -71,7 +71,7 @@ class Synapses:
         return replace(self, folded=folded, measured=measured)
 
 
-def rising_of_neurons(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> Floats | None:
+def rising_of_neurons(neuron: AffineNeuron, synapses: tuple[Synapses, ...]) -> Floats | None:
     """Return how far u or v of each neuron gets in a step from the threshold, V; None where data does not say."""
     reach = np.zeros_like(neuron.threshold)
     for s in synapses:
@@ -84,7 +84,7 @@ def rising_of_neurons(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> Flo
 
 
 def most_codes_per_volt(
-    neuron: ChipNeuron, synapses: tuple[Synapses, ...], formats: dict[str, int], name: str
+    neuron: AffineNeuron, synapses: tuple[Synapses, ...], formats: dict[str, int], name: str
 ) -> float:
     """Return the most codes per volt at which threshold and bias are held and neither u nor a rising v overflows."""
     rising, _ = _reach(neuron, synapses)
@@ -92,7 +92,7 @@ def most_codes_per_volt(
     return float(min(held, (STATE_LIMIT - 2**ALIGN_BITS) / (max(rising, 1e-300) * 2**ALIGN_BITS)))
 
 
-def highest_potential(neuron: ChipNeuron, synapses: tuple[Synapses, ...], least_leak: float = 0.0) -> Floats:
+def highest_potential(neuron: AffineNeuron, synapses: tuple[Synapses, ...], least_leak: float = 0.0) -> Floats:
     """Return what v of each neuron stays below in the model, whatever the input, before it fires; float64 (n,), V.
 
     Args:
@@ -114,7 +114,7 @@ def highest_potential(neuron: ChipNeuron, synapses: tuple[Synapses, ...], least_
     return found
 
 
-def is_out_of_reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> bool:
+def is_out_of_reach(neuron: AffineNeuron, synapses: tuple[Synapses, ...]) -> bool:
     """Tell whether no input can bring any v to its threshold, however long it lasts.
 
     Where nothing leaks, that is what 4096 steps of the most input cannot do: the chip counts no smaller leak.
@@ -124,7 +124,7 @@ def is_out_of_reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> bool:
     return bool((neuron.threshold > highest_potential(neuron, synapses, 2.0**-DECAY_BITS)).all())
 
 
-def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:
+def base_scale(neuron: AffineNeuron, filling: list[float]) -> float:
     """Return the codes per volt at which the largest weights just fill their codes.
 
     Args:
@@ -139,7 +139,7 @@ def base_scale(neuron: ChipNeuron, filling: list[float]) -> float:
 
 
 def unit_exponent(
-    base: float, neuron: ChipNeuron, synapses: tuple[Synapses, ...], finest: float, formats: dict[str, int], name: str
+    base: float, neuron: AffineNeuron, synapses: tuple[Synapses, ...], finest: float, formats: dict[str, int], name: str
 ) -> int:
     """Return the power of two by which the unit exceeds the weights' own.
 
@@ -174,7 +174,7 @@ def unit_exponent(
     return int(min(max(wished, 0), np.floor(held), formats["weight_exponent_max"]))
 
 
-def held_exponent(base: float, neuron: ChipNeuron, formats: dict[str, int]) -> float:
+def held_exponent(base: float, neuron: AffineNeuron, formats: dict[str, int]) -> float:
     """Return the exponent, of any sign, up to which threshold and bias fit their codes."""
     threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
     held = np.inf
@@ -186,7 +186,7 @@ def held_exponent(base: float, neuron: ChipNeuron, formats: dict[str, int]) -> f
     return float(held)
 
 
-def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -> float:
+def _held(base: float, neuron: AffineNeuron, formats: dict[str, int], name: str) -> float:
     """Return the exponent up to which threshold and bias fit their codes, or refuse one that leaves nothing else."""
     held = held_exponent(base, neuron, formats)
     if np.floor(held) < -10:
@@ -200,7 +200,7 @@ def _held(base: float, neuron: ChipNeuron, formats: dict[str, int], name: str) -
     return held
 
 
-def _reach(neuron: ChipNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, float]:
+def _reach(neuron: AffineNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, float]:
     """Return how far from 0 v or u can get, V: in a step from the threshold, and if inputs drive v for long."""
     swings = [s.swing() for s in synapses]
     low, high = sum(swing[0] for swing in swings), sum(swing[1] for swing in swings)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from neurodeploy.backends.base import check_inputs
-from neurodeploy.calibrate import run_reference
+from neurodeploy.calibration_data import run_reference
 from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows
 from neurodeploy.data import Given, given_samples

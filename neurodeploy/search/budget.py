@@ -87,12 +87,12 @@ def parse_budget(text: str) -> Budget:
         number = _number(found[key])
         low, high = LIMITS[key]
         if number is None or not low <= number <= high:
-            faults.append(f"{key} is {found[key]!r}; it must be a number from {low:g} to {high:g}")
+            faults.append(f"{key} is {found[key]!r}, but it must be a number from {low:g} to {high:g}")
         else:
             numbers[key] = number
     objective = found.get("minimise", "memory")
     if objective not in OBJECTIVES:
-        faults.append(f"minimise is {objective!r}; it must be {' or '.join(OBJECTIVES)}")
+        faults.append(f"minimise is {objective!r}, but it must be {' or '.join(OBJECTIVES)}")
     if "profile" in found and objective != "energy":
         faults.append("a profile is named, but energy is not minimised")
     if not LIMITS.keys() & found.keys():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.calibrate import Calibration
+from neurodeploy.calibration_data import Calibration
 from neurodeploy.compiler import Compiled, CompileOptions, compile_network
 from neurodeploy.cost.energy import count_events, profile_energy
 from neurodeploy.data import Data

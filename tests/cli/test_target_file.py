@@ -133,7 +133,7 @@ def test_a_fact_that_cannot_be_stops_every_verb_with_its_line(fc_model: Path, ch
         ("finetune", fc_model, "--target", chip, "--data", data, "-o", chip.parent / "t.nir"),
         ("demo", "--target", chip, "--output", chip.parent / "demo"),
     ):
-        with pytest.raises(DeployError, match=r"decay_bits is 10, it has to be 12 bit(?s:.*)mychip.toml, line 7"):
+        with pytest.raises(DeployError, match=r"decay_bits is 10, but it has to be 12 bit(?s:.*)mychip.toml, line 7"):
             neurodeploy(*verb)
     assert not (chip.parent / "p.npz").exists()
     assert not (chip.parent / "demo").exists()

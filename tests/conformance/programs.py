@@ -12,7 +12,7 @@ import numpy as np
 
 from neurodeploy.arithmetic import STATE_LIMIT
 from neurodeploy.backends.base import Inputs
-from neurodeploy.backends.emulator.twin import Traces
+from neurodeploy.backends.emulator.definition import Traces
 from neurodeploy.codes import (
     ADAPTATIONS,
     CLEARED,

@@ -11,7 +11,7 @@ import pytest
 
 from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
@@ -34,7 +34,7 @@ def test_emulator_and_twin_repeat_lavas_trace(name: str) -> None:
     recording = Emulator().run(
         program, {"inp": x.astype(np.uint8)}, RunOptions(record=("spikes", "u", "v"), arithmetic="lava", raw_time=True)
     )
-    traces = twin.run(program, {"inp": x}, LAVA)
+    traces = definition.run(program, {"inp": x}, LAVA)
     for population in program.populations:
         for key, trace in (("spikes", "s"), ("u", "u"), ("v", "v")):
             expected = nir_order(arrays[f"trace.{population.name}.{trace}"], population.shape)

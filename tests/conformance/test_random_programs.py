@@ -9,7 +9,7 @@ import pytest
 
 from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.codes import RESETS
@@ -28,7 +28,7 @@ class Proof:
 
     program: Program
     inputs: Inputs
-    traces: twin.Traces
+    traces: definition.Traces
     of_lava: Recording
 
 
@@ -36,7 +36,7 @@ def prove(seed: int, n_programs: int) -> Proof:
     if (reason := Lava().missing()) is not None:
         pytest.skip(reason)
     program, inputs = draw(seed, n_programs)
-    traces = twin.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, LAVA)
+    traces = definition.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, LAVA)
     return Proof(program, inputs, traces, Lava().run(program, inputs, OPTIONS))
 
 

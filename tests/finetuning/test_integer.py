@@ -8,14 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from neurodeploy.arithmetic import LAVA, LOIHI, Arithmetic  # noqa: E402
-from neurodeploy.backends.emulator import twin  # noqa: E402
+from neurodeploy.backends.emulator import definition  # noqa: E402
 from neurodeploy.finetuning.integer import IntegerNetwork  # noqa: E402
 from tests.conformance.programs import census, draw  # noqa: E402
 
 
 def unequal(seed: int, n_programs: int, arithmetic: Arithmetic) -> list[str]:
     program, inputs = draw(seed, n_programs)
-    expected = twin.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, arithmetic)
+    expected = definition.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, arithmetic)
     with torch.no_grad():
         network = IntegerNetwork(program, arithmetic.name)
         found = network.run({name: torch.as_tensor(values.astype(np.float64)) for name, values in inputs.items()})

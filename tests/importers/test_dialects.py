@@ -14,7 +14,7 @@ from neurodeploy.importers.detect import detect
 from neurodeploy.importers.losses import LOSSES
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph, graph_from_nir, read_graph
-from neurodeploy.importers.settle import settle_dialect
+from neurodeploy.importers.settle import resolve_dialect
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
 
@@ -32,28 +32,28 @@ def silent_model(tmp_path: Path) -> Path:
 
 def test_a_detected_framework_is_said_with_what_its_exporter_drops(silent_model: Path) -> None:
     with pytest.raises(DeployError, match="is read as snntorch, and the file does not say its reset") as caught:
-        settle_dialect(read_graph(silent_model))
+        resolve_dialect(read_graph(silent_model))
     assert "--dialect snntorch,reset=subtract" in caught.value.fix
 
 
 def test_a_reset_that_nobody_says_is_asked_for(silent_model: Path) -> None:
     with pytest.raises(DeployError, match=r"node 'lif[12]' is read as snntorch, and the file does not say its reset"):
-        settle_dialect(read_graph(silent_model), "snntorch")
+        resolve_dialect(read_graph(silent_model), "snntorch")
 
 
 def test_a_time_step_that_nobody_says_is_asked_for(silent_model: Path) -> None:
     with pytest.raises(DeployError, match="the file does not say its dt"):
-        settle_dialect(read_graph(silent_model), "nir")
+        resolve_dialect(read_graph(silent_model), "nir")
 
 
 def test_the_option_wins_over_the_file(fc_model: Path) -> None:
     graph = read_graph(fc_model)
-    assert settle_dialect(graph).settings["lif1"].reset == "value"
-    assert settle_dialect(graph, "reset=subtract").settings["lif1"].reset == "subtract"
+    assert resolve_dialect(graph).settings["lif1"].reset == "value"
+    assert resolve_dialect(graph, "reset=subtract").settings["lif1"].reset == "subtract"
 
 
 def test_a_node_can_differ_from_the_graph(fc_model: Path) -> None:
-    settings = settle_dialect(read_graph(fc_model), "snntorch,reset=zero,lif2:reset_delay=false").settings
+    settings = resolve_dialect(read_graph(fc_model), "snntorch,reset=zero,lif2:reset_delay=false").settings
     assert settings["lif1"].reset_delay
     assert not settings["lif2"].reset_delay
 
@@ -66,19 +66,19 @@ def test_a_node_can_differ_from_the_graph(fc_model: Path) -> None:
     ],
 )
 def test_what_is_said_for_a_node_wins_over_what_is_said_for_all(fc_model: Path, option: str) -> None:
-    settings = settle_dialect(read_graph(fc_model), option).settings
+    settings = resolve_dialect(read_graph(fc_model), option).settings
     assert settings["lif1"].reset_delay
     assert not settings["lif2"].reset_delay
 
 
 def test_snntorchs_late_reset_drops_the_input_of_nodes_with_a_current(silent_model: Path) -> None:
-    settings = settle_dialect(read_graph(silent_model), "snntorch,reset=zero,rest=default").settings
+    settings = resolve_dialect(read_graph(silent_model), "snntorch,reset=zero,rest=default").settings
     assert not settings["lif1"].reset_drops_input
     assert settings["lif2"].reset_drops_input
 
 
 def test_what_was_chosen_is_said(fc_model: Path) -> None:
-    evidence = settle_dialect(read_graph(fc_model), "reset=subtract").evidence
+    evidence = resolve_dialect(read_graph(fc_model), "reset=subtract").evidence
     assert "dialect snntorch: written in the file" in evidence[0]
     assert "reset: subtract (--dialect)" in evidence
 
@@ -99,7 +99,7 @@ def test_what_was_chosen_is_said(fc_model: Path) -> None:
 )
 def test_an_option_that_means_nothing_is_refused(fc_model: Path, option: str, message: str) -> None:
     with pytest.raises(DeployError, match=message):
-        settle_dialect(read_graph(fc_model), option)
+        resolve_dialect(read_graph(fc_model), option)
 
 
 N = 3
@@ -164,7 +164,7 @@ def test_evidence_that_one_framework_alone_leaves_is_certain(dialect: str) -> No
 @pytest.mark.parametrize("dialect", ["norse", "sinabs"])
 def test_a_gain_of_1_proves_no_framework(dialect: str) -> None:
     with pytest.raises(DeployError, match="the file does not say which framework") as caught:
-        settle_dialect(exported(dialect), "rest=default")
+        resolve_dialect(exported(dialect), "rest=default")
     assert f"It can be {dialect}" in caught.value.what
 
 
@@ -172,18 +172,18 @@ def test_names_that_nir_gives_to_inputs_prove_no_framework() -> None:
     """nir itself calls the Inputs of a graph without any ``input_<node>``."""
     node = nir.LIF(tau=0.02 * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
     with pytest.raises(DeployError, match="the file does not say which framework"):
-        settle_dialect(graph_of(node, "input_fc"), "rest=default")
+        resolve_dialect(graph_of(node, "input_fc"), "rest=default")
 
 
 def test_one_time_constant_that_fits_some_dt_does_not_prove_spyx() -> None:
     tau = np.full(N, 0.01)
     node = nir.LIF(tau=tau, r=0.5 * ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
     with pytest.raises(DeployError, match=r"It can be spyx: r = 1 - dt / tau with dt = 0.005"):
-        settle_dialect(graph_of(node))
+        resolve_dialect(graph_of(node))
 
 
 def test_norses_time_constants_are_brought_to_seconds() -> None:
-    settled = settle_dialect(graph_of(neuron("norse")), "norse,v_reset=0,rest=default")
+    settled = resolve_dialect(graph_of(neuron("norse")), "norse,v_reset=0,rest=default")
     assert settled.settings["lif"].tau_scale == 1000
     assert "time constants of lif are in units of 1000 s" in settled.evidence
 
@@ -191,7 +191,7 @@ def test_norses_time_constants_are_brought_to_seconds() -> None:
 def test_norses_time_constants_of_a_tenth_of_a_second_are_brought_to_seconds() -> None:
     """The exporter's dt is 1e-3, so that 0.1 s are written as 1e-4."""
     node = nir.LIF(tau=1e-4 * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
-    assert settle_dialect(graph_of(node), "norse,rest=default").settings["lif"].tau_scale == 1000
+    assert resolve_dialect(graph_of(node), "norse,rest=default").settings["lif"].tau_scale == 1000
 
 
 def test_the_unit_of_norses_time_constants_is_decided_for_each_population() -> None:
@@ -199,14 +199,14 @@ def test_the_unit_of_norses_time_constants_is_decided_for_each_population() -> N
     for name, tau in (("short", 2e-5), ("long", 0.02)):
         nodes[name] = nir.LIF(tau=tau * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
     edges = chain_edges("input", "short", "long", "output")
-    settings = settle_dialect(
+    settings = resolve_dialect(
         graph_from_nir(nir.NIRGraph(nodes, edges, type_check=False)), "norse,rest=default"
     ).settings
     assert (settings["short"].tau_scale, settings["long"].tau_scale) == (1000, 1)
 
 
 def test_rockpools_time_step_is_found_in_its_gain() -> None:
-    settled = settle_dialect(graph_of(neuron("rockpool")), "bias=0,max_spikes=1,rest=default")
+    settled = resolve_dialect(graph_of(neuron("rockpool")), "bias=0,max_spikes=1,rest=default")
     assert settled.name == "rockpool"
     assert settled.settings["lif"].dt == pytest.approx(1e-3)
 
@@ -214,14 +214,14 @@ def test_rockpools_time_step_is_found_in_its_gain() -> None:
 def test_several_frameworks_that_can_be_are_all_named() -> None:
     same = nir.IF(r=ONES, v_threshold=ONES, v_reset=ZEROS)
     with pytest.raises(DeployError, match=r"It can be norse: .* It can be sinabs: ") as caught:
-        settle_dialect(graph_of(same))
+        resolve_dialect(graph_of(same))
     assert "--dialect with one of norse, sinabs" in caught.value.fix
 
 
 def test_parameters_of_no_exporter_are_said_to_be_so() -> None:
     odd = nir.LIF(tau=0.02 * ONES, r=np.array([2.0, 7, 40]), v_leak=0.3 * ONES, v_threshold=ONES, v_reset=ZEROS)
     with pytest.raises(DeployError, match="No exporter that is known writes such parameters"):
-        settle_dialect(graph_of(odd))
+        resolve_dialect(graph_of(odd))
 
 
 LOST_KEYS = {
@@ -240,19 +240,19 @@ def test_what_an_exporter_drops_is_asked_for_until_it_is_said(dialect: str) -> N
         with pytest.raises(
             DeployError, match=f"is read as {dialect}, and the file does not say its .*{loss.key}"
         ) as caught:
-            settle_dialect(graph_of(neuron(dialect)), option)
+            resolve_dialect(graph_of(neuron(dialect)), option)
         assert f"{loss.key}={loss.default}" in caught.value.fix
         answers[loss.key] = loss.default
     assert list(answers) == LOST_KEYS[dialect]
     assert not any(
         "default" in line
-        for line in settle_dialect(graph_of(neuron(dialect)), f"{option},{loss.key}={loss.default}").evidence
+        for line in resolve_dialect(graph_of(neuron(dialect)), f"{option},{loss.key}={loss.default}").evidence
     )
 
 
 @pytest.mark.parametrize("dialect", LOST_KEYS)
 def test_defaults_that_are_asked_for_are_assumed_aloud(dialect: str) -> None:
-    evidence = settle_dialect(graph_of(neuron(dialect)), f"{dialect},rest=default").evidence
+    evidence = resolve_dialect(graph_of(neuron(dialect)), f"{dialect},rest=default").evidence
     assumed, calls = (line for line in evidence if line.startswith("assumed: "))
     assert calls.startswith("assumed: forward only calls modules")
     assert assumed.endswith(f" for lif ({dialect}'s defaults, which its exporter does not write)")
@@ -273,14 +273,14 @@ def test_defaults_that_are_asked_for_are_assumed_aloud(dialect: str) -> None:
 )
 def test_an_answer_that_nobody_can_compute_with_names_the_way_out(dialect: str, answer: str) -> None:
     with pytest.raises(DeployError, match="the file does not hold") as caught:
-        settle_dialect(graph_of(neuron(dialect)), f"{dialect},{answer},rest=default")
+        resolve_dialect(graph_of(neuron(dialect)), f"{dialect},{answer},rest=default")
     assert "neurodeploy export" in caught.value.fix
 
 
 def test_an_answer_may_differ_between_neurons(tmp_path: Path) -> None:
     np.save(tmp_path / "bias.npy", np.array([0.0, 0.1, 0.2]))
     option = f"rockpool,bias=@{tmp_path / 'bias.npy'},rest=default"
-    assert settle_dialect(graph_of(neuron("rockpool")), option).settings["lif"].bias == (0.0, 0.1, 0.2)
+    assert resolve_dialect(graph_of(neuron("rockpool")), option).settings["lif"].bias == (0.0, 0.1, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_an_answer_may_differ_between_neurons(tmp_path: Path) -> None:
 def test_a_file_that_is_no_answer_is_refused(tmp_path: Path, key: str, message: str) -> None:
     (tmp_path / "text.npy").write_text("0.1")
     with pytest.raises(DeployError, match=message):
-        settle_dialect(graph_of(neuron("rockpool")), f"rockpool,{key}=@{tmp_path / 'text.npy'}")
+        resolve_dialect(graph_of(neuron("rockpool")), f"rockpool,{key}=@{tmp_path / 'text.npy'}")
 
 
 @pytest.mark.parametrize("dt", [1e-4, 1e-3, 1 / 30])
@@ -298,7 +298,7 @@ def test_the_exporters_time_step_is_read_off_the_parameters(dialect: str, dt: fl
     steps = np.array([5.0, 10.0, 30.0])
     r = {"rockpool": steps * np.exp(-1 / steps), "spyx": 1 - 1 / steps}.get(dialect, steps)
     node = nir.LIF(tau=dt * steps, r=r, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
-    settled = settle_dialect(graph_of(node), f"{dialect},rest=default")
+    settled = resolve_dialect(graph_of(node), f"{dialect},rest=default")
     assert settled.settings["lif"].dt == pytest.approx(dt, rel=1e-7)
 
 
@@ -306,21 +306,21 @@ def test_a_time_step_that_the_parameters_hide_is_asked_for() -> None:
     """With decay_input, SpikingJelly's exporter writes r = 1 whatever dt is."""
     node = nir.LIF(tau=0.02 * ONES, r=ONES, v_leak=ZEROS, v_threshold=ONES, v_reset=ZEROS)
     with pytest.raises(DeployError, match="the file does not say its dt"):
-        settle_dialect(graph_of(node), "spikingjelly")
+        resolve_dialect(graph_of(node), "spikingjelly")
 
 
 def test_a_name_that_contradicts_the_file_is_refused(fc_model: Path) -> None:
     with pytest.raises(DeployError, match="dialect says norse, but the file itself says snntorch"):
-        settle_dialect(read_graph(fc_model), "norse,rest=default")
+        resolve_dialect(read_graph(fc_model), "norse,rest=default")
 
 
 def test_a_name_that_contradicts_the_parameters_is_said() -> None:
-    evidence = settle_dialect(graph_of(neuron("rockpool")), "snntorch,dt=1e-3,rest=default").evidence
+    evidence = resolve_dialect(graph_of(neuron("rockpool")), "snntorch,dt=1e-3,rest=default").evidence
     assert any("the file is read as snntorch, but looks like rockpool" in line for line in evidence)
 
 
 def test_a_key_that_contradicts_the_file_is_said(fc_model: Path) -> None:
-    evidence = settle_dialect(read_graph(fc_model), "reset=subtract").evidence
+    evidence = resolve_dialect(read_graph(fc_model), "reset=subtract").evidence
     assert "warning: lif1 is read with reset = subtract (--dialect), but the file says zero" in evidence
 
 
@@ -333,29 +333,29 @@ def test_a_reset_that_rsynaptic_ignores_is_said(tmp_path: Path) -> None:
     }
     edges = [*chain_edges("input", "rec", "output"), ("rec", "w_rec"), ("w_rec", "rec")]
     model = save_nir(tmp_path / "rec.nir", nodes, edges, None)
-    evidence = settle_dialect(read_graph(model), "snntorch,reset_delay=false,rest=default").evidence
+    evidence = resolve_dialect(read_graph(model), "snntorch,reset_delay=false,rest=default").evidence
     assert any("which snnTorch 1.0.0 ignores in RSynaptic" in line for line in evidence)
 
 
 def test_sinabs_defaults_are_its_layers_own() -> None:
-    settings = settle_dialect(graph_of(neuron("sinabs")), "sinabs,rest=default").settings["lif"]
+    settings = resolve_dialect(graph_of(neuron("sinabs")), "sinabs,rest=default").settings["lif"]
     assert (settings.reset, settings.max_spikes, settings.min_v_mem, settings.gain) == ("subtract", 0, None, "norm")
 
 
 @pytest.mark.parametrize("dialect", ["spikingjelly", "spyx"])
 def test_exporters_that_drop_nothing_are_read_without_options(dialect: str) -> None:
-    assert settle_dialect(exported(dialect)).name == dialect
+    assert resolve_dialect(exported(dialect)).name == dialect
 
 
 def test_a_rule_of_a_node_wins_over_that_of_the_graph() -> None:
     node = neuron("spyx")
     node.metadata = {"neurodeploy": '{"rules": {"spike": ">="}}'}
-    assert settle_dialect(graph_of(node)).settings["lif"].spike == ">="
+    assert resolve_dialect(graph_of(node)).settings["lif"].spike == ">="
 
 
 def test_a_name_that_is_a_number_is_shown_with_its_kind() -> None:
     with pytest.raises(DeployError, match=r"node 1 \(Leaky\) is read as snntorch"):
-        settle_dialect(exported("snntorch"))
+        resolve_dialect(exported("snntorch"))
     assert read_network(graph_in_memory("snntorch"), "snntorch,rest=default")[0].labels == {"1": "1 (Leaky)"}
 
 
@@ -364,11 +364,11 @@ def test_edges_that_meet_are_asked_about_where_a_tracer_loses_sums() -> None:
     graph = _in_memory(neuron("snntorch"), "input", "fc", "lif")
     graph.edges += [("lif", "fc")]
     with pytest.raises(DeployError, match="its called, reset") as caught:
-        settle_dialect(graph_from_nir(graph), "snntorch")
+        resolve_dialect(graph_from_nir(graph), "snntorch")
     assert "called: Export the model from its module" in caught.value.fix
     with pytest.raises(DeployError, match="called of 'fc' cannot be 'again'"):
-        settle_dialect(graph_from_nir(graph), "snntorch,called=again,rest=default")
-    evidence = settle_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence
+        resolve_dialect(graph_from_nir(graph), "snntorch,called=again,rest=default")
+    evidence = resolve_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence
     assert any(line.startswith("assumed: called = once for fc ") for line in evidence)
 
 
@@ -376,7 +376,7 @@ def test_the_edges_of_recurrent_weights_are_not_asked_about() -> None:
     graph = _in_memory(neuron("snntorch"), "input", "fc", "lif")
     graph.nodes["w_rec"] = nir.Linear(np.eye(N))
     graph.edges += [("lif", "w_rec"), ("w_rec", "lif")]
-    assert "called" not in str(settle_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence)
+    assert "called" not in str(resolve_dialect(graph_from_nir(graph), "snntorch,rest=default").evidence)
 
 
 @pytest.mark.parametrize("name", ["lif", "lif1", "block_0"])
@@ -385,17 +385,17 @@ def test_neurons_named_as_a_second_call_are_asked_about_in_spikingjelly(name: st
     graph.nodes[f"{name}_1"] = neuron("spikingjelly")
     graph.edges += [(name, f"{name}_1")]
     with pytest.raises(DeployError, match=rf"node '{name}_1' is read as spikingjelly, .* its called"):
-        settle_dialect(graph_from_nir(graph), "spikingjelly")
+        resolve_dialect(graph_from_nir(graph), "spikingjelly")
 
 
 @pytest.mark.parametrize("dialect", ["snntorch", "rockpool"])
 def test_a_time_step_against_that_of_the_parameters_is_refused(dialect: str) -> None:
     with pytest.raises(DeployError, match=r"dt of 'lif' cannot be 0\.005: .* those of a step of"):
-        settle_dialect(graph_of(neuron(dialect)), f"{dialect},dt=0.005,rest=default")
+        resolve_dialect(graph_of(neuron(dialect)), f"{dialect},dt=0.005,rest=default")
 
 
 def test_a_time_step_against_that_of_one_time_constant_is_said() -> None:
-    evidence = settle_dialect(graph_of(neuron("spikingjelly")), "spikingjelly,dt=0.005").evidence
+    evidence = resolve_dialect(graph_of(neuron("spikingjelly")), "spikingjelly,dt=0.005").evidence
     assert "warning: lif is read with dt = 0.005 s (--dialect), but its parameters say 0.0001 s" in evidence
 
 
@@ -427,4 +427,4 @@ def test_what_enters_rockpools_readout_decays_with_the_rest() -> None:
 )
 def test_the_way_out_is_one_that_there_is(dialect: str, key: str, way_out: str) -> None:
     with pytest.raises(DeployError, match=way_out):
-        settle_dialect(graph_of(neuron(dialect)), f"{dialect},{key}=7,rest=default")
+        resolve_dialect(graph_of(neuron(dialect)), f"{dialect},{key}=7,rest=default")

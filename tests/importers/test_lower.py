@@ -118,7 +118,7 @@ def scales(n_rows: int, n_abreast: int) -> tuple[dict[str, Any], list[tuple[str,
 
 @pytest.mark.parametrize(
     ("n_rows", "n_abreast", "message"),
-    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "all ways into the node needs")],
+    [(300, 1, "more than 200 linear nodes follow each other"), (60, 2, "all paths into the node needs")],
 )
 def test_ways_beyond_counting_are_refused(tmp_path: Path, n_rows: int, n_abreast: int, message: str) -> None:
     model = save_nir(tmp_path / "m.nir", *scales(n_rows, n_abreast), ZERO)

@@ -238,8 +238,8 @@ BAD_FILES = {
     "tau is null": (put("node/nodes/lif1/tau", h5py.Empty("f4")), "node/nodes/lif1/tau holds no value"),
     "tau is 0": (put("node/nodes/lif1/tau", np.zeros(9)), "LIF 'lif1' has 9 of 9 values of tau that are 0"),
     "tau is NaN": (put("node/nodes/lif1/tau", np.full(9, np.nan)), "9 of 9 values of tau that are NaN"),
-    "which float32 cannot hold": (put("node/nodes/fc1/bias", np.full(9, 1e300)), "bias of 1e\\+300, beyond float32"),
-    "compound type": (put("node/nodes/lif1/tau", np.zeros(9, [("a", "f4")])), "neither number nor text"),
+    "beyond float32": (put("node/nodes/fc1/bias", np.full(9, 1e300)), "bias of 1e\\+300, which float32 cannot hold"),
+    "compound type": (put("node/nodes/lif1/tau", np.zeros(9, [("a", "f4")])), "neither numbers nor text"),
     "input of 0": (put("node/nodes/input/shape", np.array([0])), r"Input 'input' has shape \[0\]"),
     "input of halves": (put("node/nodes/input/shape", np.array([1.5])), r"Input 'input' has shape \[1.5\]"),
     "input of 1e9": (put("node/nodes/input/shape", np.array([10**9])), "of shape .* needs 1,000,000,000 neurons"),
@@ -254,8 +254,8 @@ BAD_FILES = {
     "rules are a list": (bad_metadata('{"rules": [1]}'), "rules are not a JSON object"),
     "dialect is a list": (bad_metadata('{"dialect": ["norse"]}'), r"dialect is \['norse'\], which is not a text"),
     "delayed edges of objects": (bad_metadata('{"delayed_edges": [[{}, "a"]]}'), "delayed_edges are .* not pairs"),
-    "dt is a text": (bad_metadata('{"dt": "soon"}'), "dt is 'soon', no number above 0"),
-    "dt is below 0": (bad_metadata('{"dt": -1}'), "dt is -1, no number above 0"),
+    "dt is a text": (bad_metadata('{"dt": "soon"}'), "dt is 'soon', which is not a number above 0"),
+    "dt is below 0": (bad_metadata('{"dt": -1}'), "dt is -1, which is not a number above 0"),
 }  # fmt: skip
 
 
@@ -308,7 +308,7 @@ def test_a_file_that_claims_much_is_refused_in_little_memory(fc_model: Path) -> 
         env={"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert "DeployError" in done.stderr
-    assert "and the limit is 1,073,741,824" in done.stderr
+    assert "but the limit is 1,073,741,824" in done.stderr
 
 
 def tiny_model(path: Path) -> bytes:

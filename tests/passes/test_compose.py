@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.compiler import compile
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.passes.fold import applied, apply, fold
 from neurodeploy.running import run
 from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Pool2d, Scale, SynapseOp, chain_shape
-from tests.quantise.test_rules import ZERO
+from tests.quantise.test_exactness import ZERO
 
 RNG = np.random.default_rng(0)
 
@@ -118,7 +118,7 @@ def test_a_convolution_of_one_row_runs_as_one() -> None:
     program = compile(network, "loihi2")
     assert [p.kind for p in program.projections] == ["conv", "conv"]
     x = {"in": (RNG.random((12, 3, 4, 11)) < 0.4).astype(np.uint8)}
-    traces = twin.run(program, x, LOIHI)
+    traces = definition.run(program, x, LOIHI)
     recording = Emulator().run(program, x, RunOptions(record=("spikes", "v"), raw_time=True))
     reference = run(network, x)
     for node in ("a", "b"):

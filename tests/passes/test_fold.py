@@ -123,7 +123,7 @@ def test_a_written_out_chain_is_sparse_where_few_pairs_have_a_synapse(name: str,
     shape, ops, _ = CHAINS[name]
     folded = fold(Projection("in", "out", ops), shape)
     assert folded.is_sparse == is_sparse
-    assert (folded.stored.size < 0.25 * prod(shape) * folded.bias.size) == is_sparse
+    assert (folded.entries.size < 0.25 * prod(shape) * folded.bias.size) == is_sparse
 
 
 def test_a_matrix_given_as_sparse_stays_so() -> None:

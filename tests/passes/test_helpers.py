@@ -131,7 +131,7 @@ def test_counts_are_relayed_and_payloads_that_can_be_negative_are_not() -> None:
     assert [p.message_bits for p in program.projections if p.source.startswith("a")] == [24, 24, 24]
     assert_as_the_model(counting, program, 100)
     slow = replace(counting, projections=(replace(counting.projections[0], delay=70), *counting.projections[1:]))
-    with pytest.raises(DeployError, match="in -> a would need a delay of 69 steps, and what in sends can be below 0"):
+    with pytest.raises(DeployError, match="in -> a would need a delay of 69 steps, but what in sends can be below 0"):
         compile(slow, "loihi2", message_bits=8)
 
 

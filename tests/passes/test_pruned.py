@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.codes import CodedProjection
 from neurodeploy.compiler import compile
@@ -16,7 +16,7 @@ from neurodeploy.data import Data
 from neurodeploy.network import Network, Population, Projection
 from neurodeploy.running import run
 from neurodeploy.synapses import Linear
-from tests.quantise.test_rules import ZERO
+from tests.quantise.test_exactness import ZERO
 
 
 def pruned(n: int, share: float, seed: int = 5) -> Network:
@@ -84,4 +84,4 @@ def test_fan_outs_are_what_single_spikes_deliver(kind: str) -> None:
         weight = np.array([2, 0, 4, 0], np.int16)
     p = CodedProjection("in", "a", weight, 0, 8, "mixed", 1, **layout)  # type: ignore[arg-type]
     each = np.eye(int(np.prod(shape)), dtype=np.int64).reshape(-1, *shape)
-    np.testing.assert_array_equal(fan_outs(p, shape), twin.delivered(p, each, p.weight != 0))
+    np.testing.assert_array_equal(fan_outs(p, shape), definition.delivered(p, each, p.weight != 0))

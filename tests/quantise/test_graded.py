@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions, payloads, spike_inputs
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network
 from neurodeploy.program import load_program, save_program
-from tests.quantise.test_rules import ZERO, run_both, two_layers
+from tests.quantise.test_exactness import ZERO, run_both, two_layers
 
 
 def graded_input(scale: float) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_counts_feed_the_next_layer_as_payloads() -> None:
     network: Network = two_layers(replace(ZERO, reset="subtract", max_spikes=None))
     program = compile(network, "loihi2")
     x = np.ones((20, 1, 8), np.uint8)
-    sent = twin.run(program, spike_inputs(program, {"in": x}), LOIHI).spikes["a"]
+    sent = definition.run(program, spike_inputs(program, {"in": x}), LOIHI).spikes["a"]
     expected = Reference().run(network, {"in": x.astype(np.float32)}, RunOptions()).spikes("a")
     assert sent.max() > 1
     np.testing.assert_array_equal(sent[1:21].reshape(expected.shape), expected)

@@ -16,7 +16,7 @@ from neurodeploy.quantise.weights import weight_range
 from neurodeploy.running import run
 from neurodeploy.synapses import Conv2d, Linear
 from tests.conftest import SHARED
-from tests.quantise.test_rules import ZERO, random_input
+from tests.quantise.test_exactness import ZERO, random_input
 
 CASE = SHARED / "cases" / "chip" / "qat-grid"
 

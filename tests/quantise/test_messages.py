@@ -18,7 +18,7 @@ from neurodeploy.quantise.plan import load_plan, save_plan
 from neurodeploy.running import run
 from neurodeploy.scoring import agreement
 from neurodeploy.synapses import Linear
-from tests.quantise.test_rules import ZERO, two_layers
+from tests.quantise.test_exactness import ZERO, two_layers
 
 
 def network(threshold: float = 300.0) -> Network:

@@ -9,7 +9,7 @@ import pytest
 
 from neurodeploy.arithmetic import ARITHMETICS, LAVA, LOIHI
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.compiler import compile
@@ -19,7 +19,7 @@ from neurodeploy.quantise.overflow import arithmetic_differences, input_sum_warn
 from neurodeploy.rule import NeuronRule
 from neurodeploy.synapses import Conv2d, Linear, SynapseOp
 from neurodeploy.target import load_target
-from tests.quantise.test_rules import ZERO, two_layers
+from tests.quantise.test_exactness import ZERO, two_layers
 
 
 def many_inputs(op: SynapseOp, shape: tuple[int, ...], threshold: float = 1.0) -> Program:
@@ -43,7 +43,7 @@ def test_currents_beyond_one_turn_are_named_and_do_differ() -> None:
     assert any(named in warning for warning in program.warnings)
     assert any("u can wrap" in w and "(mostly positive weights of in -> a)" in w for w in program.warnings)
     x = {"in": np.ones((10, 1, 4000), np.uint8)}
-    one, other = (twin.run(program, x, arithmetic) for arithmetic in (LAVA, LOIHI))
+    one, other = (definition.run(program, x, arithmetic) for arithmetic in (LAVA, LOIHI))
     assert (one.u["a"] != other.u["a"]).any()
 
 
@@ -51,7 +51,7 @@ def test_currents_within_one_turn_do_not_differ() -> None:
     program = many_inputs(Linear(np.ones((2, 1000), np.float32)), (1000,))
     assert arithmetic_differences(program) == ()
     x = {"in": np.ones((10, 1, 1000), np.uint8)}
-    one, other = (twin.run(program, x, arithmetic) for arithmetic in (LAVA, LOIHI))
+    one, other = (definition.run(program, x, arithmetic) for arithmetic in (LAVA, LOIHI))
     np.testing.assert_array_equal(one.u["a"], other.u["a"])
 
 
@@ -107,7 +107,7 @@ def test_sums_beyond_loihi1s_register_are_named_and_counted(row: list[int], expo
         assert f"a (in 1 of 2 neurons, mostly {sign} weights of in -> a)" in said[0]
     x = {"in": np.ones((5, 2, len(row)), np.uint8)}
     recording = Emulator().run(program, x, RunOptions())
-    traces = twin.run(program, {"in": x["in"].astype(np.int64)}, ARITHMETICS["loihi"])
+    traces = definition.run(program, {"in": x["in"].astype(np.int64)}, ARITHMETICS["loihi"])
     for counters in (recording.counters, traces.counters):
         assert counters["input_wraps"].sum() == (10 if beyond else 0)
     assert not input_sum_warnings(summing([row], exponent, "loihi2"))

@@ -111,9 +111,9 @@ def test_a_part_of_a_plan_is_completed(fc_model: Path) -> None:
         ("bits: 8", "bitz: 8", r"line \d+: projections\..*bitz: Extra inputs"),
         ("bits: 8", "bits: 9", r"line \d+: .*bits: Input should be 1, 2"),
         ("exponent: ", "exponent: 1", r"line \d+: .*exponent"),
-        ("threshold: ", "threshold: 99999", r"line \d+: threshold of"),
-        ("leak_v: ", "leak_v: 9", r"line \d+: leak_v of"),
-        ("target: loihi2", "target: loihi9", r"line 6: it is for target 'loihi9'"),
+        ("threshold: ", "threshold: 99999", r"line \d+: threshold is"),
+        ("leak_v: ", "leak_v: 9", r"line \d+: leak_v is"),
+        ("target: loihi2", "target: loihi9", r"line 6: the plan is for target 'loihi9'"),
         ("version: 1", "version: 2", r"line 5: version: Input should be 1"),
         ("  lif1:", "  lifx:", r"line \d+: 'lifx' is not one of the model's populations"),
         ("populations:", "populations: [", "not readable YAML"),
@@ -136,16 +136,16 @@ def test_a_list_of_the_wrong_length_is_refused_with_its_line(fc_model: Path, tmp
     name, own = next(iter(plan.populations.items()))
     populations = {**plan.populations, name: own.model_copy(update={"threshold": [1, 2]})}
     save_plan(plan.model_copy(update={"populations": populations}), path)
-    with pytest.raises(DeployError, match=r"line \d+: 2 values for"):
+    with pytest.raises(DeployError, match=r"line \d+: there are 2 values for"):
         compile_with_plan(fc_model, "loihi2", plan=path)
 
 
 def test_steps_of_learned_rounding_come_back(rng: np.random.Generator) -> None:
     steps = rng.integers(-300, 400, 50).astype(np.int16)
     np.testing.assert_array_equal(unpack_steps(pack_steps(steps, 4), 50, 4, "w"), steps)
-    with pytest.raises(DeployError, match="learned rounding of 50 weights of 4 bits for 49 of 4"):
+    with pytest.raises(DeployError, match="learned rounding of 50 weights of 4 bits, but the projection has 49"):
         unpack_steps(pack_steps(steps, 4), 49, 4, "w")
-    with pytest.raises(DeployError, match="of 4 bits for 50 of 2"):
+    with pytest.raises(DeployError, match="of 4 bits, but the projection has 50 weights of 2 bits"):
         unpack_steps(pack_steps(steps, 4), 50, 2, "w")
 
 

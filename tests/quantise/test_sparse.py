@@ -13,7 +13,7 @@ from scipy import sparse
 
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.network import Network, Population, Projection
@@ -61,7 +61,7 @@ def test_sparse_and_dense_programs_run_alike() -> None:
     x = {"in": (np.random.default_rng(3).random((25, 4, 20)) < 0.3).astype(np.uint8)}
     dense = compile(network_of(Linear(first), Linear(recurrent), 20), "loihi2")
     few = compile(network_of(Sparse(sparse.csc_array(first)), Sparse(sparse.csc_array(recurrent)), 20), "loihi2")
-    one, other = (twin.run(program, x, LOIHI) for program in (dense, few))
+    one, other = (definition.run(program, x, LOIHI) for program in (dense, few))
     assert one.spikes["a"].any()
     np.testing.assert_array_equal(one.v["a"], other.v["a"])
 

@@ -20,8 +20,8 @@ from neurodeploy.backends.base import (
     register_units,
     spike_inputs,
 )
+from neurodeploy.backends.emulator.definition import COUNTERS
 from neurodeploy.backends.emulator.tables import Layout, lay_out
-from neurodeploy.backends.emulator.twin import COUNTERS
 from neurodeploy.codes import CodedPopulation
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
@@ -47,8 +47,8 @@ class Emulator(Backend):
             options: what to record, and in which arithmetic.
 
         Returns:
-            Spikes uint8, u and v int32, counters int64 ``[T, B, nodes]`` (see ``twin.COUNTERS``) in the rows of each
-            node.
+            Spikes uint8, u and v int32, counters int64 ``[T, B, nodes]`` (see ``definition.COUNTERS``) in the rows of
+            each node.
 
         Raises:
             DeployError: inputs do not fit or are no spikes, a name is unknown, or the program has numbers that the

@@ -1,6 +1,6 @@
-"""The emulator's inner loops, compiled with numba; they equal :mod:`neurodeploy.backends.emulator.twin` bit for bit.
+"""The emulator's inner loops, compiled with numba: equal to :mod:`neurodeploy.backends.emulator.definition` to the bit.
 
-All sums are of int32 and wrap, as Lava's and the twin's do.
+All sums are of int32 and wrap, as Lava's and the definition's do.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from neurodeploy.backends.emulator.tables import (
 )
 
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS, SYNOPS_DENSE, INPUT_WRAPS = range(8)
-"""Counters in the order of ``twin.COUNTERS``."""
+"""Counters in the order of ``definition.COUNTERS``."""
 
 MOST_ROWS = 248
 """Rows of 8-bit weights whose sum fits 16 bits, in eights."""
@@ -193,7 +193,7 @@ def _decay(x, keep):  # type: ignore[no-untyped-def]
 
 @inlined
 def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
-    """Return u within (-2**23, 2**23]; see ``twin.wrap``."""
+    """Return u within (-2**23, 2**23]; see ``definition.wrap``."""
     if wraps_once:
         return np.int32(current - (current > _LIMIT) * _TURN + (current <= -_LIMIT) * _TURN)
     return np.int32(((current + _TOP) & (_TURN - np.int32(1))) - _TOP)
@@ -249,7 +249,7 @@ def _step(  # type: ignore[no-untyped-def]
 def update_custom(  # type: ignore[no-untyped-def]
     model, extra, memory, thresholds, biases, keep_u, keep_v, u, v, a, wraps_once, fired, payload, count
 ):
-    """Take one step of programmable neurons; see ``twin.neuron``.
+    """Take one step of programmable neurons; see ``definition.neuron``.
 
     model: row of the model table. extra: int32 (5, n), see ``Tables``. memory: int32 (4, n), what each neuron sent
     last, steps for which v is held, what the threshold is raised by, and the second current. payload: int32 (n,),

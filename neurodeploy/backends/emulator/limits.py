@@ -1,4 +1,4 @@
-"""Refuse numbers that the emulator's tables and kernels cannot hold, because they would differ from the twin.
+"""Refuse numbers that the emulator's tables and kernels cannot hold, because they would differ from the definition.
 
 They are wider than those of a chip's registers and synapses, see ``Program.faults``: a program that no chip takes can
 still be computed, for instance one with negative exponents, which Lava's simulator has.
@@ -49,5 +49,5 @@ def _of_population(population: CodedPopulation) -> list[str]:
         arrays["bias"] = (bias, (INT32.min, INT32.max))
     for key, (codes, (low, high)) in arrays.items():
         if codes.size and (codes.min() < low or codes.max() > high):
-            found.append(f"{key} is {codes.min()} to {codes.max()}; the emulator holds {low} to {high}")
+            found.append(f"{key} is {codes.min()} to {codes.max()}, but the emulator holds {low} to {high}")
     return [f"{population.name}: {fault}" for fault in found]

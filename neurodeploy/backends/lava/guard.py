@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-PATIENCE = 500
+REMOVALS = 500
 """How often the folder is removed, again if Lava, which may just be starting, puts something into it meanwhile."""
 
 
@@ -26,7 +26,7 @@ def guard(folder: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
     os.killpg(0, signal.SIGCONT)
-    for _ in range(PATIENCE):
+    for _ in range(REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.exists(folder):
             break

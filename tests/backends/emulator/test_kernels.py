@@ -14,7 +14,7 @@ from scipy.sparse import csc_array
 
 from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.program import Program
@@ -147,7 +147,7 @@ def test_kernels_equal_the_twin(program: Program, seed: int, arithmetic: str) ->
     x = (rng.random((12, 2, *program.inputs["in"])) < 0.4).astype(np.int32)
     if program.message_bits:
         x *= rng.integers(-128, 128, x.shape).astype(np.int32)
-    traces = twin.run(program, {"in": x.astype(np.int64)}, ARITHMETICS[arithmetic])
+    traces = definition.run(program, {"in": x.astype(np.int64)}, ARITHMETICS[arithmetic])
     recording = Emulator().run(
         program, {"in": x}, RunOptions(record=("spikes", "u", "v"), arithmetic=arithmetic, raw_time=True)
     )
@@ -163,7 +163,7 @@ def test_kernels_equal_the_twin(program: Program, seed: int, arithmetic: str) ->
 @example(2**23)
 @example(-(2**23))
 def test_the_chip_wraps_by_as_many_turns_as_it_takes(u: int) -> None:
-    wrapped = int(twin.wrap(np.array([u]), ARITHMETICS["loihi"])[0])
+    wrapped = int(definition.wrap(np.array([u]), ARITHMETICS["loihi"])[0])
     assert -(2**23) < wrapped <= 2**23
     assert (wrapped - u) % 2**24 == 0
 
@@ -172,7 +172,7 @@ def test_the_chip_wraps_by_as_many_turns_as_it_takes(u: int) -> None:
     ("u", "expected"), [(2**23, 2**23), (2**23 + 1, -(2**23) + 1), (-(2**23), 2**23), (3 * 2**23 + 1, 2**23 + 1)]
 )
 def test_lava_wraps_by_one_turn_only(u: int, expected: int) -> None:
-    assert int(twin.wrap(np.array([u]), ARITHMETICS["lava"])[0]) == expected
+    assert int(definition.wrap(np.array([u]), ARITHMETICS["lava"])[0]) == expected
 
 
 @given(STATE, st.integers(0, 4096))

@@ -10,7 +10,7 @@ import pytest
 
 from neurodeploy.arithmetic import ARITHMETICS
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
@@ -42,7 +42,7 @@ def one_neuron(**codes: Any) -> Program:
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        ({"du": 50_000}, "a: du is 50000 to 50000, the emulator holds 0 to 4095"),
+        ({"du": 50_000}, "a: du is 50000 to 50000, but the emulator holds 0 to 4095"),
         ({"dv": -1}, "a: dv is -1"),
         ({"threshold_code": 2**26}, "a: threshold_code is 67108864"),
         ({"threshold_code": -5}, "a: threshold_code is -5"),
@@ -129,7 +129,7 @@ def test_a_node_that_does_not_fire_always_records_its_value(max_spikes: int) -> 
 
 def assert_equal_to_the_twin(subject: Program, x: np.ndarray, arithmetic: str) -> None:
     recording = Emulator().run(subject, {"in": x}, replace(ALL, arithmetic=arithmetic))
-    traces = twin.run(subject, {"in": x.astype(np.int64)}, ARITHMETICS[arithmetic])
+    traces = definition.run(subject, {"in": x.astype(np.int64)}, ARITHMETICS[arithmetic])
     assert set(recording.nodes) == {p.name for p in subject.populations}
     for node, observed in recording.nodes.items():
         for key, values in observed.items():

@@ -126,7 +126,7 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
     with pytest.raises(DeployError) as caught:
         check_program(faulty)
     for fault in (
-        "p: du is 4096 to 4096, registers hold 0 to 4095",
+        "p: du is 4096 to 4096, but registers hold 0 to 4095",
         "p: dv is -1 to -1",
         "p: threshold_code is 131072 to 131072",
         "p: bias_mantissa is 4096",

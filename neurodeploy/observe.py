@@ -18,7 +18,7 @@ from neurodeploy.recording import Recording
 
 Ints = NDArray[np.int64]
 
-AT_ONCE = 2**24
+VALUES_PER_RUN = 2**24
 """Register values that one run records at most, unless one sample alone has more."""
 
 SATURATED = 0.95
@@ -133,7 +133,7 @@ class Observation:
         }
 
 
-def observed(program: Program, inputs: Inputs, reference: Recording | None = None) -> dict[str, Observation]:
+def observe_on_data(program: Program, inputs: Inputs, reference: Recording | None = None) -> dict[str, Observation]:
     """Run a program on calibration data and return what each population does.
 
     Args:
@@ -148,7 +148,7 @@ def observed(program: Program, inputs: Inputs, reference: Recording | None = Non
     program, inputs = with_payloads(program, inputs)
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     width = n_steps * sum(population.size for population in program.populations)
-    at_once = max(1, AT_ONCE // max(width, 1))
+    at_once = max(1, VALUES_PER_RUN // max(width, 1))
     found: dict[str, Observation] = {}
     for first in range(0, n_samples, at_once):
         part = {name: values[:, first : first + at_once] for name, values in inputs.items()}
@@ -224,7 +224,7 @@ def _first(
     register: str,
 ) -> Overflow | None:
     """Return the first time that a register was left, in order of samples, and what drove it there most."""
-    from neurodeploy.backends.emulator.twin import wrap
+    from neurodeploy.backends.emulator.definition import wrap
 
     if not counts.any():
         return None
@@ -256,7 +256,7 @@ def _unrecorded(
     program: Program, population: CodedPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
 ) -> Ints:
     """Return what a second current adds to v in a row, less what an adaptation takes from it."""
-    from neurodeploy.backends.emulator.twin import wrap
+    from neurodeploy.backends.emulator.definition import wrap
 
     second, lowered = (np.zeros(population.size, np.int64) for _ in range(2))
     model, sent = population.model, recording.nodes[population.name].get("spikes")
@@ -282,7 +282,7 @@ def _arriving(
     program: Program, population: CodedPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
 ) -> dict[str, Ints]:
     """Return what each projection delivers in a row, register units; what was sent before row 0 is left out."""
-    from neurodeploy.backends.emulator.twin import synapses
+    from neurodeploy.backends.emulator.definition import synapses
 
     arithmetic, latency = find_arithmetic(program.arithmetic), program.latency
     parts: dict[str, Ints] = {}

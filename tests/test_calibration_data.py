@@ -10,7 +10,7 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.calibrate import run_reference
+from neurodeploy.calibration_data import run_reference
 from neurodeploy.comparison.compare import compare
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.data import Data

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions, spike_inputs
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
@@ -66,7 +66,7 @@ def run_both(network: Network, x: np.ndarray, **options: Any) -> tuple[Values, V
     """Return spikes (or values) and v of the float reference and of the integers, these as V, and the program."""
     program = compile(network, "loihi2", **options)
     recorded = Reference().run(network, {"in": x.astype(np.float32)}, RunOptions(record=("spikes", "v"))).nodes
-    traces = twin.run(program, spike_inputs(program, {"in": x}), LOIHI)
+    traces = definition.run(program, spike_inputs(program, {"in": x}), LOIHI)
     found: Values = {}
     for population in program.populations:
         rows = slice(population.latency, population.latency + len(x))

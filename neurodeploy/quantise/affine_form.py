@@ -16,15 +16,15 @@ from neurodeploy.arithmetic import DECAY_BITS
 from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Population
-from neurodeploy.quantise.rules import clears_currents, integer_model, is_stateless
+from neurodeploy.quantise.exactness import clears_currents, integer_model, is_stateless
 from neurodeploy.target import Target
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ChipNeuron:
-    """A population in the chip's form; every array is float64 (n,).
+class AffineNeuron:
+    """A population in affine form, ``v' = a v + u + b`` with reset at 0; every array is float64 (n,).
 
     keep_mem, keep_syn: factors on v and u in one step; keep_syn is 0 where there is no synaptic current.
     gain: factor on the synapses' weights and biases.
@@ -63,13 +63,13 @@ class ChipNeuron:
         """Whether the constant input of its currents enters as spikes do: of two, or of those that spikes clear."""
         return self.keep_second is not None or self.model.clears_u != ""
 
-    def times(self, gain: Floats) -> ChipNeuron:
+    def times(self, gain: Floats) -> AffineNeuron:
         """Return the same neurons in other volts, ``gain`` of which are one of these; float64 (n,)."""
         keys = ("gain", "threshold", "bias", "v_init", "u_init", "v_min", "adapt_rise", "bias_syn", "u_rest")
         values = {key: getattr(self, key) for key in keys}
         return replace(self, **{key: value * gain for key, value in values.items() if value is not None})
 
-    def integrating(self) -> ChipNeuron:
+    def integrating(self) -> AffineNeuron:
         """Return the same neurons without a threshold, and so without anything that only a spike does."""
         model = NeuronModel(fires=False, reset_interval=self.model.reset_interval)
         return replace(self, threshold=np.zeros_like(self.threshold), model=model, adapt_keep=None, adapt_rise=None)
@@ -82,7 +82,7 @@ class ChipNeuron:
         return float((self.adapt_rise / np.maximum(1.0 - self.adapt_keep, 2.0**-DECAY_BITS)).max(initial=0.0))
 
 
-def chip_neuron(population: Population, synapse_bias: Floats, target: Target, sends: bool = True) -> ChipNeuron:
+def affine_neuron(population: Population, synapse_bias: Floats, target: Target, sends: bool = True) -> AffineNeuron:
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a
@@ -119,7 +119,7 @@ def chip_neuron(population: Population, synapse_bias: Floats, target: Target, se
         settled = _settled(constant, keep_syn, population.name)
         bias, u_init = bias + settled, _first_current(population, keep_syn, settled)
         u_rest = _first_current(population, keep_syn, np.zeros_like(settled))
-    return ChipNeuron(
+    return AffineNeuron(
         keep_mem,
         keep_syn,
         gain,
@@ -161,7 +161,7 @@ def _threshold(population: Population, level: Floats) -> Floats:
 
 
 def _extras(population: Population, level: Floats) -> tuple[Floats | None, Floats | None, Floats | None]:
-    """Return v_min, adapt_keep and adapt_rise; see :class:`ChipNeuron`."""
+    """Return v_min, adapt_keep and adapt_rise; see :class:`AffineNeuron`."""
     if not population.rule.fires:
         return None, None, None
     v_min = None if population.v_min is None else np.asarray(population.v_min, np.float64).ravel() - level

@@ -17,7 +17,7 @@ from neurodeploy.network import Network, Projection
 from neurodeploy.passes.schedule import acts_after
 from neurodeploy.program import Program
 from neurodeploy.quantise.approximate import Approximation
-from neurodeploy.quantise.calibration import MAX_EMULATED, Drive, few
+from neurodeploy.quantise.second_moments import MAX_EMULATED, IsolatedPopulation, few
 from neurodeploy.recording import Recording
 from neurodeploy.scoring import agreement, decide
 
@@ -44,7 +44,7 @@ class Calibration:
     labels: NDArray[np.int64] | None
     recording: Recording
 
-    def drive(self, name: str, input_scale: dict[str, float]) -> Drive:
+    def drive(self, name: str, input_scale: dict[str, float]) -> IsolatedPopulation:
         """Return a population alone, given what its sources sent; graded inputs in units of their payload."""
         into = self.network.into(name)
         observed = self.recording.nodes[name]
@@ -56,7 +56,7 @@ class Calibration:
         def emulate(population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> NDArray[Any]:
             return _emulate_alone(population, projections, driving)
 
-        return Drive(spikes, few(fired, n_samples), emulate)
+        return IsolatedPopulation(spikes, few(fired, n_samples), emulate)
 
     def spikes(self, name: str) -> int | None:
         """Return how often the float model's population fires; None for an integrator."""

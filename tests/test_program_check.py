@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurodeploy import contract
+from neurodeploy import program_check
 from neurodeploy.arithmetic import ARITHMETICS, STATE_LIMIT, decay
 from neurodeploy.backends.base import Inputs
-from neurodeploy.backends.emulator import twin
+from neurodeploy.backends.emulator import definition
 from neurodeploy.codes import ADAPTATIONS, CLEARED, CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
-from neurodeploy.observed import observed
+from neurodeploy.observe import observe_on_data
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from tests.backends.emulator.test_kernels import programs
@@ -63,8 +63,8 @@ def in_float(fired: Any, name: str = "a") -> Recording:
 
 def holds(subject: Program, inputs: Inputs) -> None:
     """Check that no run on these inputs leaves the bounds, or fires where that was ruled out."""
-    bounds = contract.worst_case(subject)
-    traces = twin.run(subject, inputs, ARITHMETICS[subject.arithmetic])
+    bounds = program_check.worst_case(subject)
+    traces = definition.run(subject, inputs, ARITHMETICS[subject.arithmetic])
     for index, p in enumerate(subject.populations):
         one, u, v = bounds[p.name], traces.u[p.name], traces.v[p.name]
         assert one.u[0] <= u.min() <= u.max() <= one.u[1], p
@@ -109,11 +109,11 @@ def test_bounds_without_spikes_are_reached(lost_u: int, dv: int, bias: int, u_in
         v_init=v_init,
         threshold_code=131071,
     )
-    one = contract.worst_case(subject)["a"]
-    state = twin.start(subject.populations[0], 1)
+    one = program_check.worst_case(subject)["a"]
+    state = definition.start(subject.populations[0], 1)
     seen_u, seen_v = [], []
     for t in range(3000):
-        state, _ = twin.neuron(subject.populations[0], state, np.full((1, 1), 2), t, ARITHMETICS["loihi"])
+        state, _ = definition.neuron(subject.populations[0], state, np.full((1, 1), 2), t, ARITHMETICS["loihi"])
         seen_u.append(int(state.u[0, 0]))
         seen_v.append(int(state.v[0, 0]))
     assert max(seen_u) == one.u[1] or lost_u < 16
@@ -123,7 +123,7 @@ def test_bounds_without_spikes_are_reached(lost_u: int, dv: int, bias: int, u_in
 
 
 def test_an_integrate_and_fire_neuron_holds_what_a_reset_leaves() -> None:
-    one = contract.worst_case(one_layer([[20, -8]]))["a"]
+    one = program_check.worst_case(one_layer([[20, -8]]))["a"]
     assert one.sums == one.u == (-8 << 6, 20 << 6)
     assert one.v == (1 - STATE_LIMIT, (100 << 6) + (20 << 6))
     assert (one.sinks, one.climbs, one.wraps, one.can_fire) == (1, 0, 0, 1)
@@ -132,13 +132,13 @@ def test_an_integrate_and_fire_neuron_holds_what_a_reset_leaves() -> None:
 
 
 def test_currents_that_can_wrap_are_counted() -> None:
-    big = contract.worst_case(one_layer([[200] * 8, [2] * 8], du=0))["a"]
+    big = program_check.worst_case(one_layer([[200] * 8, [2] * 8], du=0))["a"]
     assert big.wraps == 1
     assert big.u == (1 - STATE_LIMIT, STATE_LIMIT)
 
 
 def test_initial_codes_that_fade_do_not_count_for_ever() -> None:
-    one = contract.worst_case(one_layer([[2]], u_init=6000, dv=400, threshold_code=400))["a"]
+    one = program_check.worst_case(one_layer([[2]], u_init=6000, dv=400, threshold_code=400))["a"]
     assert one.v[1] <= 6000 + (2 << 6) * 11
 
 
@@ -146,15 +146,17 @@ def test_initial_codes_that_fade_do_not_count_for_ever() -> None:
 def test_silence_is_proved_exactly(threshold: int, fires: int) -> None:
     """All input at once is 200 weight units, and 3 register units of the v before are left: enough for 200."""
     subject = one_layer([[100, 100], [100, 100]], threshold_code=threshold, dv=4095)
-    one = contract.worst_case(subject)["a"]
+    one = program_check.worst_case(subject)["a"]
     assert (one.can_fire, one.threshold_share) == (fires, ((200 << 6) + 3) / (threshold << 6))
-    traces = twin.run(subject, spikes(), ARITHMETICS["loihi"])
+    traces = definition.run(subject, spikes(), ARITHMETICS["loihi"])
     assert traces.spikes["a"].any() == (fires > 0)
 
 
 def test_a_bias_that_no_register_holds_is_not_proposed() -> None:
     subject = one_layer([[20, 0], [-20, 0]], threshold_code=100)
-    (sentence,) = (w for w in contract.check(subject, spikes(), in_float([5, 5])).warnings if "never fire" in w)
+    (sentence,) = (
+        w for w in program_check.check_program(subject, spikes(), in_float([5, 5])).warnings if "never fire" in w
+    )
     assert "bias" not in sentence
     assert "check the scale of their weights" in sentence
 
@@ -162,19 +164,19 @@ def test_a_bias_that_no_register_holds_is_not_proposed() -> None:
 def test_what_hears_only_silent_neurons_is_silent_even_in_a_loop() -> None:
     a, b = population("a", 1, dv=4095, threshold_code=500), population("b", 1)
     ring = (joined("in", "a", [[2]]), joined("a", "b", [[200]]), joined("b", "b", [[200]]))
-    bounds = contract.worst_case(program(a, b, projections=ring, n_in=1))
+    bounds = program_check.worst_case(program(a, b, projections=ring, n_in=1))
     assert (bounds["a"].can_fire, bounds["b"].can_fire) == (0, 0)
     assert bounds["b"].v == (0, 0)
 
 
 def test_a_bias_alone_is_no_silence() -> None:
-    assert contract.worst_case(one_layer([[0]], bias_mantissa=1))["a"].can_fire == 1
+    assert program_check.worst_case(one_layer([[0]], bias_mantissa=1))["a"].can_fire == 1
 
 
 def test_counts_of_any_number_are_reckoned_with() -> None:
     counts = population("a", 1, threshold_code=10, model=NeuronModel(reset="subtract", max_spikes=None))
     feeds = (joined("in", "a", [[100]]), joined("a", "b", [[2]], message_bits=8))
-    bounds = contract.worst_case(program(counts, population("b", 1), projections=feeds, n_in=1))
+    bounds = program_check.worst_case(program(counts, population("b", 1), projections=feeds, n_in=1))
     assert bounds["b"].sums == (0, (2 << 6) * 11)
 
 
@@ -183,18 +185,18 @@ def test_a_proved_silence_is_refused_with_the_threshold_that_ends_it() -> None:
     with pytest.raises(
         DeployError, match=r"a: no input can make it fire, v reaches 2\.46 % of the threshold"
     ) as refused:
-        contract.check(subject)
+        program_check.check_program(subject)
     assert "node 'a'" in refused.value.where
     assert "--allow-silent" in refused.value.fix
     found = re.search(r"threshold from 812 to (\d+) \(plan: populations.a.threshold\)", refused.value.fix)
     assert found is not None
     woken = replace(subject, populations=(population(dv=4095, threshold_code=int(found[1])),))
-    assert contract.worst_case(woken)["a"].can_fire == 2
-    assert contract.check(woken).silent == {}
+    assert program_check.worst_case(woken)["a"].can_fire == 2
+    assert program_check.check_program(woken).silent == {}
 
 
 def test_silence_that_is_allowed_is_a_warning() -> None:
-    found = contract.check(one_layer(dv=4095, threshold_code=812), allow_silent=True)
+    found = program_check.check_program(one_layer(dv=4095, threshold_code=812), allow_silent=True)
     assert any("a: no input can make it fire" in warning for warning in found.warnings)
     assert found.as_json()["silent"] == ["a"]
 
@@ -202,60 +204,60 @@ def test_silence_that_is_allowed_is_a_warning() -> None:
 def test_silence_seen_on_data_is_refused_and_the_remedy_wakes_it() -> None:
     subject = one_layer(dv=0, threshold_code=812)
     with pytest.raises(DeployError, match="a: no spike on calibration data, 30 in the float model") as refused:
-        contract.check(subject, spikes(), in_float([5, 5]))
+        program_check.check_program(subject, spikes(), in_float([5, 5]))
     found = re.search(r"threshold from 812 to (\d+)", refused.value.fix)
     assert found is not None
     woken = replace(subject, populations=(population(threshold_code=int(found[1])),))
-    assert observed(woken, spikes())["a"].spikes > 0
-    assert contract.check(woken, spikes(), in_float([5, 5])).silent == {}
+    assert observe_on_data(woken, spikes())["a"].spikes > 0
+    assert program_check.check_program(woken, spikes(), in_float([5, 5])).silent == {}
 
 
 def test_neurons_that_nothing_excites_are_offered_a_bias_that_wakes_them() -> None:
     subject = one_layer([[-20, 0], [0, -20]])
     with pytest.raises(DeployError, match="no input can make it fire"):
-        contract.check(subject)
+        program_check.check_program(subject)
     excited = one_layer([[-20, 2], [2, -20]], threshold_code=20)
     with pytest.raises(DeployError, match="no spike on calibration data") as refused:
-        contract.check(excited, spikes(), in_float([5, 5]))
+        program_check.check_program(excited, spikes(), in_float([5, 5]))
     found = re.search(r"bias mantissa of a by (\d+)", refused.value.fix)
     assert found is not None
     woken = replace(excited, populations=(population(threshold_code=20, bias_mantissa=int(found[1])),))
-    assert observed(woken, spikes())["a"].spikes > 0
+    assert observe_on_data(woken, spikes())["a"].spikes > 0
 
 
 def test_what_the_float_model_leaves_silent_too_is_only_a_warning() -> None:
-    found = contract.check(one_layer(dv=0, threshold_code=812), spikes(), in_float([0, 0]))
+    found = program_check.check_program(one_layer(dv=0, threshold_code=812), spikes(), in_float([0, 0]))
     assert any("no spike on calibration data" in warning for warning in found.warnings)
 
 
 def test_a_population_behind_a_silent_one_names_it() -> None:
     a, b = population("a", 1, threshold_code=812), population("b", 1)
     subject = program(a, b, projections=(joined("in", "a", [[20]]), joined("a", "b", [[200]])), n_in=1)
-    found = contract.check(subject, spikes(1), allow_silent=True)
+    found = program_check.check_program(subject, spikes(1), allow_silent=True)
     assert any("b: no spike" in w and "every population that sends to it is silent (a)" in w for w in found.warnings)
 
 
 def test_dead_neurons_come_with_a_threshold_that_wakes_them() -> None:
     subject = one_layer([[20, 20], [20, 0], [6, 0], [0, 0]], threshold_code=300)
-    found = contract.check(subject, spikes(), in_float([5, 5, 5, 0]))
+    found = program_check.check_program(subject, spikes(), in_float([5, 5, 5, 0]))
     (sentence,) = (w for w in found.warnings if "never fire" in w)
     assert "a: 2 of 4 neurons never fire on calibration data, although they do so in the float model" in sentence
     numbers = re.search(r"threshold from 300 to (\d+) .*; v of all of them passed (\d+)", sentence)
     assert numbers is not None
     for code, awake in ((int(numbers[1]), 1), (int(numbers[2]), 2)):
         changed = replace(subject, populations=(population(n=4, threshold_code=code),))
-        assert np.count_nonzero(observed(changed, spikes())["a"].fired[1:3]) == awake
+        assert np.count_nonzero(observe_on_data(changed, spikes())["a"].fired[1:3]) == awake
 
 
 def test_saturated_neurons_come_with_a_threshold_that_calms_them() -> None:
     subject = one_layer([[200, 0], [0, 20]])
-    found = contract.check(subject, spikes(), in_float([3, 3]))
+    found = program_check.check_program(subject, spikes(), in_float([3, 3]))
     (sentence,) = (w for w in found.warnings if "nearly every step" in w)
     assert "a: 1 of 2 neurons fire in nearly every step on calibration data, although they do not so" in sentence
     number = re.search(r"threshold from 100 to (\d+) \(plan: populations.a.threshold\)", sentence)
     assert number is not None
     changed = replace(subject, populations=(population(threshold_code=int(number[1])),))
-    assert observed(changed, spikes(), in_float([3, 3]))["a"].saturated.sum() == 0
+    assert observe_on_data(changed, spikes(), in_float([3, 3]))["a"].saturated.sum() == 0
 
 
 @pytest.mark.parametrize("adapts", ADAPTATIONS)
@@ -266,14 +268,14 @@ def test_the_first_clip_is_of_all_currents_that_v_saw(clears: str, adapts: str) 
     subject = one_layer([[254], [-254]], model=model, latency=0, **extras)
     subject = replace(subject, projections=tuple(replace(p, exponent=7) for p in subject.projections))
     x = (np.arange(ROWS) % 4 != 1).astype(np.uint8).reshape(-1, 1, 1)
-    first = observed(subject, {"in": x})["a"].first_clip
+    first = observe_on_data(subject, {"in": x})["a"].first_clip
     assert first is not None
     a, (one, *_) = np.zeros((1, 2), np.int64), subject.populations
-    state = before = twin.start(one, 1)
+    state = before = definition.start(one, 1)
     for t in range(first.row + 1):
         before, a = state, (x[t - 1].astype(np.int64) * [254, -254]) << 7 if t else 0 * a
-        state, _ = twin.neuron(one, state, a, t, ARITHMETICS["loihi"])
-    seen = twin.neuron(
+        state, _ = definition.neuron(one, state, a, t, ARITHMETICS["loihi"])
+    seen = definition.neuron(
         replace(one, model=NeuronModel("none", adapts=adapts)), before, a, first.row, ARITHMETICS["loihi"]
     )
     currents = seen[0].u + seen[0].second - (before.b if adapts == "v" else 0)
@@ -285,37 +287,37 @@ def test_bounds_tell_of_a_second_current_that_wraps() -> None:
     subject = replace(subject, projections=tuple(replace(p, exponent=5) for p in subject.projections))
     for arithmetic in ARITHMETICS:
         holds(replace(subject, arithmetic=arithmetic), {"in": np.ones((80, 1, 1), np.int64)})
-    assert contract.worst_case(subject)["a"].wraps == 2
+    assert program_check.worst_case(subject)["a"].wraps == 2
 
 
 @pytest.mark.parametrize("at_once", [1, 10**9])
 def test_overflow_names_sample_row_neuron_and_source(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurodeploy.observed.AT_ONCE", at_once)
+    monkeypatch.setattr("neurodeploy.observe.VALUES_PER_RUN", at_once)
     a = population("a", 2, du=0, threshold_code=131071, model=NeuronModel(fires=False))
     feeds = (joined("in", "a", [[2], [2]]), joined("loud", "a", [[0], [200]], exponent=7))
     subject = replace(program(projections=(), n_in=1), inputs={"in": (1,), "loud": (1,)}, populations=(a,))
     subject = replace(subject, projections=feeds, outputs=("a",))
     x = {name: np.zeros((ROWS, 3, 1), np.uint8) for name in ("in", "loud")}
     x["in"][:], x["loud"][2:, 1] = 1, 1
-    one = observed(subject, x)["a"]
+    one = observe_on_data(subject, x)["a"]
     assert one.first_wrap is not None
     assert (one.first_wrap.sample, one.first_wrap.row, one.first_wrap.neuron) == (1, 7, 1)
     assert one.first_wrap.source == "loud -> a"
     assert one.first_wrap.value > STATE_LIMIT
     assert one.u_high.sample == 1
-    traces = twin.run(subject, x, ARITHMETICS["loihi"])
+    traces = definition.run(subject, x, ARITHMETICS["loihi"])
     assert one.wraps == traces.counters["u_wraps"][1:].sum()
     assert one.v_high.value == traces.v["a"][1:].max()
-    warnings = contract.check(subject, x).warnings
+    warnings = program_check.check_program(subject, x).warnings
     assert any("first in neuron 1 at row 7 of sample 1" in w and "driven by loud -> a" in w for w in warnings)
 
 
 def test_all_that_is_known_is_ready_for_json() -> None:
-    found = contract.check(one_layer(), spikes(), in_float([3, 3])).as_json()
+    found = program_check.check_program(one_layer(), spikes(), in_float([3, 3])).as_json()
     assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, sort_keys=True))
     assert found["observed"]["a"]["rate_in_float"] == 0.25
     assert found["worst_case"]["a"]["can_fire"] == 2
 
 
 def test_a_healthy_program_has_no_warnings() -> None:
-    assert contract.check(one_layer(), spikes(), in_float([3, 3])).warnings == ()
+    assert program_check.check_program(one_layer(), spikes(), in_float([3, 3])).warnings == ()

@@ -16,7 +16,7 @@ from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT, find_arithmetic
 from neurodeploy.backends.base import Inputs
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import DeployError, known
-from neurodeploy.observed import Observation, observed, with_payloads
+from neurodeploy.observe import Observation, observe_on_data, with_payloads
 from neurodeploy.program import Program
 from neurodeploy.quantise.overflow import payload_range
 from neurodeploy.quantise.reach import Payload, Reach, driver, reach
@@ -85,7 +85,7 @@ class Contract:
         }
 
 
-def check(
+def check_program(
     program: Program,
     inputs: Inputs | None = None,
     reference: Recording | None = None,
@@ -106,7 +106,7 @@ def check(
     bounds = {p.name: _bounds(program, p, reaches) for p in program.populations if p.size}
     if inputs is not None:
         program, inputs = with_payloads(program, inputs)
-    seen = {} if inputs is None else observed(program, inputs, reference)
+    seen = {} if inputs is None else observe_on_data(program, inputs, reference)
     silent = _silences(program, reaches, bounds, seen, inputs)
     refused = {name: one for name, one in silent.items() if one.is_refused}
     if refused and not allow_silent:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.passes.fold import Folded, apply
-from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.synapses import Conv2d, as_map
 
 Floats = NDArray[np.float64]
@@ -30,8 +30,8 @@ DAMPING = 0.01
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Drive:
-    """A population alone, given the spikes that the float model's sources sent on calibration data.
+class IsolatedPopulation:
+    """A population in isolation: it is given the spikes that the float model's sources sent on calibration data.
 
     spikes: for each projection ``[T, B, *source shape]``, in the rows in which they act.
     fired: what the float model's population sent, ``[T, B, *shape]``, on the samples that are emulated.
@@ -54,7 +54,7 @@ class Drive:
         return float((difference**2).mean()) + moved / len(sent)
 
 
-def second_moments(spikes: NDArray[Any], folded: Folded, neuron: ChipNeuron) -> Floats:
+def second_moments(spikes: NDArray[Any], folded: Folded, neuron: AffineNeuron) -> Floats:
     """Return the second moments of what each weight adds to the membrane, float64 (k, k), or (groups, k, k) of a conv.
 
     The error of a row of weights ``d`` costs ``d @ moments @ d``: the mean square of what it does to v, if nothing is
