@@ -369,7 +369,10 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
             if nodes:
                 click.echo(f"{', '.join(nodes)}: only in {run}, not held against anything")
         if result["apart"]:
-            click.echo(f"{', '.join(result['apart'])}: not in the same unit in both, not held against each other")
+            click.echo(
+                f"{', '.join(result['apart'])}: not in the same unit in both (volts, or register units of one scale),"
+                " so not held against each other number by number"
+            )
         click.echo(_outcome(result))
     sys.exit(1 if outside or unproved else 0)
 
