@@ -39,13 +39,14 @@ class Limit:
             )
         return number
 
-    def check(self, needed: int, what: str, where: str) -> None:
+    def check(self, needed: int, what: str, where: str, less: str = "Check the file or the model.") -> None:
         """Refuse a need beyond the limit.
 
         Args:
             needed: how many of the unit.
             what: what needs them, as the message begins.
             where: file, node or option.
+            less: how to need less, a sentence.
 
         Raises:
             DeployError: it is more than the limit; the message says how to raise that.
@@ -56,8 +57,8 @@ class Limit:
         raise DeployError(
             f"{what} needs {count} {self.unit}, but the limit is {self.most:,}",
             where=where,
-            fix="Check the file or the model. If it is meant to be that large, raise the limit: set the environment"
-            f" variable {self.variable} to the number that you need.",
+            fix=f"{less} If it is meant to be that large, raise the limit: set the environment variable"
+            f" {self.variable} to the number that you need.",
         )
 
 
@@ -88,6 +89,9 @@ MAX_PROJECTIONS = Limit("NEURODEPLOY_MAX_PROJECTIONS", 1_500, "projections")
 MAX_STEPS = Limit("NEURODEPLOY_MAX_STEPS", 1_000_000, "time steps")
 """Rows of the input."""
 
+MAX_RUN_BYTES = Limit("NEURODEPLOY_MAX_RUN_BYTES", 2**32, "bytes")
+"""What is recorded in memory of the samples that run at once, with their input; reports keep as much again."""
+
 LIMITS = (
     MAX_ARRAY_BYTES,
     MAX_UNPACKED_BYTES,
@@ -97,4 +101,5 @@ LIMITS = (
     MAX_NODES,
     MAX_PROJECTIONS,
     MAX_STEPS,
+    MAX_RUN_BYTES,
 )

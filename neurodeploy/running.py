@@ -10,9 +10,10 @@ from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends.base import Backend, Inputs, RunOptions
+from neurodeploy.budget import MAX_RUN_BYTES
 from neurodeploy.data import Data, DataHash, Given, Samples, blocks, given_samples
 from neurodeploy.decision import Decision, membranes, settle_decision
-from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.errors import BackendError, DeployError, counted
 from neurodeploy.files import existing_file
 from neurodeploy.host import data_inputs
 from neurodeploy.importers.lower import read_network
@@ -51,10 +52,11 @@ def run(
         DeployError: the model, the input or an option is refused.
         BackendError: the backend is missing or died.
     """
-    subject = open_subject(model, dialect)
+    subject, options = open_subject(model, dialect), options or RunOptions()
     samples = given_samples(data, data_inputs(subject))
+    _check_memory(subject, samples, samples.n_samples, options)
     inputs = samples.part(0, samples.n_samples).x
-    return _run_block(subject, inputs, backend, options or RunOptions(), decide, Origin(subject))
+    return _run_block(subject, inputs, backend, options, decide, Origin(subject))
 
 
 def _run_block(
@@ -148,14 +150,26 @@ def run_blocks(
     """
     options = options or RunOptions()
     # Another process takes seconds to start, and is given all at once.
-    origin = Origin(subject)
-    each = recorded_bytes(subject, data, options) if not backends.load(backend).is_slow else 0
+    origin, at_once = Origin(subject), backends.load(backend).is_slow
+    _check_memory(subject, data, data.n_samples if at_once else 1, options)
+    each = 0 if at_once else recorded_bytes(subject, data.n_steps, options)
     for first, part in blocks(data, each):
         told = replace(options, progress=_of_all(options.progress, first, part.n_samples, data.n_samples))
         yield part, _run_block(subject, part.x, backend, told, decide, origin)
 
 
-def recorded_bytes(subject: Network | Program, data: Samples, options: RunOptions) -> int:
+def _check_memory(subject: Network | Program, data: Samples, n_samples: int, options: RunOptions) -> None:
+    """Refuse to record more samples at once than the limit allows, before there is anything of them in memory."""
+    samples, steps = counted(n_samples, "sample"), counted(data.n_steps, "step")
+    MAX_RUN_BYTES.check(
+        n_samples * recorded_bytes(subject, data.n_steps, options),
+        f"a recording of {samples} of {steps} at once",
+        data.source,
+        "Give fewer samples or steps, or record less: fewer of --record, or --record-nodes.",
+    )
+
+
+def recorded_bytes(subject: Network | Program, n_steps: int, options: RunOptions) -> int:
     """Return what a sample takes while it runs: its input, what is recorded of it, and the emulator's counters."""
     names = options.recorded(tuple(population.name for population in subject.populations))
     sizes = {population.name: prod(population.shape) for population in subject.populations}
@@ -166,7 +180,7 @@ def recorded_bytes(subject: Network | Program, data: Samples, options: RunOption
     is_graded = any(subject.is_graded(name) for name in names)
     n_inputs = sum(prod(shape) for shape in {**subject.inputs, **data_inputs(subject)}.values())
     each = n_units * (1 + 4 * is_graded + 4 * len(states))
-    return data.n_steps * (each + 4 * n_inputs + COUNTER_BYTES * len(sizes))
+    return n_steps * (each + 4 * n_inputs + COUNTER_BYTES * len(sizes))
 
 
 def _of_all(

@@ -374,7 +374,10 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
             if nodes:
                 click.echo(f"{', '.join(nodes)}: recorded only in {run}, so not compared")
         if result["apart"]:
-            click.echo(f"{', '.join(result['apart'])}: not in the same unit in both recordings, so not compared")
+            click.echo(
+                f"{', '.join(result['apart'])}: not in the same unit in both recordings (volts, or register units"
+                " of one scale), so not compared"
+            )
         click.echo(_outcome(result))
     sys.exit(1 if outside or unproved else 0)
 

@@ -18,7 +18,7 @@ from neurodeploy.calibration_data import Rounding, other_data_sentences
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
-from neurodeploy.comparison.shown import Shown
+from neurodeploy.comparison.shown import KEPT, Shown
 from neurodeploy.comparison.tallies import Agreements, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
 from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, happened, judge
@@ -255,7 +255,7 @@ def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _
         Agreements(runner.order, runner.read),
         Events(runner.order, counting),
         Equality(runner.network, runner.read),
-        Shown(runner.order, runner.data.n_samples),
+        Shown(runner.order, runner.data.n_samples, min(KEPT, max(1, runner.shown_samples))),
         Rounding.of(program),
     )
     for first, part in blocks(runner.data, runner.bytes_a_sample):

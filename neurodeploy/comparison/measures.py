@@ -61,9 +61,22 @@ def first_difference(
 
 
 def _share(a: Recording, b: Recording, node: str, key: str) -> bool:
-    """Tell whether two recordings have an observable in common; volts and register units are not held together."""
-    one, two = a.nodes.get(node, {}).get(key), b.nodes.get(node, {}).get(key)
-    return one is not None and two is not None and (key == "spikes" or one.dtype.kind == two.dtype.kind)
+    """Tell whether two recordings have an observable in common, in the same unit: volts, or codes of one scale."""
+    if key not in a.nodes.get(node, {}) or key not in b.nodes.get(node, {}):
+        return False
+    return key == "spikes" or _unit(a, node, key) == _unit(b, node, key)
+
+
+def _unit(recording: Recording, node: str, key: str) -> object:
+    """Return what a node's values or states are counted in; codes of an unknown scale are those of their program."""
+    if recording.nodes[node][key].dtype.kind == "f":
+        return "V"
+    return recording.meta.get("units", {}).get(node, recording.meta.get("program_sha256"))
+
+
+def _has_scale(recording: Recording, node: str, key: str) -> bool:
+    """Tell whether a recording says what a node's values or states are in the model's units."""
+    return recording.nodes[node][key].dtype.kind == "f" or node in recording.meta.get("units", {})
 
 
 def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: int | None = None) -> Difference:
@@ -78,10 +91,10 @@ def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: in
     return Difference(key, node, sample, t, unit, float(one[(t, sample, *unit)]), float(two[(t, sample, *unit)]), count)
 
 
-def pairs_of(a: Recording, b: Recording, node: str) -> dict[str, Any]:
-    """Return how far a node's values in ``b`` are from those in ``a``, in the model's units."""
+def pairs_of(a: Recording, b: Recording, node: str, key: str = "value") -> dict[str, Any]:
+    """Return how far a node's values or states in ``b`` are from those in ``a``, in the model's units."""
     pairs = Pairs()
-    pairs.add(a.values(node), b.values(node))
+    pairs.add(a.values(node, key), b.values(node, key))
     return pairs.result()
 
 
@@ -97,10 +110,11 @@ def diff(
         names: what they are called in messages.
 
     Returns:
-        JSON-ready: ``agreement`` and errors of ``values`` (in the model's units) by node, ``silent``, nodes that fire
-        in neither, ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they
-        do not say of themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks, ``apart``, what of a node
-        both recorded in units that are not the same, and ``not_judged``, why equality would mean nothing, or None.
+        JSON-ready: ``agreement`` by node, errors of ``values`` in the model's units, by node and, where ``v`` or ``u``
+        are not in the same unit in both, by ``node.v`` and ``node.u``, ``silent``, nodes that fire in neither,
+        ``first_difference`` (in spikes, v or u that both recorded; None if equal), ``remarks``, what they do not say of
+        themselves, ``only_a`` and ``only_b``, the nodes that one of them lacks, ``apart``, what of a node both recorded
+        in units that are not the same, and ``not_judged``, why equality would mean nothing, or None.
 
     Raises:
         DeployError: they were recorded on different data, or a file is no recording.
@@ -120,6 +134,9 @@ def diff(
     different = first_difference(a, b, shared, _ALL)
     both = [(node, key) for node in shared for key in _ALL if key in a.nodes[node] and key in b.nodes[node]]
     held = [one for one in both if _share(a, b, *one)]
+    apart = [one for one in both if one not in held]
+    in_volts = [one for one in apart if one[1] in ("u", "v") and _has_scale(a, *one) and _has_scale(b, *one)]
+    told = [*(one for one in both if one[1] == "value"), *in_volts]
     silent = [
         node for node in shared if all("spikes" in one.nodes[node] and not one.spikes(node).any() for one in (a, b))
     ]
@@ -131,13 +148,11 @@ def diff(
         },
         "silent": silent,
         "first_difference": None if different is None else different.to_dict(),
-        "values": {
-            node: pairs_of(a, b, node) for node in shared if "value" in a.nodes[node] and "value" in b.nodes[node]
-        },
+        "values": {node if key == "value" else f"{node}.{key}": pairs_of(a, b, node, key) for node, key in told},
         "remarks": [remark for remark in remarks if remark is not None],
         "only_a": sorted(set(a.nodes) - set(b.nodes)),
         "only_b": sorted(set(b.nodes) - set(a.nodes)),
-        "apart": [f"{key} of {node}" for node, key in both if (node, key) not in held],
+        "apart": [f"{key} of {node}" for node, key in apart],
         "not_judged": _not_judged(held, silent),
     }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR
 from neurodeploy.backends.base import Backend, RunOptions
+from neurodeploy.budget import MAX_RUN_BYTES
 from neurodeploy.comparison.measures import first_difference
 from neurodeploy.data import Data, Samples
-from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.errors import BackendError, DeployError, counted
 from neurodeploy.network import Network
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
@@ -73,12 +74,32 @@ class Runner:
         self.backends, self.pace = chosen, pace
         self.read, self.order = read, tuple(population.name for population in network.populations)
         self.short: dict[str, Recording] = {}
+        self._check_memory()
 
     @property
     def bytes_a_sample(self) -> int:
-        """What one sample takes while it runs."""
+        """What one sample takes while it runs on a backend that is not slow."""
         options = RunOptions(membranes=self.read)
-        return max(recorded_bytes(subject, self.data, options) for subject in (self.network, self.program))
+        return max(recorded_bytes(subject, self.data.n_steps, options) for subject in (self.network, self.program))
+
+    @property
+    def shown_samples(self) -> int:
+        """How many samples of either kind can be kept for the report in as much memory as runs may take."""
+        return MAX_RUN_BYTES.most // (2 * len(self.backends) * max(self.bytes_a_sample, 1))
+
+    def _check_memory(self) -> None:
+        """Refuse what takes more memory than the limit allows, before anything runs."""
+        steps = counted(self.data.n_steps, "step")
+        for name, backend in self.backends.items():
+            n = min(self.pace.lava_samples, self.data.n_samples) if backend.is_slow else 1
+            subject = self.network if backend.is_reference else self.program
+            fewer = " or a smaller --lava-samples" if backend.is_slow else ""
+            MAX_RUN_BYTES.check(
+                n * recorded_bytes(subject, self.data.n_steps, self._options(name)),
+                f"a recording of {counted(n, 'sample')} of {steps} on {name}",
+                self.data.source,
+                f"Give data of fewer steps{fewer}, or leave {name} out: name the others with --backend.",
+            )
 
     def run_block(self, name: str, part: Data, first: int) -> Recording:
         """Return a backend's recording of a block of samples."""
@@ -92,15 +113,19 @@ class Runner:
     def run(self, name: str, part: Data, *, arithmetic: str | None = None, first: int = 0) -> Recording:
         """Return a backend's recording; with states where a simulator's are to be met."""
         backend = self.backends[name]
+        options = replace(self._options(name, arithmetic), progress=self._progress(name, part, first))
+        return backend.run(self.network if backend.is_reference else self.program, part.x, options)
+
+    def _options(self, name: str, arithmetic: str | None = None) -> RunOptions:
+        """Return how a backend runs."""
+        backend = self.backends[name]
         has_states = arithmetic is not None or backend.exact_in is not None
-        options = RunOptions(
+        return RunOptions(
             record=("spikes", "v", "u") if has_states else ("spikes",),
             arithmetic=arithmetic,
             time_limit=self.pace.time_limit if backend.can_be_ended else None,
-            progress=self._progress(name, part, first),
             membranes=self.read,
         )
-        return backend.run(self.network if backend.is_reference else self.program, part.x, options)
 
     def _progress(self, name: str, part: Data, first: int) -> Callable[[int, int], None] | None:
         """Return a function that reports how much is done of all blocks, where somebody listens."""

@@ -20,12 +20,13 @@ KEPT = 12
 class Shown:
     """Samples that are kept whole; all of them where there is one block.
 
-    order: nodes in the network's order. n_samples: in all.
+    order: nodes in the network's order. n_samples: in all. most: samples of either kind that are kept.
     differs: bool (B,), in which samples any two backends have different spikes.
     """
 
     order: tuple[str, ...]
     n_samples: int
+    most: int = KEPT
     differs: NDArray[np.bool_] = field(init=False)
     kept: dict[int, Block] = field(default_factory=dict)
     whole: Block = field(default_factory=dict)
@@ -42,7 +43,7 @@ class Shown:
             return
         known = np.array(sorted(self.kept), np.int64)
         for kind in (True, False):
-            room = max(0, KEPT - int((self.differs[known] == kind).sum()))
+            room = max(0, self.most - int((self.differs[known] == kind).sum()))
             new = first + np.flatnonzero(self.differs[first : first + n] == kind)
             self._keep(block, first, {int(sample) for sample in new[:room]})
         self._keep(block, first, {sample for sample in named if first <= sample < first + n})

@@ -118,7 +118,7 @@ def export(
         meta["data_sha256"] = data_sha256(data)
         options = RunOptions(record=record, nodes=record_nodes)
         with Writer(Path(record_output)) as writer:
-            for _, part in blocks(data, recorded_bytes(network, data, options)):
+            for _, part in blocks(data, recorded_bytes(network, data.n_steps, options)):
                 writer.add(followed.record(network, part.x["input"], meta, record).of_nodes(record_nodes))
     framework = f"{followed.package} {versions[followed.package]}"
     said = f"{followed.convention.form}: {followed.convention.evidence}"

@@ -87,6 +87,33 @@ def test_recordings_that_are_equal_prove_nothing_where_nothing_fires_or_nothing_
     assert diff(volts, volts)["not_judged"] is None
 
 
+def test_codes_of_different_scales_are_held_together_in_volts_only(tmp_path: Path) -> None:
+    volts = np.arange(12.0).reshape(4, 1, 3)
+
+    def codes(scale: float | None, program: str = "p") -> Recording:
+        units = {} if scale is None else {"a": {"unit": "V", "scale": scale}}
+        values = (volts * (scale or 64)).astype(np.int32)
+        return Recording(
+            {"a": {"v": values, "spikes": np.ones((4, 1, 3), np.uint8)}}, {"units": units, "program_sha256": program}
+        )
+
+    other = diff(codes(64), codes(32))
+    assert (other["apart"], other["first_difference"]) == (["v of a"], None)
+    assert other["values"]["a.v"]["mean_squared_error"] == 0
+    same = diff(codes(64), codes(64, "q"))
+    assert (same["apart"], same["values"]) == ([], {})
+    # Where neurons have scales of their own, only the same program has the same ones.
+    assert diff(codes(None), codes(None))["apart"] == []
+    unknown = diff(codes(None), codes(None, "q"))
+    assert (unknown["apart"], unknown["values"]) == (["v of a"], {})
+    for name, one in (("a", codes(64)), ("b", codes(32))):
+        save_recording(one, tmp_path / f"{name}.npz")
+    said = CliRunner().invoke(diff_command, [str(tmp_path / "a.npz"), str(tmp_path / "b.npz")])
+    assert said.exit_code == 0
+    assert "a.v: mean squared error 0," in said.stdout
+    assert "v of a: not in the same unit in both" in said.stdout
+
+
 def test_recordings_are_given_as_paths_too(tmp_path: Path) -> None:
     one = recording(a=np.ones((3, 2, 1), np.uint8))
     save_recording(one, tmp_path / "a.npz")
