@@ -7,7 +7,7 @@ Runs each framework itself on small seeded networks and writes golden cases to `
 Each framework runs in an environment of its own under DIR (made if it is missing; sinabs and rockpool pin an old nir,
 which is replaced). A case is ``<case>.npz`` (input ``x``, ``<node>/spikes``, ``/v``, ``/u``, ``/value`` and ``meta``),
 ``<case>.nir`` by our exporter, and ``<case>.own.nir`` by the framework's. The files keep every value; edges are sorted
-and the HDF5 layout is made compact.
+and the HDF5 layout is made compact. Of spyx, ``spyx-sweep.npz`` beside that folder holds each option off its default.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def write_cases(framework: str, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     if framework == "spyx":
         write_spyx(output)
+        write_sweep(output.with_name("spyx-sweep.npz"))
     for name, case in CASES.items():
         if case.framework == framework:
             size = write_case(name, case, output)
@@ -149,6 +150,34 @@ def write_spyx(output: Path) -> None:
         }
         write_npz(output / f"{name}.npz", {**arrays, "x": x, "meta": text_array(to_json(meta))})
         print(f"{name}: {sum(path.stat().st_size for path in output.glob(f'{name}.*'))} bytes")
+
+
+def write_sweep(path: Path) -> None:
+    """Write spyx's sweep: of each case its file (as bytes), its input and what spyx gives, and what is true of it."""
+    from importlib.metadata import version
+
+    import golden_spyx
+    import nir
+    import numpy as np
+
+    from neurodeploy.files import text_array, to_json, write_npz
+
+    arrays, told = {}, {}
+    for name, case in golden_spyx.SWEEP.items():
+        x = (np.random.default_rng(SEED).random((T, B, *case.shape)) < 0.5).astype(np.uint8)
+        graph, expected = golden_spyx.swept(case, x)
+        if not expected.any():
+            raise SystemExit(f"{name}: nothing leaves it; choose another seed or threshold")
+        with tempfile.TemporaryDirectory() as folder:
+            nir.write(Path(folder) / "own.nir", graph)
+            compact(Path(folder) / "own.nir", Path(folder) / "compact.nir")
+            arrays[f"{name}/model"] = np.frombuffer((Path(folder) / "compact.nir").read_bytes(), np.uint8)
+        arrays |= {f"{name}/x": x, f"{name}/expected": expected}
+        told[name] = {key: getattr(case, key) for key in ("answers", "lost", "option", "is_refused")}
+    versions = {package: version(package) for package in ("spyx", "jax", "nir")}
+    meta = {"seed": SEED, "versions": versions, "cases": told}
+    write_npz(path, {**arrays, "meta": text_array(to_json(meta))})
+    print(f"{path.name}: {len(told)} cases, {path.stat().st_size} bytes")
 
 
 def _neuron_inside(name: str, node: Any) -> str:

@@ -44,6 +44,8 @@ class Loss:
 EXPORT = "Export the model from its module, which has it: neurodeploy export."
 """The way out where our own exporter keeps what a framework's drops."""
 
+NO_SPYX = "neurodeploy export reads no spyx."
+
 
 def _layers(option: str, means: str, kinds: tuple[str, ...]) -> Loss:
     return Loss("layers", option, means, "plain", kinds, EXPORT)
@@ -71,8 +73,8 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
             " a chip's registers.",
         ),
         _layers(
-            "padding_mode, padding, ceil_mode, divisor_override",
-            "convolutions pad with zeros; pools have no padding, ceil_mode or divisor_override",
+            "padding_mode, padding, divisor_override",
+            "convolutions pad with zeros; pools have no padding and no divisor_override",
             (*CONVOLUTIONS, *POOLS),
         ),
     ),
@@ -123,12 +125,28 @@ LOSSES: dict[str, tuple[Loss, ...]] = {
     "spyx": (
         Loss("dt", "dt of to_nir", "the time step that was written", "1", ("LI", "Threshold")),
         Loss(
+            "activation",
+            "activation",
+            "what a neuron gives: step for 1 where v is above the threshold, as all of spyx.axn; custom may differ",
+            "step",
+            way_out=f"Train with an activation of spyx.axn; {NO_SPYX}",
+        ),
+        Loss(
+            "skipped",
+            "layers that to_nir warns of",
+            "layers that are not in the file (LI, ALIF, LoRA, functions), but for those that change nothing in a"
+            " trained model",
+            "none",
+            ("Output",),
+            f"Put a neuron or layer in their place that to_nir writes; {NO_SPYX}",
+        ),
+        Loss(
             "layers",
-            "kernel_dilation, feature_group_count",
-            "convolutions have no dilation and no groups",
+            "kernel_dilation, mask, channel_axis",
+            "convolutions have no dilation and no mask; pools keep channels apart",
             "plain",
-            CONVOLUTIONS,
-            "Train without them; neurodeploy export reads no spyx.",
+            (*CONVOLUTIONS, *POOLS),
+            f"Train without them; {NO_SPYX}",
         ),
     ),
     "nir": (),
@@ -141,7 +159,9 @@ TRACED_BY_CALLS = ("snntorch", "norse", "sinabs", "rockpool")
 
 UNWRITTEN = {
     **dict.fromkeys(
-        TRACED_BY_CALLS, "forward only calls modules (nirtorch leaves out what forward computes between them)"
+        TRACED_BY_CALLS,
+        "forward only calls modules and returns what the last one fires, or gives if it does not fire (nirtorch leaves"
+        " out what forward computes between them or reads of their states)",
     ),
     "spikingjelly": "neurons spike (surrogate_function.spiking), and forward adds only outputs of different modules"
     " (nirtorch leaves out numbers, parameters and repeated outputs)",
@@ -171,6 +191,12 @@ def called_again(graph: NirGraph, name: str) -> list[str]:
         bases = {node: re.sub(r"_\d+$", "", node) for node, of in graph.nodes.items() if of.kind in FIRING}
         return [node for node, base in bases.items() if base != node and base in bases]
     return []
+
+
+def left_out(graph: NirGraph, name: str) -> list[str]:
+    """Return the layers that an exporter left out, as far as a graph tells: spyx counts them all the same."""
+    numbers = {int(found[1]) for node in graph.nodes if (found := re.match(r"layer_(\d+)", node))}
+    return [f"layer_{i}" for i in range(max(numbers, default=0)) if i not in numbers] if name == "spyx" else []
 
 
 def _snntorch_step(node: NirNode) -> Floats:

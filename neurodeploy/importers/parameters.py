@@ -33,7 +33,7 @@ def parameter_findings(graph: NirGraph, settled: Dialect | None) -> list[Finding
         for key in _TAUS:
             if key in node.params:
                 found += _time_constant(name, key, node.numbers(key), settings, "dialect" in graph.metadata)
-        found += _threshold(name, node)
+        found += _threshold(name, node, settings)
         if settings is not None and settled is not None:
             found += _input_gain(name, node, settings, settled.name)
             found += _synaptic_gain(name, node, settings, settled.name)
@@ -101,12 +101,16 @@ def _time_constant(name: str, key: str, tau: Floats, settings: Settings | None, 
     return found
 
 
-def _threshold(name: str, node: NirNode) -> list[Finding]:
+def _threshold(name: str, node: NirNode, settings: Settings | None) -> list[Finding]:
     values = node.numbers("v_threshold", 1.0)
     if not (bad := values <= 0).any():
         return []
     what = f"{_some(bad)} of v_threshold are 0 or below: these neurons fire at rest"
-    return [finding("threshold", name, what, _span(values[bad]), "Check the training; thresholds are above 0.")]
+    fix = "Check the training; thresholds are above 0."
+    if settings is not None and settings.reset_delay and settings.reset != "none" and (values < 0).any():
+        what += ", and the framework resets them before the first step, which is not computed here"
+        return [finding("threshold", name, what, _span(values[bad]), fix, "error")]
+    return [finding("threshold", name, what, _span(values[bad]), fix)]
 
 
 def _input_gain(name: str, node: NirNode, settings: Settings, dialect: str) -> list[Finding]:

@@ -19,6 +19,7 @@ from neurodeploy.importers.losses import (
     UNWRITTEN,
     Loss,
     called_again,
+    left_out,
     proven_time_step,
     read_time_step,
 )
@@ -115,8 +116,9 @@ def resolve_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
         if node.kind not in FIRING or node.kind == "Threshold":
             rules = replace(rules, reset="none")
         for key in ("reset", "dt"):
-            if getattr(rules, key) is None:
-                asked.add(key, node_name, EXAMPLES[key], MEANS[key])
+            if getattr(rules, key) is None and node_name not in asked.keys.get(key, ()):
+                read = read_time_step(name, [node]) if key == "dt" else None
+                asked.add(key, node_name, EXAMPLES[key] if read is None else f"{read:g}", MEANS[key])
         settings[node_name] = _complete(rules, graph, node_name)
     if asked.keys:
         raise asked.question(graph, name)
@@ -210,7 +212,10 @@ def _settle_layers(
         (loss, [n for n, of in graph.nodes.items() if of.kind in loss.kinds and of.kind not in NEURONS])
         for loss in LOSSES[name]
     ]
+    missing = left_out(graph, name)
     for loss, nodes in [*open_at, (CALLED, called_again(graph, name))]:
+        if loss.key == "skipped" and missing:
+            loss = replace(loss, means=f"{loss.means}; here {_listed(missing)}")
         for node in nodes:
             if loss.key in said.graph:
                 _check_final(loss, said.graph[loss.key], node)
@@ -328,6 +333,8 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
         notes += [f"dt = {dt:g} s" + (", read off the parameters" if dt == read else "") for dt in dts if dt]
     if name in UNWRITTEN:
         notes.append(f"assumed: {UNWRITTEN[name]}")
+    if missing := left_out(graph, name):
+        notes.append(f"warning: {name}'s exporter left {_listed(missing)} out of the file")
     units: dict[str, list[str]] = {}
     for node, rules in settings.items():
         kind = graph.nodes[node].kind

@@ -28,7 +28,7 @@ DIALECTS = {
     "sinabs-lif-expleak-li": "sinabs,reset=subtract,max_spikes=1,min_v_mem=none,norm_input=false,rest=default",
     "spikingjelly-conv-if-avgpool": None,
     "spikingjelly-fc-lif": "spikingjelly,dt=1e-4",
-    "spyx-cuba-rlif-subgraph": None,
+    "spyx-cuba-rlif-subgraph": "spyx,rest=default",
     "paper-braille-bias_zero": "snntorch,reset=zero,lif2:reset_delay=false,rest=default",
     "paper-braille-bias_zero-samestep": "snntorch,reset=zero,reset_delay=false,rest=default",
     "snntorch-cubalif-subtract": "snntorch,reset=subtract,rest=default",

@@ -2,10 +2,13 @@
 
 Nobody is asked in vain: the answers that make a file right are those that its question asks for, and what no answer
 restores is refused with the way out. No reading that passes is wrong.
+
+The five frameworks run here. spyx needs jax, and has an environment of its own: ``tools/golden_frameworks.py`` ran it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -20,7 +23,10 @@ import pytest
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
+from neurodeploy.importers.dialects import MODULES
+from neurodeploy.importers.losses import LOSSES, Loss
 from neurodeploy.importers.lower import read_network
+from tests.conftest import ROOT
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -35,7 +41,7 @@ class Case:
     """One model. dialect: its framework's, perhaps with answers for single nodes. export: makes it.
 
     answers: what is true of it, beside the defaults. lost: a key that no answer restores. shape: of one step's input.
-    worth: of a spike of the output.
+    worth: of a spike of the output. option: which one is off, where the table has several under one key.
     """
 
     dialect: str
@@ -44,6 +50,7 @@ class Case:
     lost: str | None = None
     shape: tuple[int, ...] = (N_IN,)
     worth: float = 1.0
+    option: str = ""
 
 
 def layer(n_in: int, n_out: int, gain: float) -> Any:
@@ -144,6 +151,44 @@ def norse(
     return export
 
 
+def norse_image(**options: Any) -> Callable[[np.ndarray], Exported]:
+    """A convolution whose padding changes no shape."""
+
+    def export(x: np.ndarray) -> Exported:
+        import norse.torch as norse
+        from norse.torch.functional import lif_box
+        from norse.torch.utils.export_nir import to_nir as export_norse
+
+        shape = (3, *IMAGE[1:])
+        values = {"v_th": torch.full(shape, 0.3), "tau_mem_inv": torch.full(shape, 100.0), "v_leak": torch.zeros(shape)}
+        conv = torch.nn.Conv2d(2, 3, 3, padding=1, **options)
+        conv.weight.data *= 8.0
+        model, state, rows = norse.SequentialState(conv, norse.LIFBoxCell(lif_box.LIFBoxParameters(**values))), None, []
+        for row in x:
+            out, state = model(torch.tensor(row), state)
+            rows.append(out.detach().numpy())
+        return export_norse(model, torch.zeros(IMAGE)), np.stack(rows)
+
+    return export
+
+
+def sinabs_image(**options: Any) -> Callable[[np.ndarray], Exported]:
+    """A pool, whose padding changes the neurons' shape, or a convolution, whose padding does not."""
+
+    def export(x: np.ndarray) -> Exported:
+        import sinabs.layers as sl
+        from sinabs.nir import to_nir
+
+        pools = "ceil_mode" in options
+        first = sl.SumPool2d(4, **options) if pools else torch.nn.Conv2d(2, 3, 3, padding=1, **options)
+        model = torch.nn.Sequential(first, sl.IAFSqueeze(batch_size=B))
+        steps = torch.tensor(x).transpose(0, 1).flatten(0, 1)
+        out = model(steps).detach().numpy()
+        return to_nir(model, torch.zeros(len(steps), *IMAGE)), out.reshape(B, T, *out.shape[1:]).swapaxes(0, 1)
+
+    return export
+
+
 def sinabs(kind: str, scale: float = 5.0, **options: Any) -> Callable[[np.ndarray], Exported]:
     def export(x: np.ndarray) -> Exported:
         import sinabs as package
@@ -221,6 +266,9 @@ def quarters(v: Any) -> Any:
     return torch.round(v * 4) / 4
 
 
+OTHER = {"layers": "other"}
+
+
 def _cases() -> dict[str, Case]:
     cases: dict[str, Case] = {}
     late = {"reset_delay": "false"}
@@ -249,13 +297,13 @@ def _cases() -> dict[str, Case]:
         "snntorch-beta-above-1": Case("snntorch", snntorch("Leaky", 0.5, beta=(0.9, 1.02))),
         "snntorch-image": Case("snntorch", snntorch_image(), shape=IMAGE),
         "snntorch-image-circular": Case(
-            "snntorch", snntorch_image(padding_mode="circular"), {"layers": "other"}, "layers", IMAGE
+            "snntorch", snntorch_image(padding_mode="circular"), OTHER, "layers", IMAGE, option="padding_mode"
         ),
         "snntorch-image-pool-padding": Case(
-            "snntorch", snntorch_image(padding=1), {"layers": "other"}, "layers", IMAGE
+            "snntorch", snntorch_image(padding=1), OTHER, "layers", IMAGE, option="padding"
         ),
         "snntorch-image-divisor": Case(
-            "snntorch", snntorch_image(divisor_override=3), {"layers": "other"}, "layers", IMAGE
+            "snntorch", snntorch_image(divisor_override=3), OTHER, "layers", IMAGE, option="divisor_override"
         ),
     }
     slow = {"dt": "0.0001"}
@@ -273,6 +321,10 @@ def _cases() -> dict[str, Case]:
         }
     cases |= {
         "norse-LIFBoxCell-subtract": Case("norse", norse("LIFBoxCell", reset_method="subtract"), {"reset": "subtract"}),
+        "norse-image": Case("norse", norse_image(), shape=IMAGE),
+        "norse-image-circular": Case(
+            "norse", norse_image(padding_mode="circular"), OTHER, "layers", IMAGE, option="padding_mode"
+        ),
         "norse-IAFCell": Case("norse", norse("IAFCell", 2.0)),
         "norse-IAFCell-v-reset": Case("norse", norse("IAFCell", 2.0, v_reset=-0.3), {"v_reset": "-0.3"}),
     }
@@ -292,6 +344,11 @@ def _cases() -> dict[str, Case]:
             f"sinabs-{kind}-tau-syn": Case("sinabs", sinabs(kind, tau_syn=3.0), {"tau_syn": "3"}),
         }
     cases |= {
+        "sinabs-image": Case("sinabs", sinabs_image(), shape=IMAGE),
+        "sinabs-image-circular": Case(
+            "sinabs", sinabs_image(padding_mode="circular"), OTHER, "layers", IMAGE, option="padding_mode"
+        ),
+        "sinabs-image-ceil": Case("sinabs", sinabs_image(ceil_mode=True), OTHER, "layers", IMAGE, option="ceil_mode"),
         "sinabs-LIF-unscaled": Case("sinabs", sinabs("LIF", 2.0, norm_input=False), {"norm_input": "false"}),
         "sinabs-LIF-unscaled-tau-syn": Case(
             "sinabs", sinabs("LIF", 2.0, norm_input=False, tau_syn=3.0), {"norm_input": "false", "tau_syn": "3"}
@@ -379,7 +436,7 @@ def answered(path: Path, case: Case, answers: dict[str, str]) -> Any:
 
 def gives(network: Any, x: np.ndarray) -> np.ndarray:
     """Return what a network's output gives, spikes or values."""
-    inputs = {name: x.reshape(T, B, *shape) for name, shape in network.inputs.items()}
+    inputs = {name: x.reshape(*x.shape[:2], *shape) for name, shape in network.inputs.items()}
     observed = Reference().run(network, inputs, RunOptions()).nodes[network.outputs[0]]
     return np.asarray(observed.get("spikes", observed.get("value")))
 
@@ -411,6 +468,63 @@ def test_own_files_are_read_right_or_asked_about(
         assert "neurodeploy export" in caught.value.fix
         return
     assert_gives(answered(path, case, answers), x, expected)
+
+
+SWEPT = ROOT / "tests" / "golden" / "spyx-sweep.npz"
+"""spyx's files, each option off its default, with what spyx gave."""
+
+
+def spyx_cases() -> dict[str, Any]:
+    """Return what is true of each of spyx's files."""
+    with np.load(SWEPT) as archive:
+        return dict(json.loads(str(archive["meta"]))["cases"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", spyx_cases())
+def test_spyxs_own_files_are_read_right_or_asked_about(name: str, tmp_path: Path) -> None:
+    told, path = spyx_cases()[name], tmp_path / "own.nir"
+    with np.load(SWEPT) as archive:
+        model, x, expected = (archive[f"{name}/{key}"] for key in ("model", "x", "expected"))
+    path.write_bytes(model.tobytes())
+    case = Case("spyx", lambda _: (None, expected))
+    check_unasked(path, x, expected)
+    if told["lost"] or told["is_refused"]:
+        with pytest.raises(DeployError, match=r"the file does not (hold|say)") as caught:
+            answered(path, case, told["answers"])
+        assert re.search("Train|Put", caught.value.fix)
+        return
+    assert_gives(answered(path, case, told["answers"]), x, expected)
+
+
+ENTRIES = [
+    (name, loss, option) for name, losses in LOSSES.items() for loss in losses for option in loss.option.split(", ")
+]
+
+
+@pytest.mark.parametrize(("name", "loss", "option"), ENTRIES, ids=lambda value: getattr(value, "key", value))
+def test_every_entry_of_the_table_has_a_file_off_its_default(name: str, loss: Loss, option: str) -> None:
+    """The second word of a case's name is its module, which tells entries apart that have one key."""
+    modules = {MODULES.get((name, kind), kind) for kind in loss.kinds}
+    several = sum(other.key == loss.key for other in LOSSES[name]) > 1
+
+    def is_off(case: str, answers: dict[str, str], which: str) -> bool:
+        if answers.get(loss.key, loss.default) == loss.default:
+            return False
+        if several and case.split("-")[1] not in modules:
+            return False
+        return "," not in loss.option or which == option
+
+    told = {
+        **{case: (of.answers, of.option) for case, of in CASES.items() if of.dialect == name},
+        **{f"spyx-{case}": (of["answers"], of["option"]) for case, of in spyx_cases().items() if name == "spyx"},
+    }
+    assert any(is_off(case, *of) for case, of in told.items()), f"no file with another {option}"
+
+
+def test_the_sweep_has_sixty_files_and_more() -> None:
+    assert len(CASES) + len(spyx_cases()) >= 60
+    assert len(spyx_cases()) >= 39
 
 
 def check_unasked(path: Path, x: np.ndarray, expected: np.ndarray) -> None:

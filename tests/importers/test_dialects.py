@@ -105,6 +105,7 @@ def test_an_option_that_means_nothing_is_refused(fc_model: Path, option: str, me
 N = 3
 ONES, ZEROS = np.ones(N), np.zeros(N)
 DT = 1e-4
+STEPS = ((1, 1e-3), (2, 2e-3))
 
 
 def neuron(dialect: str) -> Any:
@@ -342,15 +343,58 @@ def test_sinabs_defaults_are_its_layers_own() -> None:
     assert (settings.reset, settings.max_spikes, settings.min_v_mem, settings.gain) == ("subtract", 0, None, "norm")
 
 
-@pytest.mark.parametrize("dialect", ["spikingjelly", "spyx"])
-def test_exporters_that_drop_nothing_are_read_without_options(dialect: str) -> None:
-    assert resolve_dialect(exported(dialect)).name == dialect
+def test_an_exporter_that_drops_nothing_is_read_without_options() -> None:
+    assert resolve_dialect(exported("spikingjelly")).name == "spikingjelly"
+
+
+def test_layers_that_spyx_left_out_are_named() -> None:
+    graph = graph_of(neuron("spyx"), "input", "layer_0", "layer_2")
+    with pytest.raises(DeployError, match="its skipped and activation") as caught:
+        resolve_dialect(graph)
+    assert "here layer_1" in caught.value.fix
+    evidence = resolve_dialect(graph, "spyx,rest=default").evidence
+    assert "warning: spyx's exporter left layer_1 out of the file" in evidence
+    whole = resolve_dialect(graph_of(neuron("spyx"), "input", "layer_0", "layer_1"), "spyx,rest=default").evidence
+    assert not any("left" in line for line in whole)
+
+
+def test_a_time_step_that_is_asked_for_comes_with_what_the_node_says() -> None:
+    """Two nodes of another step each have no common one, and each tells its own."""
+    nodes = {
+        "input": nir.Input({"input": np.array([1])}),
+        **{f"{i}": nir.LIF(*(np.array([v]) for v in (0.01, 0.01 / dt * np.exp(-dt / 0.01), 0, 1))) for i, dt in STEPS},
+        "output": nir.Output({"output": np.array([1])}),
+    }
+    graph = nir.NIRGraph(nodes, chain_edges(*nodes), type_check=False)
+    with pytest.raises(DeployError, match="the file does not say its dt") as caught:
+        read_network(graph, "rockpool,bias=0,max_spikes=0,w_rec=none,noise_std=0")
+    assert "1:dt=0.001,2:dt=0.002" in caught.value.fix
+    with pytest.raises(DeployError, match=r"time steps of 0.001 and 0.002 s, and a network has one"):
+        read_network(graph, "rockpool,bias=0,max_spikes=0,w_rec=none,noise_std=0,1:dt=0.001,2:dt=0.002")
+
+
+def test_the_step_of_spyxs_integrators_is_asked_for_with_its_own_default() -> None:
+    graph = graph_of(nir.LI(np.array([2.0, 4.0, 5.0]), ONES, ZEROS))
+    with pytest.raises(DeployError) as caught:
+        resolve_dialect(graph, "spyx,skipped=none")
+    assert "--dialect spyx,dt=1 " in caught.value.fix
+
+
+@pytest.mark.parametrize("dialect", ["snntorch,rest=default", "spyx,rest=default"])
+def test_a_negative_threshold_is_refused_where_it_owes_a_reset_before_the_first_step(dialect: str) -> None:
+    node = neuron(dialect.partition(",")[0])
+    node.v_threshold = np.array([-0.3, 1.0, 1.0])
+    graph = _in_memory(node, "input", "layer_0", "layer_1")
+    with pytest.raises(DeployError, match="resets them before the first step"):
+        read_network(graph, dialect)
+    if dialect.startswith("snntorch"):
+        read_network(graph, f"{dialect},reset_delay=false")
 
 
 def test_a_rule_of_a_node_wins_over_that_of_the_graph() -> None:
     node = neuron("spyx")
     node.metadata = {"neurodeploy": '{"rules": {"spike": ">="}}'}
-    assert resolve_dialect(graph_of(node)).settings["lif"].spike == ">="
+    assert resolve_dialect(graph_of(node), "spyx,rest=default").settings["lif"].spike == ">="
 
 
 def test_a_name_that_is_a_number_is_shown_with_its_kind() -> None:

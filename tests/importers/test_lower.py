@@ -393,7 +393,7 @@ def test_spyxs_recurrent_layers_are_rewired_in_its_dialect_alone() -> None:
     edges = [*chain_edges("input", "w_rec", "lif", "output"), ("lif", "w_rec")]
     nodes = {**ports(2, 2), "rec": nir.NIRGraph(inner, edges, type_check=False)}
     graph = nir.NIRGraph(nodes, chain_edges("input", "rec", "output"), type_check=False)
-    for dialect, n_ops in (("spyx", 0), ("nir,dt=1", 1)):
+    for dialect, n_ops in (("spyx,rest=default", 0), ("nir,dt=1", 1)):
         network = read_network(graph, dialect)[0]
         assert {p.source: len(p.ops) for p in network.projections} == {"input": n_ops, "rec.lif": 1}
 
@@ -411,7 +411,7 @@ def spyx_image(padding: int = 0) -> Any:
     return nir.NIRGraph(nodes, chain_edges("input", "pool", "flat", "fc", "lif", "output"), type_check=False)
 
 
-@pytest.mark.parametrize(("dialect", "second"), [("spyx", 3.0), ("nir,dt=1", 1.0)])
+@pytest.mark.parametrize(("dialect", "second"), [("spyx,rest=default", 3.0), ("nir,dt=1", 1.0)])
 def test_spyxs_dense_weights_behind_an_image_are_brought_to_the_order_of_channels(dialect: str, second: float) -> None:
     (projection,) = read_network(spyx_image(), dialect)[0].projections
     weight = projection.ops[-1].weight  # type: ignore[union-attr]
@@ -421,7 +421,7 @@ def test_spyxs_dense_weights_behind_an_image_are_brought_to_the_order_of_channel
 
 def test_spyxs_uneven_pools_are_refused() -> None:
     with pytest.raises(DeployError, match="spyx pads this pool unevenly"):
-        read_network(spyx_image(padding=1), "spyx")
+        read_network(spyx_image(padding=1), "spyx,rest=default")
 
 
 def test_integrators_give_their_potential(rng: np.random.Generator) -> None:

@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "sinabs-current": (neuron(2, np.array([3.0, 20.0])), "sinabs,tau_syn=4,rest=default"),
     "sinabs-if-current": (nir.IF(np.ones(2), np.ones(2), np.zeros(2)), "sinabs,tau_syn=4,rest=default"),
     "snntorch-graded": (neuron(2, 1e-3, r=np.full(2, 10.0)), "snntorch,graded=2,rest=default"),
-    "spyx": (neuron(2, 5.0, r=np.full(2, 0.8)), "spyx"),
+    "spyx": (neuron(2, 5.0, r=np.full(2, 0.8)), "spyx,rest=default"),
     "spikingjelly": (neuron(2, 2e-4), "spikingjelly,dt=1e-4"),
     "nir": (neuron(2, 0.02, r=np.full(2, 7.0), v_leak=np.full(2, 0.2)), "nir,dt=1e-3,v_init=0.1"),
 }  # fmt: skip
@@ -165,8 +165,8 @@ def test_edges_that_are_said_to_be_delayed_are_written(tmp_path: Path) -> None:
 def test_what_spyx_means_is_written(tmp_path: Path, rng: np.random.Generator) -> None:
     path, fixed = tmp_path / "m.nir", tmp_path / "fixed.nir"
     nir.write(path, spyx_image())
-    repair(path, "spyx", fixed)
-    assert_same_run(path, "spyx", fixed, rng.normal(0.3, 0.6, (20, 2, 48)).astype(np.float32))
+    repair(path, "spyx,rest=default", fixed)
+    assert_same_run(path, "spyx,rest=default", fixed, rng.normal(0.3, 0.6, (20, 2, 48)).astype(np.float32))
 
 
 def test_an_open_dialect_is_not_repaired(tmp_path: Path) -> None:
