@@ -28,7 +28,7 @@ from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError, counted
 
 if TYPE_CHECKING:
-    from neurodeploy.calibrate import Rounding
+    from neurodeploy.calibration_data import Rounding
     from neurodeploy.comparison.answers import Answers
     from neurodeploy.data import Data, Samples
     from neurodeploy.recording import Recording
@@ -91,7 +91,7 @@ def run(
     backend.
     """
     from neurodeploy.backends.base import RunOptions
-    from neurodeploy.calibrate import Rounding
+    from neurodeploy.calibration_data import Rounding
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
     from neurodeploy.host import data_inputs, takes_counts

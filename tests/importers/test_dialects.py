@@ -369,7 +369,7 @@ def test_a_time_step_that_is_asked_for_comes_with_what_the_node_says() -> None:
     with pytest.raises(DeployError, match="the file does not say its dt") as caught:
         read_network(graph, "rockpool,bias=0,max_spikes=0,w_rec=none,noise_std=0")
     assert "1:dt=0.001,2:dt=0.002" in caught.value.fix
-    with pytest.raises(DeployError, match=r"time steps of 0.001 and 0.002 s, and a network has one"):
+    with pytest.raises(DeployError, match=r"time steps of 0.001 and 0.002 s, but a network has only one"):
         read_network(graph, "rockpool,bias=0,max_spikes=0,w_rec=none,noise_std=0,1:dt=0.001,2:dt=0.002")
 
 
