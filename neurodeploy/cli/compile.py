@@ -182,7 +182,7 @@ def _compiled(
                 flag = f"--{key.replace('_', '-')}"
                 raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Give --search bits as well.")
         return compile_with_plan(model, target, calibrate=data, **options)
-    from neurodeploy.report.pareto import front_lines
+    from neurodeploy.report.pareto import front_lines, write_pareto_page
 
     for key, why in (("host", "looks at the whole network"), ("weight_bits", "finds the bits")):
         if options.pop(key) is not None:
@@ -198,8 +198,9 @@ def _compiled(
     method, trials, state = (searching[f"search_{key}"] for key in ("method", "trials", "state"))
     with progress_bars() as bars:
         asked = SearchOptions(method=method, trials=trials, seed=seed, state=state, progress=bars)
-        page, budget = searching["search_page"], searching["budget"]
-        found = run_search(model, target, data, budget=budget, search=asked, page=page, **options)
+        found = run_search(model, target, data, budget=searching["budget"], search=asked, **options)
+    if (page := searching["search_page"]) is not None:
+        write_pareto_page(found, page)
     for line in front_lines(found):
         say(line)
     return found.compiled

@@ -98,10 +98,11 @@ def run_search(
     decide: Decision | str | None = None,
     plan: Plan | Path | str | None = None,
     search: SearchOptions | None = None,
-    page: Path | None = None,
     **options: Unpack[Quantising],
 ) -> SearchResult:
     """Search the bits of a model's projections, and compile it with the best.
+
+    :func:`neurodeploy.report.pareto.write_pareto_page` shows the result as a page.
 
     Args:
         model: path of a ``.nir`` file, an in-memory ``nir.NIRGraph``, or a :class:`Network`.
@@ -112,7 +113,6 @@ def run_search(
         decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
         plan: decisions, or a file of them; projections whose bits it states are left alone.
         search: how.
-        page: HTML file for the Pareto front, or None.
         **options: how the network is compiled, in all but the bits, which are searched; see below.
 
     Raises:
@@ -121,7 +121,7 @@ def run_search(
     """
     parsed, search = parse_budget(budget), search or SearchOptions()
     read = [one if isinstance(one, (str, Path)) else None for one in (model, plan, data)]
-    check_outputs((search.state, page), [None if one is None else Path(one) for one in read])
+    check_outputs((search.state,), [None if one is None else Path(one) for one in read])
     network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
     if isinstance(plan, (str, Path)):
         plan = load_plan(plan)
@@ -134,12 +134,7 @@ def run_search(
     compiled = compile_with_plan(
         model, chip, dialect=dialect, decide=decide, plan=found.plan, calibrate=data, **options
     )
-    result = replace(found, compiled=compiled)
-    if page is not None:
-        from neurodeploy.report.pareto import write_pareto_page
-
-        write_pareto_page(result, page)
-    return result
+    return replace(found, compiled=compiled)
 
 
 def search_bits(subject: Subject, budget: Budget, search: SearchOptions) -> SearchResult:
