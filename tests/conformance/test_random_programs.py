@@ -17,8 +17,6 @@ from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 from tests.conformance.programs import census, differences, draw
 
-pytestmark = pytest.mark.xdist_group("random_programs")  # one process makes what its tests share
-
 OPTIONS = RunOptions(record=("spikes", "u", "v"), arithmetic="lava", raw_time=True)
 FIRST_SEED, N_PROGRAMS = 15, 28
 """Few programs, for each is a dozen processes of Lava, and yet of all kinds."""

@@ -18,8 +18,6 @@ from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording, load_recording, save_recording
 
-pytestmark = pytest.mark.xdist_group("lava_host")  # one process makes what its tests share
-
 CONV: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 

@@ -15,8 +15,6 @@ from neurodeploy.codes import NeuronModel
 from neurodeploy.program import Program
 from neurodeploy.recording import Recording
 
-pytestmark = pytest.mark.xdist_group("lava_worker")  # one process makes what its tests share
-
 ALL = RunOptions(record=("spikes", "v", "u"), raw_time=True)
 GOLDEN = Path(__file__).parents[4] / "shared" / "data" / "lava-golden"
 NODES = ("a", "b", "d", "out", "idle")
