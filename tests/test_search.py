@@ -34,8 +34,6 @@ from tests.conftest import ROOT, ZERO, chain_edges, lif, save_nir, spikes
 
 pytest.importorskip("torch", reason="the float reference needs torch")
 
-DIGITS = ROOT / "models" / "digits-fc"
-
 
 def trial(widths: tuple[int | str, ...], size: float, lost: float) -> Trial:
     return Trial(widths, size, None, 0, 100, lost, 1.0, 1.0)
@@ -216,24 +214,26 @@ from pathlib import Path
 from neurodeploy.search.bits import SearchOptions, run_search
 
 def progress(label, done, total):
-    if done == int(sys.argv[3]):
+    if done == 7:
         os.kill(os.getpid(), signal.SIGKILL)
 
-search = SearchOptions(state=Path(sys.argv[2]), progress=progress)
-run_search(sys.argv[1] + "/model.nir", "loihi1", sys.argv[1] + "/calibrate.npz", budget="accuracy=1", search=search)
+search = SearchOptions(state=Path(sys.argv[3]), progress=progress)
+run_search(sys.argv[1], "loihi1", sys.argv[2], budget="accuracy=1", search=search)
 """
 
 
-def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    digits, calibrate = DIGITS / "model.nir", DIGITS / "calibrate.npz"
+def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(model: Path, data: Data, tmp_path: Path) -> None:
+    calibrate = tmp_path / "calibrate.npz"
+    np.savez(calibrate, x=data.x["input"], y=data.labels)
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    expected = run_search(digits, "loihi1", calibrate, budget="accuracy=1", search=SearchOptions(state=whole))
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(DIGITS), str(cut), "7"], check=False, cwd=ROOT)
+    expected = run_search(model, "loihi1", calibrate, budget="accuracy=1", search=SearchOptions(state=whole))
+    ended = subprocess.run([sys.executable, "-c", KILLED, model, calibrate, cut], check=False, cwd=ROOT)
+    assert len(expected.trials) > 7 + 1
     assert ended.returncode == -signal.SIGKILL
     begun = cut.read_bytes()
     assert begun.count(b"\n") == 1 + 7
     cut.write_bytes(begun[:-20])  # a kill within a write
-    found = run_search(digits, "loihi1", calibrate, budget="accuracy=1", search=SearchOptions(state=cut))
+    found = run_search(model, "loihi1", calibrate, budget="accuracy=1", search=SearchOptions(state=cut))
     assert found.trials == expected.trials
     assert found.plan.digest() == expected.plan.digest()
     assert cut.read_bytes() == whole.read_bytes()

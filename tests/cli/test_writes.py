@@ -14,6 +14,7 @@ import pytest
 
 from neurodeploy.errors import DeployError
 from neurodeploy.files import write_together
+from tests.command import neurodeploy
 from tests.comparison.test_verdict import in_turn, model
 
 FULL = Path("/dev/full")
@@ -74,7 +75,7 @@ def common(tmp_path: Path) -> list[str]:
 @needs_full
 def test_a_report_that_cannot_be_written_loses_neither_verdict_nor_reason(common: list[str], tmp_path: Path) -> None:
     output = tmp_path / "r.json"
-    done = subprocess.run([*common, "--report", FULL, "-o", output], capture_output=True, text=True, check=False)
+    done = neurodeploy(*common[3:], "--report", FULL, "-o", output)
     assert done.returncode == 2
     assert VERDICT in done.stdout
     assert "the file cannot be written: No space left on device\n  where: /dev/full" in done.stderr
@@ -95,8 +96,7 @@ def test_a_full_standard_output_loses_neither_verdict_nor_files(common: list[str
 @needs_full
 def test_a_recording_that_cannot_be_written_loses_neither_summary_nor_reason(common: list[str]) -> None:
     folder = Path(common[common.index("--input") + 1]).parent
-    run = ["run", str(folder / "m.nir"), "--backend", "reference", "--input", str(folder / "d.npz"), "-o", str(FULL)]
-    done = subprocess.run([*common[:3], *run], capture_output=True, text=True, check=False)
+    done = neurodeploy("run", folder / "m.nir", "--backend", "reference", "--input", folder / "d.npz", "-o", FULL)
     assert done.returncode == 2
     assert "accuracy 100.00 %" in done.stdout
     assert "the file cannot be written: No space left on device\n  where: /dev/full" in done.stderr
