@@ -162,7 +162,8 @@ def write_sweep(path: Path) -> None:
 
     from neurodeploy.files import text_array, to_json, write_npz
 
-    arrays, told = {}, {}
+    arrays: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for name, case in golden_spyx.SWEEP.items():
         x = (np.random.default_rng(SEED).random((T, B, *case.shape)) < 0.5).astype(np.uint8)
         graph, expected = golden_spyx.swept(case, x)

@@ -142,15 +142,22 @@ def _rockpool(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
 
 def _spyx(graph: NirGraph, neurons: list[NirNode]) -> Candidate | None:
     leaky = [node for node in neurons if node.kind in ("LIF", "CubaLIF")]
-    dt = read_time_step("spyx", neurons)
-    if not leaky or dt is None or not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI", "Threshold")):
+    others = [node for node in neurons if node.kind in ("IF", "LI")]
+    if not _all_kinds(neurons, ("IF", "LIF", "CubaLIF", "LI", "Threshold")):
         return None
-    if any((node.numbers("r") >= 1.0).any() or (node.numbers("r") < 0).any() for node in leaky):
+    kinds = {node.kind for node in neurons}
+    if ("LI" in kinds) != ("Threshold" in kinds) or not all(_is(node.numbers("r"), 1.0) for node in others):
         return None
-    # One pair of r and tau fits some dt; pairs that differ and fit the same are spyx's.
+    if not leaky:
+        return Candidate("spyx", "r is 1, as spyx's exporter writes it of IF and PSU_LIF") if others else None
+    dt = read_time_step("spyx", leaky)
+    if dt is None:
+        return None
+    # One pair of r and tau fits some dt; pairs that differ and fit the same are spyx's. Training can leave 0 to 1.
     taus = np.concatenate([node.membrane_tau.ravel() for node in leaky])
+    r = np.concatenate([node.numbers("r").ravel() for node in leaky])
     evidence = f"r = 1 - dt / tau with dt = {dt:g}, as spyx's exporter writes it"
-    return Candidate("spyx", evidence, not _is(taus, float(taus[0])))
+    return Candidate("spyx", evidence, not _is(taus, float(taus[0])) and bool(((r >= 0) & (r < 1)).all()))
 
 
 _TESTS: tuple[Callable[[NirGraph, list[NirNode]], Candidate | None], ...] = (
