@@ -84,7 +84,7 @@ MAX_NODES = Limit("NEURODEPLOY_MAX_NODES", 1_000, "nodes")
 """Nodes of a graph."""
 
 MAX_PROJECTIONS = Limit("NEURODEPLOY_MAX_PROJECTIONS", 1_500, "projections")
-"""Ways between the neurons of a graph, each of which becomes synapses of its own; also its edges."""
+"""Paths between the neurons of a graph, as each becomes synapses of its own; also its edges."""
 
 MAX_STEPS = Limit("NEURODEPLOY_MAX_STEPS", 1_000_000, "time steps")
 """Rows of the input."""

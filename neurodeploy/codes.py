@@ -78,7 +78,7 @@ MESSAGE_BITS = (0, 24)
 
 
 MAX_AXES = 32
-"""Of a node's shape; NumPy has arrays of some more, two of which are time and samples."""
+"""Of a node's shape; NumPy allows some more, and two are for time and samples."""
 
 
 def outside(values: dict[str, tuple[Any, tuple[int, int]]]) -> list[str]:

@@ -29,7 +29,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""Of which neurons and synapses it is known here what drives them, see :mod:`neurodeploy.needs`."""
+"""The needs of neurons and synapses whose drive is known here, see :mod:`neurodeploy.needs`."""
 
 
 @dataclass(frozen=True, slots=True)

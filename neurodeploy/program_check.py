@@ -91,7 +91,7 @@ def check_program(
     reference: Recording | None = None,
     allow_silent: bool = False,
 ) -> Contract:
-    """Return what a program is known to do.
+    """Return what is known of a program before it runs: register bounds, overflow, silent populations.
 
     Args:
         program: the program.

@@ -20,7 +20,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""Of which neurons and synapses warnings are right, see :mod:`neurodeploy.needs`."""
+"""The needs of neurons and synapses for which warnings are right, see :mod:`neurodeploy.needs`."""
 
 
 def overflow_warnings(

@@ -25,7 +25,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""Of which neurons and synapses the bounds hold, see :mod:`neurodeploy.needs`."""
+"""The needs of neurons and synapses for which the bounds hold, see :mod:`neurodeploy.needs`."""
 
 BEYOND_REGISTERS = 1 << 44
 """Beyond every register, and small enough that no product leaves int64."""

@@ -362,7 +362,7 @@ def test_framework_that_is_missing_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, framework, None)
     spec = make_model("build = None", imports=f"import {framework}\n")
-    with pytest.raises(DeployError, match=f"it needs {framework}") as caught:
+    with pytest.raises(DeployError, match=f"the module needs {framework}") as caught:
         export(spec, weights=None, sample_shape=(6,), output=tmp_path / "m.nir")
     assert f"pip install {framework}" in caught.value.fix
 

@@ -368,7 +368,7 @@ def _rockpool() -> dict[str, Model]:
         "readout": Model("rockpool", rockpool(lambda: net(linear(N_IN, 8), of(n=8), linear(8, 5), readout()))),
         "readout-noise": Model("rockpool,1_LIFTorch:noise_std=0", rockpool(lambda: net(linear(N_IN, 8), of(n=8), linear(8, 5), readout(noise_std=1.0))), {"noise_std": "1"}, "noise_std of '3_ExpSynTorch'"),
         "recurrent-bias": Model("rockpool", one(has_rec=True, bias=even(0, 0.1)), {"w_rec": "there"}, "w_rec"),
-        "residual": Model("rockpool", rockpool(lambda: net(linear(N_IN, 8), of(n=8), residual(linear(8, 8), of(n=8)), linear(8, 5), of())), lost="nothing reaches"),
+        "residual": Model("rockpool", rockpool(lambda: net(linear(N_IN, 8), of(n=8), residual(linear(8, 8), of(n=8)), linear(8, 5), of())), lost="no edge leads to"),
     }
 
 

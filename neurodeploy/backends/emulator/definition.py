@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 COUNTERS = ("spikes", "synops", "active", "u_wraps", "v_clips", "arrivals", "synops_dense", "input_wraps")
 """Events counted for each population and step: spikes fired, weights other than 0 delivered, neurons with any
-state, input or bias to work on (a u of which no neuron keeps anything is none), currents that left their register and
+state, input or bias to work on (a u that no neuron keeps does not count), currents that left their register and
 were wrapped, potentials that were clipped, spikes that arrived, once for each projection, and what a
 dense store would deliver: for each spike a weight to every neuron, or to all that a kernel covers, those of 0 too; and
 sums of one step's input that leave the register in which the chip sums them, where it has a narrower one than u: it
