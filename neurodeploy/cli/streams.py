@@ -69,15 +69,12 @@ class InputPath(click.Path):
         return kept
 
 
-class TargetName(click.ParamType):
+class TargetName(InputPath):
     """A chip's name, or its file; standard input where it is ``-``."""
-
-    name = "target"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a name as it is, and the path of a file that can be read more than once for a stream."""
-        is_a_stream = value == STANDARD or Path(value).is_fifo()
-        return InputPath().convert(value, param, ctx) if is_a_stream else value
+        return super().convert(value, param, ctx) if value == STANDARD or Path(value).is_fifo() else value
 
 
 class OutputPath(click.Path):
