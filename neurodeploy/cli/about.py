@@ -8,13 +8,14 @@ import click
 
 from neurodeploy.cli.common import json_option, print_json
 from neurodeploy.cli.completion import complete_target
+from neurodeploy.cli.streams import TargetName
 
 if TYPE_CHECKING:
     from neurodeploy.target import Choice, Flag, Number
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[NAME|FILE.toml]", shell_complete=complete_target)
+@click.argument("name", required=False, type=TargetName(), metavar="[NAME|FILE.toml]", shell_complete=complete_target)
 @json_option
 def targets(name: str | None, as_json: bool) -> None:
     """List the chips one can compile for, or show one with the source of every fact.

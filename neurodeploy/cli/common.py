@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from neurodeploy.cli.completion import complete_dialect, complete_target
-from neurodeploy.cli.streams import InputPath, OutputPath, as_said
+from neurodeploy.cli.streams import InputPath, OutputPath, TargetName, as_said
 from neurodeploy.files import to_json
 from neurodeploy.synapses import Shape
 
@@ -38,12 +38,14 @@ def target_option(default: str | None = None) -> Callable[[F], F]:
     """Return what adds ``--target``, which has to be said unless there is a default."""
     return click.option(
         "--target",
+        type=TargetName(),
         required=default is None,
         default=default,
         show_default=True,
         metavar="NAME|FILE.toml",
         shell_complete=complete_target,
-        help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml.",
+        help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml; - is standard"
+        " input.",
     )
 
 

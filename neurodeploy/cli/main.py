@@ -66,6 +66,19 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"neurodeploy.cli.{verb.module}"), verb.name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return a verb with its arguments.
+
+        Raises:
+            DeployError: there is none of that name, or an option that holds one value is given twice.
+        """
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            _refuse_repeats(command, rest)
+        return name, command, rest
+
     # click ends with 1 where nobody reads on; both ways to print are told apart before it learns of it.
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         """Read the arguments; ``--help`` prints here."""
@@ -81,6 +94,21 @@ class LazyGroup(click.Group):
         """Write the list of verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+
+
+def _refuse_repeats(command: click.Command, arguments: list[str]) -> None:
+    """Refuse an option that is given twice, of which click would take the last and drop the others."""
+    with suppress(click.UsageError):  # of which click tells when it reads them
+        given = command.make_parser(click.Context(command)).parse_args(list(arguments))[2]
+        for option in given:
+            if isinstance(option, click.Option) and _holds_one(option) and given.count(option) > 1:
+                flag = option.opts[-1]
+                raise DeployError(f"{flag} is given twice", where=flag, fix="Give it once.")
+
+
+def _holds_one(option: click.Option) -> bool:
+    """Tell whether an option has one value of several, so that it cannot be given twice and mean the same."""
+    return not option.multiple and (not option.is_flag or bool(option.secondary_opts))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -69,6 +69,14 @@ class InputPath(click.Path):
         return kept
 
 
+class TargetName(InputPath):
+    """A chip's name, or its file; standard input where it is ``-``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a name as it is, and the path of a file that can be read more than once for a stream."""
+        return super().convert(value, param, ctx) if value == STANDARD or Path(value).is_fifo() else value
+
+
 class OutputPath(click.Path):
     """A file to write; standard output where it is ``-``, and what would be printed there goes to standard error."""
 

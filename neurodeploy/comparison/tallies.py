@@ -99,7 +99,7 @@ class Events:
     order: tuple[str, ...]
     counting: tuple[str, ...] = (EMULATOR,)
     overflows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    spikes: dict[str, dict[str, float]] = field(default_factory=dict)
+    spikes: dict[str, dict[str, int]] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
     counters: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     nodes: list[str] = field(default_factory=list)

@@ -56,6 +56,16 @@ def test_how_data_is_read_is_refused_where_there_is_none(
     assert f"{options[0]} says how calibration data is read, but there is none" in err
 
 
+@pytest.mark.parametrize("option", [("--weight-bits", "4"), ("--host", "1")])
+def test_a_search_takes_no_bits_and_no_host(fc_model: Path, tmp_path: Path, option: tuple[str, str]) -> None:
+    np.savez(tmp_path / "x.npz", x=np.ones((5, 4, 12), np.uint8), y=np.arange(4))
+    search = ("--search", "bits", "--budget", "accuracy=100", "--calibrate", tmp_path / "x.npz")
+    code, _, err = run("compile", fc_model, "--target", "loihi2", *search, *option, "-o", tmp_path / "p.npz")
+    assert code == 2
+    assert f"where: {option[0]}\n" in err
+    assert f"Leave out --search, or {option[0]}." in err
+
+
 def test_custom_neurons_are_warned_of(fc_model: Path, tmp_path: Path) -> None:
     graph = nir.read(fc_model)
     model = save_nir(tmp_path / "subtract.nir", graph.nodes, graph.edges, {"reset": "subtract"})

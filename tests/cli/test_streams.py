@@ -82,3 +82,9 @@ def test_a_plan_that_is_asked_for_is_written_beside_a_stream(tmp_path: Path) -> 
     done = shell(f"neurodeploy compile {model} --target loihi2 -o - --plan-output x.yaml > p.npz", tmp_path)
     assert done.returncode == 0
     assert (tmp_path / "x.yaml").exists()
+
+
+def test_a_chip_and_a_model_cannot_both_be_standard_input(tmp_path: Path) -> None:
+    done = shell("neurodeploy compile - --target - -o p.npz < /dev/null", tmp_path)
+    assert done.returncode == 2
+    assert b"standard input is given twice" in done.stderr

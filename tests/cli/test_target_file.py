@@ -137,3 +137,31 @@ def test_a_fact_that_cannot_be_stops_every_verb_with_its_line(fc_model: Path, ch
             neurodeploy(*verb)
     assert not (chip.parent / "p.npz").exists()
     assert not (chip.parent / "demo").exists()
+
+
+def test_a_chip_comes_from_a_stream_as_from_a_file(fc_model: Path, chip: Path) -> None:
+    arguments = ["compile", str(fc_model), "--target", "-", "-o", str(chip.parent / "stream.npz")]
+    done = CliRunner().invoke(cli, arguments, input=CHIP, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    program, expected = load_program(chip.parent / "stream.npz"), compiled(fc_model, chip)
+    assert (program.target, program.number_formats) == ("standard input", expected.number_formats)
+
+
+@pytest.mark.parametrize(
+    ("twice", "said"),
+    [
+        (["--target", "loihi2", "--target", "loihi1"], "target is given twice"),
+        (["--target", "loihi2", "--per-channel", "--per-population"], "per_channel is given twice"),
+        (["--target", "loihi2", "--scale", "mse", "--scale", "rate"], "scale is given twice"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(fc_model: Path, tmp_path: Path, twice: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli, ["compile", str(fc_model), *twice, "-o", str(tmp_path / "p.npz")])
+    assert isinstance(done.exception, DeployError)
+    assert said in str(done.exception)
+
+
+def test_what_means_the_same_twice_is_taken(fc_model: Path, tmp_path: Path) -> None:
+    flags = ["--target", "loihi2", "--allow-silent", "--allow-silent"]
+    done = CliRunner().invoke(cli, ["compile", str(fc_model), *flags, "-o", str(tmp_path / "p.npz")])
+    assert done.exit_code == 0, done.output
