@@ -303,6 +303,7 @@ def text_of(array: Any) -> str:
     """
     if not isinstance(array, np.ndarray) or array.ndim or array.dtype.kind != "U":
         raise ValueError("what should be one text is not text")
+    MAX_TEXT_BYTES.check(array.itemsize // 4, "a text in the file", "an array of text")  # 4 bytes a character
     return str(array[()])
 
 
@@ -314,11 +315,15 @@ def from_json(text: str) -> Any:
             beyond 64 bits.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_checked_object)
+        value = json.loads(text, object_pairs_hook=_checked_object, parse_constant=_refuse_constant)
         _check_numbers("the text", value)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"it holds {text}, which is not finite")
 
 
 def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -333,6 +338,11 @@ def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_numbers(key: str, value: Any) -> None:
     """Refuse numbers, also in lists, that no 64 bits hold."""
     if isinstance(value, list):
+        kinds = set(map(type, value))
+        if kinds == {str}:
+            return
+        if len(kinds) == 1 and kinds <= {int, float}:
+            value = [min(value), max(value)]  # enough, and soon done for millions
         for item in value:
             _check_numbers(key, item)
     elif isinstance(value, float) and not isfinite(value):

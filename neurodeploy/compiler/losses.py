@@ -255,7 +255,7 @@ def _narrow(population: Population, synapses: tuple[Synapses, ...], coded: Coded
     """Return the neurons whose largest code, of all projections, is less than an eighth of the range; bool (n,)."""
     largest, heard = np.zeros(population.size), np.zeros(population.size, np.bool_)
     for s, p in zip(synapses, coded.projections, strict=True):
-        if p.weight.size != s.folded.entries.size:
+        if p.weight.shape != s.folded.entries.shape:  # unrolled for gains of its neurons
             return np.zeros(population.size, np.bool_)
         top = 128 if p.weight_bits < 3 else 256 - (1 << (8 - p.weight_bits + (p.sign_mode == "mixed")))
         of_rows = s.folded.with_stored(p.weight.astype(np.float32)).largest() / top
