@@ -11,17 +11,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
-_LEFT_ALONE = (cst.Annotation, cst.Decorator, cst.Parameters)
+_LEFT_ALONE = (
+    cst.Annotation, cst.Decorator, cst.Parameters,
+    cst.BaseParenthesizableWhitespace, cst.TrailingWhitespace, cst.EmptyLine, cst.Comma, cst.LeftParen, cst.RightParen,
+)  # fmt: skip
 _CALLS_LEFT_ALONE = ("len", "isinstance")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Mutant:
     """One fault: in ``module``, which is the text of ``path``, ``old`` becomes ``new``; a test sees it that runs ``lines``."""
 
@@ -32,6 +36,7 @@ class Mutant:
     old: cst.CSTNode
     new: cst.CSTNode
 
+    @cached_property
     def source(self) -> str:
         """Return the text of the module with the fault."""
         changed = self.module.deep_replace(self.old, self.new)
@@ -40,7 +45,7 @@ class Mutant:
 
     def difference(self) -> tuple[str, str]:
         """Return the lines that differ as they were and as they are, each as one line."""
-        told = list(difflib.ndiff(self.module.code.splitlines(), self.source().splitlines()))
+        told = list(difflib.ndiff(self.module.code.splitlines(), self.source.splitlines()))
         before, after = (" ".join(line[2:].strip() for line in told if line.startswith(mark)) for mark in "-+")
         return before, after
 
@@ -102,6 +107,6 @@ def _changes_wording(old: cst.CSTNode, new: cst.CSTNode) -> bool:
         case cst.Call(), cst.Call():
             gone = [arg for arg in old.args if arg not in new.args]
             return any(_is_wording(arg.value) or _is_left_alone(arg) for arg in gone)
-        case (cst.Assign() | cst.AnnAssign()), _:
+        case ((cst.Assign() | cst.AnnAssign()), _):
             return old.value is not None and _is_wording(old.value)
     return False
