@@ -1,10 +1,10 @@
 """Do the tests see a small fault in the code? The share of faults that make a test fail, and each one that does not.
 
-Faults are put into the functions of `quantise`, `importers`, `passes` and `comparison`, one at a time (see
-`mutate_make.py` for which). First all tests run once, which tells how long each takes and which lines it runs. Then, for
-each fault drawn, a copy of this process takes the faulty function in place of the right one and runs the tests that run its
-lines: first one case of each test, the quick ones before the slow ones, until one fails. A fault is killed if a test fails,
-or takes over ten times as long as without it; it survives if none does, or if no test runs it. Tests that take over 3 s
+Faults are put into the functions of `quantise`, `importers`, `passes` and `comparison`, one at a time; `mutate_make.py`
+says which. First all tests run once, which tells how long each takes and which lines it runs. Then, for each fault
+drawn, a copy of this process takes the faulty function in place of the right one and runs the tests that run its lines:
+first one case of each test, the quick ones before the slow ones, until one fails. A fault is killed if a test fails, or
+takes over ten times as long as without it; it survives if none does, or if no test runs it. Tests that take over 3 s
 are left out, and so is what would go beyond a budget for each fault, so the share is a lower bound.
 
     tools/mutate [--count 400|all] [--seed 0] [--packages quantise,...] [--budget 20] [--jobs 1] [--output FILE]
@@ -108,6 +108,7 @@ class Runner:
             else:
                 self.seconds[item] = taken
         watch.stop()
+        measured = set(self.seconds)
         for path in files:
             for line, names in watch.get_data().contexts_by_lineno(path).items():
                 self.tests_of_line[path, line] = {by_name[name] for name in names if name in by_name} & set(
@@ -154,11 +155,8 @@ class Runner:
     def _wait(self, running: dict[int, Mutant]) -> None:
         child, status = os.wait()
         ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        if ended_by in (signal.SIGPROF, signal.SIGALRM):
-            outcome = TIMED_OUT
-        else:
-            outcome = SURVIVED if status == 0 else KILLED
-        self._told(running.pop(child), outcome)
+        is_late = ended_by in (signal.SIGPROF, signal.SIGALRM)
+        self._told(running.pop(child), TIMED_OUT if is_late else KILLED if status else SURVIVED)
 
     def _told(self, mutant: Mutant, outcome: str) -> None:
         self.outcomes[mutant] = outcome

@@ -2,8 +2,8 @@
 
 The faults are those of mutmut: another operator, another number, another key, an argument left out, a value replaced by
 None, a case of a match taken away. They are made inside functions. Left as they are: annotations, decorators, default
-values, calls of ``len`` and ``isinstance``, ``strict=`` of ``zip`` (which only a mistake in the same line could show), and
-wording, which is any text with a space in it and all that is put into it. Keys and names have no space and are changed.
+values, calls of ``len`` and ``isinstance``, ``strict=`` of ``zip`` (which only another fault could show), and wording,
+which is any text with a space in it and all that is put into it. Keys and names have no space and are changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CALLS_LEFT_ALONE = ("len", "isinstance")
 
 @dataclass(eq=False)
 class Mutant:
-    """One fault: in ``module``, which is the text of ``path``, ``old`` becomes ``new``; a test sees it that runs ``lines``."""
+    """One fault: in ``module``, the text of ``path``, ``old`` becomes ``new``. Tests that run ``lines`` can see it."""
 
     name: str
     path: Path
