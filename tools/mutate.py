@@ -111,9 +111,7 @@ class Runner:
         measured = set(self.seconds)
         for path in files:
             for line, names in watch.get_data().contexts_by_lineno(path).items():
-                self.tests_of_line[path, line] = {by_name[name] for name in names if name in by_name} & set(
-                    self.seconds
-                )
+                self.tests_of_line[path, line] = {by_name[name] for name in names if name in by_name} & measured
         self._say(
             f"{len(self.seconds)} tests ran in {time.monotonic() - start:.0f} s, {sum(self.seconds.values()):.0f} s of"
             " them processor time"
