@@ -8,6 +8,7 @@ takes over ten times as long as without it; it survives if none does, or if no t
 are left out, and so is what would go beyond a budget for each fault, so the share is a lower bound.
 
     tools/mutate [--count 400|all] [--seed 0] [--packages quantise,...] [--budget 20] [--jobs 1] [--output FILE]
+                 [--measures FILE]
     tools/mutate --mutants quantise/fit.py:88:2,... --tests tests/quantise/test_fit.py
 
 Exits 1 where less than 85 % are killed. The second form tries single faults, by the names of the list, on chosen tests.
@@ -18,7 +19,9 @@ from __future__ import annotations
 import argparse
 import ast
 import gc
+import hashlib
 import os
+import pickle
 import random
 import resource
 import signal
@@ -26,6 +29,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TextIO
@@ -47,11 +51,26 @@ MEMORY = 8 * 2**30
 KILLED, TIMED_OUT, SURVIVED, NOT_RUN = "killed", "timed out", "survived", "run by no test"
 
 
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is known of the tests by their names: s of processor time, -1 if they fail, and the lines they run.
+
+    code: sha256 of the files that hold the lines.
+    """
+
+    code: str
+    seconds: dict[str, float]
+    lines: dict[str, list[tuple[str, int]]]
+
+
 class Runner:
     """Runs in the place of pytest's loop: all tests once, then each mutant in a copy of the process."""
 
-    def __init__(self, mutants: Sequence[Mutant], budget: float, jobs: int, output: TextIO) -> None:
-        self.mutants, self.budget, self.jobs, self.output = mutants, budget, jobs, output
+    def __init__(
+        self, mutants: Sequence[Mutant], files: Sequence[Path], options: argparse.Namespace, output: TextIO
+    ) -> None:
+        self.mutants, self.files, self.output = mutants, files, output
+        self.budget, self.jobs, self.measures = options.budget, options.jobs, options.measures
         self.outcomes: dict[Mutant, str] = {}
         self.seconds: dict[pytest.Item, float] = {}
         self.tests_of_line: dict[tuple[str, int], set[pytest.Item]] = defaultdict(set)
@@ -74,8 +93,8 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure the tests, then run the mutants."""
-        files = {str(mutant.path) for mutant in self.mutants}
-        self._measure(session.items, files)
+        files = {str(path) for path in self.files}
+        self._measure(session.items)
         for thing in gc.get_objects():
             if type(thing) is FunctionType and thing.__code__.co_filename in files:
                 self.functions[thing.__code__.co_filename].append(thing)
@@ -92,30 +111,47 @@ class Runner:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         return not self.failed
 
-    def _measure(self, items: Sequence[pytest.Item], files: set[str]) -> None:
-        """Run all tests once; keep how long each takes and which lines of ``files`` it runs."""
-        start = time.monotonic()
-        watch = coverage.Coverage(data_file=None, include=sorted(files))
+    def _measure(self, items: Sequence[pytest.Item]) -> None:
+        """Find how long each test takes and which lines it runs, from the file of measures where it is known."""
+        start, files = time.monotonic(), [str(path) for path in self.files]
+        known = self._known()
+        unknown = [item for item in items if item.nodeid not in known.seconds]
+        watch = coverage.Coverage(data_file=None, include=files)
         watch.start()
-        by_name = {item.nodeid: item for item in items}
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(unknown, [*unknown[1:], None], strict=True):
             watch.switch_context(item.nodeid)
             before = time.process_time()
-            if not self._passes(item, following):
-                self._say(f"left out, because it fails without any fault: {item.nodeid}")
-            elif (taken := time.process_time() - before) > SLOWEST:
-                self._say(f"left out, because it takes {taken:.0f} s: {item.nodeid}")
-            else:
-                self.seconds[item] = taken
+            passes = self._passes(item, following)
+            known.seconds[item.nodeid] = time.process_time() - before if passes else -1.0
         watch.stop()
-        measured = set(self.seconds)
         for path in files:
             for line, names in watch.get_data().contexts_by_lineno(path).items():
-                self.tests_of_line[path, line] = {by_name[name] for name in names if name in by_name} & measured
+                for name in names:
+                    known.lines.setdefault(name, []).append((path, line))
+        if self.measures is not None:
+            self.measures.write_bytes(pickle.dumps(known))
+        for item in items:
+            taken = known.seconds[item.nodeid]
+            if 0 <= taken <= SLOWEST:
+                self.seconds[item] = taken
+                for place in known.lines.get(item.nodeid, ()):
+                    self.tests_of_line[place].add(item)
+            else:
+                why = "it fails without any fault" if taken < 0 else f"it takes {taken:.0f} s"
+                self._say(f"left out, because {why}: {item.nodeid}")
         self._say(
-            f"{len(self.seconds)} tests ran in {time.monotonic() - start:.0f} s, {sum(self.seconds.values()):.0f} s of"
-            " them processor time"
+            f"{len(unknown)} of {len(items)} tests were measured in {time.monotonic() - start:.0f} s; those that are"
+            f" run take {sum(self.seconds.values()):.0f} s of processor time together"
         )
+
+    def _known(self) -> Measures:
+        """Return what is known of the tests, which is nothing if the code has changed since."""
+        code = b"".join(path.read_bytes() for path in self.files)
+        now = Measures(hashlib.sha256(code).hexdigest(), {}, {})
+        if self.measures is None or not self.measures.exists():
+            return now
+        kept: Measures = pickle.loads(self.measures.read_bytes())
+        return kept if kept.code == now.code else now
 
     def _chosen(self, mutant: Mutant) -> list[pytest.Item]:
         """Return the tests to run: one case of each test first, the quick ones before the slow ones."""
@@ -246,6 +282,9 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=20.0, help="s of tests that a mutant gets at most (20)")
     parser.add_argument("--jobs", type=int, default=1, help="how many mutants run at a time (1)")
     parser.add_argument("--output", type=Path, help="a file for the list, too")
+    parser.add_argument(
+        "--measures", type=Path, help="a file that keeps what is known of the tests"
+    )
     parser.add_argument("--mutants", help="names of mutants, with commas between, in place of a draw")
     parser.add_argument("--tests", nargs="+", default=None, help="files of tests, in place of all that may see a fault")
     options = parser.parse_args()
@@ -266,7 +305,7 @@ def main() -> int:
         chosen = drawn(mutants, options.count, options.seed)
     output = os.fdopen(os.dup(1), "w")
     print(f"{len(mutants)} mutants of {len(paths)} files; {len(chosen)} are run", file=output, flush=True)
-    runner = Runner(chosen, options.budget, options.jobs, output)
+    runner = Runner(chosen, paths, options, output)
     arguments = ["-o", "addopts=", "-m", "not slow and not gpu", "-p", "no:terminal", "-p", "no:cacheprovider"]
     arguments += ["-p", "no:xdist", "-o", "timeout=0", "-o", "tmp_path_retention_policy=none"]
     code = pytest.main([*arguments, *(options.tests or TESTS)], plugins=[runner])
