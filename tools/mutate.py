@@ -162,7 +162,8 @@ class Runner:
             test = item.nodeid.partition("[")[0]
             ranked.append((cases[test], self.seconds[item], item.nodeid, item))
             cases[test] += 1
-        chosen, total = [], 0.0
+        chosen: list[pytest.Item] = []
+        total = 0.0
         for _, taken, _, item in sorted(ranked, key=lambda entry: entry[:3]):
             if not chosen or total + taken <= self.budget:
                 chosen.append(item)

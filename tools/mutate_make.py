@@ -9,7 +9,7 @@ which is any text with a space in it and all that is put into it. Keys and names
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +62,7 @@ def make_mutants(path: Path, root: Path) -> Iterator[Mutant]:
 
 
 def _faults(
-    node: cst.CSTNode, places: dict[cst.CSTNode, CodeRange], lines: range | None, inside: bool
+    node: cst.CSTNode, places: Mapping[cst.CSTNode, CodeRange], lines: range | None, inside: bool
 ) -> Iterator[tuple[cst.CSTNode, cst.CSTNode, range]]:
     if isinstance(node, _LEFT_ALONE) or _is_wording(node) or _is_left_alone(node):
         return

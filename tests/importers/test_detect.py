@@ -171,7 +171,8 @@ def test_modules_that_are_called_again_are_seen_by_the_edges_or_names_that_are_l
     ones = np.ones((2, 2))
     nodes = {
         "input": nir.Input({"input": np.array([2])}), "fc": nir.Linear(ones), "lif": neuron("LIF", **leaky()),
-        "lif.w_rec": nir.Linear(ones), "lif_1": neuron("LIF", **leaky()), "output": nir.Output({"output": np.array([2])}),
+        "lif.w_rec": nir.Linear(ones), "lif_1": neuron("LIF", **leaky()),
+        "output": nir.Output({"output": np.array([2])}),
     }  # fmt: skip
     edges = [*chain_edges("input", "fc", "lif", "lif_1", "output"), ("lif", "lif.w_rec"), ("lif.w_rec", "lif")]
     once = graph_from_nir(nir.NIRGraph(nodes, edges, type_check=False))
