@@ -283,9 +283,7 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=20.0, help="s of tests that a mutant gets at most (20)")
     parser.add_argument("--jobs", type=int, default=1, help="how many mutants run at a time (1)")
     parser.add_argument("--output", type=Path, help="a file for the list, too")
-    parser.add_argument(
-        "--measures", type=Path, help="a file that keeps what is known of the tests"
-    )
+    parser.add_argument("--measures", type=Path, help="a file that keeps what is known of the tests")
     parser.add_argument("--mutants", help="names of mutants, with commas between, in place of a draw")
     parser.add_argument("--tests", nargs="+", default=None, help="files of tests, in place of all that may see a fault")
     options = parser.parse_args()
