@@ -26,6 +26,7 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -307,7 +308,8 @@ def main() -> int:
     runner = Runner(chosen, paths, options, output)
     arguments = ["-o", "addopts=", "-m", "not slow and not gpu", "-p", "no:terminal", "-p", "no:cacheprovider"]
     arguments += ["-p", "no:xdist", "-o", "timeout=0", "-o", "tmp_path_retention_policy=none"]
-    code = pytest.main([*arguments, *(options.tests or TESTS)], plugins=[runner])
+    with tempfile.TemporaryDirectory(prefix="nd-mutate-") as folder:
+        code = pytest.main([*arguments, f"--basetemp={folder}/tests", *(options.tests or TESTS)], plugins=[runner])
     if len(runner.outcomes) < len(chosen):
         print(f"The tests could not be run; pytest ended with {code!r}.", file=sys.stderr)
         return 2
