@@ -68,7 +68,7 @@ def test_numbers_are_held_against_targets_of_samples_or_of_rows() -> None:
     values = np.arange(12.0).reshape(3, 2, 2)
     recording = {
         "reference": Recording({"li": {"value": values}}, {}),
-        "late": Recording({"li": {"spikes": values}}, {}),
+        "other": Recording({"n": {"v": values}}, {}),
     }
     by_sample = Answers(Settled(Decision("last", "li"), "--decide"), None, has_targets=True)
     by_sample.add(recording, data(2, values[-1] + 0.5))
