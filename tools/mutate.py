@@ -41,7 +41,13 @@ from mutate_make import Mutant, make_mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("quantise", "importers", "passes", "comparison")
-TESTS = ("tests/quantise", "tests/importers", "tests/passes", "tests/comparison", "tests/inspection")
+TESTS = (
+    *(f"tests/{package}" for package in PACKAGES),
+    "tests/inspection",
+    *(f"tests/test_{name}.py" for name in ("compiler", "contract", "decision", "losses", "notebook", "origin")),
+)
+"""All that may see a fault and is quick."""
+
 WANTED = 0.85
 SLOWEST = 3.0
 """Tests that take longer, s of processor time, are left out."""
