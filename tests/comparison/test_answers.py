@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from neurodeploy.comparison.answers import Answers
+from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied, undecided, unusual_labels
 from neurodeploy.data import Data
 from neurodeploy.decision import Decision, Settled
+from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import Recording
 
 COUNT = Decision("count", "out")
@@ -123,3 +126,11 @@ def test_decisions_of_one_class_are_constant() -> None:
     assert said == "every sample is decided as class 1 on reference, so decisions that do not change prove nothing"
     assert constant(answers, "emulator", COUNT) is None
     assert constant(answers, "lava", COUNT) is None
+
+
+@pytest.mark.parametrize(("highest", "is_settled"), [(3, True), (1, False), (2, True)])
+def test_an_output_that_can_be_of_groups_is_asked_about(fc_model: Path, highest: int, is_settled: bool) -> None:
+    network = read_network(fc_model)[0]  # four units
+    x = {"input": np.zeros((3, 2, 12), np.uint8)}
+    answers = make_answers(network, Data(x, np.array([0, highest]), "here"), None)
+    assert (answers.settled.decision is not None) == is_settled
