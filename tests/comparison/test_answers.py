@@ -11,6 +11,7 @@ from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied, undecided, unusual_labels
 from neurodeploy.data import Data
 from neurodeploy.decision import Decision, Settled
+from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.recording import Recording
 
@@ -134,3 +135,14 @@ def test_an_output_that_can_be_of_groups_is_asked_about(fc_model: Path, highest:
     x = {"input": np.zeros((3, 2, 12), np.uint8)}
     answers = make_answers(network, Data(x, np.array([0, highest]), "here"), None)
     assert (answers.settled.decision is not None) == is_settled
+
+
+def test_targets_of_rows_are_held_against_the_only_output_or_the_one_that_decides(fc_model: Path) -> None:
+    network = read_network(fc_model)[0]
+    x = {"input": np.zeros((3, 2, 12), np.uint8)}
+    by_row = Data(x, None, "here", np.zeros((3, 2, 4)))
+    assert make_answers(network, by_row, None).row_output == network.outputs[0]
+    assert make_answers(network, by_row, "mean").row_output == network.outputs[0]
+    assert make_answers(network, Data(x, None, "here", np.zeros((2, 4))), "mean").row_output is None
+    with pytest.raises(DeployError, match="y has real numbers, 5 a sample or row, and lif2 gives 4"):
+        make_answers(network, Data(x, None, "here", np.zeros((3, 2, 5))), None)
