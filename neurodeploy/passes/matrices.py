@@ -71,7 +71,7 @@ def _stored_count(op: SynapseOp, shape: Shape) -> int:
             return op.weight.size * prod(op.output_shape(shape)[1:])
         case Pool2d():
             return prod(op.kernel) * prod(op.output_shape(shape))
-        case Scale() | Flatten() | MaxPool2d():
+        case Scale() | Flatten():
             return prod(shape)
         case MaxPool2d():
             raise TypeError("the largest of a window is not linear")

@@ -97,4 +97,29 @@ def test_a_recording_without_the_outputs_does_not_prove_them(fc_model: Path, rng
     assert found["status"] == "not-run"
     assert f"lacks what the model returns ({network.outputs[0]}); equal in spikes of" in found["reason"]
     wrong = Recording({n: {"spikes": 1 - o["spikes"]} for n, o in hidden.nodes.items()}, {})
-    assert reference_equals(network, inputs, reference, wrong)["status"] == "fail"
+    broken = reference_equals(network, inputs, reference, wrong)
+    assert broken["status"] == "fail"
+    assert broken["reason"].startswith("they differ in spikes of 1 of 2 nodes on 3 samples; 1 nodes were not recorded")
+
+
+@pytest.mark.parametrize(("off", "status"), [(0.0, "pass"), (1e-6, "pass"), (1e-2, "fail")])
+def test_a_node_behind_an_integrator_is_replayed_on_its_potential(
+    tmp_path: Path, rng: np.random.Generator, off: float, status: str
+) -> None:
+    ones = np.ones(3)
+    li = nir.LI(tau=ones * 1e-3, r=10 * ones, v_leak=0 * ones)
+    nodes = {
+        "input": nir.Input({"input": np.array([30])}),
+        "fc": nir.Linear(rng.normal(0, 0.3, (3, 30)).astype(np.float32)),
+        "first": li,
+        "fc2": nir.Linear(rng.normal(0, 0.3, (3, 3)).astype(np.float32)),
+        "second": li,
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    network = read_network(save_nir(tmp_path / "m.nir", nodes, chain_edges(*nodes), {"reset": "subtract"}))[0]
+    inputs = {"input": (rng.random((12, 4, 30)) < 0.4).astype(np.uint8)}
+    reference = Reference().run(network, inputs, RunOptions())
+    moved = reference.nodes["second"]["value"].copy()
+    moved[7, 2, 1] += np.float32(off)
+    trained = Recording({"first": reference.nodes["first"], "second": {"value": moved}}, {})
+    assert reference_equals(network, inputs, reference, trained)["status"] == status

@@ -611,3 +611,30 @@ def test_a_matrix_gives_the_shape_that_its_metadata_says(shape: Any) -> None:
 
 def prod_is(shape: Any) -> bool:
     return shape in ([2, 2, 1], [4, 1, 1])
+
+
+@pytest.mark.parametrize(("kind", "decay_mem"), [("LIF", 0.75), ("IF", 1.0)])
+def test_a_dialects_current_comes_before_the_membrane(tmp_path: Path, kind: str, decay_mem: float) -> None:
+    ones = np.ones(2)
+    neuron = (
+        nir.LIF(tau=4e-3 * ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+        if kind == "LIF"
+        else nir.IF(r=ones, v_threshold=ones, v_reset=0 * ones)
+    )
+    nodes = {"input": nir.Input({"input": np.array([2])}), "n": neuron, "output": OUTPUT}
+    path = save_nir(tmp_path / "m.nir", nodes, chain_edges(*nodes), None)
+    found = read_network(path, "nir,dt=1e-3,tau_syn=2e-3")[0].population("n")
+    assert found.decay_syn is not None
+    np.testing.assert_allclose(found.decay_syn, [0.5, 0.5])
+    np.testing.assert_allclose(found.decay_mem, [decay_mem, decay_mem])
+
+
+def test_a_current_starts_where_its_dialect_says_and_a_threshold_fires_above_it_in_any(tmp_path: Path) -> None:
+    ones = np.ones(2)
+    lif_node = nir.LIF(tau=4e-3 * ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+    nodes = {"input": nir.Input({"input": np.array([2])}), "n": lif_node, "t": nir.Threshold(ones), "output": OUTPUT}
+    path = save_nir(tmp_path / "m.nir", nodes, chain_edges(*nodes), None)
+    network = read_network(path, "nir,dt=1e-3,tau_syn=2e-3,i_init=0.5,spike=>=")[0]
+    np.testing.assert_array_equal(network.population("n").i_init, [0.5, 0.5])
+    assert network.population("n").rule.spike == ">="
+    assert network.population("t").rule.spike == ">"

@@ -20,6 +20,7 @@ from neurodeploy.synapses import (
     Conv2d,
     Flatten,
     Linear,
+    MaxPool2d,
     Pool2d,
     Scale,
     Sparse,
@@ -157,3 +158,18 @@ def test_a_matrix_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         match=r"in -> out is a chain of Pool2d, Conv2d that would become up to 1,152 synapses, more than 648",
     ):
         fold(Projection("in", "out", ops), shape)
+
+
+def test_the_largest_of_a_window_is_neither_applied_nor_written_out() -> None:
+    pool = MaxPool2d((2, 2), (2, 2))
+    with pytest.raises(TypeError, match="the largest of a window is not linear"):
+        apply(pool, np.zeros((1, 2, 4, 4)))
+    with pytest.raises(TypeError, match="the largest of a window is not linear"):
+        chain_matrix((pool,), (2, 4, 4), "in -> out")
+
+
+def test_a_sparse_matrix_with_other_values_keeps_neurons_without_synapses() -> None:
+    weight = sparse.csc_array((np.ones(1), ([1], [0])), shape=(5, 3))
+    found = fold(Projection("in", "out", (Sparse(weight),)), (3,)).with_stored(np.array([2.0]))
+    assert found.weight.shape == (5, 3)
+    assert found.weight[1, 0] == 2.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,10 +14,10 @@ from neurodeploy.compiler import compile_with_plan
 from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.network import Network, Population, Projection
-from neurodeploy.passes.maxima import rectify, widest
+from neurodeploy.passes.maxima import rectify, widest, with_realised_steps
 from neurodeploy.rule import NeuronRule
 from neurodeploy.scoring import agreement
-from neurodeploy.synapses import Conv2d, Flatten, Linear, MaxPool2d
+from neurodeploy.synapses import Conv2d, Flatten, Linear, MaxPool2d, Scale
 
 
 def pooled(rng: np.random.Generator, kernel: tuple[int, int] = (2, 2), stride: tuple[int, int] = (2, 2)) -> Network:
@@ -71,3 +73,48 @@ def test_chip_takes_maxima_with_populations_that_help(rng: np.random.Generator) 
 def test_chip_without_counts_is_refused_with_the_nearest(rng: np.random.Generator) -> None:
     with pytest.raises(DeployError, match=r"pools maxima of currents(?s:.*)target loihi2(?s:.*)AvgPool2d"):
         compile_with_plan(pooled(rng), "loihi1")
+
+
+def test_a_bound_without_data_is_twice_the_largest_kernel_and_data_gives_the_largest_window() -> None:
+    kernel = np.zeros((3, 1, 3, 3), np.float32)
+    kernel[0, 0, 0, :2] = 1.0, -2.0
+    kernel[2, 0, 1, 1] = 1.0
+    network = pooled(np.random.default_rng(0))
+    (first, second) = network.projections
+    first = replace(first, ops=(replace(first.ops[0], weight=kernel, bias=None), first.ops[1]))  # type: ignore[type-var]
+    network = replace(network, projections=(first, second))
+    assert widest(network, None) == {first: 6.0}
+    x = np.zeros((4, 2, 1, 9, 9), np.float32)
+    x[2, 1, 0, 0, 1] = 1.0  # channel 0 is -2 and 1 beside each other, channel 2 is 1 beside 0
+    assert widest(network, {"input": x}) == {first: 3.0}
+
+
+def test_rectifiers_leave_with_the_step_that_they_have_on_the_chip(rng: np.random.Generator) -> None:
+    network = pooled(rng)
+    made = rectify(network, widest(network, None)).network
+    leaving = tuple(p for p in made.projections if p.source == "a.maximum.0")
+    assert leaving
+    found = with_realised_steps(made.projections, "a.maximum.0", 0.5, 0.25)
+    assert tuple(found) == leaving
+    for before, after in found.items():
+        assert isinstance(before.ops[0], Scale)
+        assert isinstance(after.ops[0], Scale)
+        np.testing.assert_allclose(after.ops[0].scale, before.ops[0].scale / 2)
+        assert after.ops[1:] == before.ops[1:]
+
+
+@pytest.mark.parametrize(
+    ("pools", "what"),
+    [
+        ((MaxPool2d((3, 3), (3, 3), (1, 1)),), "with padding"),
+        ((MaxPool2d((2, 2), (1, 1)), MaxPool2d((2, 2), (2, 2))), "twice"),
+    ],
+)
+def test_windows_with_padding_or_of_windows_are_refused(
+    pools: tuple[MaxPool2d, ...], what: str, rng: np.random.Generator
+) -> None:
+    network = pooled(rng)
+    (first, second) = network.projections
+    first = replace(first, ops=(first.ops[0], *pools))
+    with pytest.raises(DeployError, match=f"input -> a pools maxima of values {what}"):
+        rectify(replace(network, projections=(first, second)), {first: 1.0})

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from neurodeploy.backends.base import spike_inputs
+from neurodeploy.codes import CodedProjection
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network
-from neurodeploy.quantise.messages import expected_range
+from neurodeploy.network import Network, Projection
+from neurodeploy.passes.fold import fold
+from neurodeploy.quantise.messages import expected_range, loss_of_codes
 from neurodeploy.quantise.plan import load_plan, save_plan
+from neurodeploy.quantise.scale import Synapses
 from neurodeploy.running import run
 from neurodeploy.scoring import agreement
-from neurodeploy.synapses import Linear
+from neurodeploy.synapses import Linear, Sparse
 from tests.quantise.test_exactness import ZERO, two_layers
 
 
@@ -140,3 +144,24 @@ def test_a_known_range_is_enough_for_messages() -> None:
     inputs = {"in": x.astype(np.float32)}
     reference, chip = run(network(), inputs), run(program, inputs, backend="emulator")
     assert agreement(chip.spikes("a"), reference.spikes("a")) > 0.9
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_the_loss_of_codes_is_that_of_weights_in_their_channels_volts_and_of_rounded_inputs(is_sparse: bool) -> None:
+    weight = np.array([[1.0, -2.0], [0.5, 0.25]], np.float32)
+    op = Sparse(sparse.csc_array(weight)) if is_sparse else Linear(weight)
+    projection = Projection("in", "n", (op,))
+    synapses = Synapses(projection, fold(projection, (2,)), 1, (2,))
+    x = np.random.default_rng(0).integers(-3, 4, (5, 2, 2)).astype(np.float64)
+
+    def loss(codes: list[list[int]], gains: list[float] | None, values: np.ndarray, scale: float = 1.0) -> float:
+        stored = np.array(codes, np.int16)
+        coded = CodedProjection("in", "n", stored.T.ravel() if is_sparse else stored, 1, 8, "mixed", 1, **arrays)
+        return loss_of_codes(values, scale, synapses, coded, 8.0, gains)
+
+    arrays = {"indices": np.array([0, 1, 0, 1]), "indptr": np.array([0, 2, 4]), "n_out": 2} if is_sparse else {}
+    assert loss([[4, -8], [2, 1]], None, x) == pytest.approx(0.0)
+    assert loss([[4, -8], [8, 4]], [1.0, 4.0], x) == pytest.approx(0.0)
+    assert loss([[8, -16], [4, 2]], None, x) == pytest.approx(1.0)
+    assert loss([[4, -8], [2, 1]], None, x / 4, 4.0) == pytest.approx(0.0)
+    assert loss([[4, -8], [2, 1]], None, x + 0.25) > 0.01
