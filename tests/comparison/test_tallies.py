@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.comparison.tallies import Agreements, Events, both
-from neurodeploy.comparison.verdict import overflows
+from neurodeploy.comparison.verdict import _overflows
 from neurodeploy.recording import Recording
 
 
@@ -81,7 +81,7 @@ def test_events_are_counted_over_blocks_and_given_for_one_sample() -> None:
     assert found.samples == {"reference": 2, "emulator": 2}
     assert found.fires == {"a", "b"}
     assert found.overflows == {"emulator": {"u_wraps": {"a": 0, "b": 6}}}
-    assert overflows(found) == ["u left its register and wrapped on emulator: b 6 times in 2 samples"]
+    assert _overflows(found) == ["u left its register and wrapped on emulator: b 6 times in 2 samples"]
     result = found.result()
     assert result["unit"] == "events per sample"
     assert result["spikes"] == {"reference": {"a": 2, "b": 2}, "emulator": {"a": 1, "b": 2}}

@@ -11,8 +11,8 @@ from scipy import sparse
 from neurodeploy.codes import NeuronModel
 from neurodeploy.network import Projection
 from neurodeploy.passes.fold import apply, fold
-from neurodeploy.quantise.calibration import DAMPING, Drive, few, mean_input, second_moments
 from neurodeploy.quantise.membrane import Part, membrane_error
+from neurodeploy.quantise.second_moments import DAMPING, IsolatedPopulation, few, mean_input, second_moments
 from neurodeploy.quantise.weights import weight_range
 from neurodeploy.synapses import Conv2d, Linear, Sparse
 from tests.quantise.worked import folded, neuron
@@ -93,12 +93,10 @@ def test_the_mean_input_is_what_synapses_deliver_a_step(kind: str) -> None:
 
 def test_rates_count_with_the_spikes_that_moved() -> None:
     fired = np.array([1, 0, 0, 0]).reshape(4, 1, 1)
-    error = {
-        name: Drive((), fired, lambda population, projections, sent=sent: np.reshape(sent, (4, 1, 1))).rate_error(
-            None, ()  # type: ignore[arg-type]
-        )
-        for name, sent in {"same": [1, 0, 0, 0], "moved": [0, 1, 0, 0], "twice": [1, 1, 0, 0]}.items()
-    }  # fmt: skip
+    error = {}
+    for name, sent in {"same": [1, 0, 0, 0], "moved": [0, 1, 0, 0], "twice": [1, 1, 0, 0]}.items():
+        drive = IsolatedPopulation((), fired, lambda population, projections, sent=sent: np.reshape(sent, (4, 1, 1)))
+        error[name] = drive.rate_error(None, ())  # type: ignore[arg-type]
     assert error == {"same": 0.0, "moved": 2 / 4 / 4, "twice": 1 / 16 + 1 / 4 / 4}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from neurodeploy.codes import NeuronModel
 from neurodeploy.network import Projection
 from neurodeploy.passes.fold import Folded, fold
-from neurodeploy.quantise.neurons import ChipNeuron
+from neurodeploy.quantise.affine_form import AffineNeuron
 from neurodeploy.quantise.scale import Synapses
 from neurodeploy.synapses import Linear
 
@@ -20,10 +20,10 @@ FORMATS = {
 }  # fmt: skip
 
 
-def neuron(n: int = 1, model: NeuronModel | None = None, **values: Any) -> ChipNeuron:
+def neuron(n: int = 1, model: NeuronModel | None = None, **values: Any) -> AffineNeuron:
     """Return ``n`` neurons without memory and with a threshold of 1 V, but for what is given."""
     zero, one = np.zeros(n), np.ones(n)
-    plain = ChipNeuron(zero, zero, one, one, zero, zero, zero, model or NeuronModel())
+    plain = AffineNeuron(zero, zero, one, one, zero, zero, zero, model or NeuronModel())
     return replace(plain, **{key: np.broadcast_to(np.float64(value), n) for key, value in values.items()})
 
 
