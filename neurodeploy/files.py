@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_TEXT_BYTES
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, Limit
 from neurodeploy.errors import DeployError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -277,14 +277,14 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
     return torch.load(path, map_location=device, weights_only=True)
 
 
-def read_text(path: Path | str, what: str) -> str:
-    """Return the text of a file.
+def read_text(path: Path | str, what: str, limit: Limit = MAX_TEXT_BYTES) -> str:
+    """Return the text of a file of no more bytes than ``limit``; ``what`` it is stands in messages.
 
     Raises:
         DeployError: there is no such file, it is too long, or it is no UTF-8.
     """
     path = existing_file(path, what)
-    MAX_TEXT_BYTES.check(path.stat().st_size, what, str(path))
+    limit.check(path.stat().st_size, what, str(path))
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:

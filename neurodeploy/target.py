@@ -28,6 +28,7 @@ from neurodeploy.codes import (
     WEIGHT_BITS,
     WEIGHT_EXPONENTS,
 )
+from neurodeploy.budget import MAX_TARGET_BYTES
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import read_text
 from neurodeploy.needs import RESETS as RESETS_NEED
@@ -316,7 +317,7 @@ def read_target(path: Path) -> Target:
 
 def _read(path: Path, readers: tuple[Path, ...]) -> tuple[Target, dict[str, Any]]:
     """Return a target and its content, ``extends`` resolved; ``readers`` are the files that extend it."""
-    text = read_text(path, "a target file")
+    text = read_text(path, "a target file", MAX_TARGET_BYTES)
     try:
         content: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:

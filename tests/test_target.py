@@ -172,6 +172,12 @@ def test_bytes_that_are_no_toml_are_refused(tmp_path: Path, content: bytes) -> N
         load_target(tmp_path / "t.toml")
 
 
+def test_a_target_file_of_many_megabytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text("a = [" + "1, " * 500_000 + "]")
+    with pytest.raises(DeployError, match="a target file needs 1,500,006 bytes, but the limit is 1,048,576"):
+        load_target(tmp_path / "t.toml")
+
+
 def test_a_target_is_a_name_a_file_or_itself(tmp_path: Path) -> None:
     chip = load_target("loihi1")
     assert load_target(chip) is chip
