@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neurodeploy.arithmetic import ALIGN_BITS, ARITHMETICS, DECAY_BITS, STATE_BITS, STATE_LIMIT
+from neurodeploy.budget import MAX_TARGET_BYTES
 from neurodeploy.codes import (
     BIAS_EXPONENTS,
     CODE_RANGES,
@@ -28,7 +29,6 @@ from neurodeploy.codes import (
     WEIGHT_BITS,
     WEIGHT_EXPONENTS,
 )
-from neurodeploy.budget import MAX_TARGET_BYTES
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import read_text
 from neurodeploy.needs import RESETS as RESETS_NEED
