@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 from neurodeploy.version import __version__
 
 if TYPE_CHECKING:
+    from neurodeploy.backends.run import run
+    from neurodeploy.coding.data import Data, DataFile, load_data
     from neurodeploy.comparison.compare import Comparison, compare
     from neurodeploy.comparison.measures import diff
     from neurodeploy.compiler import compile
-    from neurodeploy.data import Data, DataFile, load_data
-    from neurodeploy.decision import Decision
     from neurodeploy.errors import BackendError, DeployError
     from neurodeploy.exporters.export import export
     from neurodeploy.finetuning.finetune import finetune
     from neurodeploy.importers.lower import read_network
     from neurodeploy.inspection import inspect
-    from neurodeploy.network import Network, Population, Projection
-    from neurodeploy.program import Program, load_program, save_program
-    from neurodeploy.recording import Recording, RecordingFile, load_recording, save_recording
+    from neurodeploy.ir.decision import Decision
+    from neurodeploy.ir.network import Network, Population, Projection
+    from neurodeploy.ir.program import Program, load_program, save_program
+    from neurodeploy.ir.recording import Recording, RecordingFile, load_recording, save_recording
+    from neurodeploy.ir.rule import NeuronRule
+    from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
     from neurodeploy.report.html import write_report
-    from neurodeploy.rule import NeuronRule
-    from neurodeploy.running import run
-    from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
-    from neurodeploy.target import Target, load_target
+    from neurodeploy.targets.target import Target, load_target
 
 _HOMES = {
     "BackendError": "errors",

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurodeploy.coding.data import Data
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied, undecided, unusual_labels
-from neurodeploy.data import Data
-from neurodeploy.decision import Decision, Settled
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import Recording
+from neurodeploy.ir.decision import Decision, Settled
+from neurodeploy.ir.recording import Recording
 
 COUNT = Decision("count", "out")
 

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from neurodeploy.cli.compare import diff as diff_command
+from neurodeploy.coding.scoring import agreement, decide, wilson
 from neurodeploy.comparison.measures import diff, first_difference
 from neurodeploy.errors import DeployError
-from neurodeploy.recording import Recording, save_recording
-from neurodeploy.scoring import agreement, decide, wilson
+from neurodeploy.ir.recording import Recording, save_recording
 
 
 def recording(**nodes: np.ndarray) -> Recording:

@@ -15,18 +15,18 @@ from click.testing import CliRunner
 
 import neurodeploy
 from neurodeploy.backends.lava.backend import Lava
+from neurodeploy.backends.run import run
 from neurodeploy.cli.compare import compare as compare_command
 from neurodeploy.cli.demo import demo as demo_command
 from neurodeploy.cli.run import run as run_command
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.scoring import decide
 from neurodeploy.comparison.compare import Comparison, compare
 from neurodeploy.comparison.verdict import Demands
 from neurodeploy.compiler import compile as compile_model
-from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
-from neurodeploy.running import run
-from neurodeploy.scoring import decide
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
-from tests.test_decision import small_model
+from tests.ir.test_decision import small_model
 
 BOTH = ("reference", "emulator")
 STEPS, SAMPLES = 20, 40

@@ -10,7 +10,7 @@ import pytest
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import NirNode
 from neurodeploy.importers.operations import operation
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
 
 WHERE = "m.nir, node 'n'"
 BIAS = np.arange(4.0)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurodeploy.codes import NeuronModel
-from neurodeploy.network import Projection
+from neurodeploy.families.loihi.membrane import Part, membrane_error
+from neurodeploy.families.loihi.weights import weight_range
+from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.ir.network import Projection
+from neurodeploy.ir.synapses import Conv2d, Linear, Sparse
 from neurodeploy.passes.fold import apply, fold
-from neurodeploy.quantise.membrane import Part, membrane_error
 from neurodeploy.quantise.second_moments import DAMPING, IsolatedPopulation, few, mean_input, second_moments
-from neurodeploy.quantise.weights import weight_range
-from neurodeploy.synapses import Conv2d, Linear, Sparse
 from tests.quantise.worked import folded, neuron
 
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions, payloads, spike_inputs
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network
-from neurodeploy.program import load_program, save_program
-from tests.quantise.test_exactness import ZERO, run_both, two_layers
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LOIHI
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import load_program, save_program
+from tests.families.loihi.test_exactness import ZERO, run_both, two_layers
 
 
 def graded_input(scale: float) -> np.ndarray:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import Comparison, compare
-from neurodeploy.data import Data
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 from neurodeploy.report import formats, sections
 from neurodeploy.report.html import render_report, write_report
 from neurodeploy.report.rasters import RasterLimits, choose_samples, raster_data
+from tests.ir.test_decision import in_turn, small_model
 from tests.report.conftest import SAMPLES, STEPS
-from tests.test_decision import in_turn, small_model
 
 
 class Page(HTMLParser):

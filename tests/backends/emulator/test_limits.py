@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.arithmetic import ARITHMETICS
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
-from neurodeploy.program import Program
-from neurodeploy.synapses import Shape
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import ARITHMETICS
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Shape
 
 ALL = RunOptions(record=("spikes", "u", "v"), raw_time=True)
 

@@ -13,10 +13,10 @@ import neurodeploy
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, check_program, find_cause, observables, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
-from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording, load_recording, save_recording
+from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording, load_recording, save_recording
 
 CONV: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
