@@ -67,12 +67,12 @@ CONSUMERS: dict[str, tuple[frozenset[str], dict[str, str]]] = {
 """Whoever computes with programs: what it can, and what it refuses, with the reason."""
 
 ROOMS_OF_OTHERS = {
-    "codes.py": "the fields themselves",
-    "needs.py": "the needs themselves",
-    "program_check.py": "its bounds are reach's, its observations those of observe.py",
-    "quantise/exactness.py": "chooses the neuron, for quantise/population.py",
-    "quantise/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
-    "quantise/registers.py": "codes for quantise/population.py",
+    "ir/codes.py": "the fields themselves",
+    "ir/needs.py": "the needs themselves",
+    "analysis/program_check.py": "its bounds are reach's, its observations those of observe.py",
+    "families/loihi/exactness.py": "chooses the neuron, for quantise/population.py",
+    "families/loihi/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
+    "families/loihi/registers.py": "codes for quantise/population.py",
     "compiler/losses.py": "looks at what quantise/population.py made, by reach's bounds",
     "passes/helpers.py": "makes populations that keep time, and reads none",
     "backends/emulator/limits.py": "ranges for tables.py",
