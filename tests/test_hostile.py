@@ -265,7 +265,7 @@ def test_a_recording_whose_meta_is_none_is_refused(tmp_path: Path, kind: str) ->
 @pytest.mark.parametrize("values", [np.array([["a"]]), np.zeros((2, 1), complex), np.zeros(3), np.array(1)])
 def test_a_recording_of_other_things_than_rows_of_numbers_is_refused(tmp_path: Path, values: Any) -> None:
     np.savez(tmp_path / "r.npz", meta="{}", **{"lif/spikes": values})
-    with pytest.raises(DeployError, match="no array of numbers with rows and samples"):
+    with pytest.raises(DeployError, match="not an array of numbers with rows and samples"):
         load_recording(tmp_path / "r.npz")
 
 
@@ -321,7 +321,7 @@ def test_each_limit_is_raised_by_the_variable_that_its_message_names(monkeypatch
 @pytest.mark.parametrize("text", ["much", "-3", "0", "inf", "nan"])
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("NEURODEPLOY_MAX_NODES", text)
-    with pytest.raises(DeployError, match="is no number of nodes"):
+    with pytest.raises(DeployError, match="is not a number of nodes"):
         MAX_NODES.check(1, "it", "here")
 
 

@@ -144,5 +144,5 @@ def test_targets_of_rows_are_held_against_the_only_output_or_the_one_that_decide
     assert make_answers(network, by_row, None).row_output == network.outputs[0]
     assert make_answers(network, by_row, "mean").row_output == network.outputs[0]
     assert make_answers(network, Data(x, None, "here", np.zeros((2, 4))), "mean").row_output is None
-    with pytest.raises(DeployError, match="y has real numbers, 5 a sample or row, and lif2 gives 4"):
+    with pytest.raises(DeployError, match="y has 5 real numbers per sample or row, but lif2 gives 4"):
         make_answers(network, Data(x, None, "here", np.zeros((3, 2, 5))), None)

@@ -133,7 +133,7 @@ def test_what_only_one_recording_has_is_said_and_silence_is_no_equality(tmp_path
 
     code, said = told("one", "both")
     assert code == 0
-    assert "b: only in " in said
+    assert "b: recorded only in " in said
     assert said.endswith("equal in all that was compared\n")
     code, said = told("silent", "silent")
     assert code == 1

@@ -123,7 +123,7 @@ def test_a_plan_whose_threshold_is_not_the_models_is_said(times: float, is_said:
 def test_a_plan_whose_leak_is_not_the_models_is_told_to_leave_it_out(key: str, value: int) -> None:
     network = layers(normal(4, 6), decay_syn=0.5)
     plan = Plan(populations={"lif0": PopulationPlan.model_validate({key: value})})
-    text = line(told(network, "loihi2", plan=plan, allow_silent=True), "/4096 (a time constant")
+    text = line(told(network, "loihi2", plan=plan, allow_silent=True), "/4096 in the model (a time constant")
     assert f"{key} left out of the plan takes the code that is nearest to the model's" in text
     assert "--calibrate" not in text
 

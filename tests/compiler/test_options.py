@@ -53,7 +53,7 @@ def test_options_are_arguments_with_names_types_and_defaults(function: Callable[
 def test_help_shows_them() -> None:
     text = pydoc.plain(pydoc.render_doc(neurodeploy.compare))
     assert "scale: 'str | None' = None" in text
-    assert "allow_silent: compile a network of which a population never fires." in text
+    assert "allow_silent: compile a network even if one of its populations never fires." in text
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)

@@ -107,7 +107,7 @@ SHOWN = {
     "number_formats.message_bits_max": Shown(
         "number_formats.message_bits_max = 8\nneuron.spikes_per_step_max = 127",
         options={"message_bits": 16},
-        refusal="takes 2 to 8",
+        refusal="takes messages of 2 to 8 bits",
     ),
     "number_formats.input_sum_bits": Shown(
         "number_formats.input_sum_bits = 12",

@@ -133,7 +133,10 @@ def test_graded_weights_fill_their_codes_before_what_only_saturates() -> None:
 def test_a_threshold_that_dwarfs_its_weights_is_refused() -> None:
     into = (synapses([[1.0]]),)
     assert unit_exponent(128.0, neuron(threshold=2.0**19), into, 0.0, FORMATS, "n") == -10
-    with pytest.raises(DeployError, match=r"'n' has a threshold of 1\.049e\+06 V or a bias of 0 V that dwarfs"):
+    with pytest.raises(
+        DeployError,
+        match=r"'n' has a threshold of 1\.049e\+06 V or a bias of 0 V that is far too",
+    ):
         unit_exponent(128.0, neuron(threshold=2.0**20), into, 0.0, FORMATS, "n")
 
 
