@@ -57,7 +57,7 @@ def test_padding_that_numbers_on_both_sides_do_not_give_is_refused(options: dict
     with pytest.raises(DeployError, match=f"Conv2d cannot be read: {why}") as caught:
         operation(conv2d(padding="same", **options), WHERE)
     assert caught.value.where == WHERE
-    assert "put zeros before its weights first" in caught.value.fix
+    assert "first add zeros before its weights" in caught.value.fix
 
 
 def test_a_convolution_has_a_stride_and_a_dilation_for_each_axis() -> None:

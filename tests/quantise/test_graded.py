@@ -64,9 +64,9 @@ def test_a_graded_program_says_its_range_and_comes_back_from_its_file(tmp_path: 
     ("target", "options", "message"),
     [
         ("loihi1", {"message_bits": 8}, "message_bits is 8, but Intel Loihi takes spikes only"),
-        ("loihi2", {"message_bits": 25}, "message_bits is 25; Intel Loihi 2 takes 2 to 24"),
-        ("loihi2", {"message_bits": 1}, "message_bits is 1; Intel Loihi 2 takes 2 to 24"),
-        ("loihi2", {"message_bits": -8}, "message_bits is -8; Intel Loihi 2 takes 2 to 24"),
+        ("loihi2", {"message_bits": 25}, "message_bits is 25; Intel Loihi 2 takes messages of 2 to 24 bits"),
+        ("loihi2", {"message_bits": 1}, "message_bits is 1; Intel Loihi 2 takes messages of 2 to 24 bits"),
+        ("loihi2", {"message_bits": -8}, "message_bits is -8; Intel Loihi 2 takes messages of 2 to 24 bits"),
         ("loihi2", {"message_bits": 8, "input_scale": 0.0}, "input_scale is 0; it must be above 0"),
         ("loihi2", {"message_bits": 8, "input_scale": float("nan")}, "input_scale is nan; it must be above 0"),
         ("loihi2", {"input_scale": 2.0}, "input_scale is 2, but the inputs are spikes"),
@@ -101,7 +101,7 @@ def test_a_payload_is_the_nearest_whole_number(bits: int, scale: float, share: f
     ("value", "message"),
     [
         (127.6, "input 'x' holds values of 127.6 to 127.6"),
-        (-128.6, "hold -128 to 127"),
+        (-128.6, "hold only -128 to 127"),
         (np.nan, "holds values of nan"),
         (np.inf, "holds values of inf"),
         (0.2, "which all round to 0 at an input scale of 1"),

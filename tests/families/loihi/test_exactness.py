@@ -336,7 +336,7 @@ def test_a_leak_lets_loihi2_meet_its_threshold_and_loihi1_miss_a_64th() -> None:
     assert program.population("a").model.spike == ">="
     one = compile(network, "loihi1")
     assert one.population("a").process == "LIF"
-    assert any(warning.startswith("a: fires at v > threshold where the model") for warning in one.warnings)
+    assert any(warning.startswith("a: fires at v > threshold, where the model") for warning in one.warnings)
 
 
 def test_integrators_give_their_potential_exactly() -> None:
