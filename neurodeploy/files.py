@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, Limit
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_PICKLE_BYTES, MAX_TEXT_BYTES, Limit
 from neurodeploy.errors import DeployError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -271,9 +271,10 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
 
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            MAX_ARRAY_BYTES.check(
-                sum(info.file_size for info in archive.infolist()), "this file of torch.save", str(path)
-            )
+            members = archive.infolist()
+        MAX_ARRAY_BYTES.check(sum(info.file_size for info in members), "this file of torch.save", str(path))
+        pickled = sum(info.file_size for info in members if info.filename.endswith(".pkl"))
+        MAX_PICKLE_BYTES.check(pickled, "what is not a tensor in this file of torch.save", str(path))
     return torch.load(path, map_location=device, weights_only=True)
 
 

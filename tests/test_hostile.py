@@ -30,7 +30,7 @@ from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import find_arithmetic
-from neurodeploy.files import from_json, read_npz, text_array
+from neurodeploy.files import from_json, read_npz, read_tensors, text_array
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.plan import load_plan
@@ -480,6 +480,13 @@ def test_synapses_that_claim_more_sources_than_neurons_may_be_are_refused() -> N
     nothing = np.zeros(0, np.int32)
     with pytest.raises(DeployError, match="needs 5,000,000 neurons"):
         CodedProjection("a", "b", nothing, 0, 8, "mixed", 1, n_out=2, indices=nothing, indptr=indptr)
+
+
+def test_a_file_of_torch_with_millions_of_things_beside_its_tensors_is_not_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    torch.save([float(n) for n in range(600_000)], tmp_path / "c.pt")
+    with pytest.raises(DeployError, match="what is not a tensor in this file of torch.save needs .* but the limit is"):
+        read_tensors(tmp_path / "c.pt", "cpu")
 
 
 def test_a_checkpoint_that_is_empty_or_of_other_things_is_refused(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
         "p: v_init is 8388608",
         "in -> p: weights are not multiples of 2, to which 8 bits truncate them",
         "in -> p: delay is 65, but it must be a whole number from 1 to 63",
-        "in -> p: weights are -256 to -256, but inhibitory ones must be -255 to 0",
+        "in -> p: weights are -256 to -256, but inhibitory weights are -255 to 0",
         "in -> p: weight_bits is 9, but it must be a whole number from 1 to 8",
         "in -> p: exponent is -1, but it must be a whole number from 0 to 7",
         "in -> p: inputs may sum to 0 to 16646144, but Lava's Conv holds only 24 bits",
