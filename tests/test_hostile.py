@@ -485,7 +485,7 @@ def test_synapses_that_claim_more_sources_than_neurons_may_be_are_refused() -> N
 def test_a_file_of_torch_with_millions_of_things_beside_its_tensors_is_not_read(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is an extra")
     torch.save([float(n) for n in range(600_000)], tmp_path / "c.pt")
-    with pytest.raises(DeployError, match="what is not a tensor in this file of torch.save needs .* but the limit is"):
+    with pytest.raises(DeployError, match=r"what is not a tensor in this file of torch\.save needs .* but"):
         read_tensors(tmp_path / "c.pt", "cpu")
 
 
