@@ -345,10 +345,7 @@ def test_counts_are_not_rounded_to_nothing(value: float, text: str) -> None:
 def test_page_asks_what_decides_and_shows_what_each_rule_would_give(tmp_path: Path) -> None:
     asked = compare(small_model(tmp_path / "m.nir", units=12), "loihi2", in_turn(), only=("reference", "emulator"))
     text = Page(render_report(asked)).text
-    assert (
-        "nothing says how a sample is decided (out has 12 units and the labels 4 classes); give --decide count,output=out"
-        in text
-    )
+    assert "is decided (out has 12 units and the labels 4 classes); give --decide count,output=out" in text
     assert "count,groups=4,output=outreference 100.00 %, emulator 100.00 %" in text
 
 
