@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import agreement, decide
-from neurodeploy.compiler.approximate import Approximation
 from neurodeploy.errors import DeployError
 from neurodeploy.ir.codes import CodedPopulation, CodedProjection
 from neurodeploy.ir.decision import Decision, class_count, membranes, settle_decision
@@ -19,6 +18,7 @@ from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.passes.schedule import acts_after
+from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.second_moments import MAX_EMULATED, IsolatedPopulation, few
 
 FEWEST_SPIKES = 20

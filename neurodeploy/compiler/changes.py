@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from neurodeploy.analysis.calibration_data import Calibration, run_reference
 from neurodeploy.coding.data import Data
-from neurodeploy.compiler.approximate import Approximation
 from neurodeploy.errors import LackingError
 from neurodeploy.families.loihi.registers import MISSED_CONDITION
 from neurodeploy.ir.network import Network
 from neurodeploy.passes.maxima import STAIRS, pooling, rectify, widest
+from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.population import Coded
 from neurodeploy.targets.target import Target, load_target, target_names
 

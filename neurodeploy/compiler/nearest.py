@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from neurodeploy.analysis.calibration_data import Calibration, approximation_sentence, measure_changes, run_reference
 from neurodeploy.coding.data import Data
-from neurodeploy.compiler.approximate import Approximation, approximate
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.messages import is_graded
 from neurodeploy.ir.host import entering, split
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.synapses import MaxPool2d, Pool2d
 from neurodeploy.passes.maxima import STAIRS
+from neurodeploy.quantise.approximate import Approximation, approximate
 from neurodeploy.targets.target import Target
 
 

@@ -16,7 +16,6 @@ from neurodeploy.analysis.calibration_data import (
 )
 from neurodeploy.analysis.program_check import Contract, check_program
 from neurodeploy.coding.data import Data, Given, given_samples
-from neurodeploy.compiler.approximate import approximate
 from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits, refuse_too_many_neurons
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
@@ -48,6 +47,7 @@ from neurodeploy.ir.program import Program
 from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.fit import Choices
 from neurodeploy.quantise.population import Coded, quantise_population
 from neurodeploy.targets.target import Target, load_target

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from neurodeploy.coding.data import Data, load_data
 from neurodeploy.compiler import compile, compile_with_plan
-from neurodeploy.compiler.approximate import approximate
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.weights import BINARY, TERNARY, filling_scale, quantise_weights, weight_range
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.codes import CODE_RANGES
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.rounding import learned_codes, ratio_by_error
 from neurodeploy.shipped import shipped_folder
 from neurodeploy.targets.target import load_target

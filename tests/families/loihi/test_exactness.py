@@ -15,7 +15,6 @@ from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
-from neurodeploy.compiler.approximate import approximate
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI
@@ -24,6 +23,7 @@ from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
 from neurodeploy.ir.synapses import Conv2d, Flatten, Linear
+from neurodeploy.quantise.approximate import approximate
 from neurodeploy.targets.target import load_target
 
 ZERO = NeuronRule()
