@@ -139,3 +139,10 @@ def test_what_only_one_recording_has_is_said_and_silence_is_no_equality(tmp_path
     assert code == 1
     assert said.endswith("not judged: no node fires in either recording\n")
     assert told("both", "both")[1].endswith("\nequal\n")
+
+
+def test_what_only_one_recording_keeps_of_a_node_is_not_compared() -> None:
+    fired = np.array([[[1, 0]], [[0, 1]]], np.uint8)
+    one = Recording({"a": {"spikes": fired}}, {"backend": "one"})
+    two = Recording({"a": {"spikes": fired, "v": fired.astype(np.float32)}}, {"backend": "two"})
+    assert diff(one, two)["first_difference"] is None
