@@ -93,6 +93,10 @@ def pick(rng: np.random.Generator, values: Any) -> Any:
     return values[int(rng.integers(len(values)))]
 
 
+MOST_VALUES = 300_000
+"""Of a mutated tree that grows; to make a larger one takes longer than to read it."""
+
+
 def mutate_tree(tree: Any, rng: np.random.Generator) -> Any:
     """Return nested lists and dictionaries with a value that is odd, gone, doubled, nested, or under another key."""
     tree = copy.deepcopy(tree)
@@ -107,7 +111,7 @@ def mutate_tree(tree: Any, rng: np.random.Generator) -> Any:
             case 1 if isinstance(holder, dict):
                 holder[str(pick(rng, ODD))] = holder[key]
             case 2:
-                holder[key] = [holder[key]] * int(pick(rng, (1, 2, 3000)))
+                holder[key] = [holder[key]] * min(int(pick(rng, (1, 2, 3000))), 1 + MOST_VALUES // len(places))
             case 3:
                 deep: Any = holder[key]
                 for _ in range(int(pick(rng, (2, 40, 500)))):

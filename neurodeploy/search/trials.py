@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from neurodeploy.budget import MAX_TEXT_BYTES
 from neurodeploy.errors import DeployError
 from neurodeploy.files import from_json, to_json
 
@@ -64,7 +65,9 @@ class StateFile:
         if self.path is None:
             return {}
         with _writable(self.path):
-            content = self.path.read_bytes() if self.path.exists() else b""
+            there = self.path.exists()
+            MAX_TEXT_BYTES.check(self.path.stat().st_size if there else 0, "the state of a search", str(self.path))
+            content = self.path.read_bytes() if there else b""
         whole = content[: content.rfind(b"\n") + 1]
         if not whole and self.header.encode().startswith(content):
             self._write("wb", self.header)

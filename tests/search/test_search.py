@@ -347,3 +347,10 @@ def test_a_budget_of_accuracy_asks_what_decides(model: Path, data: Data) -> None
     chosen = run_search(model, "loihi1", two, budget="accuracy=100", decide="count,groups=2")
     assert chosen.reference_correct == int((decide(run(model, two.x, decide="count,groups=2")) == two.labels).sum())
     assert str(chosen.compiled.program.decision) == "count,groups=2,output=lif2"
+
+
+def test_a_state_of_more_bytes_than_a_text_may_have_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "state", "wb") as stream:
+        stream.truncate(2**26 + 1)
+    with pytest.raises(DeployError, match="the state of a search needs 67,108,865 bytes, but the limit is 67,108,864"):
+        StateFile(tmp_path / "state", {}).load()
