@@ -1,0 +1,1 @@
+"""Chip families: each folder holds all that only its chips know."""
