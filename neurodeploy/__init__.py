@@ -6,62 +6,62 @@ from typing import TYPE_CHECKING, Any
 from neurodeploy.version import __version__
 
 if TYPE_CHECKING:
+    from neurodeploy.backends.run import run
+    from neurodeploy.coding.data import Data, DataFile, load_data
     from neurodeploy.comparison.compare import Comparison, compare
     from neurodeploy.comparison.measures import diff
     from neurodeploy.compiler import compile
-    from neurodeploy.data import Data, DataFile, load_data
-    from neurodeploy.decision import Decision
     from neurodeploy.errors import BackendError, DeployError
     from neurodeploy.exporters.export import export
     from neurodeploy.finetuning.finetune import finetune
     from neurodeploy.importers.lower import read_network
     from neurodeploy.inspection import inspect
-    from neurodeploy.network import Network, Population, Projection
-    from neurodeploy.program import Program, load_program, save_program
-    from neurodeploy.recording import Recording, RecordingFile, load_recording, save_recording
+    from neurodeploy.ir.decision import Decision
+    from neurodeploy.ir.network import Network, Population, Projection
+    from neurodeploy.ir.program import Program, load_program, save_program
+    from neurodeploy.ir.recording import Recording, RecordingFile, load_recording, save_recording
+    from neurodeploy.ir.rule import NeuronRule
+    from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
     from neurodeploy.report.html import write_report
-    from neurodeploy.rule import NeuronRule
-    from neurodeploy.running import run
-    from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
-    from neurodeploy.target import Target, load_target
+    from neurodeploy.targets.target import Target, load_target
 
 _HOMES = {
     "BackendError": "errors",
     "Comparison": "comparison.compare",
-    "Conv1d": "synapses",
-    "Conv2d": "synapses",
-    "Data": "data",
-    "DataFile": "data",
-    "Decision": "decision",
+    "Conv1d": "ir.synapses",
+    "Conv2d": "ir.synapses",
+    "Data": "coding.data",
+    "DataFile": "coding.data",
+    "Decision": "ir.decision",
     "DeployError": "errors",
-    "Flatten": "synapses",
-    "Linear": "synapses",
-    "MaxPool2d": "synapses",
-    "Network": "network",
-    "NeuronRule": "rule",
-    "Pool2d": "synapses",
-    "Population": "network",
-    "Program": "program",
-    "Projection": "network",
-    "Recording": "recording",
-    "RecordingFile": "recording",
-    "Scale": "synapses",
-    "Sparse": "synapses",
-    "Target": "target",
+    "Flatten": "ir.synapses",
+    "Linear": "ir.synapses",
+    "MaxPool2d": "ir.synapses",
+    "Network": "ir.network",
+    "NeuronRule": "ir.rule",
+    "Pool2d": "ir.synapses",
+    "Population": "ir.network",
+    "Program": "ir.program",
+    "Projection": "ir.network",
+    "Recording": "ir.recording",
+    "RecordingFile": "ir.recording",
+    "Scale": "ir.synapses",
+    "Sparse": "ir.synapses",
+    "Target": "targets.target",
     "compare": "comparison.compare",
     "compile": "compiler",
     "diff": "comparison.measures",
     "export": "exporters.export",
     "finetune": "finetuning.finetune",
     "inspect": "inspection",
-    "load_data": "data",
-    "load_program": "program",
-    "load_recording": "recording",
-    "load_target": "target",
+    "load_data": "coding.data",
+    "load_program": "ir.program",
+    "load_recording": "ir.recording",
+    "load_target": "targets.target",
     "read_network": "importers.lower",
-    "run": "running",
-    "save_program": "program",
-    "save_recording": "recording",
+    "run": "backends.run",
+    "save_program": "ir.program",
+    "save_recording": "ir.recording",
     "write_report": "report.html",
 }
 

@@ -69,7 +69,13 @@ MAX_UNPACKED_BYTES = Limit("NEURODEPLOY_MAX_UNPACKED_BYTES", 2**36, "bytes")
 """Compressed arrays of one file that are unpacked to the disk, to be read in parts."""
 
 MAX_TEXT_BYTES = Limit("NEURODEPLOY_MAX_TEXT_BYTES", 2**26, "bytes")
-"""A plan, a target or another text file."""
+"""A plan or another text file, or a text inside a file."""
+
+MAX_TARGET_BYTES = Limit("NEURODEPLOY_MAX_TARGET_BYTES", 2**20, "bytes")
+"""A target file; the longest that comes with neurodeploy has some 10,000."""
+
+MAX_PICKLE_BYTES = Limit("NEURODEPLOY_MAX_PICKLE_BYTES", 2**22, "bytes")
+"""What a file of torch.save holds beside its tensors: their names, and where each lies."""
 
 MAX_PLAN_VALUES = Limit("NEURODEPLOY_MAX_PLAN_VALUES", 300_000, "values")
 """Numbers and words of a plan; a YAML parser takes some 10 microseconds for each."""
@@ -96,6 +102,8 @@ LIMITS = (
     MAX_ARRAY_BYTES,
     MAX_UNPACKED_BYTES,
     MAX_TEXT_BYTES,
+    MAX_TARGET_BYTES,
+    MAX_PICKLE_BYTES,
     MAX_PLAN_VALUES,
     MAX_NEURONS,
     MAX_NODES,

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_TEXT_BYTES
+from neurodeploy.budget import MAX_ARRAY_BYTES, MAX_PICKLE_BYTES, MAX_TEXT_BYTES, Limit
 from neurodeploy.errors import DeployError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -271,20 +271,21 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
 
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            MAX_ARRAY_BYTES.check(
-                sum(info.file_size for info in archive.infolist()), "this file of torch.save", str(path)
-            )
+            members = archive.infolist()
+        MAX_ARRAY_BYTES.check(sum(info.file_size for info in members), "this file of torch.save", str(path))
+        pickled = sum(info.file_size for info in members if info.filename.endswith(".pkl"))
+        MAX_PICKLE_BYTES.check(pickled, "what is not a tensor in this file of torch.save", str(path))
     return torch.load(path, map_location=device, weights_only=True)
 
 
-def read_text(path: Path | str, what: str) -> str:
-    """Return the text of a file.
+def read_text(path: Path | str, what: str, limit: Limit = MAX_TEXT_BYTES) -> str:
+    """Return the text of a file of no more bytes than ``limit``; ``what`` it is stands in messages.
 
     Raises:
         DeployError: there is no such file, it is too long, or it is no UTF-8.
     """
     path = existing_file(path, what)
-    MAX_TEXT_BYTES.check(path.stat().st_size, what, str(path))
+    limit.check(path.stat().st_size, what, str(path))
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -315,15 +316,11 @@ def from_json(text: str) -> Any:
             beyond 64 bits.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_checked_object, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_checked_object)
         _check_numbers("the text", value)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"it holds {text}, which is not finite")
 
 
 def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -341,7 +338,7 @@ def _check_numbers(key: str, value: Any) -> None:
         kinds = set(map(type, value))
         if kinds == {str}:
             return
-        if len(kinds) == 1 and kinds <= {int, float}:
+        if kinds == {int}:
             value = [min(value), max(value)]  # enough, and soon done for millions
         for item in value:
             _check_numbers(key, item)

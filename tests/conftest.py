@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.compiler import compile_with_plan
-from neurodeploy.program import Program
+from neurodeploy.ir.program import Program
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ROOT = Path(__file__).resolve().parents[1]

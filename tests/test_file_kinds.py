@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurodeploy.backends.run import run
+from neurodeploy.coding.data import load_data
 from neurodeploy.compiler import compile as compile_model
-from neurodeploy.data import load_data
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import read_graph
-from neurodeploy.program import load_program, save_program
-from neurodeploy.recording import load_recording, save_recording
-from neurodeploy.running import run
+from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.ir.recording import load_recording, save_recording
 
 READERS: dict[str, Callable[[Path], object]] = {
     "a NIR model": read_graph,

@@ -12,8 +12,8 @@ import pytest
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz, text_array, write_atomically, write_npz
-from neurodeploy.program import load_program, save_program
-from neurodeploy.recording import Recording, load_recording, save_recording
+from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.ir.recording import Recording, load_recording, save_recording
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -21,24 +21,24 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from neurodeploy.arithmetic import find_arithmetic
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
 from neurodeploy.cli.main import cli
-from neurodeploy.codes import CodedProjection
+from neurodeploy.coding.data import Data, load_data
 from neurodeploy.compiler import compile
-from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError
-from neurodeploy.files import from_json, read_npz, text_array
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import find_arithmetic
+from neurodeploy.files import from_json, read_npz, read_tensors, text_array
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.codes import CodedProjection
+from neurodeploy.ir.plan import load_plan
+from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.ir.recording import load_recording
 from neurodeploy.members import open_npz
-from neurodeploy.program import load_program, save_program
-from neurodeploy.quantise.plan import load_plan
-from neurodeploy.recording import load_recording
 from neurodeploy.search.trials import StateFile
-from neurodeploy.target import read_target
+from neurodeploy.targets.target import read_target
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "data" / "cases" / "hostile"
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,7 @@ def in_little_memory(path: Path, code: str) -> str:
     limited = (
         "import resource, sys; from pathlib import Path; from neurodeploy.errors import DeployError\n"
         "path = Path(sys.argv[1])\n"
-        "import neurodeploy.data, neurodeploy.program, neurodeploy.importers.lower, neurodeploy.quantise.plan\n"
+        "import neurodeploy.coding.data, neurodeploy.ir.program, neurodeploy.importers.lower, neurodeploy.ir.plan\n"
         "resource.setrlimit(resource.RLIMIT_AS, (3 * 2**29,) * 2)\n"
         "used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (used + 6, used + 6))\n"
@@ -170,7 +170,7 @@ def test_a_program_that_claims_thousands_of_millions_of_neurons_is_refused_at_on
         arrays |= {f"population/lif1/{key}": np.int32(1) for key in ("du", "dv", "threshold_code", "bias_mantissa")}
     arrays["manifest"] = text_array(json.dumps(manifest))
     archive(path, {name: npy(values) for name, values in arrays.items()})
-    assert "needs 2,147,483,647 neurons" in in_little_memory(path, "neurodeploy.program.load_program(path)")
+    assert "needs 2,147,483,647 neurons" in in_little_memory(path, "neurodeploy.ir.program.load_program(path)")
 
 
 PLANS = {
@@ -198,7 +198,7 @@ PLANS = {
 @pytest.mark.parametrize("kind", PLANS)
 def test_a_plan_that_is_none_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     (tmp_path / "plan.yaml").write_text(PLANS[kind])
-    said = in_little_memory(tmp_path / "plan.yaml", "neurodeploy.quantise.plan.load_plan(path)")
+    said = in_little_memory(tmp_path / "plan.yaml", "neurodeploy.ir.plan.load_plan(path)")
     assert "fix:" in said
     assert len(said) < 10_000
 
@@ -265,7 +265,7 @@ def test_a_recording_whose_meta_is_none_is_refused(tmp_path: Path, kind: str) ->
 @pytest.mark.parametrize("values", [np.array([["a"]]), np.zeros((2, 1), complex), np.zeros(3), np.array(1)])
 def test_a_recording_of_other_things_than_rows_of_numbers_is_refused(tmp_path: Path, values: Any) -> None:
     np.savez(tmp_path / "r.npz", meta="{}", **{"lif/spikes": values})
-    with pytest.raises(DeployError, match="no array of numbers with rows and samples"):
+    with pytest.raises(DeployError, match="not an array of numbers with rows and samples"):
         load_recording(tmp_path / "r.npz")
 
 
@@ -321,7 +321,7 @@ def test_each_limit_is_raised_by_the_variable_that_its_message_names(monkeypatch
 @pytest.mark.parametrize("text", ["much", "-3", "0", "inf", "nan"])
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("NEURODEPLOY_MAX_NODES", text)
-    with pytest.raises(DeployError, match="is no number of nodes"):
+    with pytest.raises(DeployError, match="is not a number of nodes"):
         MAX_NODES.check(1, "it", "here")
 
 
@@ -480,6 +480,13 @@ def test_synapses_that_claim_more_sources_than_neurons_may_be_are_refused() -> N
     nothing = np.zeros(0, np.int32)
     with pytest.raises(DeployError, match="needs 5,000,000 neurons"):
         CodedProjection("a", "b", nothing, 0, 8, "mixed", 1, n_out=2, indices=nothing, indptr=indptr)
+
+
+def test_a_file_of_torch_with_millions_of_things_beside_its_tensors_is_not_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    torch.save([float(n) for n in range(600_000)], tmp_path / "c.pt")
+    with pytest.raises(DeployError, match=r"what is not a tensor in this file of torch\.save needs .* but"):
+        read_tensors(tmp_path / "c.pt", "cpu")
 
 
 def test_a_checkpoint_that_is_empty_or_of_other_things_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import neurodeploy.members
-from neurodeploy.data import DataFile, Encoding, load_data
+from neurodeploy.coding.data import DataFile, Encoding, load_data
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz
+from neurodeploy.ir.recording import Recording, RecordingFile, Writer, load_recording, save_recording
 from neurodeploy.members import NpzWriter, Packed, Stored, open_npz, part_of
-from neurodeploy.recording import Recording, RecordingFile, Writer, load_recording, save_recording
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 
 import neurodeploy
 from neurodeploy.compiler.options import CompileOptions
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 from tests.conftest import ROOT
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.arithmetic import LOIHI
-from neurodeploy.backends.emulator import definition
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LOIHI
 
 ROOT = Path(__file__).parents[1]
 JUDGES_PYTHON = ROOT / ".venv-loihi" / "bin" / "python"

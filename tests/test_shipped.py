@@ -12,7 +12,7 @@ import pytest
 from neurodeploy.cli.demo import MODELS
 from neurodeploy.errors import DeployError
 from neurodeploy.shipped import shipped_folder
-from neurodeploy.target import load_target, read_target, target_names
+from neurodeploy.targets.target import load_target, read_target, target_names
 from tests.conftest import ROOT
 
 FILES = ("model.nir", "weights.pt", "test.npz", "calibrate.npz", "trained.npz", "train.py", "card.md")
@@ -36,7 +36,7 @@ def test_a_wheel_has_them_too(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import neurodeploy\n"
         "from neurodeploy.shipped import shipped_folder\n"
-        "from neurodeploy.target import target_names\n"
+        "from neurodeploy.targets.target import target_names\n"
         "print(shipped_folder('models'), *target_names())\n"
         "neurodeploy.compile(shipped_folder('models') / 'digits-fc' / 'model.nir', 'loihi2')\n"
     )

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.arithmetic import find_arithmetic
 from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.comparison.measures import first_difference
-from neurodeploy.program import Program
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import find_arithmetic
+from neurodeploy.ir.program import Program
 from neurodeploy.version import __version__
 
 SHORTEST = 0.02

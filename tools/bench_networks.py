@@ -15,10 +15,10 @@ from scipy.sparse import csc_array, eye_array
 
 from neurodeploy.backends.base import Inputs
 from neurodeploy.compiler import compile
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.program import Program
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Conv2d, Flatten, Linear, Shape, Sparse
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Conv2d, Flatten, Linear, Shape, Sparse
 
 RULE = NeuronRule(reset="value", reset_delay=True)
 TARGET = "loihi2"

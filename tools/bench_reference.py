@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.rule import NeuronRule
-from neurodeploy.scoring import agreement
-from neurodeploy.synapses import Linear
+from neurodeploy.coding.scoring import agreement
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Linear
 
 SIZES = (784, 512, 10)
 INPUT_SHARE = 0.1

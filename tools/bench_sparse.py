@@ -19,7 +19,7 @@ from bench_measure import assert_equals_twin, assert_share, emulate, interleaved
 
 from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.program import Program
+from neurodeploy.ir.program import Program
 
 SHARE = 0.01
 TWIN_NEURONS = 10_000

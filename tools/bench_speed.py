@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.lava.backend import Lava
-from neurodeploy.program import Program
+from neurodeploy.ir.program import Program
 
 DENSE_SHARE = 0.1
 CONV_SHARE = 0.05

@@ -19,11 +19,11 @@ import numpy as np
 import yaml
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi import definition
 from neurodeploy.finetuning.options import Training
-from neurodeploy.program import Program
+from neurodeploy.ir.program import Program
 
 DT = 1e-4
 SHAPE = (2, 5, 5)
@@ -323,7 +323,7 @@ def _tensors(value: Any, rng: np.random.Generator) -> Any:
 
 def check_kernel(program: Program, inputs: dict[str, Any]) -> None:
     """Raise ArithmeticError where the kernels do not compute what the definition in NumPy does."""
-    from neurodeploy.arithmetic import find_arithmetic
+    from neurodeploy.families.loihi.arithmetic import find_arithmetic
 
     options = RunOptions(record=("spikes", "u", "v"), raw_time=True)
     recording = Emulator().run(program, inputs, options)
@@ -366,8 +366,8 @@ def _read_nir(path: Path, base: Base) -> None:
 
 
 def _read_data(path: Path, base: Base) -> None:
-    from neurodeploy.data import load_data
-    from neurodeploy.program import load_program
+    from neurodeploy.coding.data import load_data
+    from neurodeploy.ir.program import load_program
 
     data = load_data(path, {"input": SHAPE})
     if data.n_steps * data.n_samples < 1000:
@@ -376,7 +376,7 @@ def _read_data(path: Path, base: Base) -> None:
 
 def _read_recording(path: Path, base: Base) -> None:
     from neurodeploy.comparison.measures import diff
-    from neurodeploy.recording import load_recording
+    from neurodeploy.ir.recording import load_recording
 
     found, sound = load_recording(path), load_recording(base.path("recording"))
     try:
@@ -387,7 +387,7 @@ def _read_recording(path: Path, base: Base) -> None:
 
 
 def _read_program(path: Path, base: Base) -> None:
-    from neurodeploy.program import load_program
+    from neurodeploy.ir.program import load_program
 
     run_program(load_program(path))
 
@@ -402,8 +402,8 @@ def _read_target(path: Path, base: Base) -> None:
     from neurodeploy.compiler.options import CompileOptions
     from neurodeploy.compiler.pipeline import compile_network
     from neurodeploy.importers.lower import read_network
-    from neurodeploy.quantise.plan import Plan
-    from neurodeploy.target import read_target
+    from neurodeploy.ir.plan import Plan
+    from neurodeploy.targets.target import read_target
 
     target = read_target(path)
     network, _, _ = read_network(base.path("nir"))
@@ -472,9 +472,9 @@ def _write_base(folder: Path) -> None:
     import torch
 
     from neurodeploy.compiler.pipeline import compile_with_plan
-    from neurodeploy.program import save_program
-    from neurodeploy.quantise.plan import save_plan
-    from neurodeploy.recording import save_recording
+    from neurodeploy.ir.plan import save_plan
+    from neurodeploy.ir.program import save_program
+    from neurodeploy.ir.recording import save_recording
     from neurodeploy.search.trials import StateFile, Trial
     from neurodeploy.shipped import shipped_folder
 
@@ -502,7 +502,7 @@ def _write_base(folder: Path) -> None:
 
 
 def _training_data() -> Any:
-    from neurodeploy.data import Data
+    from neurodeploy.coding.data import Data
 
     x = _spikes({"input": SHAPE}, 6, 12)["input"]
     return Data({"input": x}, np.arange(12, dtype=np.int64) % 3, "noise")

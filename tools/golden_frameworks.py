@@ -87,7 +87,7 @@ def write_case(name: str, case: Golden, output: Path) -> int:
 
     from neurodeploy.exporters.export import export
     from neurodeploy.files import text_array, to_json, write_npz
-    from neurodeploy.recording import load_recording
+    from neurodeploy.ir.recording import load_recording
 
     x = (np.random.default_rng(SEED).random((T, B, *case.shape)) < 0.5).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:

@@ -106,7 +106,7 @@ def measure(kind: str, samples: int, folder: Path) -> dict[str, dict[str, Any]]:
 
 def _call_trained(path: Path) -> None:
     """Say of a recording of ours that a framework made it, which compare insists on."""
-    from neurodeploy.recording import RecordingFile, Writer
+    from neurodeploy.ir.recording import RecordingFile, Writer
 
     ours = RecordingFile(path)
     with Writer(path) as writer:

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import Inputs, RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LAVA
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.conformance.programs import N_SAMPLES, N_STEPS, census, differences, draw

@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import LOIHI, STATE_LIMIT
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection, NeuronModel
-from neurodeploy.program import Program
-from neurodeploy.target import load_target
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LOIHI, STATE_LIMIT
+from neurodeploy.ir.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program
+from neurodeploy.targets.target import load_target
 
 Ints = NDArray[np.int64]
 

@@ -22,12 +22,12 @@ from torch import nn
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.coding.data import Data, data_sha256
 from neurodeploy.comparison.equality import reference_equals
-from neurodeploy.data import Data, data_sha256
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import METADATA_KEY
-from neurodeploy.recording import Recording, save_recording
+from neurodeploy.ir.recording import Recording, save_recording
 from neurodeploy.version import __version__
 
 N_ROWS = 8

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.data import check_levels, without_batch
+from neurodeploy.coding.data import check_levels, without_batch
 from neurodeploy.errors import DeployError, known
-from neurodeploy.host import entering
-from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.host import entering
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.synapses import Shape
 
 Inputs = dict[str, NDArray[Any]]
 """For each input of the model ``[T, B, *shape]``."""

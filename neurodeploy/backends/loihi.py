@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from neurodeploy.backends.base import Inputs, RunOptions
-    from neurodeploy.program import Program
-    from neurodeploy.recording import Recording
+    from neurodeploy.ir.program import Program
+    from neurodeploy.ir.recording import Recording
 
 NOTE = "not run on hardware"
 """Said wherever this backend is mentioned."""
@@ -55,7 +55,7 @@ MEASURES = {
 """What each probe of the profiler measures, as attributes. No public code reads an activity."""
 
 CAN = frozenset({"delay", "host"})
-"""What is carried to the chip of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+"""What is carried to the chip of all that programs need, see :mod:`neurodeploy.ir.needs`; the host has run before."""
 
 _SHARED = ("du", "dv", "threshold_code")
 _CODES = (*_SHARED, "bias_mantissa", "u_init", "v_init")
@@ -117,8 +117,8 @@ class Loihi:
         from neurodeploy.backends.lava.backend import Job, run_worker
         from neurodeploy.backends.lava.install import lava_python
         from neurodeploy.errors import BackendError
-        from neurodeploy.program import Program
-        from neurodeploy.recording import Recording
+        from neurodeploy.ir.program import Program
+        from neurodeploy.ir.recording import Recording
 
         expect(Program, subject, self.name)
         check(subject, options)
@@ -169,7 +169,7 @@ def check(program: Program, options: RunOptions) -> None:
         DeployError: it names all that is wrong with a program, or the option.
     """
     from neurodeploy.errors import DeployError
-    from neurodeploy.needs import lacking, refuse_missing
+    from neurodeploy.ir.needs import lacking, refuse_missing
 
     fix = "Run it on --backend emulator, whose arithmetic 'loihi' is the chip's."
     if options.arithmetic not in (None, "loihi"):

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Backend, Inputs, RunOptions
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.synapses import Shape
 
 GROUP = "neurodeploy.backends"
 

@@ -11,7 +11,7 @@ from neurodeploy.cli.completion import complete_target
 from neurodeploy.cli.streams import TargetName
 
 if TYPE_CHECKING:
-    from neurodeploy.target import Choice, Flag, Number
+    from neurodeploy.targets.target import Choice, Flag, Number
 
 
 @click.command()
@@ -27,7 +27,7 @@ def targets(name: str | None, as_json: bool) -> None:
       [number_formats]
       delay_max = { value = 6, unit = "step", kind = "tested", source = "our board" }
     """  # noqa: D301
-    from neurodeploy.target import load_target, target_names
+    from neurodeploy.targets.target import load_target, target_names
 
     if name is None:
         chips = {target: load_target(target).title for target in target_names()}
@@ -65,7 +65,7 @@ def _value(fact: Number | Choice | Flag) -> str:
 @json_option
 def list_backends(as_json: bool) -> None:
     """List the backends, and what each that cannot run here needs."""
-    from neurodeploy.doctor import backend_states
+    from neurodeploy.backends.doctor import backend_states
 
     states = backend_states()
     if as_json:
@@ -79,7 +79,7 @@ def list_backends(as_json: bool) -> None:
 @json_option
 def doctor(as_json: bool) -> None:
     """Check this machine: what is installed, which backends can run, and what the others need."""
-    from neurodeploy.doctor import examine
+    from neurodeploy.backends.doctor import examine
 
     found = examine()
     if as_json:

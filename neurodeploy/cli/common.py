@@ -13,7 +13,7 @@ import click
 from neurodeploy.cli.completion import complete_dialect, complete_target
 from neurodeploy.cli.streams import InputPath, OutputPath, TargetName, as_said
 from neurodeploy.files import to_json
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,7 +111,7 @@ def open_data(
 
     Where the chip does not take counts, events that repeat are one spike, which is said.
     """
-    from neurodeploy.data import DataFile, parse_encoding
+    from neurodeploy.coding.data import DataFile, parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
     data = DataFile(
@@ -139,7 +139,7 @@ def calibration_data(
 
 def target_takes_counts(target: str) -> bool:
     """Tell whether a chip's input can be other than spikes of 0 and 1."""
-    from neurodeploy.target import load_target
+    from neurodeploy.targets.target import load_target
 
     return bool(load_target(target).number_formats.values()["message_bits_max"])
 

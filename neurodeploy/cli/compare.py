@@ -117,12 +117,12 @@ def compare(
     Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, for instance because
     the output never fires. What could not be run is listed and fails nothing, unless it is named in --require.
     """
+    from neurodeploy.coding.data import shared_samples
     from neurodeploy.comparison.compare import compare as compare_backends
-    from neurodeploy.data import shared_samples
-    from neurodeploy.host import takes_counts
     from neurodeploy.importers.lower import read_network
-    from neurodeploy.program import load_program
-    from neurodeploy.recording import RecordingFile
+    from neurodeploy.ir.host import takes_counts
+    from neurodeploy.ir.program import load_program
+    from neurodeploy.ir.recording import RecordingFile
 
     if calibrate is not None and calibrate.resolve() == input_path.resolve():
         raise DeployError(
@@ -346,7 +346,7 @@ def diff(run_a: Path, run_b: Path, tolerance: float, as_json: bool) -> None:
     """
     from neurodeploy.comparison.measures import diff as diff_recordings
     from neurodeploy.comparison.verdict import check_tolerance
-    from neurodeploy.recording import load_recording
+    from neurodeploy.ir.recording import load_recording
 
     check_tolerance(tolerance)
     a, b = load_recording(run_a), load_recording(run_b)

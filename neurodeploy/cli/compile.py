@@ -136,8 +136,8 @@ def compile(
     """
     from neurodeploy.files import check_outputs
     from neurodeploy.importers.lower import read_network
-    from neurodeploy.program import save_program
-    from neurodeploy.quantise.plan import save_plan
+    from neurodeploy.ir.plan import save_plan
+    from neurodeploy.ir.program import save_program
 
     # Beside a program that goes to standard output there is no place.
     writes_plan = plan_output is not None or not is_stream(output)

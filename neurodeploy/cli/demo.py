@@ -26,14 +26,14 @@ def demo(output: Path, target: str) -> None:
     the comparison (.json) of each.
     """
     from neurodeploy import backends
+    from neurodeploy.coding.data import load_data
     from neurodeploy.comparison.compare import compare
     from neurodeploy.compiler import compile
-    from neurodeploy.data import load_data
     from neurodeploy.importers.lower import read_network
-    from neurodeploy.program import save_program
-    from neurodeploy.recording import load_recording
+    from neurodeploy.ir.program import save_program
+    from neurodeploy.ir.recording import load_recording
     from neurodeploy.shipped import shipped_folder
-    from neurodeploy.target import load_target
+    from neurodeploy.targets.target import load_target
 
     chip = load_target(target)
     ready = [name for name in backends.simulators() if backends.load(name).missing() is None]

@@ -22,7 +22,7 @@ from neurodeploy.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from neurodeploy.data import Data
+    from neurodeploy.coding.data import Data
     from neurodeploy.finetuning.finetune import Tuned
     from neurodeploy.finetuning.options import Epoch
 
@@ -80,7 +80,7 @@ def finetune(
     from neurodeploy.finetuning.finetune import finetune as finetune_model
     from neurodeploy.finetuning.options import Training
     from neurodeploy.importers.lower import read_network
-    from neurodeploy.quantise.plan import load_plan, save_plan
+    from neurodeploy.ir.plan import load_plan, save_plan
 
     check_outputs((output, plan_output, checkpoint), (model, data, plan))
     network, _, _ = read_network(model, dialect)

@@ -14,7 +14,7 @@ from neurodeploy.cli.common import INPUT, OUTPUT, data_options, dialect_option, 
 if TYPE_CHECKING:
     from neurodeploy.backends.base import Inputs
     from neurodeploy.inspection import Inspection
-    from neurodeploy.synapses import Shape
+    from neurodeploy.ir.synapses import Shape
 
 
 @click.command()

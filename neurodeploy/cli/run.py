@@ -28,10 +28,10 @@ from neurodeploy.cli.completion import complete_backend
 from neurodeploy.errors import DeployError, counted
 
 if TYPE_CHECKING:
-    from neurodeploy.calibration_data import Rounding
+    from neurodeploy.analysis.calibration_data import Rounding
+    from neurodeploy.coding.data import Data, Samples
     from neurodeploy.comparison.answers import Answers
-    from neurodeploy.data import Data, Samples
-    from neurodeploy.recording import Recording
+    from neurodeploy.ir.recording import Recording
 
 
 @click.command()
@@ -90,13 +90,13 @@ def run(
     program that `neurodeploy compile` made. Row t of a recording is what the trained model gives at row t, on every
     backend.
     """
+    from neurodeploy.analysis.calibration_data import Rounding
     from neurodeploy.backends.base import RunOptions
-    from neurodeploy.calibration_data import Rounding
+    from neurodeploy.backends.run import open_subject, run_blocks
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
-    from neurodeploy.host import data_inputs, takes_counts
-    from neurodeploy.program import Program
-    from neurodeploy.running import open_subject, run_blocks
+    from neurodeploy.ir.host import data_inputs, takes_counts
+    from neurodeploy.ir.program import Program
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)
@@ -141,7 +141,7 @@ def _record(
 ) -> DeployError | None:
     """Count blocks and write them; return why they could not be written, once all have run."""
     from neurodeploy.comparison.vacuous import THE_RUN
-    from neurodeploy.recording import Writer
+    from neurodeploy.ir.recording import Writer
 
     try:
         with nullcontext() if output is None else Writer(output) as writer:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.backends import REFERENCE
+from neurodeploy.coding.data import Data, Samples, has_rows
+from neurodeploy.coding.scoring import Pairs, is_recorded, mcnemar, read_rows, scores, wilson, winners
 from neurodeploy.comparison.tallies import Block
-from neurodeploy.data import Data, Samples, has_rows
-from neurodeploy.decision import Decision, Settled, check_labels, class_count, n_classes, readouts, settle_decision
 from neurodeploy.errors import DeployError, counted
-from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.scoring import Pairs, is_recorded, mcnemar, read_rows, scores, wilson, winners
+from neurodeploy.ir.decision import Decision, Settled, check_labels, class_count, n_classes, readouts, settle_decision
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
 
 
 @dataclass(eq=False, slots=True)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy import backends
+from neurodeploy.analysis.calibration_data import Rounding, other_data_sentences
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
-from neurodeploy.calibration_data import Rounding, other_data_sentences
+from neurodeploy.coding.data import Given, Samples, blocks, data_sha256, given_samples
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
@@ -26,18 +27,17 @@ from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.cost.energy import estimate_energy, mean_events
-from neurodeploy.data import Given, Samples, blocks, data_sha256, given_samples
-from neurodeploy.decision import MEMBRANE, Decision, find_readout, membranes, readouts
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
-from neurodeploy.network import Network
+from neurodeploy.ir.decision import MEMBRANE, Decision, find_readout, membranes, readouts
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.plan import Plan
+from neurodeploy.ir.program import Program, program_sha256
+from neurodeploy.ir.recording import Recorded, Recording, RecordingFile, recorded_on
 from neurodeploy.notebook import Summarised, Summary
-from neurodeploy.program import Program, program_sha256
-from neurodeploy.quantise.plan import Plan
-from neurodeploy.recording import Recorded, Recording, RecordingFile, recorded_on
-from neurodeploy.target import Target, load_target
+from neurodeploy.targets.target import Target, load_target
 from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1

@@ -12,8 +12,8 @@ from neurodeploy.backends.base import Inputs
 from neurodeploy.comparison.measures import Difference, first_difference
 from neurodeploy.comparison.ties import is_tie, potentials
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network
-from neurodeploy.recording import Recording
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.recording import Recording
 
 
 @dataclass(eq=False, slots=True)

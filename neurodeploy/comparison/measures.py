@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.recording import Recording, load_recording, recorded_on
-from neurodeploy.scoring import Pairs, agreement
+from neurodeploy.coding.scoring import Pairs, agreement
+from neurodeploy.ir.recording import Recording, load_recording, recorded_on
 
 _ALL = ("spikes", "value", "u", "v")
 

@@ -9,14 +9,14 @@ from typing import Any
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR
 from neurodeploy.backends.base import Backend, RunOptions
+from neurodeploy.backends.run import recorded_bytes
 from neurodeploy.budget import MAX_RUN_BYTES
+from neurodeploy.coding.data import Data, Samples
 from neurodeploy.comparison.measures import first_difference
-from neurodeploy.data import Data, Samples
 from neurodeploy.errors import BackendError, DeployError, counted
-from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.running import recorded_bytes
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
 
 LAVA_SAMPLES = 32
 """Samples that slow backends run, from the first on."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.comparison.tallies import Block, both
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 
 KEPT = 12
 """Samples of either kind, those that differ and others, that are kept where data runs in several blocks."""

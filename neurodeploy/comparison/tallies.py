@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.backends import EMULATOR, REFERENCE
+from neurodeploy.coding.scoring import Pairs, shared_spikes
 from neurodeploy.comparison.measures import Difference, first_difference
-from neurodeploy.recording import Recording
-from neurodeploy.scoring import Pairs, shared_spikes
+from neurodeploy.ir.recording import Recording
 
 OVERFLOWS = {
     "u_wraps": "u left its register and wrapped",

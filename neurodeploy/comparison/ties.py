@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Inputs
-from neurodeploy.network import Network, Projection
-from neurodeploy.recording import Recording
-from neurodeploy.synapses import Conv1d, Conv2d, Linear, Scale, Sparse, SynapseOp
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Linear, Scale, Sparse, SynapseOp
 
 if TYPE_CHECKING:
     from torch import Tensor

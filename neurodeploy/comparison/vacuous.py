@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neurodeploy.comparison.answers import Answers
-from neurodeploy.decision import OF_SPIKES, Decision
+from neurodeploy.ir.decision import OF_SPIKES, Decision
 
 THE_RUN = "run"
 """What the only backend is called where there is one."""

@@ -16,8 +16,8 @@ from neurodeploy.backends import EMULATOR, REFERENCE, simulators
 from neurodeploy.comparison.answers import Answers
 from neurodeploy.comparison.tallies import OVERFLOWS, Agreements, Events
 from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied
-from neurodeploy.decision import MEMBRANE, Decision
 from neurodeploy.errors import DeployError, counted, known
+from neurodeploy.ir.decision import MEMBRANE, Decision
 
 TOLERANCE_POINTS = 1.0
 """Points of accuracy that a chip may lose, or per cent of the decisions that it may change."""

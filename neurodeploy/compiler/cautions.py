@@ -6,20 +6,25 @@ from math import prod
 
 import numpy as np
 
-from neurodeploy.calibration_data import approximation_sentence
+from neurodeploy.analysis.calibration_data import approximation_sentence
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError
-from neurodeploy.needs import refuse_missing
-from neurodeploy.network import Network
+from neurodeploy.families.loihi.messages import bits_kept
+from neurodeploy.families.loihi.messages import sentence as messages_sentence
+from neurodeploy.families.loihi.overflow import (
+    arithmetic_differences,
+    custom_neurons,
+    input_sum_warnings,
+    payload_range,
+)
+from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES
+from neurodeploy.ir.needs import refuse_missing
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Pool2d
 from neurodeploy.passes.helpers import relay_warnings
-from neurodeploy.program import Program
-from neurodeploy.quantise.messages import bits_kept
-from neurodeploy.quantise.messages import sentence as messages_sentence
-from neurodeploy.quantise.overflow import arithmetic_differences, custom_neurons, input_sum_warnings, payload_range
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES
-from neurodeploy.synapses import Conv1d, Conv2d, Pool2d
-from neurodeploy.target import Target
+from neurodeploy.targets.target import Target
 
 
 def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:

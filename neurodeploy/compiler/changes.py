@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.calibration_data import Calibration, run_reference
-from neurodeploy.data import Data
+from neurodeploy.analysis.calibration_data import Calibration, run_reference
+from neurodeploy.coding.data import Data
 from neurodeploy.errors import LackingError
-from neurodeploy.network import Network
+from neurodeploy.families.loihi.registers import MISSED_CONDITION
+from neurodeploy.ir.network import Network
 from neurodeploy.passes.maxima import STAIRS, pooling, rectify, widest
 from neurodeploy.quantise.approximate import Approximation
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.registers import MISSED_CONDITION
-from neurodeploy.target import Target, load_target, target_names
+from neurodeploy.targets.target import Target, load_target, target_names
 
 Changes = tuple[Approximation, ...]
 

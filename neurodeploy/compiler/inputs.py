@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.calibration_data import Calibration
+from neurodeploy.analysis.calibration_data import Calibration
 from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import DeployError, LackingError
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.passes.fold import fold
-from neurodeploy.quantise.affine_form import AffineNeuron, affine_neuron
-from neurodeploy.quantise.messages import (
+from neurodeploy.families.loihi.affine_form import AffineNeuron, affine_neuron
+from neurodeploy.families.loihi.messages import (
     Messages,
     Reached,
     bits_kept,
@@ -23,11 +21,13 @@ from neurodeploy.quantise.messages import (
     measured_swing,
     messages_of_range,
 )
-from neurodeploy.quantise.overflow import payload_range
-from neurodeploy.quantise.plan import InputPlan, Plan
+from neurodeploy.families.loihi.overflow import payload_range
+from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES, Synapses
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.plan import InputPlan, Plan
+from neurodeploy.passes.fold import fold
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.scale import ASSUMED_MAX_SPIKES, Synapses
-from neurodeploy.target import Target, load_target, target_names
+from neurodeploy.targets.target import Target, load_target, target_names
 
 
 def messages_of_inputs(

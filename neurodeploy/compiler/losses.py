@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
+from neurodeploy.analysis.program_check import some_neurons
 from neurodeploy.errors import known
-from neurodeploy.network import Population
-from neurodeploy.program_check import some_neurons
-from neurodeploy.quantise.affine_form import AffineNeuron
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS
+from neurodeploy.families.loihi.bounds import swings
+from neurodeploy.families.loihi.registers import leaks, missed
+from neurodeploy.families.loihi.scale import Synapses, highest_potential
+from neurodeploy.ir.network import Population
 from neurodeploy.quantise.fit import FINE, Choices
 from neurodeploy.quantise.population import Coded
-from neurodeploy.quantise.reach import swings
-from neurodeploy.quantise.registers import leaks, missed
-from neurodeploy.quantise.scale import Synapses, highest_potential
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.calibration_data import Calibration, approximation_sentence, measure_changes, run_reference
-from neurodeploy.data import Data
+from neurodeploy.analysis.calibration_data import Calibration, approximation_sentence, measure_changes, run_reference
+from neurodeploy.coding.data import Data
 from neurodeploy.errors import DeployError
-from neurodeploy.host import entering, split
-from neurodeploy.network import Network, Projection
+from neurodeploy.families.loihi.messages import is_graded
+from neurodeploy.ir.host import entering, split
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.synapses import MaxPool2d, Pool2d
 from neurodeploy.passes.maxima import STAIRS
 from neurodeploy.quantise.approximate import Approximation, approximate
-from neurodeploy.quantise.messages import is_graded
-from neurodeploy.synapses import MaxPool2d, Pool2d
-from neurodeploy.target import Target
+from neurodeploy.targets.target import Target
 
 
 def nearest_form(network: Network, target: Target, calibration: Calibration) -> str:

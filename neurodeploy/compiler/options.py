@@ -8,12 +8,12 @@ from typing import Any, get_args
 import numpy as np
 
 from neurodeploy.errors import DeployError, known
-from neurodeploy.quantise.plan import (
+from neurodeploy.ir.plan import (
     RoundingMethod,
     ScaleMethod,
 )
 from neurodeploy.quantise.population import CORRECTIONS
-from neurodeploy.target import Target, load_target, target_names
+from neurodeploy.targets.target import Target, load_target, target_names
 
 DEFAULT_WEIGHT_BITS = 8
 """Of each weight, where nobody says and the target stores so many."""
@@ -41,7 +41,7 @@ class CompileOptions:
     allow_silent: compile a network even if one of its populations never fires.
     input_range: the least and the most of each graded input, by name, for where no calibration data says it.
     host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
-        data does not say that it holds spikes; None for none. See :mod:`neurodeploy.host`.
+        data does not say that it holds spikes; None for none. See :mod:`neurodeploy.ir.host`.
     approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that
         changes.
     """

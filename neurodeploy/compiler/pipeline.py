@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.calibration_data import (
+from neurodeploy.analysis.calibration_data import (
     FEWEST_SPIKES,
     Calibration,
     correction_sentences,
     measure_changes,
     run_reference,
 )
-from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.analysis.program_check import Contract, check_program
+from neurodeploy.coding.data import Data, Given, given_samples
 from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits, refuse_too_many_neurons
 from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
 from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
@@ -23,23 +23,18 @@ from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
 from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import CompileOptions, check_options
-from neurodeploy.data import Data, Given, given_samples
-from neurodeploy.decision import Decision, membranes, with_decision
 from neurodeploy.errors import LackingError
-from neurodeploy.host import entering, split
-from neurodeploy.host import sentence as host_sentence
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.exactness import check_sent_potentials
+from neurodeploy.families.loihi.messages import Messages, is_graded
+from neurodeploy.families.loihi.scale import is_out_of_reach
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network, Projection
-from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
-from neurodeploy.passes.maxima import with_realised_steps
-from neurodeploy.passes.schedule import schedule
-from neurodeploy.program import Program
-from neurodeploy.program_check import Contract, check_program
-from neurodeploy.quantise.approximate import approximate
-from neurodeploy.quantise.exactness import check_sent_potentials
-from neurodeploy.quantise.fit import Choices
-from neurodeploy.quantise.messages import Messages, is_graded
-from neurodeploy.quantise.plan import (
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.decision import Decision, membranes, with_decision
+from neurodeploy.ir.host import entering, split
+from neurodeploy.ir.host import sentence as host_sentence
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.plan import (
     InputPlan,
     Plan,
     PopulationPlan,
@@ -48,9 +43,14 @@ from neurodeploy.quantise.plan import (
     load_plan,
     projection_names,
 )
+from neurodeploy.ir.program import Program
+from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
+from neurodeploy.passes.maxima import with_realised_steps
+from neurodeploy.passes.schedule import schedule
+from neurodeploy.quantise.approximate import approximate
+from neurodeploy.quantise.fit import Choices
 from neurodeploy.quantise.population import Coded, quantise_population
-from neurodeploy.quantise.scale import is_out_of_reach
-from neurodeploy.target import Target, load_target
+from neurodeploy.targets.target import Target, load_target
 from neurodeploy.version import __version__
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.needs import can, refuse_missing
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.target import EnergyProfile, Target, load_target
+from neurodeploy.ir.needs import can, refuse_missing
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
+from neurodeploy.targets.target import EnergyProfile, Target, load_target
 
 SCOPE = (
     "estimate of dynamic neuron-core energy only; without routing between cores, input and output, embedded processors"
@@ -27,7 +27,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""What is charged by the profiles' events, see :mod:`neurodeploy.needs`; neurons of all kinds as plain ones."""
+"""What is charged by the profiles' events, see :mod:`neurodeploy.ir.needs`; neurons of all kinds as plain ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, ClassVar
 
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -18,8 +18,8 @@ from neurodeploy.exporters.readout import Readout, find_readout
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.simplify import simplify
 from neurodeploy.exporters.trace import Trace
-from neurodeploy.recording import RESERVED_NAMES
-from neurodeploy.synapses import Flatten, Scale, Shape
+from neurodeploy.ir.recording import RESERVED_NAMES
+from neurodeploy.ir.synapses import Flatten, Scale, Shape
 
 Edge = tuple[str, str]
 

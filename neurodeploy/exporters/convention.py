@@ -19,7 +19,7 @@ from torch import nn
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call
 from neurodeploy.exporters.adapters import clear_states, watch
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 FORMS = ("step", "sequence", "batch-first", "time-last", "squeezed", "static")
 """How a model may want its input; see :class:`Convention`."""

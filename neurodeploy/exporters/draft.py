@@ -10,7 +10,7 @@ import numpy as np
 
 from neurodeploy.exporters.layers import Neurons, Operation
 from neurodeploy.exporters.signals import Signal, equal
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 INPUT = "<input>"
 

@@ -50,7 +50,7 @@ from neurodeploy.exporters.views import (
     turned,
     voted,
 )
-from neurodeploy.synapses import Flatten
+from neurodeploy.ir.synapses import Flatten
 
 SAME = (
     "contiguous", "clone", "detach", "float", "double", "to", "cpu", "type", "type_as", "requires_grad", "dropout1d",

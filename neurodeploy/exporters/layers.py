@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Scale, Shape, Sparse
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, Pair, Pool2d, Scale, Shape, Sparse
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from neurodeploy.exporters.layers import Maximum, Operation, Total, layer_step
 from neurodeploy.exporters.parameters import compact, rules_metadata
 from neurodeploy.files import to_json
 from neurodeploy.importers.nir_graph import METADATA_KEY
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse
 
 
 def layer_node(name: str, op: Operation, entering: Shape) -> Any:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.parameters import by_neuron, compact, rules_metadata
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 MODELS = {
     "LIFBoxCell": "LIFBox", "LIFCell": "LIF", "LIF": "LIF", "LIFRecurrentCell": "LIF", "LIFRecurrent": "LIF",

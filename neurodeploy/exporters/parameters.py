@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neurodeploy.errors import DeployError
 from neurodeploy.files import to_json
 from neurodeploy.importers.nir_graph import METADATA_KEY
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 HUGE_STEPS = 2.0**40
 """A time constant of so many steps decays by less than float32 can see, and is exact to divide by."""

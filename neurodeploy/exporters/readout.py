@@ -13,7 +13,7 @@ from neurodeploy.exporters.hints import hint_for, said
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal
 from neurodeploy.exporters.trace import Trace
-from neurodeploy.synapses import Flatten, Scale
+from neurodeploy.ir.synapses import Flatten, Scale
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -16,8 +16,8 @@ from neurodeploy.exporters.by_step import assembled
 from neurodeploy.exporters.convention import Convention, run_model
 from neurodeploy.exporters.signals import Signal, Tap
 from neurodeploy.exporters.trace import Wanted, trace_model
-from neurodeploy.network import Network
-from neurodeploy.recording import Recording
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.recording import Recording
 
 BLOCK_SAMPLES = 32
 """Samples that a framework runs at a time; it keeps the tensors of all their steps."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.nir_nodes import module_node
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 _PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 """Layers that change nothing in eval mode."""

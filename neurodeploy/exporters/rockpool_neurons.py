@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, exp_tau, rules_metadata
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 KINDS = ("LIFTorch", "LIFBitshiftTorch", "aLIFTorch", "LIFNeuronTorch", "ExpSynTorch")
 ADVICE = {

@@ -12,7 +12,7 @@ from neurodeploy.exporters.draft import INPUT, Draft, DraftNode
 from neurodeploy.exporters.layers import Joined, Maximum, Neurons
 from neurodeploy.exporters.signals import SPIKES, Signal
 from neurodeploy.importers.nir_graph import METADATA_KEY
-from neurodeploy.synapses import Flatten, Pool2d
+from neurodeploy.ir.synapses import Flatten, Pool2d
 
 _FIRING = ("IF", "LIF", "CubaLIF", "Threshold")
 

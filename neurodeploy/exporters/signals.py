@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 Axis = str | int
 """``T`` time steps, ``B`` samples, ``TB`` and ``BT`` the two as one axis, ``1`` an axis of one, a number a feature.

@@ -12,7 +12,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.draft import INPUT, Draft, DraftNode, Slot, Source
 from neurodeploy.exporters.layers import Joined, Maximum, Operation
 from neurodeploy.exporters.signals import equal, reshaped
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape
 
 MOST_UNITS = 4096
 """An offset on so many units, behind which no layer lies, becomes a matrix at most."""

@@ -29,7 +29,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, exp_tau, rules_metadata
 from neurodeploy.exporters.recurrence import late_bias, recurrent_nodes
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 KINDS = (
     "IAF", "IAFSqueeze", "IAFRecurrent", "LIF", "LIFSqueeze", "LIFRecurrent", "ALIF", "ALIFSqueeze", "ALIFRecurrent",

@@ -27,7 +27,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument
 from neurodeploy.exporters.parameters import by_neuron, compact, decay_of, euler_tau, rules_metadata
 from neurodeploy.exporters.recurrence import recurrent_nodes
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 STATES = {
     "Leaky": ("mem",), "Synaptic": ("syn", "mem"), "RLeaky": ("spk", "mem"), "RSynaptic": ("spk", "syn", "mem"),

@@ -27,7 +27,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.adapter import Adapter, Call, NeuronNodes, first_argument, kind_among
 from neurodeploy.exporters.nir_nodes import module_node
 from neurodeploy.exporters.parameters import HUGE_STEPS, by_neuron, decay_of, euler_tau, rules_metadata
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 KINDS = (
     "IFNode", "LIFNode", "ParametricLIFNode", "CUBALIFNode", "KLIFNode", "ILIFNode", "TernaryIFNode", "TernaryLIFNode",

@@ -1,1 +1,1 @@
-"""Chip families: each folder holds all that only its chips know."""
+"""Chip families: the arithmetic of their neurons, and how a float network becomes its integers."""

@@ -16,7 +16,7 @@ from neurodeploy.errors import DeployError, first_line
 from neurodeploy.files import existing_file, read_tensors, write_bytes
 from neurodeploy.finetuning.options import Epoch, Score
 from neurodeploy.finetuning.training import Progress, Trainer, labels_of
-from neurodeploy.network import Network
+from neurodeploy.ir.network import Network
 
 FORMAT = "neurodeploy-finetuning"
 

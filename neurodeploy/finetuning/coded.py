@@ -9,19 +9,19 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection
+from neurodeploy.coding.data import Given
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Quantising
-from neurodeploy.data import Given
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.registers import bias_codes, settled_bias
+from neurodeploy.families.loihi.weights import FULL_BITS
 from neurodeploy.finetuning.latents import Levels
-from neurodeploy.network import Network, Projection
+from neurodeploy.ir.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.plan import BiasPlan, Bits, Plan, compact, projection_names, spread
+from neurodeploy.ir.program import Program
 from neurodeploy.passes.helpers import source_of_bias
-from neurodeploy.program import Program
-from neurodeploy.quantise.plan import BiasPlan, Bits, Plan, compact, projection_names, spread
-from neurodeploy.quantise.registers import bias_codes, settled_bias
-from neurodeploy.quantise.weights import FULL_BITS
-from neurodeploy.target import Target, load_target
+from neurodeploy.targets.target import Target, load_target
 
 Floats = NDArray[np.float64]
 

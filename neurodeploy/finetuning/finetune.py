@@ -10,16 +10,16 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Unpack
 
+from neurodeploy.coding.data import Data, Given
 from neurodeploy.compiler.keywords import Quantising, shows
-from neurodeploy.data import Data, Given
-from neurodeploy.decision import Decision, check_labels, class_count, settle_decision, with_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.finetuning.options import Draw, Epoch, Training
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.quantise.plan import Bits, Plan
-from neurodeploy.target import Target
+from neurodeploy.ir.decision import Decision, check_labels, class_count, settle_decision, with_decision
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.plan import Bits, Plan
+from neurodeploy.ir.program import Program
+from neurodeploy.targets.target import Target
 
 if TYPE_CHECKING:
     from neurodeploy.finetuning.training import Trainer

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurodeploy.arithmetic import STATE_LIMIT, Arithmetic
+from neurodeploy.families.loihi.arithmetic import STATE_LIMIT, Arithmetic
 
 SLOPE = 4.0
 """Of the surrogate's fall with the distance from the threshold, which is 1."""
@@ -139,7 +139,7 @@ def to_int32(x: Tensor) -> Tensor:
 
 
 def wrap(u: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Return u brought back into (-2**23, 2**23], as :func:`neurodeploy.backends.emulator.definition.wrap` does."""
+    """Return u brought back into (-2**23, 2**23], as :func:`neurodeploy.families.loihi.definition.wrap` does."""
     turn = 2.0 * STATE_LIMIT
     over: Tensor
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """The emulator's integer arithmetic in torch: equal spikes, currents and potentials, with gradients behind them.
 
-:mod:`neurodeploy.backends.emulator.definition` defines what is computed. Registers are float64 tensors that hold whole
+:mod:`neurodeploy.families.loihi.definition` defines what is computed. Registers are float64 tensors that hold whole
 numbers, for which all that happens to them is exact; spikes are float32, and so are the products of weights and spikes
 as long as no sum can reach 2**24. A population that is not in a loop receives all its rows in one product.
 """
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, find_arithmetic
-from neurodeploy.codes import CodedPopulation
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, find_arithmetic
 from neurodeploy.finetuning.gradients import spikes, to_int32, truncate, wrap
 from neurodeploy.finetuning.products import Synapses
-from neurodeploy.needs import can, refuse_missing
-from neurodeploy.passes.order import components
-from neurodeploy.program import Program
+from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.ir.needs import can, refuse_missing
+from neurodeploy.ir.order import components
+from neurodeploy.ir.program import Program
 
 ALIGN = float(1 << ALIGN_BITS)
 """Register units of a weight unit."""
@@ -34,7 +34,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""What is computed here of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+"""What is computed here of all that programs can need, see :mod:`neurodeploy.ir.needs`; the host has run before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurodeploy.codes import CodedPopulation
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.initial import initial_codes
 from neurodeploy.finetuning.gradients import rounded, signed
-from neurodeploy.network import Network
-from neurodeploy.program import Program
-from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.quantise.initial import initial_codes
-from neurodeploy.synapses import Conv1d, Conv2d, Linear, Sparse
+from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Linear, Sparse
 
 Floats = NDArray[np.float64]
 Weighted = Linear | Sparse | Conv1d | Conv2d

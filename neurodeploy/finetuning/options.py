@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from neurodeploy.data import Data
+from neurodeploy.coding.data import Data
 from neurodeploy.errors import DeployError
 
 Draw = Callable[[int], Data]

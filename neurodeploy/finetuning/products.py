@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurodeploy.arithmetic import Arithmetic
+from neurodeploy.families.loihi.arithmetic import Arithmetic
 from neurodeploy.finetuning.gradients import to_int32
-from neurodeploy.program import Program
-from neurodeploy.synapses import Conv2d, as_map
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Conv2d, as_map
 
 EXACT_FLOAT32 = 2**24
 """Whole numbers below this are exact in float32."""

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.affine_form import AffineNeuron, affine_neuron
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
 from neurodeploy.finetuning.coded import Start, coded_order
 from neurodeploy.finetuning.latents import (
     Floats,
@@ -26,10 +27,9 @@ from neurodeploy.finetuning.latents import (
     flat_weights,
     with_weights,
 )
-from neurodeploy.network import Network, Population, Projection
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.synapses import Flatten
 from neurodeploy.passes.fold import Folded, fold
-from neurodeploy.quantise.affine_form import AffineNeuron, affine_neuron
-from neurodeploy.synapses import Flatten
 
 START_OFFSET = 0.49
 """Part of the distance between codes by which a latent weight may start away from its code."""

@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurodeploy.arithmetic import ALIGN_BITS
 from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
 from neurodeploy.backends.reference.backend import Reference
-from neurodeploy.data import Data
-from neurodeploy.decision import Decision, find_readout
+from neurodeploy.coding.data import Data
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
 from neurodeploy.finetuning.coded import Start
 from neurodeploy.finetuning.integer import IntegerNetwork, model_rows
 from neurodeploy.finetuning.latents import Latents
 from neurodeploy.finetuning.options import Draw, Epoch, Score, Training
+from neurodeploy.ir.decision import Decision, find_readout
 
 GAIN = 16.0
 """Logits of a neuron that fires in every step; the difference between neurons is what counts."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.files import existing_file, write_bytes
-from neurodeploy.network import Network
-from neurodeploy.synapses import Conv1d, Conv2d, Linear
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Linear
 
 _PARAMETERS = ("weight", "bias")
 

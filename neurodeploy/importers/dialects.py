@@ -29,7 +29,7 @@ class Settings:
         ``unit`` or ``euler`` (w_in * dt / tau_syn).
     norm_input: True for gain ``norm``, False for ``unit``; None leaves it to ``gain``.
     spike, reset, reset_delay, reset_drops_input, reset_before_decay, reset_pending, order, output_delay: see
-        :class:`neurodeploy.rule.NeuronRule`.
+        :class:`neurodeploy.ir.rule.NeuronRule`.
     max_spikes: in one step, 0 for no limit.
     v_reset, v_init, bias: V, or None for what the file says (v_init: 0, or the leak where
         ``starts_at_leak``, or v_reset where ``starts_at_reset``).
@@ -39,8 +39,8 @@ class Settings:
     graded: what a spike is multiplied by where it arrives.
     refractory: steps. adapt_decay, adapt_gain, adapt_rate: of an adaptation. decay_second, gain_second: of a second
         synaptic current. i_init: what the first starts with. adapts, adapt_order, reset_currents, rounds, signed,
-        sums_input: see :class:`neurodeploy.rule.NeuronRule`. All these are extensions of ours, see
-        :class:`neurodeploy.network.Population`.
+        sums_input: see :class:`neurodeploy.ir.rule.NeuronRule`. All these are extensions of ours, see
+        :class:`neurodeploy.ir.network.Population`.
 
     Keys in :data:`BY_NEURON` may hold a value for each neuron, as nested tuples that broadcast to the neurons' shape.
     """

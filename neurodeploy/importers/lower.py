@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.budget import MAX_NEURONS, MAX_PROJECTIONS
-from neurodeploy.decision import check_decision, find_readout, parse_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import BY_NEURON, FIRING, NEURONS, Settings, label
 from neurodeploy.importers.findings import refuse_errors, warning_lines
@@ -22,9 +21,10 @@ from neurodeploy.importers.operations import operation
 from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.structure import structure_findings
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import MaxPool2d, Scale, Shape, SynapseOp, without_bias
+from neurodeploy.ir.decision import check_decision, find_readout, parse_decision
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import MaxPool2d, Scale, Shape, SynapseOp, without_bias
 
 MAX_IN_A_ROW = 200
 """Linear nodes between two neurons; a path through them is followed node by node."""

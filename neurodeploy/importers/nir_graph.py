@@ -25,7 +25,7 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.file_kinds import MODEL, check_kind
 from neurodeploy.files import existing_file, from_json
 from neurodeploy.importers.hdf5 import read_hdf5
-from neurodeploy.recording import RESERVED_NAMES
+from neurodeploy.ir.recording import RESERVED_NAMES
 
 METADATA_KEY = "neurodeploy"
 

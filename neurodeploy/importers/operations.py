@@ -9,7 +9,7 @@ from scipy.sparse import csc_array
 
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.nir_graph import NirNode
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
 class UnevenError(ValueError):

@@ -24,7 +24,7 @@ from neurodeploy.importers.losses import (
     read_time_step,
 )
 from neurodeploy.importers.nir_graph import Edge, NirGraph
-from neurodeploy.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
+from neurodeploy.ir.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
 CHOICES = {
     "decay": ("euler", "exp"),

@@ -13,7 +13,7 @@ from neurodeploy.importers.dialects import NEURONS
 from neurodeploy.importers.findings import Finding, finding
 from neurodeploy.importers.nir_graph import NirGraph, NirNode
 from neurodeploy.importers.operations import operation
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 
 MAX_BATCH_AXES = 2
 """Exporters leave one axis for the batch, or one for batch and one for time."""

@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 
 from neurodeploy.backends.base import Inputs, RunOptions, check_inputs
+from neurodeploy.backends.run import run
 from neurodeploy.importers.findings import Finding, finding
-from neurodeploy.network import Network
-from neurodeploy.running import run
+from neurodeploy.ir.network import Network
 
 SATURATED = 0.95
 """Share of the steps in which a neuron fires from which on it says no more."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.backends.base import Inputs
-from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import Candidate, detect
 from neurodeploy.importers.dialects import DIALECTS
@@ -25,8 +24,9 @@ from neurodeploy.importers.shapes import batch_axes, infer_shapes, order_of
 from neurodeploy.importers.structure import structure_findings
 from neurodeploy.inspection.activity import activity, activity_findings, input_findings
 from neurodeploy.inspection.repair import repaired_graph
-from neurodeploy.network import Network, Population
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.decision import settle_decision
+from neurodeploy.ir.network import Network, Population
+from neurodeploy.ir.synapses import Shape
 
 GetInputs = Inputs | Callable[[dict[str, Shape]], Inputs]
 """Data for each input, or what returns it for the shapes of the inputs."""

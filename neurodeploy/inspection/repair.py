@@ -17,7 +17,7 @@ from neurodeploy.importers.nir_graph import METADATA_KEY, NirGraph, NirNode, rea
 from neurodeploy.importers.parameters import right_r, right_w_in
 from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.synapses import Shape
 from neurodeploy.version import __version__
 
 _TAUS = ("tau", "tau_mem", "tau_syn")

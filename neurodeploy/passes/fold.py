@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from neurodeploy.network import Projection
-from neurodeploy.passes.matrices import as_float64, chain_matrix, pool_as_convolution, ungrouped, with_data
-from neurodeploy.synapses import (
+from neurodeploy.ir.network import Projection
+from neurodeploy.ir.synapses import (
     Conv1d,
     Conv2d,
     Flatten,
@@ -25,6 +24,7 @@ from neurodeploy.synapses import (
     SynapseOp,
     as_map,
 )
+from neurodeploy.passes.matrices import as_float64, chain_matrix, pool_as_convolution, ungrouped, with_data
 
 SPARSE_BELOW = 0.25
 """Share of all pairs of neurons with a synapse, below which synapses are kept sparse."""

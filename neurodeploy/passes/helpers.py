@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.arithmetic import DECAY_BITS
-from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import DeployError
-from neurodeploy.program import Program
-from neurodeploy.synapses import Shape
+from neurodeploy.families.loihi.arithmetic import DECAY_BITS
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Shape
 
 BIAS_SOURCE = "bias source"
 

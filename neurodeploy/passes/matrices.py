@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neurodeploy.errors import DeployError
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 MAX_STORED = 2**27
 """Synapses that a chain may become when it has to be written out; 1.5 GiB as float64 with their indices."""

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Conv2d, MaxPool2d, Scale, Shape, SynapseOp, chain_shape, without_bias
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Conv2d, MaxPool2d, Scale, Shape, SynapseOp, chain_shape, without_bias
 
 STAIRS = 255
 """Steps of a rectifier's staircase, from 0 to the largest difference: what a message of 8 bits can say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network, Projection
+from neurodeploy.ir.network import Network, Projection
 
 CONNECTION_STEPS = 1
 """A spike that leaves in one step arrives in the next (Lava, Loihi)."""

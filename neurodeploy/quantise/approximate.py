@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network, Population
-from neurodeploy.quantise.exactness import integer_model
-from neurodeploy.target import Target
+from neurodeploy.families.loihi.exactness import integer_model
+from neurodeploy.ir.network import Network, Population
+from neurodeploy.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)

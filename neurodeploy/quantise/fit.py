@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.network import Population
-from neurodeploy.quantise.affine_form import AffineNeuron
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.membrane import LEVELS, Part, membrane_error
+from neurodeploy.families.loihi.scale import Synapses, base_scale, held_exponent, most_codes_per_volt, unit_exponent
+from neurodeploy.families.loihi.weights import WeightRange, filling_scale, weight_range
+from neurodeploy.ir.network import Population
+from neurodeploy.ir.plan import PopulationPlan, ProjectionPlan, spread
 from neurodeploy.quantise.gains import filling_gains
 from neurodeploy.quantise.grid import Grid, aligned, channel_gains, find_grid
-from neurodeploy.quantise.membrane import LEVELS, Part, membrane_error
-from neurodeploy.quantise.plan import PopulationPlan, ProjectionPlan, spread
 from neurodeploy.quantise.rounding import RATIOS, ratio_by_error
-from neurodeploy.quantise.scale import Synapses, base_scale, held_exponent, most_codes_per_volt, unit_exponent
 from neurodeploy.quantise.second_moments import IsolatedPopulation, second_moments
-from neurodeploy.quantise.weights import WeightRange, filling_scale, weight_range
 
 Floats = NDArray[np.float64]
 

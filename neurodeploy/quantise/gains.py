@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, STATE_LIMIT
-from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.quantise.scale import FINE_THRESHOLD, Synapses, most_codes_per_volt, rising_of_neurons
-from neurodeploy.synapses import Shape
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, STATE_LIMIT
+from neurodeploy.families.loihi.scale import FINE_THRESHOLD, Synapses, most_codes_per_volt, rising_of_neurons
+from neurodeploy.ir.synapses import Shape
 
 Floats = NDArray[np.float64]
 

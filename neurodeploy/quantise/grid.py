@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.families.loihi.weights import WeightRange
 from neurodeploy.passes.fold import Folded
-from neurodeploy.quantise.weights import WeightRange
 
 Floats = NDArray[np.float64]
 

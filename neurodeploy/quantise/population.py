@@ -1,7 +1,7 @@
 """One population and its synapses as integer codes: weights, threshold, decays, bias and initial registers.
 
 All that flows into a population shares one unit: ``K`` weight codes per volt, so that ``unit = K << 6`` register
-units are one volt; see :mod:`neurodeploy.quantise.scale`.
+units are one volt; see :mod:`neurodeploy.families.loihi.scale`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS
-from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.needs import can, refuse_missing
-from neurodeploy.network import Population
-from neurodeploy.passes.helpers import BIAS_SOURCE
-from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.quantise.fit import Choices, Scale, Weights, fit_population
-from neurodeploy.quantise.grid import find_grid, is_kept
-from neurodeploy.quantise.overflow import overflow_warnings
-from neurodeploy.quantise.plan import (
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS
+from neurodeploy.families.loihi.overflow import overflow_warnings
+from neurodeploy.families.loihi.registers import Registers, code_population, other_leaks
+from neurodeploy.families.loihi.scale import Synapses
+from neurodeploy.families.loihi.weights import (
+    dequantise_weights,
+    quantise_weights,
+)
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.needs import can, refuse_missing
+from neurodeploy.ir.network import Population
+from neurodeploy.ir.plan import (
     BiasPlan,
     PopulationPlan,
     ProjectionPlan,
@@ -29,14 +32,11 @@ from neurodeploy.quantise.plan import (
     pack_steps,
     unpack_steps,
 )
-from neurodeploy.quantise.registers import Registers, code_population, other_leaks
+from neurodeploy.passes.helpers import BIAS_SOURCE
+from neurodeploy.quantise.fit import Choices, Scale, Weights, fit_population
+from neurodeploy.quantise.grid import find_grid, is_kept
 from neurodeploy.quantise.rounding import learned_codes
-from neurodeploy.quantise.scale import Synapses
 from neurodeploy.quantise.second_moments import IsolatedPopulation, mean_input
-from neurodeploy.quantise.weights import (
-    dequantise_weights,
-    quantise_weights,
-)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,7 +50,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late floor adaptive second delay graded conv sparse"
 )
-"""Which neurons and synapses are given scales and initial codes, see :mod:`neurodeploy.needs`."""
+"""Which neurons and synapses are given scales and initial codes, see :mod:`neurodeploy.ir.needs`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtri
 
-from neurodeploy.quantise.weights import WeightRange, quantise_weights
+from neurodeploy.families.loihi.weights import WeightRange, quantise_weights
 
 Floats = NDArray[np.float64]
 

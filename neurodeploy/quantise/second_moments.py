@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.synapses import Conv2d, as_map
 from neurodeploy.passes.fold import Folded, apply
-from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.synapses import Conv2d, as_map
 
 Floats = NDArray[np.float64]
 

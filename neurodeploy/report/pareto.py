@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neurodeploy.coding.scoring import wilson
 from neurodeploy.errors import counted
 from neurodeploy.files import write_text
 from neurodeploy.report import formats
 from neurodeploy.report.html import _embedded_json, _environment, _file, _script
-from neurodeploy.scoring import wilson
 from neurodeploy.search.bits import SearchResult
 from neurodeploy.search.trials import Trial
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.coding.scoring import is_recorded, scores
 from neurodeploy.comparison.compare import Comparison
-from neurodeploy.recording import Recording
-from neurodeploy.scoring import is_recorded, scores
+from neurodeploy.ir.recording import Recording
 
 Flat = dict[str, NDArray[Any]]
 """Spikes of one node and sample by backend, ``[T, n]``."""

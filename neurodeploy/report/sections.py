@@ -14,7 +14,7 @@ from neurodeploy.comparison.compare import Comparison
 from neurodeploy.errors import counted
 from neurodeploy.report.formats import number, percent, points, share
 from neurodeploy.report.rasters import comparable_nodes
-from neurodeploy.target import load_target
+from neurodeploy.targets.target import load_target
 
 VERDICT_WORDS = {"pass": "Pass", "fail": "Fail", "not-judged": "Not judged"}
 CLAIMS = {

@@ -6,22 +6,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from neurodeploy.analysis.calibration_data import run_reference
 from neurodeploy.backends.base import check_inputs
-from neurodeploy.calibration_data import run_reference
+from neurodeploy.coding.data import Given, given_samples
 from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows
-from neurodeploy.data import Given, given_samples
-from neurodeploy.decision import Decision, check_labels, with_decision
 from neurodeploy.errors import DeployError, known
 from neurodeploy.files import check_outputs
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network
-from neurodeploy.quantise.plan import Plan, check_plan, load_plan
+from neurodeploy.ir.decision import Decision, check_labels, with_decision
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.plan import Plan, check_plan, load_plan
 from neurodeploy.search.budget import Budget, choose_profile, parse_budget
 from neurodeploy.search.measuring import Measurer, Progress, Subject, count_correct, reported
 from neurodeploy.search.orders import load_optuna, most_by_sensitivity, search_by_optuna, search_by_sensitivity
 from neurodeploy.search.trials import StateFile, Trial, Widths
-from neurodeploy.target import EnergyProfile, Target, load_target
+from neurodeploy.targets.target import EnergyProfile, Target, load_target
 
 WIDTHS: Widths = (8, 6, 4, 3, 2, "ternary", "binary")
 METHODS = ("sensitivity", "optuna")

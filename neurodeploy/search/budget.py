@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neurodeploy.errors import DeployError, known
 from neurodeploy.search.trials import Trial
-from neurodeploy.target import EnergyProfile, Target
+from neurodeploy.targets.target import EnergyProfile, Target
 
 LIMITS = {"accuracy": (0.0, 100.0), "agreement": (0.0, 1.0), "agreement_all": (0.0, 1.0)}
 """What can be asked for, and the least and largest number that it takes."""

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from neurodeploy.analysis.calibration_data import Calibration
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.calibration_data import Calibration
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.scoring import decide
 from neurodeploy.compiler import Compiled, CompileOptions, compile_network
 from neurodeploy.cost.energy import count_events, profile_energy
-from neurodeploy.data import Data
-from neurodeploy.decision import Decision, Settled, class_count, membranes, settle_decision
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import to_json
-from neurodeploy.network import Network
-from neurodeploy.quantise.plan import Plan, ProjectionPlan, projection_names
-from neurodeploy.recording import Recording
-from neurodeploy.scoring import decide
+from neurodeploy.ir.decision import Decision, Settled, class_count, membranes, settle_decision
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.plan import Plan, ProjectionPlan, projection_names
+from neurodeploy.ir.recording import Recording
 from neurodeploy.search.trials import Outcome, StateFile, Trial, Widths
-from neurodeploy.target import EnergyProfile, Target
+from neurodeploy.targets.target import EnergyProfile, Target
 from neurodeploy.version import __version__
 
 Progress = Callable[[str, int, int], None]

@@ -22,10 +22,10 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.install import lava_python
 from neurodeploy.backends.loihi import NOTE, Loihi, check, clean_probe
-from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.program import Program, save_program
-from neurodeploy.recording import Recording
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program, save_program
+from neurodeploy.ir.recording import Recording
 from tests.backends.loihi_stand_in import on_real_lava, script, standing_in
 from tests.command import neurodeploy
 

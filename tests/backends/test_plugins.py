@@ -18,7 +18,7 @@ from tests.comparison.test_verdict import in_turn, model
 CODE = '''
 import numpy as np
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 
 
 class Plain:

@@ -63,8 +63,8 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 def with_own_labels(model: Path, data: Path) -> None:
     """Give data the labels that the reference decides."""
-    from neurodeploy.running import run
-    from neurodeploy.scoring import decide
+    from neurodeploy.backends.run import run
+    from neurodeploy.coding.scoring import decide
 
     with np.load(data) as archive:
         x = archive["x"]

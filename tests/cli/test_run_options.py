@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.run import run as run_backend
 from neurodeploy.cli.run import run
-from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
-from neurodeploy.program import Program, save_program
-from neurodeploy.running import run as run_backend
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program, save_program
 
 
 def invoke(*arguments: str | Path) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.recording import load_recording
+from neurodeploy.ir.recording import load_recording
 from tests.conftest import ROOT
 
 DIGITS = ROOT / "models" / "digits-fc"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from neurodeploy.backends.run import run
 from neurodeploy.cli.main import cli
+from neurodeploy.coding.scoring import decide
 from neurodeploy.errors import DeployError
-from neurodeploy.program import load_program
-from neurodeploy.quantise.plan import load_plan
-from neurodeploy.running import run
-from neurodeploy.scoring import decide
+from neurodeploy.ir.plan import load_plan
+from neurodeploy.ir.program import load_program
 from tests.conftest import spikes
 
 pytest.importorskip("torch", reason="the float reference needs torch")

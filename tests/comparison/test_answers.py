@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurodeploy.coding.data import Data
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.vacuous import constant, guessed, silent_or_tied, undecided, unusual_labels
-from neurodeploy.data import Data
-from neurodeploy.decision import Decision, Settled
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import Recording
+from neurodeploy.ir.decision import Decision, Settled
+from neurodeploy.ir.recording import Recording
 
 COUNT = Decision("count", "out")
 
@@ -144,5 +144,5 @@ def test_targets_of_rows_are_held_against_the_only_output_or_the_one_that_decide
     assert make_answers(network, by_row, None).row_output == network.outputs[0]
     assert make_answers(network, by_row, "mean").row_output == network.outputs[0]
     assert make_answers(network, Data(x, None, "here", np.zeros((2, 4))), "mean").row_output is None
-    with pytest.raises(DeployError, match="y has real numbers, 5 a sample or row, and lif2 gives 4"):
+    with pytest.raises(DeployError, match="y has 5 real numbers per sample or row, but lif2 gives 4"):
         make_answers(network, Data(x, None, "here", np.zeros((3, 2, 5))), None)

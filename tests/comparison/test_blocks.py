@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-import neurodeploy.data
+import neurodeploy.coding.data
 from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.run import COUNTER_BYTES, open_subject, run, run_blocks
+from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import compare
 from neurodeploy.comparison.shown import KEPT
 from neurodeploy.compiler import compile
-from neurodeploy.data import Data
-from neurodeploy.program import load_program, save_program
-from neurodeploy.recording import Recording, Writer, save_recording
+from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.ir.recording import Recording, Writer, save_recording
 from neurodeploy.report.html import render_report
-from neurodeploy.running import COUNTER_BYTES, open_subject, run, run_blocks
 from tests.conftest import spikes
 
 SAMPLES = 60
@@ -30,7 +30,7 @@ def data(rng: np.random.Generator) -> Data:
 
 def in_blocks_of(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
     """Let so many samples of 12 inputs and 13 neurons in 2 populations be a block."""
-    monkeypatch.setattr(neurodeploy.data, "BLOCK_BYTES", n * 15 * (13 + 4 * 12 + 2 * COUNTER_BYTES))
+    monkeypatch.setattr(neurodeploy.coding.data, "BLOCK_BYTES", n * 15 * (13 + 4 * 12 + 2 * COUNTER_BYTES))
 
 
 def test_a_comparison_in_blocks_is_that_of_the_whole(

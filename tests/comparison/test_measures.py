@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from neurodeploy.cli.compare import diff as diff_command
+from neurodeploy.coding.scoring import agreement, decide, wilson
 from neurodeploy.comparison.measures import diff, first_difference
 from neurodeploy.errors import DeployError
-from neurodeploy.recording import Recording, save_recording
-from neurodeploy.scoring import agreement, decide, wilson
+from neurodeploy.ir.recording import Recording, save_recording
 
 
 def recording(**nodes: np.ndarray) -> Recording:
@@ -133,9 +133,16 @@ def test_what_only_one_recording_has_is_said_and_silence_is_no_equality(tmp_path
 
     code, said = told("one", "both")
     assert code == 0
-    assert "b: only in " in said
+    assert "b: recorded only in " in said
     assert said.endswith("equal in all that was compared\n")
     code, said = told("silent", "silent")
     assert code == 1
     assert said.endswith("not judged: no node fires in either recording\n")
     assert told("both", "both")[1].endswith("\nequal\n")
+
+
+def test_what_only_one_recording_keeps_of_a_node_is_not_compared() -> None:
+    fired = np.array([[[1, 0]], [[0, 1]]], np.uint8)
+    one = Recording({"a": {"spikes": fired}}, {"backend": "one"})
+    two = Recording({"a": {"spikes": fired, "v": fired.astype(np.float32)}}, {"backend": "two"})
+    assert diff(one, two)["first_difference"] is None

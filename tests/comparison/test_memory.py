@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 import neurodeploy
-import neurodeploy.data
+import neurodeploy.coding.data
 from neurodeploy.backends.base import RunOptions
+from neurodeploy.backends.run import open_subject, recorded_bytes, run, run_blocks
+from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import compare
 from neurodeploy.comparison.runner import Pace, Runner, choose_backends
 from neurodeploy.compiler import compile
-from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
-from neurodeploy.running import open_subject, recorded_bytes, run, run_blocks
 from tests.conftest import ZERO, chain_edges, lif, save_nir, spikes
 
 MEGABYTE = 2**20
@@ -62,7 +62,7 @@ def test_a_recording_that_is_too_large_is_refused_before_there_is_one(wide: Path
         r"a recording of 2 samples of 1,000,000 steps at once needs [\d,]{14} bytes(?s:.*)long.npz(?s:.*)record_nodes"
     )
     assert peak_of(lambda: run(wide, long), said) < 64 * MEGABYTE
-    data = neurodeploy.data.DataFile(long, {"input": (1,)})
+    data = neurodeploy.coding.data.DataFile(long, {"input": (1,)})
     assert peak_of(lambda: next(run_blocks(open_subject(wide), data)), "1 sample of 1,000,000 steps") < 64 * MEGABYTE
 
 
@@ -79,7 +79,7 @@ def test_as_many_samples_are_kept_for_the_report_as_memory_allows(
     network, program = read_network(fc_model)[0], compile(fc_model, "loihi2", allow_silent=True)
     each = recorded_bytes(program, 15, RunOptions())
     only = ("reference", "emulator")
-    monkeypatch.setattr(neurodeploy.data, "BLOCK_BYTES", 7 * each)
+    monkeypatch.setattr(neurodeploy.coding.data, "BLOCK_BYTES", 7 * each)
     for room, most in ((10**9, 24 + 4), (12 * each, 6 + 4)):
         monkeypatch.setenv("NEURODEPLOY_MAX_RUN_BYTES", str(room))
         found = compare(fc_model, "loihi2", data, program=program, only=only)

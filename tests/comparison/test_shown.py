@@ -6,7 +6,7 @@ import numpy as np
 
 from neurodeploy.comparison.shown import KEPT, Shown, differing
 from neurodeploy.comparison.tallies import Block
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 
 
 def block(n_samples: int, differ: tuple[int, ...] = (), n_other: int | None = None) -> Block:

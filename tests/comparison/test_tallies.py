@@ -9,7 +9,7 @@ import pytest
 
 from neurodeploy.comparison.tallies import Agreements, Events, both
 from neurodeploy.comparison.verdict import _overflows
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 
 
 def raster(n_samples: int, *places: tuple[int, int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.comparison.ties import is_tie
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
 

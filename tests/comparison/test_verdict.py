@@ -15,18 +15,19 @@ from click.testing import CliRunner
 
 import neurodeploy
 from neurodeploy.backends.lava.backend import Lava
+from neurodeploy.backends.run import run
 from neurodeploy.cli.compare import compare as compare_command
 from neurodeploy.cli.demo import demo as demo_command
 from neurodeploy.cli.run import run as run_command
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.scoring import decide
 from neurodeploy.comparison.compare import Comparison, compare
 from neurodeploy.comparison.verdict import Demands
 from neurodeploy.compiler import compile as compile_model
-from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
-from neurodeploy.running import run
-from neurodeploy.scoring import decide
+from neurodeploy.ir.program import program_sha256
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
-from tests.test_decision import small_model
+from tests.ir.test_decision import small_model
 
 BOTH = ("reference", "emulator")
 STEPS, SAMPLES = 20, 40
@@ -432,3 +433,13 @@ def test_why_a_verdict_is_vacuous_is_said_once_for_each_backend(plain: Path, tmp
     _, said = command(plain, "--target", "loihi2", "--input", tmp_path / "silent.npz", *backends)
     for name in BOTH:
         assert said.count(f"never fires on {name}") == 1
+
+
+def test_calibration_data_reach_the_compiler(rng: np.random.Generator, tmp_path: Path) -> None:
+    weight = rng.normal(0, 0.6, (4, 4))
+    path, others = model(tmp_path / "m.nir", weight), (rng.random((STEPS, 30, 4)) < 0.4).astype(np.uint8)
+    x, labels = in_turn()
+    calibrated = compared(path, x, labels, calibrate=Data({"input": others}, None, "others"), weight_bits=3)
+    expected = compile_model(path, "loihi2", calibrate=Data({"input": others}, None, "others"), weight_bits=3)
+    assert program_sha256(calibrated.program) == program_sha256(expected)
+    assert program_sha256(expected) != program_sha256(compile_model(path, "loihi2", weight_bits=3))

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.arithmetic import STATE_LIMIT
 from neurodeploy.backends.base import Inputs
-from neurodeploy.backends.emulator.definition import Traces
-from neurodeploy.codes import (
+from neurodeploy.families.loihi.arithmetic import STATE_LIMIT
+from neurodeploy.families.loihi.definition import Traces
+from neurodeploy.ir.codes import (
     ADAPTATIONS,
     CLEARED,
     CONDITIONS,
@@ -24,9 +24,9 @@ from neurodeploy.codes import (
     CodedProjection,
     NeuronModel,
 )
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.synapses import Shape
 
 KINDS = (
     "LIF", "LIFReset", "TernaryLIF", "integrator", "meets", *RESETS[1:], "counts", "refractory", "v_min", "adaptive",

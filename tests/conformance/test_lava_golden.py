@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.arithmetic import LAVA
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import CodedPopulation, CodedProjection, NeuronModel
-from neurodeploy.program import Program
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LAVA
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program
 from tests.conftest import SHARED
 
 GOLDEN = SHARED / "lava-golden"

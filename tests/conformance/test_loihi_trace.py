@@ -14,8 +14,8 @@ import pytest
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.loihi import clean_probe
-from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.program import Program
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.program import Program
 from tests.conftest import SHARED
 
 FOLDER = SHARED / "nir-paper" / "01_lif"

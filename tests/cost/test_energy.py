@@ -11,7 +11,7 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import EventCounts, count_events, estimate_energy, profile_energy
-from neurodeploy.target import load_target
+from neurodeploy.targets.target import load_target
 from tests.conftest import spikes
 
 

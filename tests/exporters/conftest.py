@@ -13,7 +13,7 @@ from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import load_recording
+from neurodeploy.ir.recording import load_recording
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 SNNTORCH = "import snntorch as snn\n"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.decision import settle_decision
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.decision import settle_decision
 
 LEAKY = "snn.Leaky(beta=0.8, threshold=0.3, init_hidden=True)"
 TRAINED = """

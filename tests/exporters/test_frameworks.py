@@ -19,7 +19,7 @@ from neurodeploy.exporters import adapters
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import load_recording
+from neurodeploy.ir.recording import load_recording
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own, at import
 

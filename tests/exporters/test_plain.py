@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import neurodeploy.data
-from neurodeploy.data import DataFile, data_sha256
+import neurodeploy.coding.data
+from neurodeploy.backends.run import run
+from neurodeploy.coding.data import DataFile, data_sha256
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import load_recording
-from neurodeploy.running import run
+from neurodeploy.ir.recording import load_recording
 
 LAYERS = (
     "nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 5, bias=False),"
@@ -65,7 +65,7 @@ def test_a_model_is_recorded_in_blocks_as_on_the_whole(
     options: dict[str, Any] = {"weights": None, "sample_shape": (1, 8, 8), "output": tmp_path / "m.nir"}
     whole, parts = tmp_path / "whole.npz", tmp_path / "parts.npz"
     (output,) = export(spec, **options, inputs=x, record_output=whole).outputs
-    monkeypatch.setattr(neurodeploy.data, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(neurodeploy.coding.data, "BLOCK_BYTES", 1)
     data = DataFile(tmp_path / "x.npz", {"input": (1, 8, 8)})
     export(spec, **options, inputs=data, record_output=parts, record_nodes=(output,))
     one, two = (load_recording(path).nodes[output]["value"] for path in (whole, parts))

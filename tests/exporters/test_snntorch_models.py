@@ -17,7 +17,7 @@ from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import load_recording
+from neurodeploy.ir.recording import load_recording
 
 pytest.importorskip("snntorch", reason="snnTorch is not installed")
 

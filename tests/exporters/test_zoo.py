@@ -13,7 +13,7 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
-from neurodeploy.recording import load_recording
+from neurodeploy.ir.recording import load_recording
 
 pytest.importorskip("snntorch", reason="snnTorch is not installed")
 

@@ -16,9 +16,10 @@ torch = pytest.importorskip("torch")
 
 from neurodeploy.backends.base import RunOptions  # noqa: E402
 from neurodeploy.backends.emulator.backend import Emulator  # noqa: E402
+from neurodeploy.backends.run import run  # noqa: E402
+from neurodeploy.coding.data import Data  # noqa: E402
+from neurodeploy.coding.scoring import scores  # noqa: E402
 from neurodeploy.compiler import compile  # noqa: E402
-from neurodeploy.data import Data  # noqa: E402
-from neurodeploy.decision import parse_decision, with_decision  # noqa: E402
 from neurodeploy.errors import DeployError  # noqa: E402
 from neurodeploy.finetuning import training as training_module  # noqa: E402
 from neurodeploy.finetuning.coded import start  # noqa: E402
@@ -28,14 +29,13 @@ from neurodeploy.finetuning.latents import Latents  # noqa: E402
 from neurodeploy.finetuning.options import Epoch, Training  # noqa: E402
 from neurodeploy.finetuning.trainable import make_latents  # noqa: E402
 from neurodeploy.importers.lower import read_network  # noqa: E402
-from neurodeploy.network import Network, Population, Projection  # noqa: E402
-from neurodeploy.program import Program  # noqa: E402
-from neurodeploy.quantise.plan import load_plan, save_plan  # noqa: E402
-from neurodeploy.rule import NeuronRule  # noqa: E402
-from neurodeploy.running import run  # noqa: E402
-from neurodeploy.scoring import scores  # noqa: E402
+from neurodeploy.ir.decision import parse_decision, with_decision  # noqa: E402
+from neurodeploy.ir.network import Network, Population, Projection  # noqa: E402
+from neurodeploy.ir.plan import load_plan, save_plan  # noqa: E402
+from neurodeploy.ir.program import Program  # noqa: E402
+from neurodeploy.ir.rule import NeuronRule  # noqa: E402
+from neurodeploy.ir.synapses import Linear  # noqa: E402
 from neurodeploy.shipped import shipped_folder  # noqa: E402
-from neurodeploy.synapses import Linear  # noqa: E402
 from tests.conftest import SAME_STEP, chain_edges, cuba, lif, save_nir  # noqa: E402
 
 N_STEPS, N_SAMPLES, N_CLASSES = 12, 96, 4
@@ -247,7 +247,8 @@ def test_training_ends_when_patience_does(tmp_path: Path, rng: np.random.Generat
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"), [(None, "no labels"), (np.arange(N_SAMPLES), "labels run from 0 to 95, output 'lif2' has 4")]
+    ("labels", "message"),
+    [(None, "no labels"), (np.arange(N_SAMPLES), "labels run from 0 to 95, but output")],
 )
 def test_data_without_fitting_labels_is_refused(
     labels: Any, message: str, tmp_path: Path, rng: np.random.Generator
@@ -265,9 +266,9 @@ def digits(name: str, bits: Any, how: Training, folder: Path) -> tuple[float, fl
     stand in the way of ternary weights, most of which it moves.
     """
     from neurodeploy.backends.reference.backend import Reference
+    from neurodeploy.coding.data import load_data
+    from neurodeploy.coding.scoring import decide
     from neurodeploy.compiler import compile_with_plan
-    from neurodeploy.data import load_data
-    from neurodeploy.scoring import decide
 
     home = shipped_folder("models") / name
     model, network = home / "model.nir", read_network(home / "model.nir")[0]
@@ -285,7 +286,7 @@ def digits(name: str, bits: Any, how: Training, folder: Path) -> tuple[float, fl
 
 def drawing(name: str, network: Network, steps: int, folder: Path) -> Any:
     """Return the training images as the model was shown them: rates drawn anew, or rows with two shifted copies."""
-    from neurodeploy.data import Encoding, load_data
+    from neurodeploy.coding.data import Encoding, load_data
 
     models = shipped_folder("models")
     sys.path.insert(0, str(models))

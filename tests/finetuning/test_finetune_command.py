@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from neurodeploy.cli.main import cli
 from neurodeploy.compiler import compile
-from neurodeploy.quantise.plan import load_plan
+from neurodeploy.ir.plan import load_plan
 from tests.finetuning.test_finetune import N_CLASSES, dense
 
 

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from neurodeploy.arithmetic import LAVA, LOIHI, Arithmetic  # noqa: E402
-from neurodeploy.backends.emulator import definition  # noqa: E402
+from neurodeploy.families.loihi import definition  # noqa: E402
+from neurodeploy.families.loihi.arithmetic import LAVA, LOIHI, Arithmetic  # noqa: E402
 from neurodeploy.finetuning.integer import IntegerNetwork  # noqa: E402
 from tests.conformance.programs import census, draw  # noqa: E402
 

@@ -83,7 +83,7 @@ def found(of: NirGraph, name: str) -> Candidate | None:
         ("sinabs", [neuron("LIF", tau=1.0), neuron("LI", tau=9.0), neuron("IF")], ("input", "n", "output"), False),
         ("rockpool", [neuron("LIF", **rockpools())], ("input", "n", "output"), True),
         ("rockpool", [neuron("LI", **rockpools(2.5e-3))], ("input", "n", "output"), True),
-        ("spyx", [neuron("LIF", **spyxs()), neuron("Threshold")], ("input", "n", "output"), True),
+        ("spyx", [neuron("LIF", **spyxs())], ("input", "n", "output"), True),
         ("spyx", [neuron("LIF", tau=10.0, r=0.9)], ("input", "n", "output"), False),
     ],
 )

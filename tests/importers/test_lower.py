@@ -15,9 +15,9 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network
-from neurodeploy.recording import Recording
-from neurodeploy.synapses import Linear
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.synapses import Linear
 from tests.conftest import DT, SAME_STEP, ZERO, chain_edges, lif, save_nir, spikes
 
 INPUT, OUTPUT = nir.Input({"input": np.array([3])}), nir.Output({"output": np.array([2])})

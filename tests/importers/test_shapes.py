@@ -82,6 +82,6 @@ def test_nodes_come_after_one_that_feeds_them_and_unreached_ones_last() -> None:
 
 def test_parameters_of_another_shape_are_found_with_what_enters() -> None:
     (one,) = infer_shapes(graph({"a": port(3), "n": lif((4,)), "o": end(4)})).findings
-    assert one.what == "LIF has parameters of other shapes than what enters it, which is [3]"
+    assert one.what == "LIF has parameters of other shapes than its input, which has shape [3]"
     assert (one.code, one.node, one.value.startswith("tau [4], ")) == ("shape", "n", True)
     assert one.is_pressing

@@ -55,7 +55,7 @@ def test_data_show_activity(fc_model: Path, tmp_path: Path, rng: np.random.Gener
     data = tmp_path / "x.npz"
     np.savez(data, x=spikes(rng, 30, 4, 12))
     done = said(fc_model, "--input", data)
-    assert "a neuron and step; of 9 neurons" in done.stdout
+    assert "per neuron and step; of 9 neurons" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--fix"], ["-o", "fixed.nir"]])

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
+from neurodeploy.backends.run import run
 from neurodeploy.compiler import compile
-from neurodeploy.network import Network, Population, Projection
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LOIHI
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Pool2d, Scale, SynapseOp, chain_shape
 from neurodeploy.passes.fold import applied, apply, fold
-from neurodeploy.running import run
-from neurodeploy.synapses import Conv1d, Conv2d, Flatten, Pool2d, Scale, SynapseOp, chain_shape
-from tests.quantise.test_exactness import ZERO
+from tests.families.loihi.test_exactness import ZERO
 
 RNG = np.random.default_rng(0)
 

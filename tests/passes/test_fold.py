@@ -11,11 +11,8 @@ from scipy import sparse
 
 from neurodeploy.backends.reference.operations import chain
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Projection
-from neurodeploy.passes import matrices
-from neurodeploy.passes.fold import applied, apply, fold
-from neurodeploy.passes.matrices import chain_matrix
-from neurodeploy.synapses import (
+from neurodeploy.ir.network import Projection
+from neurodeploy.ir.synapses import (
     Conv1d,
     Conv2d,
     Flatten,
@@ -28,6 +25,9 @@ from neurodeploy.synapses import (
     as_map,
     chain_shape,
 )
+from neurodeploy.passes import matrices
+from neurodeploy.passes.fold import applied, apply, fold
+from neurodeploy.passes.matrices import chain_matrix
 
 RNG = np.random.default_rng(3)
 

@@ -13,10 +13,10 @@ from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.program import Program, load_program, save_program
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Linear
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.program import Program, load_program, save_program
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Linear
 
 SIZE = 8
 SUBTRACT = NeuronRule(reset="subtract", spike=">=")

@@ -10,14 +10,14 @@ import pytest
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.scoring import agreement
 from neurodeploy.compiler import compile_with_plan
-from neurodeploy.data import Data
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network, Population, Projection
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Conv2d, Flatten, Linear, MaxPool2d, Scale
 from neurodeploy.passes.maxima import rectify, widest, with_realised_steps
-from neurodeploy.rule import NeuronRule
-from neurodeploy.scoring import agreement
-from neurodeploy.synapses import Conv2d, Flatten, Linear, MaxPool2d, Scale
 
 
 def pooled(rng: np.random.Generator, kernel: tuple[int, int] = (2, 2), stride: tuple[int, int] = (2, 2)) -> Network:

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.fan_out import fan_outs
-from neurodeploy.codes import CodedProjection
+from neurodeploy.backends.run import run
+from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import count_events
-from neurodeploy.data import Data
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.running import run
-from neurodeploy.synapses import Linear
-from tests.quantise.test_exactness import ZERO
+from neurodeploy.families.loihi import definition
+from neurodeploy.ir.codes import CodedProjection
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.synapses import Linear
+from tests.families.loihi.test_exactness import ZERO
 
 
 def pruned(n: int, share: float, seed: int = 5) -> Network:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network, Population, Projection
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Linear
 from neurodeploy.passes.schedule import schedule
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Linear
 
 
 def network(*edges: tuple[str, str, int]) -> Network:

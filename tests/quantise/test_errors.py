@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurodeploy.codes import NeuronModel
-from neurodeploy.network import Projection
+from neurodeploy.families.loihi.membrane import Part, membrane_error
+from neurodeploy.families.loihi.weights import weight_range
+from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.ir.network import Projection
+from neurodeploy.ir.synapses import Conv2d, Linear, Sparse
 from neurodeploy.passes.fold import apply, fold
-from neurodeploy.quantise.membrane import Part, membrane_error
 from neurodeploy.quantise.second_moments import DAMPING, IsolatedPopulation, few, mean_input, second_moments
-from neurodeploy.quantise.weights import weight_range
-from neurodeploy.synapses import Conv2d, Linear, Sparse
 from tests.quantise.worked import folded, neuron
 
 
@@ -87,8 +87,8 @@ def test_the_mean_input_is_what_synapses_deliver_a_step(kind: str) -> None:
     x = (rng.random((6, 4, *shape)) < 0.5).astype(np.uint8)
     one = fold(Projection("in", "n", (op,)), shape)
     delivered = apply(op, x.reshape(-1, *shape).astype(np.float64)).mean(axis=0).ravel()
-    np.testing.assert_allclose(mean_input(x, one, one.stored, len(delivered)), delivered, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(mean_input(x, one, 2 * one.stored, len(delivered)), 2 * delivered, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(mean_input(x, one, one.entries, len(delivered)), delivered, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(mean_input(x, one, 2 * one.entries, len(delivered)), 2 * delivered, rtol=1e-5, atol=1e-6)
 
 
 def test_rates_count_with_the_spikes_that_moved() -> None:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from neurodeploy.backends.run import run
+from neurodeploy.coding.data import Data, load_data
+from neurodeploy.coding.scoring import agreement
 from neurodeploy.compiler import compile_with_plan
-from neurodeploy.data import Data, load_data
 from neurodeploy.importers.lower import read_network
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.program import Program
-from neurodeploy.rule import NeuronRule
-from neurodeploy.running import run
-from neurodeploy.scoring import agreement
-from neurodeploy.synapses import Conv2d, Linear, Sparse
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Conv2d, Linear, Sparse
 from tests.conftest import SHARED, told
 
 CASE = SHARED / "cases" / "chip" / "channels-1000x"

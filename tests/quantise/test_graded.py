@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions, payloads, spike_inputs
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
-from neurodeploy.network import Network
-from neurodeploy.program import load_program, save_program
-from tests.quantise.test_exactness import ZERO, run_both, two_layers
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LOIHI
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import load_program, save_program
+from tests.families.loihi.test_exactness import ZERO, run_both, two_layers
 
 
 def graded_input(scale: float) -> np.ndarray:
@@ -63,10 +63,10 @@ def test_a_graded_program_says_its_range_and_comes_back_from_its_file(tmp_path: 
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        ("loihi1", {"message_bits": 8}, "message_bits is 8, and Intel Loihi takes spikes only"),
-        ("loihi2", {"message_bits": 25}, "message_bits is 25; Intel Loihi 2 takes 2 to 24"),
-        ("loihi2", {"message_bits": 1}, "message_bits is 1; Intel Loihi 2 takes 2 to 24"),
-        ("loihi2", {"message_bits": -8}, "message_bits is -8; Intel Loihi 2 takes 2 to 24"),
+        ("loihi1", {"message_bits": 8}, "message_bits is 8, but Intel Loihi takes spikes only"),
+        ("loihi2", {"message_bits": 25}, "message_bits is 25; Intel Loihi 2 takes messages of 2 to 24 bits"),
+        ("loihi2", {"message_bits": 1}, "message_bits is 1; Intel Loihi 2 takes messages of 2 to 24 bits"),
+        ("loihi2", {"message_bits": -8}, "message_bits is -8; Intel Loihi 2 takes messages of 2 to 24 bits"),
         ("loihi2", {"message_bits": 8, "input_scale": 0.0}, "input_scale is 0; it must be above 0"),
         ("loihi2", {"message_bits": 8, "input_scale": float("nan")}, "input_scale is nan; it must be above 0"),
         ("loihi2", {"input_scale": 2.0}, "input_scale is 2, but the inputs are spikes"),
@@ -81,7 +81,7 @@ def test_widths_and_scales_that_a_target_has_not_are_refused(
 
 def test_plain_programs_still_refuse_graded_input() -> None:
     program = compile(two_layers(ZERO), "loihi2")
-    with pytest.raises(DeployError, match="takes spikes") as refusal:
+    with pytest.raises(DeployError, match="takes only spikes") as refusal:
         spike_inputs(program, {"in": graded_input(1.0)})
     assert "message_bits" in str(refusal.value)
     assert spike_inputs(program, {"in": np.ones((2, 1, 8))})["in"].dtype == np.uint8
@@ -100,8 +100,8 @@ def test_a_payload_is_the_nearest_whole_number(bits: int, scale: float, share: f
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (127.6, "input 'x' holds values of 127.6 to 127.6, and 8 message bits at an input scale of 1 hold -128 to 127"),
-        (-128.6, "hold -128 to 127"),
+        (127.6, "input 'x' holds values of 127.6 to 127.6"),
+        (-128.6, "hold only -128 to 127"),
         (np.nan, "holds values of nan"),
         (np.inf, "holds values of inf"),
         (0.2, "which all round to 0 at an input scale of 1"),

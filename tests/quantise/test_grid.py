@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.backends.run import run
+from neurodeploy.coding.data import Data, load_data
 from neurodeploy.compiler import compile, compile_with_plan
-from neurodeploy.data import Data, load_data
-from neurodeploy.network import Network, Population, Projection
+from neurodeploy.families.loihi.weights import weight_range
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.synapses import Conv2d, Linear
 from neurodeploy.quantise.grid import find_grid
-from neurodeploy.quantise.weights import weight_range
-from neurodeploy.running import run
-from neurodeploy.synapses import Conv2d, Linear
 from tests.conftest import SHARED
-from tests.quantise.test_exactness import ZERO, random_input
+from tests.families.loihi.test_exactness import ZERO, random_input
 
 CASE = SHARED / "cases" / "chip" / "qat-grid"
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.codes import CODE_RANGES
+from neurodeploy.coding.data import Data, load_data
 from neurodeploy.compiler import compile, compile_with_plan
-from neurodeploy.data import Data, load_data
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.weights import BINARY, TERNARY, filling_scale, quantise_weights, weight_range
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.codes import CODE_RANGES
 from neurodeploy.quantise.approximate import approximate
 from neurodeploy.quantise.rounding import learned_codes, ratio_by_error
-from neurodeploy.quantise.weights import BINARY, TERNARY, filling_scale, quantise_weights, weight_range
 from neurodeploy.shipped import shipped_folder
-from neurodeploy.target import load_target
+from neurodeploy.targets.target import load_target
 from tests.conftest import spikes
 
 
@@ -106,8 +106,8 @@ def test_an_unknown_method_is_refused(fc_model: Path) -> None:
 @pytest.mark.parametrize("name", ["digits-fc", "digits-conv", "digits-rows"])
 @pytest.mark.parametrize(("bits", "points"), [(8, 0.5), (4, 2.0)])
 def test_post_training_keeps_the_accuracy_of_the_zoo(name: str, bits: int, points: float) -> None:
-    from neurodeploy.running import run
-    from neurodeploy.scoring import decide
+    from neurodeploy.backends.run import run
+    from neurodeploy.coding.scoring import decide
 
     folder = shipped_folder("models") / name
     network = read_network(folder / "model.nir")[0]

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from neurodeploy.arithmetic import LOIHI
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Linear, Sparse, SynapseOp
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import LOIHI
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Linear, Sparse, SynapseOp
 
 
 def network_of(first: SynapseOp, recurrent: SynapseOp, n_in: int) -> Network:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.codes import NeuronModel
-from neurodeploy.network import Projection
+from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.scale import Synapses
+from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.ir.network import Projection
+from neurodeploy.ir.synapses import Linear
 from neurodeploy.passes.fold import Folded, fold
-from neurodeploy.quantise.affine_form import AffineNeuron
-from neurodeploy.quantise.scale import Synapses
-from neurodeploy.synapses import Linear
 
 FORMATS = {
     "threshold_bits": 17, "bias_mantissa_max": 4095, "bias_exponent_max": 7, "weight_exponent_max": 20,

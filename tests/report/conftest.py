@@ -10,10 +10,10 @@ import nir
 import numpy as np
 import pytest
 
+from neurodeploy.backends.run import run
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.scoring import decide
 from neurodeploy.comparison.compare import Comparison, compare
-from neurodeploy.data import Data
-from neurodeploy.running import run
-from neurodeploy.scoring import decide
 
 RULES = json.dumps({"dialect": "snntorch", "dt": 1e-4, "rules": {"reset": "zero"}})
 STEPS, SAMPLES, CLASSES = 20, 15, 3

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import Comparison, compare
-from neurodeploy.data import Data
-from neurodeploy.recording import Recording
+from neurodeploy.ir.recording import Recording
 from neurodeploy.report import formats, sections
 from neurodeploy.report.html import render_report, write_report
 from neurodeploy.report.rasters import RasterLimits, choose_samples, raster_data
+from tests.ir.test_decision import in_turn, small_model
 from tests.report.conftest import SAMPLES, STEPS
-from tests.test_decision import in_turn, small_model
 
 
 class Page(HTMLParser):
@@ -345,7 +345,7 @@ def test_counts_are_not_rounded_to_nothing(value: float, text: str) -> None:
 def test_page_asks_what_decides_and_shows_what_each_rule_would_give(tmp_path: Path) -> None:
     asked = compare(small_model(tmp_path / "m.nir", units=12), "loihi2", in_turn(), only=("reference", "emulator"))
     text = Page(render_report(asked)).text
-    assert "Not judged. What decides? out has 12 units and the labels 4 classes: say --decide count,output=out" in text
+    assert "is decided (out has 12 units and the labels 4 classes); give --decide count,output=out" in text
     assert "count,groups=4,output=outreference 100.00 %, emulator 100.00 %" in text
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import Arithmetic, find_arithmetic
 from neurodeploy.backends.base import (
     Backend,
     Inputs,
@@ -20,16 +19,17 @@ from neurodeploy.backends.base import (
     register_units,
     spike_inputs,
 )
-from neurodeploy.backends.emulator.definition import COUNTERS
 from neurodeploy.backends.emulator.tables import Layout, lay_out
-from neurodeploy.codes import CodedPopulation
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording
+from neurodeploy.families.loihi.arithmetic import Arithmetic, find_arithmetic
+from neurodeploy.families.loihi.definition import COUNTERS
+from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording
 from neurodeploy.version import __version__
 
 
 class Emulator(Backend):
-    """Runs a program bit by bit as Lava's simulator, or as the chip; see :mod:`neurodeploy.arithmetic`."""
+    """Runs a program bit by bit as Lava or as the chip; see :mod:`neurodeploy.families.loihi.arithmetic`."""
 
     name = "emulator"
     counts = True

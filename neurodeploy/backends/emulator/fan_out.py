@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.codes import CodedProjection
-from neurodeploy.synapses import Shape, as_map
+from neurodeploy.ir.codes import CodedProjection
+from neurodeploy.ir.synapses import Shape, as_map
 
 Ints = NDArray[np.int64]
 

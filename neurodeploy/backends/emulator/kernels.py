@@ -1,4 +1,4 @@
-"""The emulator's inner loops, compiled with numba: equal to :mod:`neurodeploy.backends.emulator.definition` to the bit.
+"""The emulator's inner loops, compiled with numba: equal to :mod:`neurodeploy.families.loihi.definition` to the bit.
 
 All sums are of int32 and wrap, as Lava's and the definition's do.
 """
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.backends.emulator.tables import (
     ADAPTIVE,
     CLEARS,
@@ -51,6 +50,7 @@ from neurodeploy.backends.emulator.tables import (
     ZERO,
     ZERO_LATE,
 )
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 
 SPIKES, SYNOPS, ACTIVE, U_WRAPS, V_CLIPS, ARRIVALS, SYNOPS_DENSE, INPUT_WRAPS = range(8)
 """Counters in the order of ``definition.COUNTERS``."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodeploy.arithmetic import ALIGN_BITS
-from neurodeploy.codes import CODE_RANGES, MAX_LATENCY, MESSAGE_BITS, CodedPopulation, outside
-from neurodeploy.program import Program
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.ir.codes import CODE_RANGES, MAX_LATENCY, MESSAGE_BITS, CodedPopulation, outside
+from neurodeploy.ir.program import Program
 
 INT32 = np.iinfo(np.int32)
 

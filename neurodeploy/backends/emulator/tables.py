@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
 from neurodeploy.backends.base import refuse_faults
 from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.emulator.limits import faults
-from neurodeploy.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
-from neurodeploy.needs import can, refuse_missing
-from neurodeploy.passes.order import components
-from neurodeploy.program import Program
-from neurodeploy.synapses import Shape, as_map
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
+from neurodeploy.ir.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
+from neurodeploy.ir.needs import can, refuse_missing
+from neurodeploy.ir.order import components
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Shape, as_map
 
 LANES = 64
 """Neurons to which each node is padded: whole vectors, and whole words of flags when spikes are listed."""
@@ -53,7 +53,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""What tables and kernels hold of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+"""What tables and kernels hold of all that programs need, see :mod:`neurodeploy.ir.needs`; the host has run before."""
 
 Ints = NDArray[np.int64]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neurodeploy.arithmetic import LAVA, find_arithmetic
 from neurodeploy.backends.base import (
     Backend,
     Inputs,
@@ -25,13 +24,14 @@ from neurodeploy.backends.base import (
 from neurodeploy.backends.base import observables as observed
 from neurodeploy.backends.lava.install import INSTALL, SIMULATOR, lava_python
 from neurodeploy.backends.session import Task, run_session
-from neurodeploy.codes import CodedPopulation, CodedProjection
 from neurodeploy.errors import BackendError, DeployError, known
+from neurodeploy.families.loihi.arithmetic import LAVA, find_arithmetic
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
-from neurodeploy.needs import can, refuse_missing
-from neurodeploy.program import Program, save_program
-from neurodeploy.recording import Recording
-from neurodeploy.synapses import Shape
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.needs import can, refuse_missing
+from neurodeploy.ir.program import Program, save_program
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.synapses import Shape
 from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
@@ -126,7 +126,7 @@ CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
     " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
 )
-"""What the worker computes of all that programs can need, see :mod:`neurodeploy.needs`; the host has run before."""
+"""What the worker computes of all that programs can need, see :mod:`neurodeploy.ir.needs`; the host has run before."""
 
 
 def check_program(program: Program, inputs: Inputs | None = None) -> None:

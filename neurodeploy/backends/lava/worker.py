@@ -132,7 +132,7 @@ class Neuron(LIF):
 @implements(proc=Neuron, protocol=LoihiProtocol)
 @requires(CPU)
 class NeuronModel(Recorded, AbstractPyLifModelFixed):
-    """See Neuron and, for what the parameters mean, ``neurodeploy.codes.NeuronModel``.
+    """See Neuron and, for what the parameters mean, ``neurodeploy.ir.codes.NeuronModel``.
 
     Current, decay, bias, wrapping and clipping are Lava's own.
     """

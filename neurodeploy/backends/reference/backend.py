@@ -18,9 +18,9 @@ from neurodeploy.backends.base import Backend, Inputs, RunOptions, check_inputs,
 from neurodeploy.backends.reference.neuron import Neuron, State
 from neurodeploy.backends.reference.operations import chain
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.network import Network, Population
-from neurodeploy.passes.order import components
-from neurodeploy.recording import Recording
+from neurodeploy.ir.network import Network, Population
+from neurodeploy.ir.order import components
+from neurodeploy.ir.recording import Recording
 from neurodeploy.version import __version__
 
 if TYPE_CHECKING:

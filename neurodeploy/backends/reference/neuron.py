@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurodeploy.needs import refuse_unread
-from neurodeploy.network import Population
+from neurodeploy.ir.needs import refuse_unread
+from neurodeploy.ir.network import Population
 
 if TYPE_CHECKING:
     import torch

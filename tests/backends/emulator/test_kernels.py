@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csc_array
 
-from neurodeploy.arithmetic import ARITHMETICS, decay
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import definition
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
-from neurodeploy.program import Program
+from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.arithmetic import ARITHMETICS, decay
+from neurodeploy.ir.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.ir.program import Program
 from tests.conformance.programs import layout
 
 STATE = st.integers(-(2**23) + 1, 2**23 - 1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.lava.backend import Lava
-from neurodeploy.codes import CodedPopulation, CodedProjection
-from neurodeploy.program import Program
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.program import Program
 
 CODES = {"du": 4095, "dv": 300, "threshold_code": 150, "bias_mantissa": 0, "bias_exponent": 0, "u_init": 0, "v_init": 0}
 MIXED_8 = {"exponent": 0, "weight_bits": 8, "sign_mode": "mixed", "delay": 1}

@@ -22,7 +22,7 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, run_worker
 from neurodeploy.backends.session import interrupts_held
 from neurodeploy.errors import BackendError
-from neurodeploy.program import Program, save_program
+from neurodeploy.ir.program import Program, save_program
 
 PROC = Path("/proc")
 LONG = np.zeros((50_000, 1, 2), np.uint8)
@@ -138,7 +138,7 @@ def test_death_of_one_of_lavas_processes_ends_the_run(lava: Lava, chain: Program
 
 
 HOST = (
-    "import sys, numpy as np; from pathlib import Path; from neurodeploy.program import load_program;"
+    "import sys, numpy as np; from pathlib import Path; from neurodeploy.ir.program import load_program;"
     "from neurodeploy.backends.base import RunOptions; from neurodeploy.backends.lava.backend import Lava;"
     "told = lambda done, total: print(done, flush=True);"
     "data = {'in': np.zeros((50000, 1, 2), np.uint8)};"

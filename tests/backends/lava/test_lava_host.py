@@ -14,10 +14,10 @@ from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, check_program, observables, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
 from neurodeploy.backends.session import find_cause
-from neurodeploy.codes import NeuronModel
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.program import Program
-from neurodeploy.recording import Recording, load_recording, save_recording
+from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.recording import Recording, load_recording, save_recording
 
 CONV: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
@@ -131,14 +131,14 @@ def test_all_codes_out_of_range_are_named_at_once(population: Any, projection: A
         "p: dv is -1 to -1",
         "p: threshold_code is 131072 to 131072",
         "p: bias_mantissa is 4096",
-        "p: bias_exponent is 8, it is a whole number from 0 to 7",
+        "p: bias_exponent is 8, but it must be a whole number from 0 to 7",
         "p: v_init is 8388608",
         "in -> p: weights are not multiples of 2, to which 8 bits truncate them",
-        "in -> p: delay is 65, it is a whole number from 1 to 63",
-        "in -> p: weights are -256 to -256, inhibitory ones are -255 to 0",
-        "in -> p: weight_bits is 9, it is a whole number from 1 to 8",
-        "in -> p: exponent is -1, it is a whole number from 0 to 7",
-        "in -> p: inputs may sum to 0 to 16646144, Lava's Conv holds 24 bits",
+        "in -> p: delay is 65, but it must be a whole number from 1 to 63",
+        "in -> p: weights are -256 to -256, but inhibitory weights are -255 to 0",
+        "in -> p: weight_bits is 9, but it must be a whole number from 1 to 8",
+        "in -> p: exponent is -1, but it must be a whole number from 0 to 7",
+        "in -> p: inputs may sum to 0 to 16646144, but Lava's Conv holds only 24 bits",
     ):
         assert fault in caught.value.what
 
@@ -152,7 +152,7 @@ def test_graded_sums_are_held_against_the_payloads_that_enter(
         projections=(projection("in", "p", weight, exponent=1, message_bits=20, **CONV),),
         message_bits={"in": 20},
     )
-    with pytest.raises(DeployError, match=r"in -> p: inputs may sum to -188743580 to 188743420, Lava's Conv holds 24"):
+    with pytest.raises(DeployError, match=r"in -> p: inputs may sum to -188743580 to 188743420, but Lava's Conv"):
         check_program(program)
     low = np.full((1, 1, 1, 3, 3), -20_000, np.int32)
     check_program(program, {"in": low})

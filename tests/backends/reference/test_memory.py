@@ -13,9 +13,9 @@ import json, resource
 import numpy as np
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
-from neurodeploy.network import Network, Population, Projection
-from neurodeploy.rule import NeuronRule
-from neurodeploy.synapses import Conv2d, Flatten, Linear
+from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.synapses import Conv2d, Flatten, Linear
 
 rng = np.random.default_rng(0)
 rule = NeuronRule(reset="value")

@@ -1,0 +1,1 @@
+"""The nouns of the pipeline, frozen: networks, rules, synapses, plans, programs and their codes, recordings."""

@@ -1,0 +1,1 @@
+"""Chips and the facts of each, with their sources: what `targets/*.toml` state, and files of users."""
