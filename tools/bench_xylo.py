@@ -65,7 +65,8 @@ def network(sizes: tuple[int, int, int], seed: int = 0) -> XyloCodes:
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, ...], most: int) -> NDArray[np.int64]:
-    return rng.integers(1, most, shape, endpoint=True) * rng.choice([-1, 1], shape)
+    drawn: NDArray[np.int64] = rng.integers(1, most, shape, endpoint=True) * rng.choice([-1, 1], shape)
+    return drawn
 
 
 def _neurons(rng: np.random.Generator, n_synapses: int, n: int) -> XyloNeurons:
