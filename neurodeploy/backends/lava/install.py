@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.files import to_json, write_text
+from neurodeploy.backends.simulator import Simulator, ask
+from neurodeploy.errors import DeployError
 
 ENV_PYTHON = "NEURODEPLOY_LAVA_PYTHON"
 """Environment variable that names another interpreter, such as one with Intel's ``lava-loihi``."""
@@ -30,68 +26,11 @@ REQUIREMENTS = (
 )
 """All that is installed; the last release of Lava and what it worked with when it was measured."""
 
-INSTALL = "Run `neurodeploy install lava`"
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TMPDIR": "."}
+"""Lava runs a process for each part of a net, which is parallel enough. Its sockets go into the worker's own folder,
+and by a relative path, because the path of a socket may have some hundred bytes only."""
 
-_MARKER = "neurodeploy.json"
 _PROBE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
-_FIND_LAVA = "from importlib.metadata import version; import lava.magma; print(version('lava-nc'))"
-_IMPORT_LAVA = "from lava.proc.conv.process import Conv; from lava.magma.core.run_configs import Loihi2SimCfg"
-
-
-def lava_python() -> Path | None:
-    """Return the interpreter that runs Lava, or None if Lava is not installed.
-
-    Raises:
-        BackendError: the interpreter that ``NEURODEPLOY_LAVA_PYTHON`` names cannot be used.
-    """
-    if named := os.environ.get(ENV_PYTHON):
-        path = shutil.which(os.path.expanduser(named)) or named
-        if (problem := _problem(path, _FIND_LAVA)) is not None:
-            raise BackendError(
-                f"the Python named for Lava cannot be used: {problem}",
-                where=f"{ENV_PYTHON}={named}",
-                fix="Name a Python 3.10 in which `import lava` works, or unset it and run `neurodeploy install lava`.",
-            )
-        return Path(path)
-    python = _python(venv_path())
-    return python if (venv_path() / _MARKER).is_file() and os.access(python, os.X_OK) else None
-
-
-def venv_path() -> Path:
-    """Return where ``install_lava`` puts its virtual environment; another set of requirements is another place."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "neurodeploy" / f"lava-{hashlib.sha256(' '.join(REQUIREMENTS).encode()).hexdigest()[:12]}"
-
-
-def install_lava(progress: Callable[[str], None] | None = None) -> Path:
-    """Make a virtual environment with Lava in it, unless there is a whole one, and return its interpreter.
-
-    Args:
-        progress: told of each stage in a sentence.
-
-    Raises:
-        DeployError: there is no Python 3.10.
-        BackendError: the environment cannot be made, or Lava does not work in it.
-    """
-    say = progress or (lambda _: None)
-    venv = venv_path()
-    with _lock(venv.with_name(f"{venv.name}.lock")):
-        if (venv / _MARKER).is_file():
-            if _problem(str(_python(venv)), _IMPORT_LAVA) is None:
-                say(f"Lava is installed already, in {venv}.")
-                return _python(venv)
-            say("The installed Lava no longer works; making it anew.")
-        shutil.rmtree(venv, ignore_errors=True)
-        base = find_python310()
-        say(f"Making a virtual environment with {base}.")
-        _run([str(base), "-I", "-m", "venv", str(venv)], "the virtual environment cannot be made")
-        say(f"Installing {len(REQUIREMENTS)} packages; some 300 MB.")
-        pip = [str(_python(venv)), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, *REQUIREMENTS], "Lava's packages cannot be installed")
-        say("Checking that Lava starts.")
-        _run([str(_python(venv)), "-I", "-c", _IMPORT_LAVA], "Lava does not start after its installation")
-        write_text(venv / _MARKER, to_json({"python": str(base), "requirements": REQUIREMENTS}))
-    return _python(venv)
 
 
 def find_python310(what: str = "Lava") -> Path:
@@ -105,13 +44,13 @@ def find_python310(what: str = "Lava") -> Path:
     """
     problems = {}
     for candidate in _candidates():
-        answer = _answer([candidate, "-I", "-c", _PROBE])
+        answer = ask([candidate, "-I", "-c", _PROBE])
         if answer == "3.10":
             return Path(candidate)
         problems[candidate] = answer
     if uv := shutil.which("uv"):
         answer = _python_of_uv(uv)
-        if Path(answer).is_file() and _answer([answer, "-I", "-c", _PROBE]) == "3.10":
+        if Path(answer).is_file() and ask([answer, "-I", "-c", _PROBE]) == "3.10":
             return Path(answer)
         problems[uv] = answer
     raise DeployError(
@@ -138,10 +77,10 @@ def _python_of_uv(uv: str) -> str:
     # Left to itself uv asks each python3.10 on PATH and gives up at one that fails, as a pyenv shim does.
     environment = {**os.environ, "UV_PYTHON_PREFERENCE": "only-managed"}
     find = [uv, "python", "find", "3.10"]
-    if Path(found := _answer(find, environment)).is_file():
+    if Path(found := ask(find, environment)).is_file():
         return found
-    installed = _answer([uv, "python", "install", "3.10"], environment, timeout=600)
-    return found if Path(found := _answer(find, environment)).is_file() else installed or found
+    installed = ask([uv, "python", "install", "3.10"], environment, timeout=600)
+    return found if Path(found := ask(find, environment)).is_file() else installed or found
 
 
 def _patch_level(version: Path) -> int:
@@ -149,70 +88,47 @@ def _patch_level(version: Path) -> int:
     return int(patch) if patch.isdigit() else -1
 
 
-def _python(venv: Path) -> Path:
-    return venv / "bin" / "python"
+SIMULATOR = Simulator(
+    name="Lava",
+    command="lava",
+    requirements=REQUIREMENTS,
+    download="some 300 MB",
+    variable=ENV_PYTHON,
+    requires="lava-nc 0.10",
+    its_python="a Python 3.10 in which `import lava` works",
+    finds="from importlib.metadata import version; import lava.magma; print(version('lava-nc'))",
+    checks="from lava.proc.conv.process import Conv; from lava.magma.core.run_configs import Loihi2SimCfg",
+    find_base=find_python310,
+    environment=ENVIRONMENT,
+    lighten="give it fewer samples or steps (--lava-samples in compare)",
+    report="Report it with the program if the codes are in range; --backend emulator runs the same program.",
+)
+
+INSTALL = SIMULATOR.how_to_install
 
 
-@functools.cache
-def _problem(python: str, code: str) -> str | None:
-    """Return why ``python`` cannot run ``code``, or None if it can; asked once in a process."""
-    try:
-        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=120)
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
-    return None if done.returncode == 0 else _complaint(done.stderr)
-
-
-def _answer(command: list[str], environment: dict[str, str] | None = None, timeout: float = 60) -> str:
-    """Return what a command prints, or its complaint."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
-    return done.stdout.strip() if done.returncode == 0 else _complaint(done.stderr)
-
-
-def _run(command: list[str], failure: str) -> None:
-    """Run one stage of the installation.
+def lava_python() -> Path | None:
+    """Return the interpreter that runs Lava, or None if Lava is not installed.
 
     Raises:
-        BackendError: it failed; its last complaint is quoted.
+        BackendError: the interpreter that ``NEURODEPLOY_LAVA_PYTHON`` names cannot be used.
     """
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        raise BackendError(f"{failure}: {error}", where=command[0], fix="Check that this program runs.") from error
-    if done.returncode:
-        raise BackendError(
-            f"{failure}: {_complaint(done.stderr or done.stdout)}",
-            where=" ".join(command),
-            fix="Run that command by hand to see more; downloads need a network, and pip's own settings are honoured.",
-        )
+    return SIMULATOR.python()
 
 
-def _complaint(text: str) -> str:
-    """Return the line of a program's standard error that says most."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it failed without a message"]
-    errors = [line for line in lines if line.lower().startswith("error")]
-    return errors[-1] if errors else lines[-1 if "Traceback" in text else 0]
+def venv_path() -> Path:
+    """Return where ``install_lava`` puts its virtual environment; another set of requirements is another place."""
+    return SIMULATOR.venv_path()
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one installation run at a time."""
-    import fcntl
+def install_lava(progress: Callable[[str], None] | None = None) -> Path:
+    """Make a virtual environment with Lava in it, unless there is a whole one, and return its interpreter.
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise BackendError(
-            f"the cache cannot be written to: {error.strerror}",
-            where=str(path.parent),
-            fix="Set XDG_CACHE_HOME to a folder that can be written to.",
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    Args:
+        progress: told of each stage in a sentence.
+
+    Raises:
+        DeployError: there is no Python 3.10.
+        BackendError: the environment cannot be made, or Lava does not work in it.
+    """
+    return SIMULATOR.install(progress)

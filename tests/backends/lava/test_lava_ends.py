@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.lava.backend import Job, Lava, _interrupts_held, run_worker
+from neurodeploy.backends.lava.backend import Job, Lava, run_worker
+from neurodeploy.backends.session import interrupts_held
 from neurodeploy.errors import BackendError
 from neurodeploy.ir.program import Program, save_program
 
@@ -248,7 +249,7 @@ def test_ctrl_c_waits_for_a_place_where_it_does_no_harm() -> None:
     passed = []
 
     def interrupted(asks: bool) -> None:
-        with _interrupts_held() as raise_interrupt:
+        with interrupts_held() as raise_interrupt:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0)
             passed.append("held")

@@ -11,8 +11,9 @@ import pytest
 
 import neurodeploy
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.lava.backend import Job, Lava, check_program, find_cause, observables, patience, run_worker
+from neurodeploy.backends.lava.backend import Job, Lava, check_program, observables, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
+from neurodeploy.backends.session import find_cause
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.ir.codes import NeuronModel
 from neurodeploy.ir.program import Program

@@ -1,0 +1,1 @@
+"""Xylo of SynSense: registers, the integer step, limits of the chips."""

@@ -1,0 +1,136 @@
+"""However a run on XyloSim ends, it leaves no process and no file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurodeploy.backends.xylosim import backend
+from neurodeploy.errors import BackendError
+from tests.families.xylo.configurations import Case, draw
+
+PROC = Path("/proc")
+
+pytestmark = [
+    pytest.mark.skipif(not PROC.is_dir(), reason="these tests look for processes in /proc, which is not here"),
+    pytest.mark.usefixtures("xylosim"),
+    pytest.mark.timeout(900),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of the run."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def endless() -> Case:
+    """A run of minutes."""
+    case = draw(1)
+    return Case(case.seed, case.kind, case.codes, np.ones((3_000_000, 1, case.codes.n_in), np.uint8))
+
+
+def living() -> list[tuple[int, int, int]]:
+    """Return (pid, parent, session) of all that live."""
+    found = []
+    for path in PROC.glob("[0-9]*/stat"):
+        try:
+            state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if state not in "ZX":
+            found.append((int(path.parent.name), int(parent), int(session)))
+    return found
+
+
+def sessions_begun_by(parent: int) -> list[int]:
+    return [pid for pid, its_parent, session in living() if its_parent == parent and session == pid]
+
+
+def members(session: int) -> list[int]:
+    return [pid for pid, _, its_session in living() if its_session == session]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return value
+
+
+def test_time_limit_ends_the_run(folder: Path, endless: Case) -> None:
+    sessions: set[int] = set()
+    start = time.monotonic()
+    with pytest.raises(BackendError, match=r"XyloSim was ended .*: its time limit of 5 s had passed"):
+        backend.run(
+            endless.codes,
+            endless.inputs,
+            time_limit=5,
+            progress=lambda *_: sessions.update(sessions_begun_by(os.getpid())),
+        )
+    assert time.monotonic() - start < 60
+    assert sessions and not [pid for session in sessions for pid in members(session)]
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_death_of_the_worker_is_named(number: signal.Signals, folder: Path, endless: Case) -> None:
+    sessions: set[int] = set()
+
+    def kill(done: int, total: int) -> None:
+        sessions.update(sessions_begun_by(os.getpid()))
+        for session in sessions:
+            os.kill(session, number)
+
+    with pytest.raises(BackendError, match=f"XyloSim died with signal {number.name}"):
+        backend.run(endless.codes, endless.inputs, progress=kill)
+    assert sessions and not [pid for session in sessions for pid in members(session)]
+    assert not list(folder.iterdir())
+
+
+def test_interrupt_leaves_nothing(folder: Path, endless: Case) -> None:
+    sessions: set[int] = set()
+
+    def interrupt(done: int, total: int) -> None:
+        sessions.update(sessions_begun_by(os.getpid()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(endless.codes, endless.inputs, progress=interrupt)
+    assert sessions and not [pid for session in sessions for pid in members(session)]
+    assert not list(folder.iterdir())
+
+
+HOST = """
+import numpy as np
+from neurodeploy.backends.xylosim import backend
+from tests.families.xylo.configurations import draw
+codes = draw(1).codes
+backend.run(codes, np.ones((3_000_000, 1, codes.n_in), np.uint8), progress=lambda *_: print("on", flush=True))
+"""
+
+
+@pytest.mark.parametrize("worker_too", [False, True])
+def test_killed_host_leaves_nothing(worker_too: bool, tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", HOST], env=environment, stdout=subprocess.PIPE) as host:
+        assert host.stdout is not None and host.stdout.readline() == b"on\n"
+        (session,) = sessions_begun_by(host.pid)
+        assert list(tmp_path.iterdir())
+        host.kill()
+        if worker_too:
+            os.kill(session, signal.SIGKILL)
+    assert wait_for(lambda: not members(session))
+    assert wait_for(lambda: not list(tmp_path.iterdir()))
