@@ -24,3 +24,16 @@ def lava() -> None:
 
     python = install_lava(say)
     click.echo(str(python))
+
+
+@install.command()
+def xylo() -> None:
+    """Install SynSense's XyloSim 0.1.3, which is compiled here and needs a C++ compiler.
+
+    It gets a virtual environment of its own under the user's cache directory. NEURODEPLOY_XYLO_PYTHON names another
+    interpreter that has it. XyloSim states no licence: ask SynSense before you pass it on. It judges the integers of
+    neurodeploy.families.xylo; programs for Xylo cannot be compiled yet.
+    """
+    from neurodeploy.backends.xylosim.install import install_xylo
+
+    click.echo(str(install_xylo(say)))
