@@ -224,7 +224,7 @@ _META_KINDS: dict[str, type] = {
 
 
 def checked_meta(meta: Any) -> dict[str, Any]:
-    """Return a recording's meta if it is of the form that is read.
+    """Return a recording's meta, without keys that say nothing, if it is of the form that is read.
 
     Raises:
         ValueError: it is not.
@@ -241,7 +241,7 @@ def checked_meta(meta: Any) -> dict[str, Any]:
         scale = unit.get("scale", 1) if isinstance(unit, dict) else None
         if not finite(scale) or not scale:
             raise ValueError(f"its meta has a unit of {node} whose scale is not a number")
-    return meta
+    return {key: value for key, value in meta.items() if value is not None or key not in _META_KINDS}
 
 
 class RecordingFile:

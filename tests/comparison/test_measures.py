@@ -146,3 +146,10 @@ def test_what_only_one_recording_keeps_of_a_node_is_not_compared() -> None:
     one = Recording({"a": {"spikes": fired}}, {"backend": "one"})
     two = Recording({"a": {"spikes": fired, "v": fired.astype(np.float32)}}, {"backend": "two"})
     assert diff(one, two)["first_difference"] is None
+
+
+def test_units_that_a_file_leaves_open_are_those_of_its_program(tmp_path: Path) -> None:
+    meta = {"backend": "one", "units": None, "program_sha256": "ab"}
+    one = Recording({"a": {"v": np.ones((2, 1, 3), np.int32)}}, meta)
+    save_recording(one, tmp_path / "r.npz")
+    assert diff(tmp_path / "r.npz", tmp_path / "r.npz")["first_difference"] is None
