@@ -22,6 +22,8 @@ class DeployError(Exception):
     exit_code = 2
 
     def __init__(self, what: str, *, where: str, fix: str) -> None:
+        if not all(isinstance(part, str) and part for part in (what, where, fix)):
+            raise TypeError(f"a refusal says what, where and what to do, not {(what, where, fix)}")
         super().__init__(what, where, fix)
         self.what, self.where, self.fix = what, where, fix
 

@@ -43,8 +43,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("quantise", "families", "importers", "passes", "comparison")
 TESTS = (
     *(f"tests/{package}" for package in PACKAGES),
-    *(f"tests/{package}" for package in ("analysis", "compiler", "inspection", "ir")),
-    "tests/test_notebook.py",
+    *(
+        f"tests/{package}"
+        for package in ("analysis", "cli", "coding", "compiler", "inspection", "ir", "search", "targets")
+    ),
+    *(f"tests/{file}.py" for file in ("backends/test_base", "backends/test_plugins", "test_hostile", "test_notebook")),
+    *(f"tests/conformance/test_{name}.py" for name in ("corpus", "golden", "models", "random_programs")),
 )
 """All that may see a fault and is quick."""
 
