@@ -52,6 +52,9 @@ TESTS = (
 )
 """All that may see a fault and is quick."""
 
+COMPILED = "kernel.py"
+"""Files whose functions run as machine code, which another function cannot take the place of."""
+
 WANTED = 0.85
 SLOWEST = 3.0
 """Tests that take longer, s of processor time, are left out."""
@@ -303,7 +306,8 @@ def main() -> int:
         parser.error(f"no package is called {', '.join(sorted(unknown))}")
     if options.count != "all" and not options.count.isdecimal():
         parser.error(f"--count is {options.count}; give a whole number or all")
-    paths = [path for package in packages for path in sorted((ROOT / "neurodeploy" / package).glob("*.py"))]
+    found = (path for package in packages for path in sorted((ROOT / "neurodeploy" / package).rglob("*.py")))
+    paths = [path for path in found if path.name != COMPILED]
     mutants = [mutant for path in paths for mutant in make_mutants(path, ROOT)]
     if options.mutants:
         by_name = {mutant.name: mutant for mutant in mutants}
