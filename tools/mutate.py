@@ -280,7 +280,7 @@ def summary(outcomes: dict[Mutant, str]) -> tuple[list[str], float]:
     """Return a line for each package and one for all, and the share of all that is killed."""
     lines, share = [], 0.0
     for package in (*PACKAGES, "all"):
-        counts = Counter(told for mutant, told in outcomes.items() if package in (mutant.path.parent.name, "all"))
+        counts = Counter(told for mutant, told in outcomes.items() if package in (mutant.name.partition("/")[0], "all"))
         if total := counts.total():
             share = (counts[KILLED] + counts[TIMED_OUT]) / total
             each = ", ".join(f"{counts[kind]} {kind}" for kind in (KILLED, TIMED_OUT, SURVIVED, NOT_RUN))
