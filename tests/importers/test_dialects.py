@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import detect
 from neurodeploy.importers.losses import LOSSES
-from neurodeploy.importers.lower import read_network
+from neurodeploy.importers.lower import lower, read_network
 from neurodeploy.importers.nir_graph import NirGraph, graph_from_nir, read_graph
 from neurodeploy.importers.settle import resolve_dialect
+from neurodeploy.ir.synapses import Scale
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
 
@@ -472,3 +474,66 @@ def test_what_enters_rockpools_readout_decays_with_the_rest() -> None:
 def test_the_way_out_is_one_that_there_is(dialect: str, key: str, way_out: str) -> None:
     with pytest.raises(DeployError, match=way_out):
         resolve_dialect(graph_of(neuron(dialect)), f"{dialect},{key}=7,rest=default")
+
+
+def said_by(tmp_path: Path, said: dict[str, Any]) -> NirGraph:
+    """Return two neurons in a row whose file says something of itself."""
+    nodes = {
+        "input": nir.Input({"input": np.array([3])}),
+        "lif1": lif((3,)),
+        "fc": nir.Linear(np.eye(3)),
+        "lif2": lif((3,)),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    rules = {"reset": "zero", "reset_delay": False, "dt": 1e-4, **said.pop("rules", {})}
+    metadata = {"neurodeploy": json.dumps({"dialect": "nir", "dt": 1e-4, "rules": rules, **said})}
+    nir.write(tmp_path / "m.nir", nir.NIRGraph(nodes, chain_edges(*nodes), metadata=metadata, type_check=False))
+    return read_graph(tmp_path / "m.nir")
+
+
+@pytest.mark.parametrize(
+    ("option", "is_said"),
+    [
+        ("dt=1e-4", False),
+        ("dt=0.0001", False),
+        ("reset_delay=False", False),
+        ("reset_delay=true", True),
+        ("dt=2e-4", True),
+    ],
+)
+def test_an_option_that_contradicts_the_file_is_said(tmp_path: Path, option: str, is_said: bool) -> None:
+    evidence = resolve_dialect(said_by(tmp_path, {}), option).evidence
+    key = option.partition("=")[0]
+    warnings = [line for line in evidence if line.startswith("warning: lif1 is read with ")]
+    assert bool(warnings) is is_said
+    assert all(f"lif1 is read with {key} = " in line and "but the file says " in line for line in warnings)
+
+
+@pytest.mark.parametrize("pairs", [[["lif1"]], [["lif1", "lif2", "lif2"]], [["lif1", "lif3"]], ["ab"], "lif1"])
+def test_delayed_edges_that_are_no_pairs_of_neurons_are_refused(tmp_path: Path, pairs: Any) -> None:
+    with pytest.raises(DeployError, match="delayed_edges are") as caught:
+        resolve_dialect(said_by(tmp_path, {"delayed_edges": pairs}))
+    assert "m.nir" in caught.value.where
+    assert resolve_dialect(said_by(tmp_path, {"delayed_edges": [["lif1", "lif2"]]})).delayed == (("lif1", "lif2"),)
+
+
+@pytest.mark.parametrize("value", [[], ["a"], [[1.0], ["b"]]])
+def test_values_by_neuron_that_are_no_numbers_are_refused_with_the_node(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(DeployError, match="v_reset is not an array of finite numbers") as caught:
+        resolve_dialect(said_by(tmp_path, {"rules": {"v_reset": value}}))
+    assert "node 'lif1'" in caught.value.where
+
+
+@pytest.mark.parametrize("option", ["size=3", "lif1:size=3"])
+def test_a_key_that_no_dialect_has_is_refused_at_the_option(tmp_path: Path, option: str) -> None:
+    with pytest.raises(DeployError, match="no dialect has a key 'size'") as caught:
+        resolve_dialect(said_by(tmp_path, {}), option)
+    assert caught.value.where == "--dialect"
+
+
+def test_a_factor_of_spikes_by_neuron_weighs_what_the_next_layer_gets(tmp_path: Path) -> None:
+    graph = said_by(tmp_path, {"rules": {"graded": [0.5, 2.0, 1.0]}})
+    network = lower(graph, resolve_dialect(graph))
+    (projection,) = [p for p in network.projections if p.source == "lif1"]
+    assert isinstance(projection.ops[0], Scale)
+    np.testing.assert_array_equal(projection.ops[0].scale, np.array([0.5, 2.0, 1.0], np.float32))
