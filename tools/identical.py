@@ -31,7 +31,9 @@ VARIANTS = {
 """Ways in which a model is compiled: the target and further options."""
 
 CHANGING = re.compile(
-    rb'"(neurodeploy|version|[a-z_]*seconds)": ?("[^"]*"|[0-9.e+-]+|null)|(?<![0-9.,])[0-9.,]{1,12} (ms|s)\b|.*compiling the emu.*\n'
+    rb'"(neurodeploy|version|[a-z_]*seconds)": ?("[^"]*"|[0-9.e+-]+|null)'
+    rb"|(?<![0-9.,])[0-9.,]{1,12} (ms|s)\b|^.*compiling the emulator.*\n",
+    re.MULTILINE,
 )
 """Versions and times, in JSON and in sentences, and the notice of what is done once after an installation."""
 
