@@ -537,3 +537,28 @@ def test_a_factor_of_spikes_by_neuron_weighs_what_the_next_layer_gets(tmp_path: 
     (projection,) = [p for p in network.projections if p.source == "lif1"]
     assert isinstance(projection.ops[0], Scale)
     np.testing.assert_array_equal(projection.ops[0].scale, np.array([0.5, 2.0, 1.0], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("option", "asked"),
+    [
+        ("sinabs", "reset, subtract_value, max_spikes, min_v_mem, tau_syn and norm_input"),
+        ("sinabs,reset=zero", "max_spikes, min_v_mem, tau_syn and norm_input"),
+        ("sinabs,reset=subtract", "subtract_value, max_spikes, min_v_mem, tau_syn and norm_input"),
+        ("norse", "dt, tau_scale, reset and v_reset"),
+        ("norse,reset=zero", "dt and tau_scale"),
+        ("norse,reset=value", "dt, tau_scale and v_reset"),
+        ("norse,reset=subtract", "dt and tau_scale"),
+    ],
+)
+def test_what_the_reset_makes_needless_is_not_asked(option: str, asked: str) -> None:
+    with pytest.raises(DeployError) as caught:
+        resolve_dialect(exported(option.partition(",")[0]), option)
+    assert caught.value.what.endswith(f"the file does not say its {asked}")
+
+
+def test_a_threshold_of_0_owes_no_reset_before_the_first_step() -> None:
+    node = neuron("snntorch")
+    node.v_threshold = np.array([0.0, 1.0, 1.0])
+    network, _, _ = read_network(_in_memory(node, "input", "0", "1"), "snntorch,rest=default")
+    assert network.population("1").rule.reset_delay
