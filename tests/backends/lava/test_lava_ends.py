@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,32 +22,11 @@ from neurodeploy.backends.lava.backend import Job, Lava, run_worker
 from neurodeploy.backends.session import interrupts_held
 from neurodeploy.errors import BackendError
 from neurodeploy.ir.program import Program, save_program
+from tests.backends.processes import PROC, members, needs_proc, processes, sessions_begun_by, wait_for
 
-PROC = Path("/proc")
 LONG = np.zeros((50_000, 1, 2), np.uint8)
 
-pytestmark = pytest.mark.skipif(not PROC.is_dir(), reason="these tests look for processes in /proc, which is not here")
-
-
-def processes() -> list[tuple[int, int, int]]:
-    """Return (pid, parent, session) of all that live."""
-    found = []
-    for path in PROC.glob("[0-9]*/stat"):
-        try:
-            state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if state not in "ZX":
-            found.append((int(path.parent.name), int(parent), int(session)))
-    return found
-
-
-def sessions_begun_by(parent: int) -> set[int]:
-    return {pid for pid, its_parent, session in processes() if its_parent == parent and session == pid}
-
-
-def members(session: int) -> list[int]:
-    return [pid for pid, _, its_session in processes() if its_session == session]
+pytestmark = needs_proc
 
 
 def shared_memory_of(session: int) -> set[str]:
@@ -57,13 +35,6 @@ def shared_memory_of(session: int) -> set[str]:
         with suppress(OSError):
             found.update(re.findall(r"/dev/shm/psm_\w+", (PROC / str(pid) / "maps").read_text()))
     return found
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return value
 
 
 def test_interrupt_leaves_no_process(lava: Lava, chain: Program) -> None:

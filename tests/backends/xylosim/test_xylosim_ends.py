@@ -8,21 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from neurodeploy.backends.xylosim import backend
 from neurodeploy.errors import BackendError
+from tests.backends.processes import members, needs_proc, sessions_begun_by, wait_for
 from tests.families.xylo.configurations import Case, draw
 
-PROC = Path("/proc")
-
 pytestmark = [
-    pytest.mark.skipif(not PROC.is_dir(), reason="these tests look for processes in /proc, which is not here"),
+    needs_proc,
     pytest.mark.usefixtures("xylosim"),
     pytest.mark.timeout(900),
 ]
@@ -40,34 +37,6 @@ def endless() -> Case:
     """A run of minutes."""
     case = draw(1)
     return Case(case.seed, case.kind, case.codes, np.ones((3_000_000, 1, case.codes.n_in), np.uint8))
-
-
-def living() -> list[tuple[int, int, int]]:
-    """Return (pid, parent, session) of all that live."""
-    found = []
-    for path in PROC.glob("[0-9]*/stat"):
-        try:
-            state, parent, _, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if state not in "ZX":
-            found.append((int(path.parent.name), int(parent), int(session)))
-    return found
-
-
-def sessions_begun_by(parent: int) -> list[int]:
-    return [pid for pid, its_parent, session in living() if its_parent == parent and session == pid]
-
-
-def members(session: int) -> list[int]:
-    return [pid for pid, _, its_session in living() if its_session == session]
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return value
 
 
 def test_time_limit_ends_the_run(folder: Path, endless: Case) -> None:
@@ -132,5 +101,5 @@ def test_killed_host_leaves_nothing(worker_too: bool, tmp_path: Path) -> None:
         host.kill()
         if worker_too:
             os.kill(session, signal.SIGKILL)
-    assert wait_for(lambda: not members(session))
-    assert wait_for(lambda: not list(tmp_path.iterdir()))
+    assert wait_for(lambda: not members(session), 60)
+    assert wait_for(lambda: not list(tmp_path.iterdir()), 60)
