@@ -103,7 +103,7 @@ def resolve_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
     for node_name in neurons:
         node = graph.nodes[node_name]
         place = f"{graph.where}, node {node_name!r}"
-        written = {**_rules(graph.metadata, graph.where), **_rules(node.metadata, place)}
+        written = {**graph.metadata.get("rules", {}), **node.metadata.get("rules", {})}
         rules = _apply(replace(base, **OF_KIND.get((name, node.kind), {})), written, place)
         told = said.keys(node_name)
         evidence += _contradictions(node_name, written, told)
@@ -132,9 +132,7 @@ def resolve_dialect(graph: NirGraph, option: str | None = None) -> Dialect:
 def _written_delays(graph: NirGraph, neurons: list[str]) -> list[Edge]:
     """Return the pairs of populations whose edges take a step, as the file's metadata say."""
     pairs = graph.metadata.get("delayed_edges", [])
-    if not isinstance(pairs, list) or not all(
-        isinstance(p, list) and len(p) == 2 and set(p) <= set(neurons) for p in pairs
-    ):
+    if not all(len(pair) == 2 and set(pair) <= set(neurons) for pair in pairs):
         raise DeployError(
             f"the metadata's delayed_edges are {pairs!r}, which are not pairs of names of neurons",
             where=graph.where,
@@ -347,16 +345,6 @@ def _notes(graph: NirGraph, name: str, settings: dict[str, Settings]) -> list[st
                 f" it computes, say {node}:reset_delay=true"
             )
     return notes + [f"time constants of {', '.join(of)} are in {unit}" for unit, of in units.items()]
-
-
-def _rules(metadata: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the rules that metadata holds."""
-    rules = metadata.get("rules", {})
-    if not isinstance(rules, dict):
-        raise DeployError(
-            f"the metadata's rules are {rules!r}, not a JSON object", where=where, fix="Export the model again."
-        )
-    return rules
 
 
 def _name(graph: NirGraph, said: _UserOptions) -> tuple[str, list[str]]:
