@@ -59,11 +59,11 @@ def measure_here() -> dict[str, Any]:
     program = networks.dense(rng)
     inputs = networks.spikes(rng, 0.1, (STEPS, 1, networks.DENSE_SIZES[0]))
     marks = [time.perf_counter()]
-    import neurodeploy.backends.emulator.kernels
+    import neurodeploy.families.loihi.emulator.kernels
     from neurodeploy.backends.base import RunOptions
     from neurodeploy.backends.emulator.backend import Emulator
 
-    assert neurodeploy.backends.emulator.kernels
+    assert neurodeploy.families.loihi.emulator.kernels
     marks.append(time.perf_counter())
     for _ in range(2):
         Emulator().run(program, inputs, RunOptions())

@@ -1,15 +1,15 @@
 """Do the tests see a small fault in the code? The share of faults that make a test fail, and each one that does not.
 
-Faults are put into the functions of `quantise`, `families`, `importers`, `passes` and `comparison`, one at a time;
+Faults are put into the functions of `families`, `importers`, `passes` and `comparison`, one at a time;
 `mutate_make.py` says which. First all tests run once, which tells how long each takes and which lines it runs. Then,
 for each fault drawn, a copy of this process takes the faulty function in place of the right one and runs the tests that
 run its lines: first one case of each test, the quick ones before the slow ones, until one fails. A fault is killed if a
 test fails, or takes over ten times as long as without it; it survives if none does, or if no test runs it. Tests that
 take over 3 s are left out, and so is what would go beyond a budget for each fault, so the share is a lower bound.
 
-    tools/mutate [--count 400|all] [--seed 0] [--packages quantise,...] [--budget 20] [--jobs 1] [--output FILE]
+    tools/mutate [--count 400|all] [--seed 0] [--packages families,...] [--budget 20] [--jobs 1] [--output FILE]
                  [--measures FILE]
-    tools/mutate --mutants quantise/fit.py:88:2,... --tests tests/quantise/test_fit.py
+    tools/mutate --mutants families/loihi/quantise/fit.py:88:2,... --tests tests/families/loihi/quantise/test_fit.py
 
 Exits 1 where less than 85 % are killed. The second form tries single faults, by the names of the list, on chosen tests.
 """
@@ -40,7 +40,7 @@ import pytest
 from mutate_make import Mutant, make_mutants
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("quantise", "families", "importers", "passes", "comparison")
+PACKAGES = ("families", "importers", "passes", "comparison")
 TESTS = (
     *(f"tests/{package}" for package in PACKAGES),
     *(

@@ -12,14 +12,14 @@ from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import agreement, decide
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.quantise.approximate import Approximation
+from neurodeploy.families.loihi.quantise.second_moments import MAX_EMULATED, IsolatedPopulation, few
 from neurodeploy.ir.codes import CodedPopulation, CodedProjection
 from neurodeploy.ir.decision import Decision, class_count, membranes, settle_decision
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.passes.schedule import acts_after
-from neurodeploy.quantise.approximate import Approximation
-from neurodeploy.quantise.second_moments import MAX_EMULATED, IsolatedPopulation, few
 
 FEWEST_SPIKES = 20
 """Spikes of a population on calibration data below which rates are chance: nothing is corrected by them."""

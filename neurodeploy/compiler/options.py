@@ -8,11 +8,11 @@ from typing import Any, get_args
 import numpy as np
 
 from neurodeploy.errors import DeployError, known
+from neurodeploy.families.loihi.quantise.population import CORRECTIONS
 from neurodeploy.ir.plan import (
     RoundingMethod,
     ScaleMethod,
 )
-from neurodeploy.quantise.population import CORRECTIONS
 from neurodeploy.targets.target import Target, load_target, target_names
 
 DEFAULT_WEIGHT_BITS = 8

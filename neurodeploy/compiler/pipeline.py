@@ -14,19 +14,23 @@ from neurodeploy.analysis.calibration_data import (
     measure_changes,
     run_reference,
 )
-from neurodeploy.analysis.program_check import Contract, check_program
 from neurodeploy.coding.data import Data, Given, given_samples
-from neurodeploy.compiler.cautions import beyond, cautions, refuse_misfits, refuse_too_many_neurons
-from neurodeploy.compiler.changes import helping, never_firing, strict, without_maxima
-from neurodeploy.compiler.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.compiler.keywords import Compiling, shows
-from neurodeploy.compiler.losses import Loss, find_losses, loss_sentences
-from neurodeploy.compiler.nearest import nearest_form
 from neurodeploy.compiler.options import CompileOptions, check_options
 from neurodeploy.errors import LackingError
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.check.program_check import Contract, check_program
+from neurodeploy.families.loihi.compile.cautions import beyond, cautions, refuse_misfits, refuse_too_many_neurons
+from neurodeploy.families.loihi.compile.changes import helping, never_firing, strict, without_maxima
+from neurodeploy.families.loihi.compile.inputs import float_parts, measure_inputs, messages_of_inputs
+from neurodeploy.families.loihi.compile.losses import Loss, find_losses, loss_sentences
+from neurodeploy.families.loihi.compile.nearest import nearest_form
 from neurodeploy.families.loihi.exactness import check_sent_potentials
+from neurodeploy.families.loihi.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.families.loihi.messages import Messages, is_graded
+from neurodeploy.families.loihi.quantise.approximate import approximate
+from neurodeploy.families.loihi.quantise.fit import Choices
+from neurodeploy.families.loihi.quantise.population import Coded, quantise_population
 from neurodeploy.families.loihi.scale import is_out_of_reach
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.codes import CodedPopulation, CodedProjection
@@ -44,12 +48,8 @@ from neurodeploy.ir.plan import (
     projection_names,
 )
 from neurodeploy.ir.program import Program
-from neurodeploy.passes.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
-from neurodeploy.quantise.approximate import approximate
-from neurodeploy.quantise.fit import Choices
-from neurodeploy.quantise.population import Coded, quantise_population
 from neurodeploy.targets.target import Target, load_target
 from neurodeploy.version import __version__
 

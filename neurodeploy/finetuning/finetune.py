@@ -100,8 +100,8 @@ def finetune(
     """
     _need_torch()
     from neurodeploy.backends.reference.backend import find_device
-    from neurodeploy.finetuning.coded import start
-    from neurodeploy.finetuning.trainable import make_latents
+    from neurodeploy.families.loihi.finetuning.coded import start
+    from neurodeploy.families.loihi.finetuning.trainable import make_latents
     from neurodeploy.finetuning.training import Trainer
     from neurodeploy.finetuning.write import write_tuned
 

@@ -17,9 +17,9 @@ from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
-from neurodeploy.finetuning.coded import Start
-from neurodeploy.finetuning.integer import IntegerNetwork, model_rows
-from neurodeploy.finetuning.latents import Latents
+from neurodeploy.families.loihi.finetuning.coded import Start
+from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork, model_rows
+from neurodeploy.families.loihi.finetuning.latents import Latents
 from neurodeploy.finetuning.options import Draw, Epoch, Score, Training
 from neurodeploy.ir.decision import Decision, find_readout
 

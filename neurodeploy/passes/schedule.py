@@ -15,7 +15,7 @@ def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
     A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on row ``r + delay`` of
     ``target``, so ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest
     paths under these constraints; where paths of unequal length meet, the shorter one gets the difference as a delay,
-    however long: see :mod:`neurodeploy.passes.helpers` for what no connection can wait.
+    however long: see :mod:`neurodeploy.families.loihi.helpers` for what no connection can wait.
 
     Args:
         network: any network.

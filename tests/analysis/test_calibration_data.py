@@ -17,7 +17,7 @@ from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.errors import DeployError
 from neurodeploy.ir.network import Network
 from tests.conftest import ZERO, chain_edges, lif, save_nir
-from tests.passes.test_helpers import deep, skipping, spikes
+from tests.families.loihi.test_helpers import deep, skipping, spikes
 
 
 @pytest.mark.parametrize("network", [deep(), skipping(5)], ids=["deep", "skipping"])

@@ -17,7 +17,7 @@ import pytest
 import neurodeploy
 from neurodeploy.compiler import CompileOptions, compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, Quantising
-from neurodeploy.finetuning.coded import start
+from neurodeploy.families.loihi.finetuning.coded import start
 from neurodeploy.importers.lower import read_network
 from neurodeploy.search import run_search
 from tests.conftest import ROOT

@@ -21,13 +21,13 @@ from neurodeploy.coding.data import Data  # noqa: E402
 from neurodeploy.coding.scoring import scores  # noqa: E402
 from neurodeploy.compiler import compile  # noqa: E402
 from neurodeploy.errors import DeployError  # noqa: E402
+from neurodeploy.families.loihi.finetuning.coded import start  # noqa: E402
+from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork, model_rows  # noqa: E402
+from neurodeploy.families.loihi.finetuning.latents import Latents  # noqa: E402
+from neurodeploy.families.loihi.finetuning.trainable import make_latents  # noqa: E402
 from neurodeploy.finetuning import training as training_module  # noqa: E402
-from neurodeploy.finetuning.coded import start  # noqa: E402
 from neurodeploy.finetuning.finetune import finetune  # noqa: E402
-from neurodeploy.finetuning.integer import IntegerNetwork, model_rows  # noqa: E402
-from neurodeploy.finetuning.latents import Latents  # noqa: E402
 from neurodeploy.finetuning.options import Epoch, Training  # noqa: E402
-from neurodeploy.finetuning.trainable import make_latents  # noqa: E402
 from neurodeploy.importers.lower import read_network  # noqa: E402
 from neurodeploy.ir.decision import parse_decision, with_decision  # noqa: E402
 from neurodeploy.ir.network import Network, Population, Projection  # noqa: E402

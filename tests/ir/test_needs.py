@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 import neurodeploy
-from neurodeploy.analysis import observe, program_check
 from neurodeploy.backends import loihi
 from neurodeploy.backends.base import RunOptions
-from neurodeploy.backends.emulator import tables
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava import backend as lava
 from neurodeploy.backends.reference.backend import Reference
@@ -25,6 +23,9 @@ from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.families.loihi import affine_form, definition, exactness, overflow
 from neurodeploy.families.loihi import bounds as reach
 from neurodeploy.families.loihi.arithmetic import LOIHI
+from neurodeploy.families.loihi.check import observe, program_check
+from neurodeploy.families.loihi.emulator import tables
+from neurodeploy.families.loihi.quantise import population
 from neurodeploy.ir import program as program_file
 from neurodeploy.ir.codes import (
     ADAPTATIONS,
@@ -41,12 +42,11 @@ from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.program import Program, load_program, save_program
 from neurodeploy.ir.rule import NeuronRule
 from neurodeploy.ir.synapses import Linear
-from neurodeploy.quantise import population
 from neurodeploy.targets.target import load_target, target_names
 from tests.conformance.programs import draw
 
 neuron = pytest.importorskip("neurodeploy.backends.reference.neuron", reason="the float reference needs torch")
-integer = pytest.importorskip("neurodeploy.finetuning.integer", reason="fine-tuning needs torch")
+integer = pytest.importorskip("neurodeploy.families.loihi.finetuning.integer", reason="fine-tuning needs torch")
 
 NO_BOARD = "lava-loihi is given plain neurons and dense synapses only; nothing else was ever seen to run on a board"
 NOT_COMPILED = "no float neuron of ours becomes such, so the compiler never quantises one"

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy.backends.emulator.fan_out import fan_outs
 from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import count_events
 from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.emulator.fan_out import fan_outs
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.synapses import Linear

@@ -19,9 +19,9 @@ from neurodeploy.backends.base import (
     register_units,
     spike_inputs,
 )
-from neurodeploy.backends.emulator.tables import Layout, lay_out
 from neurodeploy.families.loihi.arithmetic import Arithmetic, find_arithmetic
 from neurodeploy.families.loihi.definition import COUNTERS
+from neurodeploy.families.loihi.emulator.tables import Layout, lay_out
 from neurodeploy.ir.codes import CodedPopulation
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
@@ -95,8 +95,8 @@ def _run_samples(
         What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations,
         counters]``.
     """
-    from neurodeploy.backends.emulator.kernels import run_sample
-    from neurodeploy.backends.emulator.preparing import prepare
+    from neurodeploy.families.loihi.emulator.kernels import run_sample
+    from neurodeploy.preparing import prepare
 
     layout = lay_out(program, arithmetic)
     columns, column = _columns(program, layout, names)

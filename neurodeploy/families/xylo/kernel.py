@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from neurodeploy.backends.emulator.preparing import prepare
 from neurodeploy.families.xylo.codes import (
     HIDDEN_MAX,
     INPUT_MAX,
@@ -26,6 +25,7 @@ from neurodeploy.families.xylo.codes import (
     XyloRun,
     empty_run,
 )
+from neurodeploy.preparing import prepare
 
 _LOOPS: Any = {"cache": True, "nogil": True, "_nrt": False}
 compiled, inlined = njit(**_LOOPS), njit(inline="always", **_LOOPS)

@@ -19,11 +19,11 @@ from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI
 from neurodeploy.families.loihi.overflow import custom_neurons
+from neurodeploy.families.loihi.quantise.approximate import approximate
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
 from neurodeploy.ir.synapses import Conv2d, Flatten, Linear
-from neurodeploy.quantise.approximate import approximate
 from neurodeploy.targets.target import load_target
 
 ZERO = NeuronRule()

@@ -9,7 +9,7 @@ import pytest
 
 from neurodeploy.families.loihi.registers import bias_codes, is_on_grid, leaks, missed, other_leaks, settled_bias
 from neurodeploy.ir.codes import CodedPopulation, NeuronModel
-from tests.quantise.worked import FORMATS, neuron
+from tests.families.loihi.quantise.worked import FORMATS, neuron
 
 
 def coded(dv: list[int], du: int = 4095, threshold: int = 64, model: NeuronModel | None = None) -> CodedPopulation:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.quantise.gains import filling_gains, gains_of_rows
 from neurodeploy.families.loihi.scale import (
     base_scale,
     held_exponent,
@@ -18,8 +19,7 @@ from neurodeploy.families.loihi.scale import (
     unit_exponent,
 )
 from neurodeploy.ir.codes import NeuronModel
-from neurodeploy.quantise.gains import filling_gains, gains_of_rows
-from tests.quantise.worked import FORMATS, neuron, synapses
+from tests.families.loihi.quantise.worked import FORMATS, neuron, synapses
 
 BOTH_SIGNS = [[1.0, -2.0], [3.0, -0.5]]
 MEASURED = (np.array([-1.0, 0.0]), np.array([2.0, 1.0]))

@@ -1,0 +1,134 @@
+"""Warnings of a program, and the check that it fits the chip."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from neurodeploy.analysis.calibration_data import approximation_sentence
+from neurodeploy.compiler.options import CompileOptions
+from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.helpers import relay_warnings
+from neurodeploy.families.loihi.messages import bits_kept
+from neurodeploy.families.loihi.messages import sentence as messages_sentence
+from neurodeploy.families.loihi.overflow import (
+    arithmetic_differences,
+    custom_neurons,
+    input_sum_warnings,
+    payload_range,
+)
+from neurodeploy.families.loihi.quantise.population import Coded
+from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES
+from neurodeploy.ir.needs import refuse_missing
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.synapses import Conv1d, Conv2d, Pool2d
+from neurodeploy.targets.target import Target
+
+
+def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:
+    """Return what can go wrong, or could not be matched."""
+    found = list(beyond)
+    for name, bits in program.message_bits.items():
+        if name in program.provenance.get("graded_inputs", {}):
+            found.append(messages_sentence(name, program.provenance["graded_inputs"][name]))
+            continue
+        low, high = payload_range(bits)
+        scale = program.input_scale[name]
+        found.append(
+            f"input {name!r} is graded: its values are rounded to multiples of 1/{scale:g} and range from"
+            f" {low / scale:g} to {high / scale:g}"
+        )
+        found += [
+            f"{p.name}: with messages of this scale, weights keep {bits_kept(p)} of {p.weight_bits} bits; --calibrate"
+            " DATA chooses scale and bits"
+            for p in program.projections
+            if p.source == name and bits_kept(p) < p.weight_bits
+        ]
+    if rung := program.provenance.get("approximations"):
+        found.append(approximation_sentence(rung))
+    for name, needs in custom_neurons(program).items():
+        found.append(
+            f"{name}: custom neuron ({needs}): simulator only; the emulator and Lava run neurodeploy's own model of it,"
+            " and for the chip it would have to be programmed"
+        )
+    for population in program.populations:
+        if population.model.max_spikes is None:
+            found.append(
+                f"{population.name}: can send any number of spikes a step; the limits below assume up to"
+                f" {ASSUMED_MAX_SPIKES}, and the emulator counts what leaves its register as u_wraps and v_clips"
+            )
+    found += [warning for c in coded for warning in c.warnings] + relay_warnings(program)
+    return (*found, *input_sum_warnings(program), *arithmetic_differences(program))
+
+
+def refuse_too_many_neurons(network: Network, target: Target, options: CompileOptions) -> None:
+    """Refuse a network of more neurons than the chip has before any work is done on it.
+
+    Raises:
+        DeployError: it has, and that was not allowed.
+    """
+    what = _misfit(target, sum(prod(population.shape) for population in network.populations))
+    if what and not options.allow_oversize:
+        raise DeployError(what, where="--target", fix=_SMALLER)
+
+
+def beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:
+    """Return in what the program exceeds the whole chip; how populations share cores is not looked at.
+
+    Raises:
+        DeployError: it does, and that was not allowed.
+    """
+    # A weight of 0 is no synapse.
+    synapse_bytes = int(sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections))
+    what = _misfit(target, sum(population.size for population in program.populations), synapse_bytes)
+    if not what:
+        return []
+    if options.allow_oversize:
+        return [f"{what}: emulator only"]
+    raise DeployError(what, where="--target", fix=" ".join([_SMALLER, *_written_out(network, program)]))
+
+
+_SMALLER = "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator."
+
+
+def _misfit(target: Target, neurons: int, synapse_bytes: int = 0) -> str:
+    """Return what of a network no whole chip holds, as a sentence, or nothing."""
+    limits = target.limits
+    used = {
+        "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
+        "bytes of synapses": (synapse_bytes, limits.cores.value * limits.synapse_bytes_per_core.value),
+    }
+    over = [f"{name}: {need:,} needed, {most:,} available" for name, (need, most) in used.items() if need > most]
+    return f"the network does not fit one {target.title} chip ({'; '.join(over)})" if over else ""
+
+
+def refuse_misfits(program: Program, target: Target) -> None:
+    """Refuse a program that needs what the target's neurons do not do, or that its number formats do not hold.
+
+    Raises:
+        DeployError: it does; it names all of that.
+    """
+    refuse_missing(program.parts, target.can(), target.title, f"Choose a target that does, not {target.name}.")
+    if faults := program.faults():
+        raise DeployError(
+            f"{target.title} cannot hold this program: {'; '.join(faults)}",
+            where="--target",
+            fix="Choose a target whose number formats are wider, or change the layers that are named.",
+        )
+
+
+def _written_out(network: Network, program: Program) -> list[str]:
+    """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
+    found = []
+    for p, coded in zip(
+        (p for c in network.populations for p in network.into(c.name)), program.projections, strict=False
+    ):
+        if not coded.is_conv and any(isinstance(op, (Conv1d, Conv2d, Pool2d)) for op in p.ops):
+            chain = ", ".join(type(op).__name__ for op in p.ops)
+            found.append(
+                f"{p.name}: {chain} was written out as {coded.weight.size:,} synapses; convolutions and pools"
+                " in a row stay one convolution if there is no padding between them, or if their sizes divide."
+            )
+    return found

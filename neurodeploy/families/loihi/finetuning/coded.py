@@ -1,0 +1,139 @@
+"""Code a network for training: the program to start from, the codes that its weights may have, and the plan of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.coding.data import Given
+from neurodeploy.compiler import compile_with_plan
+from neurodeploy.compiler.keywords import Quantising
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.finetuning.latents import Levels
+from neurodeploy.families.loihi.helpers import source_of_bias
+from neurodeploy.families.loihi.registers import bias_codes, settled_bias
+from neurodeploy.families.loihi.weights import FULL_BITS
+from neurodeploy.ir.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.plan import BiasPlan, Bits, Plan, compact, projection_names, spread
+from neurodeploy.ir.program import Program
+from neurodeploy.targets.target import Target, load_target
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Start:
+    """Where training starts.
+
+    network: the float network. chip: the target. program: the codes. plan: the decisions behind them, complete.
+    bits, calibrate, options: what else the network was compiled with.
+    """
+
+    network: Network
+    chip: Target
+    program: Program
+    plan: Plan
+    bits: Bits | None
+    calibrate: Given | None
+    options: Quantising
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """How the plan calls each projection, in the program's order."""
+        names = dict(zip(self.network.projections, projection_names(self.network), strict=True))
+        return tuple(names[p] for p in coded_order(self.network))
+
+    @property
+    def per_volt(self) -> dict[str, Floats]:
+        """Weight codes, times ``2**exponent``, that stand for 1 V, float64 (n,), by population."""
+        found = {}
+        for p in self.program.populations[: len(self.network.populations)]:
+            gain = spread(self.plan.populations[p.name].channel_gain or 1.0, p.shape)
+            found[p.name] = gain * (p.unit / 2**ALIGN_BITS)
+        return found
+
+    @property
+    def levels(self) -> tuple[Levels, ...]:
+        """The codes that each projection's weights may have, in the program's order."""
+        bits = [self.plan.projections[name].bits for name in self.names]
+        return tuple(_levels(p, own) for p, own in zip(self.program.projections, bits, strict=False))
+
+    def compiled(self, tuned: Network, codes: Program, trained: tuple[str, ...]) -> tuple[Program, Plan]:
+        """Return a tuned network's program and its plan.
+
+        Args:
+            tuned: the network.
+            codes: this program with the codes that were trained.
+            trained: names of the nodes that were.
+        """
+        populations = {}
+        for p in codes.populations[: len(self.network.populations)]:
+            own = self.plan.populations[p.name]
+            bias = None if own.bias is None else _bias(p, codes, self.chip)
+            populations[p.name] = own.model_copy(update={"bias": bias})
+        projections = dict(self.plan.projections)
+        for name, projection in zip(self.names, coded_order(self.network), strict=True):
+            if any(getattr(op, "name", "") in trained for op in projection.ops):
+                projections[name] = projections[name].model_copy(update={"rounding": "nearest", "learned": None})
+        plan = Plan(target=self.plan.target, populations=populations, projections=projections)
+        found = compile_with_plan(
+            tuned, self.chip, plan=plan, calibrate=self.calibrate, weight_bits=self.bits, **self.options
+        )
+        return found.program, found.plan
+
+
+def start(
+    network: Network,
+    target: str | Path | Target,
+    plan: Plan | None = None,
+    bits: Bits | None = None,
+    *,
+    calibrate: Given | None = None,
+    **options: Unpack[Quantising],
+) -> Start:
+    """Return where training starts.
+
+    Args:
+        network: the float network.
+        target: the chip, as :func:`neurodeploy.finetune` takes it.
+        plan: decisions to keep, or None.
+        bits: of weights, where the plan does not say.
+        calibrate, **options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
+
+    Raises:
+        DeployError: the chip cannot run the network, or the plan does not fit it.
+    """
+    chip = load_target(target)
+    found = compile_with_plan(network, chip, plan=plan, calibrate=calibrate, weight_bits=bits, **options)
+    return Start(network, chip, found.program, found.plan, bits, calibrate, options)
+
+
+def coded_order(network: Network) -> tuple[Projection, ...]:
+    """Return the projections in the order that a compiled program has them in."""
+    return tuple(p for population in network.populations for p in network.into(population.name))
+
+
+def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
+    """Return a population's bias, with what a source that is always on adds to v."""
+    total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
+    for p in program.projections if not population.takes_bias_as_spikes else ():
+        if p.target == population.name and p.source == source_of_bias(program):
+            delivered = (p.weight[:, 0].astype(np.int64) << p.exponent) << ALIGN_BITS
+            total = total + settled_bias(delivered, population.du.astype(np.int64))
+    mantissa, exponent = bias_codes(total, chip.number_formats.values())
+    return BiasPlan(mantissa=compact(mantissa, population.shape), exponent=exponent)
+
+
+def _levels(projection: CodedProjection, bits: Bits | None) -> Levels:
+    """Return the codes that a projection's weights may have."""
+    low, high = WEIGHT_RANGES[projection.sign_mode]
+    step = 1 << (FULL_BITS - projection.weight_bits + (projection.sign_mode == "mixed"))
+    low, high = -(-low // step * step), high // step * step
+    if isinstance(bits, str):
+        low, high = max(low, -step), min(high, step)
+    return Levels(step, low, high, only_ends=bits == "binary")

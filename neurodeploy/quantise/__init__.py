@@ -1,1 +1,0 @@
-"""From float networks to integer programs."""
