@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from neurodeploy.compiler import compile
     from neurodeploy.errors import BackendError, DeployError
     from neurodeploy.exporters.export import export
+    from neurodeploy.families.program_file import load_program, save_program
+    from neurodeploy.families.target_file import load_target
     from neurodeploy.finetuning.finetune import finetune
     from neurodeploy.importers.lower import read_network
     from neurodeploy.inspection import inspect
     from neurodeploy.ir.decision import Decision
     from neurodeploy.ir.network import Network, Population, Projection
-    from neurodeploy.ir.program import Program, load_program, save_program
+    from neurodeploy.ir.program import Program
     from neurodeploy.ir.recording import Recording, RecordingFile, load_recording, save_recording
     from neurodeploy.ir.rule import NeuronRule
     from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
     from neurodeploy.report.html import write_report
-    from neurodeploy.targets.target import Target, load_target
+    from neurodeploy.targets.target import Target
 
 _HOMES = {
     "BackendError": "errors",
@@ -55,12 +57,12 @@ _HOMES = {
     "finetune": "finetuning.finetune",
     "inspect": "inspection",
     "load_data": "coding.data",
-    "load_program": "ir.program",
+    "load_program": "families.program_file",
     "load_recording": "ir.recording",
-    "load_target": "targets.target",
+    "load_target": "families.target_file",
     "read_network": "importers.lower",
     "run": "backends.run",
-    "save_program": "ir.program",
+    "save_program": "families.program_file",
     "save_recording": "ir.recording",
     "write_report": "report.html",
 }

@@ -17,6 +17,8 @@ class DeployError(Exception):
         what: what is wrong, with its value, as one sentence.
         where: file, node, key or option at fault.
         fix: what to do about it.
+
+    ``stage`` is the stage of compiling that refused, or empty.
     """
 
     exit_code = 2
@@ -26,13 +28,15 @@ class DeployError(Exception):
             raise TypeError(f"a refusal says what, where and what to do, not {(what, where, fix)}")
         super().__init__(what, where, fix)
         self.what, self.where, self.fix = what, where, fix
+        self.stage = ""
 
     def __str__(self) -> str:
         return _COMMAND_OR_OPTION.sub(lambda m: m[1] or _argument(m[2]), self.on_command_line())
 
     def on_command_line(self) -> str:
         """Return the message with options as the command line has them."""
-        return f"{self.what}\n  where: {self.where}\n  fix:   {self.fix}"
+        stage = f"\n  stage: {self.stage}" if self.stage else ""
+        return f"{self.what}\n  where: {self.where}{stage}\n  fix:   {self.fix}"
 
 
 def _argument(option: str) -> str:

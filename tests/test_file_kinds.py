@@ -13,8 +13,8 @@ from neurodeploy.backends.run import run
 from neurodeploy.coding.data import load_data
 from neurodeploy.compiler import compile as compile_model
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.importers.nir_graph import read_graph
-from neurodeploy.ir.program import load_program, save_program
 from neurodeploy.ir.recording import load_recording, save_recording
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -11,8 +11,8 @@ import pytest
 
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.files import read_npz, text_array, write_atomically, write_npz
-from neurodeploy.ir.program import load_program, save_program
 from neurodeploy.ir.recording import Recording, load_recording, save_recording
 
 

@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
 from neurodeploy.cli.main import cli
@@ -30,15 +29,16 @@ from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import find_arithmetic
+from neurodeploy.families.program_file import load_program, save_program
+from neurodeploy.families.target_file import read_target
 from neurodeploy.files import from_json, read_npz, read_tensors, text_array
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.plan import load_plan
-from neurodeploy.ir.program import load_program, save_program
 from neurodeploy.ir.recording import load_recording
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.members import open_npz
 from neurodeploy.search.trials import StateFile
-from neurodeploy.targets.target import read_target
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "data" / "cases" / "hostile"
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,8 @@ def in_little_memory(path: Path, code: str) -> str:
     limited = (
         "import resource, sys; from pathlib import Path; from neurodeploy.errors import DeployError\n"
         "path = Path(sys.argv[1])\n"
-        "import neurodeploy.coding.data, neurodeploy.ir.program, neurodeploy.importers.lower, neurodeploy.ir.plan\n"
+        "import neurodeploy.coding.data, neurodeploy.families.program_file\n"
+        "import neurodeploy.importers.lower, neurodeploy.ir.plan\n"
         "resource.setrlimit(resource.RLIMIT_AS, (3 * 2**29,) * 2)\n"
         "used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (used + 6, used + 6))\n"
@@ -170,7 +171,9 @@ def test_a_program_that_claims_thousands_of_millions_of_neurons_is_refused_at_on
         arrays |= {f"population/lif1/{key}": np.int32(1) for key in ("du", "dv", "threshold_code", "bias_mantissa")}
     arrays["manifest"] = text_array(json.dumps(manifest))
     archive(path, {name: npy(values) for name, values in arrays.items()})
-    assert "needs 2,147,483,647 neurons" in in_little_memory(path, "neurodeploy.ir.program.load_program(path)")
+    assert "needs 2,147,483,647 neurons" in in_little_memory(
+        path, "neurodeploy.families.program_file.load_program(path)"
+    )
 
 
 PLANS = {

@@ -3,7 +3,7 @@
 import numpy as np
 
 import neurodeploy
-from neurodeploy.compiler.options import CompileOptions
+from neurodeploy.families.options import CompileOptions
 from neurodeploy.ir.recording import Recording
 from tests.conftest import ROOT
 

@@ -11,8 +11,8 @@ import pytest
 
 from neurodeploy.cli.demo import MODELS
 from neurodeploy.errors import DeployError
+from neurodeploy.families.target_file import load_target, read_target, target_names
 from neurodeploy.shipped import shipped_folder
-from neurodeploy.targets.target import load_target, read_target, target_names
 from tests.conftest import ROOT
 
 FILES = ("model.nir", "weights.pt", "test.npz", "calibrate.npz", "trained.npz", "train.py", "card.md")

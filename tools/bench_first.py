@@ -60,8 +60,8 @@ def measure_here() -> dict[str, Any]:
     inputs = networks.spikes(rng, 0.1, (STEPS, 1, networks.DENSE_SIZES[0]))
     marks = [time.perf_counter()]
     import neurodeploy.families.loihi.emulator.kernels
-    from neurodeploy.backends.base import RunOptions
     from neurodeploy.backends.emulator.backend import Emulator
+    from neurodeploy.ir.run_options import RunOptions
 
     assert neurodeploy.families.loihi.emulator.kernels
     marks.append(time.perf_counter())

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.comparison.measures import first_difference
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import find_arithmetic
+from neurodeploy.families.loihi.program import loihi_program
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import Inputs, RunOptions
 from neurodeploy.version import __version__
 
 SHORTEST = 0.02
@@ -174,7 +175,7 @@ def assert_equals_lava(program: Program, inputs: Inputs) -> int:
 def assert_equals_twin(program: Program, inputs: Inputs) -> None:
     """End the program if spikes, v or u of the first steps differ from those of the emulator's NumPy twin."""
     few = {name: values[:TWIN_STEPS] for name, values in inputs.items()}
-    traces = definition.run(program, few, find_arithmetic(program.arithmetic))
+    traces = definition.run(loihi_program(program, "the definition"), few, find_arithmetic(program.arithmetic))
     found = Emulator().run(program, few, RunOptions(record=("spikes", "v", "u"), raw_time=True))
     for population in program.populations:
         for key, trace in (("spikes", traces.spikes), ("v", traces.v), ("u", traces.u)):

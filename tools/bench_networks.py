@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, eye_array
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.compiler import compile
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import Inputs
 from neurodeploy.ir.synapses import Conv2d, Flatten, Linear, Shape, Sparse
 
 RULE = NeuronRule(reset="value", reset_delay=True)

@@ -17,9 +17,9 @@ import bench_networks as networks
 import numpy as np
 from bench_measure import assert_equals_twin, assert_share, emulate, interleaved, shares
 
-from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import Inputs, RunOptions
 
 SHARE = 0.01
 TWIN_NEURONS = 10_000

@@ -25,9 +25,9 @@ from bench_measure import (
 )
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import Inputs
 
 DENSE_SHARE = 0.1
 CONV_SHARE = 0.05

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi.program import loihi_program
 from neurodeploy.finetuning.options import Training
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 
 DT = 1e-4
 SHAPE = (2, 5, 5)
@@ -332,7 +333,7 @@ def check_kernel(program: Program, inputs: dict[str, Any]) -> None:
     options = RunOptions(record=("spikes", "u", "v"), raw_time=True)
     recording = Emulator().run(program, inputs, options)
     on_chip = {name: np.asarray(values, np.int64) for name, values in inputs.items()}
-    traces = definition.run(program, on_chip, find_arithmetic(program.arithmetic))
+    traces = definition.run(loihi_program(program, "the definition"), on_chip, find_arithmetic(program.arithmetic))
     for population in program.populations:
         observed = recording.nodes.get(population.name, {})
         for key, values in observed.items():
@@ -371,7 +372,7 @@ def _read_nir(path: Path, base: Base) -> None:
 
 def _read_data(path: Path, base: Base) -> None:
     from neurodeploy.coding.data import load_data
-    from neurodeploy.ir.program import load_program
+    from neurodeploy.families.program_file import load_program
 
     data = load_data(path, {"input": SHAPE})
     if data.n_steps * data.n_samples < 1000:
@@ -391,7 +392,7 @@ def _read_recording(path: Path, base: Base) -> None:
 
 
 def _read_program(path: Path, base: Base) -> None:
-    from neurodeploy.ir.program import load_program
+    from neurodeploy.families.program_file import load_program
 
     run_program(load_program(path))
 
@@ -403,11 +404,11 @@ def _read_plan(path: Path, base: Base) -> None:
 
 
 def _read_target(path: Path, base: Base) -> None:
-    from neurodeploy.compiler.options import CompileOptions
     from neurodeploy.compiler.pipeline import compile_network
+    from neurodeploy.families.options import CompileOptions
+    from neurodeploy.families.target_file import read_target
     from neurodeploy.importers.lower import read_network
     from neurodeploy.ir.plan import Plan
-    from neurodeploy.targets.target import read_target
 
     target = read_target(path)
     network, _, _ = read_network(base.path("nir"))
@@ -476,8 +477,8 @@ def _write_base(folder: Path) -> None:
     import torch
 
     from neurodeploy.compiler.pipeline import compile_with_plan
+    from neurodeploy.families.program_file import save_program
     from neurodeploy.ir.plan import save_plan
-    from neurodeploy.ir.program import save_program
     from neurodeploy.ir.recording import save_recording
     from neurodeploy.search.trials import StateFile, Trial
     from neurodeploy.shipped import shipped_folder

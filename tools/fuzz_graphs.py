@@ -10,11 +10,11 @@ import nir
 import numpy as np
 from fuzz_files import check_kernel, pick
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
+from neurodeploy.ir.run_options import RunOptions
 
 DT = 1e-4
 Shape = tuple[int, ...]

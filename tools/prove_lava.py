@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LAVA
+from neurodeploy.families.loihi.program import loihi_program
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.conformance.programs import N_SAMPLES, N_STEPS, census, differences, draw
@@ -49,7 +50,11 @@ LABELS = {
 
 def compare(program: Program, inputs: Inputs) -> tuple[dict[str, str], int]:
     """Return what differs from the twin, by seed and population, and how many values were compared with Lava's."""
-    traces = definition.run(program, {name: values.astype(np.int64) for name, values in inputs.items()}, LAVA)
+    traces = definition.run(
+        loihi_program(program, "the definition"),
+        {name: values.astype(np.int64) for name, values in inputs.items()},
+        LAVA,
+    )
     runs: dict[str, Recording] = {"Lava": Lava().run(program, inputs, OPTIONS)}
     runs["emulator"] = Emulator().run(program, inputs, OPTIONS)
     found = {

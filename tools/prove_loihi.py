@@ -31,13 +31,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI, STATE_LIMIT
-from neurodeploy.ir.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.families.loihi.codes import WEIGHT_RANGES, LoihiPopulation, NeuronModel
+from neurodeploy.families.loihi.program import LoihiProgram
+from neurodeploy.families.target_file import load_target
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
-from neurodeploy.targets.target import load_target
+from neurodeploy.ir.run_options import RunOptions
 
 Ints = NDArray[np.int64]
 
@@ -47,7 +49,7 @@ BATCH = 25
 """Programs for one start of a judge."""
 
 
-def draw(seed: int, judge: str) -> tuple[Program, Ints]:
+def draw(seed: int, judge: str) -> tuple[LoihiProgram, Ints]:
     """Return a random program that a judge can express, and its input, int64 ``[T, n]`` of 0 and 1."""
     rng = np.random.default_rng((seed, sorted(JUDGES).index(judge)))
     sizes = {"in": int(rng.integers(1, 13))}
@@ -69,18 +71,18 @@ def draw(seed: int, judge: str) -> tuple[Program, Ints]:
         (populations[-1].name,),
         1e-3,
         "nir",
-        load_target("loihi1").number_formats.values(),
+        load_target("loihi1").formats(),
     )
     return program, (rng.random((N_STEPS, sizes["in"])) < rng.choice([0.05, 0.3, 0.9])).astype(np.int64)
 
 
-def _population(rng: np.random.Generator, name: str, n: int, judge: str) -> CodedPopulation:
+def _population(rng: np.random.Generator, name: str, n: int, judge: str) -> LoihiPopulation:
     def codes(extremes: list[int], low: int, high: int) -> Ints:
         one = np.where(rng.random(n) < 0.2, rng.choice(extremes, n), rng.integers(low, high, n))
         return np.full(n, one[0]) if judge == "brian" else one
 
     zeros, bias = np.zeros(n, np.int64), judge == "nengo" and rng.random() < 0.6
-    return CodedPopulation(
+    return LoihiPopulation(
         name,
         (n,),
         du=codes([0, 1, 4094, 4095], 0, 4096),
@@ -113,7 +115,7 @@ def _one(rng: np.random.Generator, names: Iterable[str]) -> str:
     return str(rng.choice(np.array(list(names))))
 
 
-def express(programs: dict[str, tuple[Program, Ints]]) -> dict[str, Any]:
+def express(programs: dict[str, tuple[LoihiProgram, Ints]]) -> dict[str, Any]:
     """Return programs as ``loihi_judges.py`` reads them."""
     manifest, arrays = {}, {}
     for key, (program, x) in programs.items():
@@ -135,7 +137,7 @@ def express(programs: dict[str, tuple[Program, Ints]]) -> dict[str, Any]:
     return {"manifest": np.array(json.dumps(manifest)), **arrays}
 
 
-def judged(python: Path, judge: str, programs: dict[str, tuple[Program, Ints]]) -> dict[str, Ints]:
+def judged(python: Path, judge: str, programs: dict[str, tuple[LoihiProgram, Ints]]) -> dict[str, Ints]:
     """Return what a judge computes, by seed, population and ``spikes``, ``u`` or ``v``, ``[T, n]``."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "programs.npz"), Path(folder, "traces.npz")
@@ -149,7 +151,7 @@ def judged(python: Path, judge: str, programs: dict[str, tuple[Program, Ints]]) 
             return {key: found[key] for key in found.files}
 
 
-def limits_met(program: Program, traces: definition.Traces, judge: str) -> dict[str, int]:
+def limits_met(program: LoihiProgram, traces: definition.Traces, judge: str) -> dict[str, int]:
     """Return the known differences from a judge that a run meets, each with the row in which it first does."""
     found: dict[str, int] = {}
 
@@ -173,7 +175,7 @@ def limits_met(program: Program, traces: definition.Traces, judge: str) -> dict[
     return found
 
 
-def first_difference(program: Program, traces: definition.Traces, own: dict[str, Ints]) -> tuple[int, str] | None:
+def first_difference(program: LoihiProgram, traces: definition.Traces, own: dict[str, Ints]) -> tuple[int, str] | None:
     """Return the first row in which a judge's spikes, u or v differ from the twin's, and in what; None if none does."""
     found = []
     for name in (p.name for p in program.populations):

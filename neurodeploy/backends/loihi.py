@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from neurodeploy.backends.base import Inputs, RunOptions
     from neurodeploy.ir.program import Program
     from neurodeploy.ir.recording import Recording
+    from neurodeploy.ir.run_options import Inputs, RunOptions
 
 NOTE = "not run on hardware"
 """Said wherever this backend is mentioned."""
@@ -113,14 +113,17 @@ class Loihi:
             DeployError: this path cannot carry the program, or an option.
             BackendError: lava-loihi or a board is missing, or the run died.
         """
-        from neurodeploy.backends.base import expect, model_rows, spike_inputs
+        from neurodeploy.backends.base import expect, spike_inputs
         from neurodeploy.backends.lava.backend import Job, run_worker
         from neurodeploy.backends.lava.install import lava_python
         from neurodeploy.errors import BackendError
+        from neurodeploy.families.loihi.program import loihi_program
         from neurodeploy.ir.program import Program
         from neurodeploy.ir.recording import Recording
+        from neurodeploy.ir.run_options import model_rows
 
         expect(Program, subject, self.name)
+        subject = loihi_program(subject, "a Loihi board")
         check(subject, options)
         nodes = options.recorded(tuple(subject.latency), subject.nodes)
         spikes = spike_inputs(subject, inputs)
@@ -162,13 +165,15 @@ def clean_probe(v: NDArray[Any], spikes: NDArray[Any], refractory: int = REFRACT
     return np.where((spikes != 0) & (v == refractory << 7), 0, v).astype(v.dtype)
 
 
-def check(program: Program, options: RunOptions) -> None:
+def check(program: Program[Any], options: RunOptions) -> None:
     """Refuse what this path does not carry to the chip.
 
     Raises:
         DeployError: it names all that is wrong with a program, or the option.
     """
+    from neurodeploy.backends.lava.processes import process_of
     from neurodeploy.errors import DeployError
+    from neurodeploy.families.loihi.program import program_faults
     from neurodeploy.ir.needs import lacking, refuse_missing
 
     fix = "Run it on --backend emulator, whose arithmetic 'loihi' is the chip's."
@@ -176,9 +181,9 @@ def check(program: Program, options: RunOptions) -> None:
         raise DeployError(
             f"a chip does not compute in arithmetic {options.arithmetic!r}", where="--arithmetic", fix=fix
         )
-    plain = {p.name: p.process == "LIF" and p.model.fires and p.size > 0 for p in program.populations}
+    plain = {p.name: process_of(p) == "LIF" and p.model.fires and p.size > 0 for p in program.populations}
     kinds = {p.name: ", ".join(lacking([p], CAN).get(p.name, ["none at all"])) for p in program.populations}
-    faults = program.faults() + [f"input {name} sends graded spikes" for name in program.message_bits]
+    faults = program_faults(program) + [f"input {name} sends graded spikes" for name in program.message_bits]
     faults += [f"{name} has no plain LIF neurons ({kinds[name]})" for name, is_plain in plain.items() if not is_plain]
     faults += [f"{p.name} is a {p.kind} projection" for p in program.projections if p.kind != "dense"]
     faults += [f"no projection connects {name} to the rest" for name in _separate(program)]

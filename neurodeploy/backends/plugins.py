@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Backend, Inputs, RunOptions
+from neurodeploy.backends.base import Backend
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions
 from neurodeploy.ir.synapses import Shape
 
 GROUP = "neurodeploy.backends"

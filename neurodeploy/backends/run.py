@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy import backends
-from neurodeploy.backends.base import Backend, Inputs, RunOptions
+from neurodeploy.backends.base import Backend
 from neurodeploy.budget import MAX_RUN_BYTES
 from neurodeploy.coding.data import Data, DataHash, Given, Samples, blocks, given_samples
 from neurodeploy.errors import BackendError, DeployError, counted
+from neurodeploy.families.program_file import is_program, load_program, program_sha256
 from neurodeploy.files import existing_file
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.decision import Decision, membranes, settle_decision
 from neurodeploy.ir.host import data_inputs
 from neurodeploy.ir.network import Network
-from neurodeploy.ir.program import Program, is_program, load_program, program_sha256
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import OBSERVABLES, Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions
 
 COUNTER_BYTES = 128
 """What the emulator's counters of one population in one step take, while they are cut to its rows."""

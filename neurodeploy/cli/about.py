@@ -27,7 +27,7 @@ def targets(name: str | None, as_json: bool) -> None:
       [number_formats]
       delay_max = { value = 6, unit = "step", kind = "tested", source = "our board" }
     """  # noqa: D301
-    from neurodeploy.targets.target import load_target, target_names
+    from neurodeploy.families.target_file import load_target, target_names
 
     if name is None:
         chips = {target: load_target(target).title for target in target_names()}

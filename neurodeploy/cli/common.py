@@ -139,9 +139,9 @@ def calibration_data(
 
 def target_takes_counts(target: str) -> bool:
     """Tell whether a chip's input can be other than spikes of 0 and 1."""
-    from neurodeploy.targets.target import load_target
+    from neurodeploy.families.target_file import load_target
 
-    return bool(load_target(target).number_formats.values()["message_bits_max"])
+    return bool(load_target(target).formats()["message_bits_max"])
 
 
 def compile_words(options: dict[str, Any]) -> dict[str, Any]:

@@ -119,9 +119,9 @@ def compare(
     """
     from neurodeploy.coding.data import shared_samples
     from neurodeploy.comparison.compare import compare as compare_backends
+    from neurodeploy.families.program_file import load_program
     from neurodeploy.importers.lower import read_network
     from neurodeploy.ir.host import takes_counts
-    from neurodeploy.ir.program import load_program
     from neurodeploy.ir.recording import RecordingFile
 
     if calibrate is not None and calibrate.resolve() == input_path.resolve():

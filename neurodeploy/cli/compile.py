@@ -134,10 +134,10 @@ def compile(
     The plan says what was decided: bits, exponent and rounding of each projection, scale, threshold, leak and bias of
     each population. Edit it and give it back with --plan. Warnings go to standard error.
     """
+    from neurodeploy.families.program_file import save_program
     from neurodeploy.files import check_outputs
     from neurodeploy.importers.lower import read_network
     from neurodeploy.ir.plan import save_plan
-    from neurodeploy.ir.program import save_program
 
     # Beside a program that goes to standard output there is no place.
     writes_plan = plan_output is not None or not is_stream(output)

@@ -29,11 +29,11 @@ def demo(output: Path, target: str) -> None:
     from neurodeploy.coding.data import load_data
     from neurodeploy.comparison.compare import compare
     from neurodeploy.compiler import compile
+    from neurodeploy.families.program_file import save_program
+    from neurodeploy.families.target_file import load_target
     from neurodeploy.importers.lower import read_network
-    from neurodeploy.ir.program import save_program
     from neurodeploy.ir.recording import load_recording
     from neurodeploy.shipped import shipped_folder
-    from neurodeploy.targets.target import load_target
 
     chip = load_target(target)
     ready = [name for name in backends.simulators() if backends.load(name).missing() is None]

@@ -12,8 +12,8 @@ import click
 from neurodeploy.cli.common import INPUT, OUTPUT, data_options, dialect_option, json_option, print_json, read_data, say
 
 if TYPE_CHECKING:
-    from neurodeploy.backends.base import Inputs
     from neurodeploy.inspection import Inspection
+    from neurodeploy.ir.run_options import Inputs
     from neurodeploy.ir.synapses import Shape
 
 

@@ -91,12 +91,12 @@ def run(
     backend.
     """
     from neurodeploy.analysis.calibration_data import Rounding
-    from neurodeploy.backends.base import RunOptions
     from neurodeploy.backends.run import open_subject, run_blocks
     from neurodeploy.comparison.answers import make_answers
     from neurodeploy.files import check_outputs
     from neurodeploy.ir.host import data_inputs, takes_counts
     from neurodeploy.ir.program import Program
+    from neurodeploy.ir.run_options import RunOptions
 
     check_outputs((output,), (model, input_path))
     subject = open_subject(model, dialect)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from neurodeploy import backends
 from neurodeploy.analysis.calibration_data import Rounding, other_data_sentences
 from neurodeploy.backends import EMULATOR, REFERENCE
-from neurodeploy.backends.base import check_inputs, is_binary, spike_inputs
+from neurodeploy.backends.base import spike_inputs
 from neurodeploy.coding.data import Given, Samples, blocks, data_sha256, given_samples
+from neurodeploy.coding.inputs import check_inputs, is_binary
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
@@ -28,16 +29,18 @@ from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import program_sha256
+from neurodeploy.families.target_file import load_target
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
 from neurodeploy.ir.decision import MEMBRANE, Decision, find_readout, membranes, readouts
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import Plan
-from neurodeploy.ir.program import Program, program_sha256
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recorded, Recording, RecordingFile, recorded_on
 from neurodeploy.notebook import Summarised, Summary
-from neurodeploy.targets.target import Target, load_target
+from neurodeploy.targets.target import Target
 from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1
@@ -349,7 +352,7 @@ def _check_program(program: Program, network: Network, chip: Target) -> None:
             where="--program",
             fix=f"Give --target {program.target}, or the file of that target.",
         )
-    formats = chip.number_formats.values()
+    formats = chip.formats()
     if differing := {key: value for key, value in program.number_formats.items() if formats.get(key) != value}:
         had = ", ".join(f"{key} {value} (now {formats.get(key)})" for key, value in sorted(differing.items()))
         raise DeployError(

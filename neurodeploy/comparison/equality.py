@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.comparison.measures import Difference, first_difference
 from neurodeploy.comparison.ties import is_tie, potentials
 from neurodeploy.errors import DeployError
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs
 
 
 @dataclass(eq=False, slots=True)

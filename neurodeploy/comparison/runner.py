@@ -8,7 +8,7 @@ from typing import Any
 
 from neurodeploy import backends
 from neurodeploy.backends import EMULATOR
-from neurodeploy.backends.base import Backend, RunOptions
+from neurodeploy.backends.base import Backend
 from neurodeploy.backends.run import recorded_bytes
 from neurodeploy.budget import MAX_RUN_BYTES
 from neurodeploy.coding.data import Data, Samples
@@ -17,6 +17,7 @@ from neurodeploy.errors import BackendError, DeployError, counted
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import RunOptions
 
 LAVA_SAMPLES = 32
 """Samples that slow backends run, from the first on."""
@@ -148,7 +149,7 @@ class Runner:
         different = first_difference(emulator, theirs, order, what)
         held = sum(observed[key].size for observed in theirs.nodes.values() for key in what if key in observed)
         scope = f"spikes, u and v of {len(order)} nodes on {theirs.n_samples} samples ({held:,} values)"
-        if custom := [p.name for p in self.program.populations if p.process == "custom" and not p.helps]:
+        if custom := [p.name for p in self.program.populations if p.is_custom and not p.helps]:
             scope += f"; {len(custom)} of them are custom neurons, our own on both sides ({', '.join(custom)})"
         if different is None:
             return {"status": "pass", "reason": f"equal in {scope}", "samples": theirs.n_samples}

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Linear, Scale, Sparse, SynapseOp
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypedDict, TypeVar, cast
 
-from neurodeploy.compiler.options import CompileOptions
 from neurodeploy.errors import known
+from neurodeploy.families.options import CompileOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.families.target_file import load_target
 from neurodeploy.ir.needs import can, refuse_missing
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
-from neurodeploy.targets.target import EnergyProfile, Target, load_target
+from neurodeploy.targets.target import EnergyProfile, Target
 
 SCOPE = (
     "estimate of dynamic neuron-core energy only; without routing between cores, input and output, embedded processors"

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.backends.run import recorded_bytes
 from neurodeploy.coding.data import Data, Samples, blocks, data_sha256
@@ -27,6 +26,7 @@ from neurodeploy.importers.nir_graph import METADATA_KEY
 from neurodeploy.ir.decision import parse_decision
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.recording import Recording, Writer
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")

@@ -11,8 +11,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Unpack
 
 from neurodeploy.coding.data import Data, Given
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows
 from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.families import find_family
+from neurodeploy.families.target_file import load_target
 from neurodeploy.finetuning.options import Draw, Epoch, Training
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.decision import Decision, check_labels, class_count, settle_decision, with_decision
@@ -100,8 +103,6 @@ def finetune(
     """
     _need_torch()
     from neurodeploy.backends.reference.backend import find_device
-    from neurodeploy.families.loihi.finetuning.coded import start
-    from neurodeploy.families.loihi.finetuning.trainable import make_latents
     from neurodeploy.finetuning.training import Trainer
     from neurodeploy.finetuning.write import write_tuned
 
@@ -111,8 +112,8 @@ def finetune(
         raise ValueError("only a model that is a file can be written as a tuned file")
     network = with_decision(model if isinstance(model, Network) else read_network(model, dialect)[0], decide)
     draw, settled = _checked(data, network)
-    began = start(network, target, plan, weight_bits, calibrate=calibrate, **options)
-    latents = make_latents(began, how.device)
+    began = begin(network, target, plan, weight_bits, calibrate=calibrate, **options)
+    latents = find_family(began.chip.family).trainer().make_latents(began, how.device)
     if not latents.weights:
         raise DeployError(
             "no weights can be trained",
@@ -126,6 +127,29 @@ def finetune(
     if output is not None and isinstance(model, (str, Path)):
         write_tuned(Path(model), tuned, frozenset(trained), output)
     return Tuned(tuned, program, tuned_plan, epochs, trainer.progress.best, trained, latents.fixed)
+
+
+def begin(
+    network: Network,
+    target: str | Path | Target,
+    plan: Plan | None = None,
+    bits: Bits | None = None,
+    **options: Any,
+) -> Any:
+    """Return where training starts: the network compiled, and what its chip's family knows of it.
+
+    Args:
+        network: whose operations have names.
+        target: the chip.
+        plan: decisions to keep, or None.
+        bits: of weights, where the plan does not say.
+        **options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
+
+    Raises:
+        DeployError: the chip cannot run the network, or its family has no training yet.
+    """
+    chip = load_target(target)
+    return find_family(chip.family).trainer().start(network, chip, compile_with_plan, plan, bits, **options)
 
 
 def _need_torch() -> None:

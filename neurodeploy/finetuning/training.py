@@ -13,15 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
+from neurodeploy.backends.base import spike_inputs
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
-from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
-from neurodeploy.families.loihi.finetuning.coded import Start
-from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork, model_rows
-from neurodeploy.families.loihi.finetuning.latents import Latents
+from neurodeploy.families import find_family
 from neurodeploy.finetuning.options import Draw, Epoch, Score, Training
 from neurodeploy.ir.decision import Decision, find_readout
+from neurodeploy.ir.run_options import Inputs, RunOptions
 
 GAIN = 16.0
 """Logits of a neuron that fires in every step; the difference between neurons is what counts."""
@@ -72,9 +70,10 @@ class Trainer:
         decision: what decides a sample.
     """
 
-    def __init__(self, start: Start, latents: Latents, draw: Draw, how: Training, decision: Decision) -> None:
+    def __init__(self, start: Any, latents: Any, draw: Draw, how: Training, decision: Decision) -> None:
         self.start, self.program, self.latents, self.draw, self.how = start, start.program, latents, draw, how
-        self.network = IntegerNetwork(start.program, device=how.device)
+        self.family = find_family(start.program.family).trainer()
+        self.network = self.family.IntegerNetwork(start.program, device=how.device)
         groups = [{"params": [latent], "scale": scale} for latent, scale in latents.step_scales()]
         self.optimiser = torch.optim.Adam(groups, lr=how.rate)
         assert decision.output is not None
@@ -122,10 +121,10 @@ class Trainer:
         n_steps = len(next(iter(inputs.values())))
         tensors = {name: torch.as_tensor(values.astype(np.float32)) for name, values in inputs.items()}
         traces = self.network.run(tensors, self.latents.codes(), self.latents.registers())
-        rows = model_rows(self.program, traces, n_steps)[self.output.name]
+        rows = self.family.model_rows(self.program, traces, n_steps)[self.output.name]
         if self.read.observable == "spikes":
             return reduced(rows.fired.double(), self.decision) * self.gain
-        per_volt = torch.as_tensor(self.start.per_volt[self.output.name] * 2**ALIGN_BITS, device=rows.v.device)
+        per_volt = torch.as_tensor(self.start.register_units[self.output.name], device=rows.v.device)
         return reduced(rows.v / per_volt, self.decision) * self.gain
 
     def score(self) -> Score:

@@ -6,10 +6,11 @@ from math import prod
 
 import numpy as np
 
-from neurodeploy.backends.base import Inputs, RunOptions, check_inputs
 from neurodeploy.backends.run import run
+from neurodeploy.coding.inputs import check_inputs
 from neurodeploy.importers.findings import Finding, finding
 from neurodeploy.ir.network import Network
+from neurodeploy.ir.run_options import Inputs, RunOptions
 
 SATURATED = 0.95
 """Share of the steps in which a neuron fires from which on it says no more."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.detect import Candidate, detect
 from neurodeploy.importers.dialects import DIALECTS
@@ -26,6 +25,7 @@ from neurodeploy.inspection.activity import activity, activity_findings, input_f
 from neurodeploy.inspection.repair import repaired_graph
 from neurodeploy.ir.decision import settle_decision
 from neurodeploy.ir.network import Network, Population
+from neurodeploy.ir.run_options import Inputs
 from neurodeploy.ir.synapses import Shape
 
 GetInputs = Inputs | Callable[[dict[str, Shape]], Inputs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError, known
 from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse
 
 if TYPE_CHECKING:
@@ -77,21 +80,20 @@ def takes_counts(subject: Network | Program) -> bool:
     return graded is None or getattr(subject, "host", None) is not None or bool(set(graded) & set(subject.inputs))
 
 
-def entering(host: Network, chip_inputs: dict[str, Shape], inputs: Arrays) -> Arrays:
+def entering(host: Network, chip_inputs: dict[str, Shape], inputs: Arrays, run: Callable[..., Recording]) -> Arrays:
     """Return what enters the chip for a model's inputs: the spikes of the host's layers, and inputs that go there.
 
     Inputs that are the chip's already come back as they are.
 
-    Raises:
-        DeployError: the data does not fit the model.
-        BackendError: torch is missing.
+    Args:
+        host: the layers that run on the host.
+        chip_inputs: shapes of the chip's inputs, by name.
+        inputs: of the model, ``[T, B, *shape]`` by name.
+        run: runs a network in float, given the network, inputs and :class:`RunOptions`.
     """
     if set(inputs) != set(host.inputs):
         return inputs
-    from neurodeploy.backends.base import RunOptions
-    from neurodeploy.backends.reference.backend import Reference
-
-    recording = Reference().run(host, inputs, RunOptions(nodes=host.outputs))
+    recording = run(host, inputs, RunOptions(nodes=host.outputs))
     return {name: inputs[name] if name in inputs else recording.spikes(name).copy() for name in chip_inputs}
 
 

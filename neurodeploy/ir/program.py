@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass, field
 from math import prod
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-import numpy as np
-from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from neurodeploy.arrays import finite
-from neurodeploy.budget import MAX_NEURONS, MAX_NODES, MAX_PROJECTIONS
-from neurodeploy.errors import DeployError, counted
-from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, STATE_BITS, find_arithmetic
-from neurodeploy.file_kinds import PROGRAM, check_kind
-from neurodeploy.files import existing_file, from_json, read_npz, text_array, text_of, to_json, write_npz
-from neurodeploy.ir.codes import (
-    CODES,
-    EXTRA_CODES,
-    MESSAGE_BITS,
-    CodedPopulation,
-    CodedProjection,
-    NeuronModel,
-    outside,
-    whole_shape,
-)
-from neurodeploy.ir.decision import Decision, parse_decision
-from neurodeploy.ir.host import from_arrays, to_arrays
-from neurodeploy.ir.needs import Needy, can, needs_of, refuse_missing
+from neurodeploy.errors import counted
+from neurodeploy.ir.codes import MESSAGE_BITS, CodedPopulation, CodedProjection, outside, whole_shape
+from neurodeploy.ir.decision import Decision
+from neurodeploy.ir.needs import Needy, needs_of
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.recording import RESERVED_NAMES
 from neurodeploy.ir.synapses import Shape
 from neurodeploy.notebook import Summarised, Summary
 
-FORMAT = "neurodeploy-program"
-VERSION = 3
-READABLE = (1, 2, 3)
-"""Version 1 had plain neurons, binary spikes, dense synapses and convolutions only; version 2 neither neurons that fire
-where they meet their threshold, nor populations that help, nor a decision. What they hold means the same."""
+P_co = TypeVar("P_co", bound=CodedPopulation, covariant=True, default=CodedPopulation)
+"""The populations of a chip family."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
-class Program(Summarised):
-    """A network quantised for one target, which emulator, Lava and board run.
+class Program(Summarised, Generic[P_co]):
+    """A network quantised for one target, which the emulator, vendors' simulators and boards run.
 
-    target: name of the chip. arithmetic: ``loihi`` or ``lava``, what it was compiled for.
+    target: name of the chip. arithmetic: of those that the chip family has, what it was compiled for.
     inputs: shape of each input, by name. outputs: populations that are read.
     message_bits: width, with the sign, of the whole numbers that a graded input sends, by name; others send spikes.
     input_scale: by what a graded input's values are multiplied before they are rounded to whole numbers, by name.
@@ -65,7 +45,7 @@ class Program(Summarised):
     target: str
     arithmetic: str
     inputs: dict[str, Shape]
-    populations: tuple[CodedPopulation, ...]
+    populations: tuple[P_co, ...]
     projections: tuple[CodedProjection, ...]
     outputs: tuple[str, ...]
     dt: float
@@ -103,6 +83,8 @@ class Program(Summarised):
                     )
         if wrong := [warning for warning in self.warnings if not isinstance(warning, str)]:
             raise ValueError(f"warnings are sentences, not {wrong}")
+        if len(families := {population.family for population in self.populations}) > 1:
+            raise ValueError(f"populations are of several chip families: {sorted(families)}")
         if self.placement is not None and not isinstance(self.placement, dict):
             raise ValueError(f"placement is a {type(self.placement).__name__}, but it must be a dict or None")
 
@@ -142,7 +124,7 @@ class Program(Summarised):
         """Refuse a projection that takes graded spikes for plain ones, or the other way round."""
         name = projection.source
         source = None if name in self.inputs else self.population(name)
-        if source is not None and not source.model.fires:
+        if source is not None and not source.fires:
             raise ValueError(f"{projection.name} starts at an integrator, which sends nothing")
         graded = name in self.message_bits if source is None else source.is_graded
         if graded != (projection.message_bits > 0):
@@ -160,10 +142,9 @@ class Program(Summarised):
         return Summary(line, ("population", "shape", "neurons", "rows come late by (steps)"), rows)
 
     @property
-    def input_limit(self) -> int | None:
-        """Register units from which one step's input leaves the register that sums it; None if that is as wide as u."""
-        bits = self.number_formats.get("input_sum_bits", STATE_BITS)
-        return 1 << (bits - 1) if isinstance(bits, int) and ALIGN_BITS < bits < STATE_BITS else None
+    def family(self) -> str:
+        """Name of the chip family whose registers these are."""
+        return self.populations[0].family if self.populations else ""
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -187,7 +168,7 @@ class Program(Summarised):
 
     def fires(self, name: str) -> bool:
         """Tell whether population ``name`` sends spikes; one that does not is read as a value."""
-        return self.population(name).model.fires
+        return self.population(name).fires
 
     def is_graded(self, name: str) -> bool:
         """Tell whether what population ``name`` sends can be other than 0 and 1."""
@@ -207,28 +188,7 @@ class Program(Summarised):
         """Return what it needs beyond its populations and projections; see :mod:`neurodeploy.ir.needs`."""
         return needs_of(self, {}, _PLAIN_FIELDS)
 
-    def faults(self) -> list[str]:
-        """Return all codes that the hardware, or the program's number formats, cannot hold, a sentence each."""
-        of_populations = [fault for population in self.populations for fault in population.faults()]
-        of_projections = [fault for projection in self.projections for fault in projection.faults()]
-        # What is no whole number is compared with nothing else.
-        return of_populations + of_projections or self._format_faults()
-
-    def _format_faults(self) -> list[str]:
-        """Return which codes are wider than the target of the program has them."""
-        formats = self.number_formats
-        parts: tuple[CodedPopulation | CodedProjection, ...] = (*self.populations, *self.projections)
-        found = []
-        for part in parts:
-            used = _extents(part)
-            found += [
-                f"{part.name}: {what} is {used[key]}, {key} of the target is {formats[key]}"
-                for key, what in FORMATTED.items()
-                if key in used and used[key] > formats.get(key, used[key])
-            ]
-        return found
-
-    def population(self, name: str) -> CodedPopulation:
+    def population(self, name: str) -> P_co:
         """Return the population called ``name``; KeyError if there is none."""
         for population in self.populations:
             if population.name == name:
@@ -242,191 +202,8 @@ _PLAIN_FIELDS = (
 )  # fmt: skip
 """What everybody reads, or nobody computes with; messages are a need of projections."""
 
-FORMATTED = {
-    "threshold_bits": "the width of threshold codes",
-    "bias_mantissa_max": "the largest bias mantissa",
-    "bias_exponent_max": "the bias exponent",
-    "weight_bits_max": "the width of weights",
-    "weight_exponent_max": "the weight exponent",
-    "delay_max": "the delay beyond a connection's own step",
-    "message_bits_max": "the width of messages",
-}
-"""What each number format of a target bounds in a program; the widths of state and decay are the arithmetic's own."""
-
-
-def _extents(part: CodedPopulation | CodedProjection) -> dict[str, int]:
-    """Return what a population or a projection takes of the number formats that it has to do with."""
-    if isinstance(part, CodedProjection):
-        return {
-            "weight_bits_max": part.weight_bits,
-            "weight_exponent_max": part.exponent,
-            "delay_max": part.delay - 1,
-            "message_bits_max": part.message_bits,
-        }
-    thresholds = [codes for codes in (part.threshold_code, part.threshold_low_code) if codes is not None]
-    return {
-        "threshold_bits": max(int(np.abs(codes.astype(np.int64)).max(initial=0)) for codes in thresholds).bit_length(),
-        "bias_mantissa_max": int(np.abs(part.bias_mantissa.astype(np.int64)).max(initial=0)),
-        "bias_exponent_max": part.bias_exponent,
-    }
-
-
 _KINDS: dict[type, tuple[str, ...]] = {
     str: ("target", "arithmetic", "dialect", "undecided"),
     dict: ("inputs", "number_formats", "provenance", "message_bits", "input_scale"),
     tuple: ("populations", "projections", "outputs", "warnings", "readouts"),
 }
-
-_BROKEN = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
-"""What a manifest raises that is not what it should be; the last for sizes that no memory holds."""
-
-CAN = can(
-    "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
-    " clears-now clears-late ternary floor adaptive second delay graded conv sparse negative-exponent host"
-)
-"""What a program file keeps of all that programs can need, see :mod:`neurodeploy.ir.needs`.
-
-A new one takes a new ``VERSION``."""
-
-_PLAIN_KEYS = ("name", "shape", "bias_exponent", "latency", "unit", "helps")
-"""Of populations, what is neither codes nor a model."""
-
-_SYNAPSE_ARRAYS = ("weight", "indices", "indptr")
-
-
-def save_program(program: Program, path: Path) -> None:
-    """Write a program file; see DESIGN section 4.
-
-    Raises:
-        DeployError: the file cannot be written, or would not keep all that the program is.
-    """
-    refuse_missing(program.parts, CAN, "a program file")
-    write_npz(path, _stored(program))
-
-
-def program_sha256(program: Program) -> str:
-    """Return a hash of a program's content, the same before it is saved and after it is read."""
-    found = sha256()
-    for name, values in sorted(_stored(program).items()):
-        plain = values.astype(np.int64) if values.dtype.kind in "iub" else values
-        found.update(f"{name} {plain.dtype.str} {plain.shape}".encode())
-        found.update(np.ascontiguousarray(plain).tobytes())
-    return found.hexdigest()
-
-
-def _stored(program: Program) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a program file."""
-    manifest, arrays = _contents(program)
-    return {**arrays, "manifest": text_array(to_json(manifest))}
-
-
-def _contents(program: Program) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return a program's manifest and the arrays beside it."""
-    arrays: dict[str, NDArray[Any]] = {}
-    populations, projections = [], []
-    for population in program.populations:
-        for key, values in population.arrays().items():
-            arrays[f"population/{population.name}/{key}"] = values
-        entry = {key: getattr(population, key) for key in _PLAIN_KEYS}
-        populations.append({**entry, "model": asdict(population.model)})
-    for index, projection in enumerate(program.projections):
-        for key in _SYNAPSE_ARRAYS:
-            if (values := getattr(projection, key)) is not None:
-                arrays[f"projection/{index}/{key}"] = values
-        keys = [key for key in projection.__slots__ if key not in _SYNAPSE_ARRAYS]
-        projections.append({key: getattr(projection, key) for key in keys})
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "populations": populations,
-        "projections": projections,
-        "latency": program.latency,
-        **{key: getattr(program, key) for key in program.__slots__ if key not in ("populations", "projections")},
-        "decision": None if program.decision is None else str(program.decision),
-        "host": None,
-    }
-    if program.host is not None:
-        manifest["host"], of_host = to_arrays(program.host)
-        arrays |= of_host
-    return manifest, arrays
-
-
-def load_program(path: Path) -> Program:
-    """Read a program file.
-
-    Raises:
-        DeployError: it is no program, of another version, not whole, or holds codes that no register does.
-    """
-    check_kind(existing_file(path, PROGRAM), PROGRAM)
-    arrays = read_npz(path, PROGRAM)
-    try:
-        manifest = from_json(text_of(arrays["manifest"]))
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"its format is {manifest['format']!r}")
-        if manifest["version"] in READABLE:
-            program = _program(manifest, arrays, str(path))
-            find_arithmetic(program.arithmetic, str(path))
-            _refuse_unread(program, manifest, arrays)
-            if faults := program.faults():
-                raise ValueError("; ".join(faults))
-            return program
-    except _BROKEN as error:
-        raise DeployError(
-            f"this is not a complete program ({type(error).__name__}: {error})",
-            where=str(path),
-            fix="Compile the model again.",
-        ) from error
-    raise DeployError(
-        f"program version {manifest['version']} is unknown; this version of neurodeploy reads versions {READABLE}",
-        where=str(path),
-        fix="Compile the model again with this version.",
-    )
-
-
-def _refuse_unread(program: Program, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Refuse what a file holds beside the program that was read from it; ValueError if there is any."""
-    known, read = _contents(program)
-    if unread := sorted(set(arrays) - {"manifest", *read}):
-        raise ValueError(f"nothing reads the arrays {', '.join(unread)}")
-    if unread := sorted(set(manifest) - set(known)):
-        raise ValueError(f"nothing reads {', '.join(unread)} of the manifest")
-
-
-def is_program(path: Path) -> bool:
-    """Tell whether a file looks like an ``.npz``, as programs are, rather than an HDF5 model."""
-    with open(path, "rb") as stream:
-        return stream.read(4) == b"PK\x03\x04"
-
-
-def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Program:
-    def found(prefix: str, always: tuple[str, ...], maybe: tuple[str, ...]) -> dict[str, Any]:
-        keys = [*always, *(key for key in maybe if f"{prefix}/{key}" in arrays)]
-        return {key: _integers(arrays[f"{prefix}/{key}"]) for key in keys}
-
-    shapes = [whole_shape(entry["name"], entry["shape"]) for entry in manifest["populations"]]
-    MAX_NODES.check(len(shapes), "the program", where)
-    MAX_PROJECTIONS.check(len(manifest["projections"]), "the program", where)
-    MAX_NEURONS.check(sum(map(prod, shapes)), "the program", where)
-    populations = []
-    for entry in manifest["populations"]:
-        codes = found(f"population/{entry['name']}", CODES, EXTRA_CODES)
-        model = NeuronModel(**entry.pop("model", {}))
-        populations.append(CodedPopulation(**entry, **codes, model=model))
-    projections = tuple(
-        CodedProjection(**entry, **found(f"projection/{index}", ("weight",), ("indices", "indptr")))
-        for index, entry in enumerate(manifest["projections"])
-    )
-    keys = [key for key in Program.__slots__ if key not in ("populations", "projections")]
-    fields = {key: manifest[key] for key in keys if key in manifest}
-    fields.update({key: tuple(fields.get(key, ())) for key in ("outputs", "warnings", "readouts")})
-    if (text := fields.get("decision")) is not None:
-        fields["decision"] = parse_decision(text)
-    if (host := fields.get("host")) is not None:
-        fields["host"] = from_arrays(host, arrays)
-    return Program(**fields, populations=tuple(populations), projections=projections)
-
-
-def _integers(array: NDArray[Any]) -> NDArray[Any]:
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"codes must be integers, got {array.dtype}")
-    return array

@@ -12,9 +12,9 @@ import numpy as np
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.comparison.compare import Comparison
 from neurodeploy.errors import counted
+from neurodeploy.families.target_file import load_target
 from neurodeploy.report.formats import number, percent, points, share
 from neurodeploy.report.rasters import comparable_nodes
-from neurodeploy.targets.target import load_target
 
 VERDICT_WORDS = {"pass": "Pass", "fail": "Fail", "not-judged": "Not judged"}
 CLAIMS = {

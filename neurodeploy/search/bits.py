@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from neurodeploy.analysis.calibration_data import run_reference
-from neurodeploy.backends.base import check_inputs
 from neurodeploy.coding.data import Given, given_samples
-from neurodeploy.compiler import Compiled, CompileOptions, check_options, compile_with_plan
+from neurodeploy.coding.inputs import check_inputs
+from neurodeploy.compiler import Compiled, CompileOptions, compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows
 from neurodeploy.errors import DeployError, known
+from neurodeploy.families import find_family
+from neurodeploy.families.target_file import load_target
 from neurodeploy.files import check_outputs
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.decision import Decision, check_labels, with_decision
@@ -21,7 +23,7 @@ from neurodeploy.search.budget import Budget, choose_profile, parse_budget
 from neurodeploy.search.measuring import Measurer, Progress, Subject, count_correct, reported
 from neurodeploy.search.orders import load_optuna, most_by_sensitivity, search_by_optuna, search_by_sensitivity
 from neurodeploy.search.trials import StateFile, Trial, Widths
-from neurodeploy.targets.target import EnergyProfile, Target, load_target
+from neurodeploy.targets.target import EnergyProfile, Target
 
 WIDTHS: Widths = (8, 6, 4, 3, 2, "ternary", "binary")
 METHODS = ("sensitivity", "optuna")
@@ -189,8 +191,8 @@ def find_front(trials: tuple[Trial, ...], budget: Budget) -> tuple[Trial, ...]:
 def _check(subject: Subject, budget: Budget) -> None:
     """Refuse what cannot be searched before anything runs."""
     network, data = subject.network, subject.data
-    check_options(subject.options, subject.target, True)
-    check_plan(subject.plan, network, subject.target.name, subject.target.number_formats.values())
+    find_family(subject.target.family).check_options(subject.options, subject.target, True)
+    check_plan(subject.plan, network, subject.target.name, subject.target.formats())
     check_inputs(network.inputs, data.x)
     if not subject.names:
         raise DeployError(
@@ -230,7 +232,7 @@ def _result(measure: Measurer, budget: Budget) -> SearchResult:
 
 
 def _choices(target: Target) -> Widths:
-    most = target.number_formats.weight_bits_max.value
+    most = target.formats()["weight_bits_max"]
     return tuple(width for width in WIDTHS if isinstance(width, str) or width <= most)
 
 

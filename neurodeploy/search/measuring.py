@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.analysis.calibration_data import Calibration
-from neurodeploy.backends.base import RunOptions
+from neurodeploy.coding.calibration import Calibration
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import decide
 from neurodeploy.compiler import Compiled, CompileOptions, compile_network
@@ -21,6 +20,7 @@ from neurodeploy.ir.decision import Decision, Settled, class_count, membranes, s
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import Plan, ProjectionPlan, projection_names
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.search.trials import Outcome, StateFile, Trial, Widths
 from neurodeploy.targets.target import EnergyProfile, Target
 from neurodeploy.version import __version__
@@ -78,7 +78,7 @@ class Subject:
         return {
             "neurodeploy": __version__,
             "network": self.network.digest(),
-            "target": f"{self.target.name} {to_json(self.target.number_formats.values())}",
+            "target": f"{self.target.name} {to_json(self.target.formats())}",
             "options": hashlib.sha256(to_json(asdict(self.options)).encode()).hexdigest(),
             "plan": self.plan.digest(),
             "data": data.hexdigest(),

@@ -12,9 +12,6 @@ from neurodeploy.errors import known
 Place = tuple[str | int, ...]
 """Where a value stands in a TOML file: ``("energy", "profiles", 0, "synop")``."""
 
-SECTIONS = ("neuron", "number_formats", "limits")
-"""Tables whose entries are facts, each with value, unit, kind and source."""
-
 UNSOURCED = "inferred"
 """How a value is known whose file does not say it."""
 
@@ -33,7 +30,7 @@ _EXPECTED = {
 """What pydantic's kinds of error ask for."""
 
 
-def inherit(base: Mapping[str, Any], own: Mapping[str, Any], name: str) -> dict[str, Any]:
+def inherit(base: Mapping[str, Any], own: Mapping[str, Any], name: str, sections: tuple[str, ...]) -> dict[str, Any]:
     """Return a target file's content with all that it leaves out taken from another's.
 
     A fact that the file states is its own as a whole, but for the unit, which a fact always has; so are its energies.
@@ -42,9 +39,10 @@ def inherit(base: Mapping[str, Any], own: Mapping[str, Any], name: str) -> dict[
         base: content of the other file.
         own: content of the file, in which a fact may be no more than its value.
         name: how a value without a source is said to be known.
+        sections: tables whose entries are facts, each with value, unit, kind and source.
     """
     merged: dict[str, Any] = {**base, **own}
-    for section in SECTIONS:
+    for section in sections:
         facts, differing = dict(base[section]), own.get(section, {})
         if not isinstance(differing, dict):
             continue

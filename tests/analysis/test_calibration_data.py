@@ -15,6 +15,7 @@ from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import compare
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.quantise.drive import drive
 from neurodeploy.ir.network import Network
 from tests.conftest import ZERO, chain_edges, lif, save_nir
 from tests.families.loihi.test_helpers import deep, skipping, spikes
@@ -26,7 +27,7 @@ def test_a_population_alone_runs_in_its_own_rows(network: Network) -> None:
     program = compile(network, "loihi2")
     for population in network.populations:
         into = tuple(p for p in program.projections if p.target == population.name)
-        sent = calibration.drive(population.name, {}).emulate(program.population(population.name), into)
+        sent = drive(calibration, population.name, {}).emulate(program.population(population.name), into)
         np.testing.assert_array_equal(sent, calibration.recording.spikes(population.name), err_msg=population.name)
 
 

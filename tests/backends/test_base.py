@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from neurodeploy.backends.base import RunOptions, observables
 from neurodeploy.errors import DeployError
+from neurodeploy.ir.run_options import RunOptions, observables
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5])

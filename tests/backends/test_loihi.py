@@ -18,14 +18,16 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends import load, loihi, names
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.install import lava_python
 from neurodeploy.backends.loihi import NOTE, Loihi, check, clean_probe
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
-from neurodeploy.ir.program import Program, save_program
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
+from neurodeploy.families.program_file import save_program
+from neurodeploy.ir.codes import CodedProjection
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import RunOptions
 from tests.backends.loihi_stand_in import on_real_lava, script, standing_in
 from tests.command import neurodeploy
 
@@ -59,10 +61,10 @@ def codes(*values: int) -> np.ndarray:
     return np.array(values, np.int32)
 
 
-def population(name: str, n: int, latency: int, **other: Any) -> CodedPopulation:
+def population(name: str, n: int, latency: int, **other: Any) -> LoihiPopulation:
     same = {key: codes(*[value] * n) for key, value in {"du": 4095, "dv": 300, "threshold_code": 150}.items()}
     zeros = {key: codes(*[0] * n) for key in ("bias_mantissa", "u_init", "v_init")}
-    return CodedPopulation(name, (n,), bias_exponent=0, latency=latency, unit=1.0, **{**same, **zeros, **other})
+    return LoihiPopulation(name, (n,), bias_exponent=0, latency=latency, unit=1.0, **{**same, **zeros, **other})
 
 
 def projection(source: str, target: str, weight: Any, delay: int = 1) -> CodedProjection:
@@ -70,7 +72,7 @@ def projection(source: str, target: str, weight: Any, delay: int = 1) -> CodedPr
 
 
 def make_program(
-    populations: tuple[CodedPopulation, ...], projections: tuple[CodedProjection, ...], **other: Any
+    populations: tuple[LoihiPopulation, ...], projections: tuple[CodedProjection, ...], **other: Any
 ) -> Program:
     return Program("loihi2", "loihi", {"in": (2,)}, populations, projections, ("out",), 1e-3, "nir", {}, **other)
 

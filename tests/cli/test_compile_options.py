@@ -9,7 +9,7 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.ir.program import load_program
+from neurodeploy.families.program_file import load_program
 from tests.command import neurodeploy
 from tests.conftest import ZERO, save_nir, small_chip
 

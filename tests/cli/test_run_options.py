@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.run import run as run_backend
 from neurodeploy.cli.run import run
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
-from neurodeploy.ir.program import Program, save_program
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
+from neurodeploy.families.program_file import save_program
+from neurodeploy.ir.codes import CodedProjection
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -31,8 +33,8 @@ def program() -> Program:
     rest: dict[str, Any] = {"u_init": 2**23, "v_init": 0, "latency": 0, "unit": 1.0}
     counting = NeuronModel(reset="subtract", max_spikes=2)
     populations = (
-        CodedPopulation("count", (1,), **codes, **rest, model=counting),
-        CodedPopulation("sum", (1,), **codes, **rest, model=NeuronModel(fires=False)),
+        LoihiPopulation("count", (1,), **codes, **rest, model=counting),
+        LoihiPopulation("sum", (1,), **codes, **rest, model=NeuronModel(fires=False)),
     )
     joins = tuple(CodedProjection("in", name, [[254]], 7, 8, "mixed", 1) for name in ("count", "sum"))
     return Program("loihi2", "lava", {"in": (1,)}, populations, joins, ("sum",), 1e-3, "nir", {})

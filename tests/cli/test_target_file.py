@@ -14,8 +14,8 @@ from neurodeploy.backends.run import run
 from neurodeploy.cli.main import cli
 from neurodeploy.coding.scoring import decide
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import load_program
 from neurodeploy.ir.plan import load_plan
-from neurodeploy.ir.program import load_program
 from tests.conftest import spikes
 
 pytest.importorskip("torch", reason="the float reference needs torch")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import neurodeploy.coding.data
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.run import COUNTER_BYTES, open_subject, run, run_blocks
 from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import compare
 from neurodeploy.comparison.shown import KEPT
 from neurodeploy.compiler import compile
-from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.ir.recording import Recording, Writer, save_recording
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.report.html import render_report
 from tests.conftest import spikes
 

@@ -13,7 +13,6 @@ import pytest
 
 import neurodeploy
 import neurodeploy.coding.data
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.run import open_subject, recorded_bytes, run, run_blocks
 from neurodeploy.coding.data import Data
 from neurodeploy.comparison.compare import compare
@@ -21,6 +20,7 @@ from neurodeploy.comparison.runner import Pace, Runner, choose_backends
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import ZERO, chain_edges, lif, save_nir, spikes
 
 MEGABYTE = 2**20

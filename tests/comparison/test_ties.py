@@ -8,12 +8,12 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.comparison.ties import is_tie
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
 

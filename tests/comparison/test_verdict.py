@@ -25,7 +25,7 @@ from neurodeploy.comparison.compare import Comparison, compare
 from neurodeploy.comparison.verdict import Demands
 from neurodeploy.compiler import compile as compile_model
 from neurodeploy.errors import DeployError
-from neurodeploy.ir.program import program_sha256
+from neurodeploy.families.program_file import program_sha256
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
 from tests.ir.test_decision import small_model
 

@@ -9,13 +9,13 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.importers.lower import read_network
-from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import SAME_STEP, ZERO, chain_edges, cuba, lif, save_nir, small_chip, spikes
 
 

@@ -17,7 +17,7 @@ import pytest
 import neurodeploy
 from neurodeploy.compiler import CompileOptions, compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, Quantising
-from neurodeploy.families.loihi.finetuning.coded import start
+from neurodeploy.finetuning.finetune import begin
 from neurodeploy.importers.lower import read_network
 from neurodeploy.search import run_search
 from tests.conftest import ROOT
@@ -102,6 +102,6 @@ def test_bits_that_nobody_says_are_those_that_the_target_stores(fc_model: Path, 
     for target, bits in ((tmp_path / "narrow.toml", 4), ("loihi2", 8)):
         program = neurodeploy.compile(fc_model, target, allow_silent=True)
         assert {p.weight_bits for p in program.projections} == {bits}
-        assert {one.weight_bits for one in start(read_network(fc_model)[0], target).program.projections} == {bits}
+        assert {one.weight_bits for one in begin(read_network(fc_model)[0], target).program.projections} == {bits}
     with pytest.raises(neurodeploy.DeployError, match=r"weight_bits is 8; .* stores 1 to 4 bits"):
         neurodeploy.compile(fc_model, tmp_path / "narrow.toml", weight_bits=8)

@@ -10,22 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.backends.base import Inputs
+from neurodeploy.backends.lava.processes import process_of
 from neurodeploy.families.loihi.arithmetic import STATE_LIMIT
-from neurodeploy.families.loihi.definition import Traces
-from neurodeploy.ir.codes import (
+from neurodeploy.families.loihi.codes import (
     ADAPTATIONS,
     CLEARED,
     CONDITIONS,
     RESETS,
     THRESHOLD_MAX,
     WEIGHT_RANGES,
-    CodedPopulation,
-    CodedProjection,
+    LoihiPopulation,
     NeuronModel,
 )
+from neurodeploy.families.loihi.definition import Traces
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs
 from neurodeploy.ir.synapses import Shape
 
 KINDS = (
@@ -75,7 +76,7 @@ def random_program(rng: np.random.Generator) -> Program:
         if rng.random() < 0.3:
             bits[f"in{index}"] = int(rng.integers(1, 25))
     sources = [Source(name, shape, name in bits, bits.get(name, 1) < 6) for name, shape in inputs.items()]
-    populations: list[CodedPopulation] = []
+    populations: list[LoihiPopulation] = []
     projections: list[CodedProjection] = []
     for index in range(rng.integers(1, 5)):
         name, source = f"p{index}", sources[rng.integers(len(sources))]
@@ -120,7 +121,7 @@ def random_inputs(program: Program, n_steps: int, n_samples: int, rng: np.random
 def side_by_side(programs: Sequence[Program], first: int = 0) -> Program:
     """Return one program whose disjoint parts are the given ones, in whose names ``first``, ``first + 1``, ... lead."""
     inputs, bits = {}, {}
-    populations: list[CodedPopulation] = []
+    populations: list[LoihiPopulation] = []
     projections: list[CodedProjection] = []
     for index, program in enumerate(programs, first):
         inputs.update({f"{index}.{name}": shape for name, shape in program.inputs.items()})
@@ -153,7 +154,7 @@ def differences(recording: Recording, traces: Traces) -> dict[str, str]:
 
 def census(program: Program) -> Counter[str]:
     """Return how many populations, neurons and projections of each kind there are."""
-    found: Counter[str] = Counter(p.process for p in program.populations)
+    found: Counter[str] = Counter(process_of(p) for p in program.populations)
     found["neurons"] = sum(p.size for p in program.populations)
     found.update(p.kind for p in program.projections)
     found.update(f"{len(p.shape)} axes" for p in program.populations)
@@ -166,7 +167,7 @@ def census(program: Program) -> Counter[str]:
     return found
 
 
-def as_source(population: CodedPopulation) -> Source:
+def as_source(population: LoihiPopulation) -> Source:
     """Return what projections from a population need to know."""
     most = population.model.max_spikes
     return Source(population.name, population.shape, population.is_graded, most is not None and most <= MOST_TO_CONV)
@@ -204,7 +205,7 @@ def random_feed(rng: np.random.Generator, source: Source, target: str) -> tuple[
     return random_matrix(rng, source, target, size), layout(rng, size)
 
 
-def random_join(rng: np.random.Generator, source: Source, target: CodedPopulation) -> CodedProjection:
+def random_join(rng: np.random.Generator, source: Source, target: LoihiPopulation) -> CodedProjection:
     """Return one more projection into a population: a convolution where one turns up that fits, else a matrix."""
     for _ in range(20 if len(source.shape) == 3 and source.to_conv else 0):
         conv = random_conv(rng, source, target.name)
@@ -264,7 +265,7 @@ def random_synapses(
     )
 
 
-def random_population(rng: np.random.Generator, name: str, shape: Shape, kind: str) -> CodedPopulation:
+def random_population(rng: np.random.Generator, name: str, shape: Shape, kind: str) -> LoihiPopulation:
     """Return a population of one of the kinds, with codes up to their extremes."""
     n, top = prod(shape), STATE_LIMIT
     model = random_model(rng, kind)
@@ -284,7 +285,7 @@ def random_population(rng: np.random.Generator, name: str, shape: Shape, kind: s
     if kind == "integrator":
         threshold[:] = THRESHOLD_MAX
     bias = codes(rng, n, [-4096, 4095], -60, 60) * (rng.random() < 0.6)
-    return CodedPopulation(
+    return LoihiPopulation(
         name,
         shape,
         du=codes(rng, n, [0, 1, 4094, 4095], 0, 4096),

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import SHARED
 
 CORPUS = SHARED / "corpus"

@@ -9,10 +9,10 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.compiler import compile
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import SAME_STEP, chain_edges, cuba, lif, save_nir, spikes
 
 RECORD = RunOptions(record=("spikes", "u", "v"))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.run_options import RunOptions
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "frameworks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))

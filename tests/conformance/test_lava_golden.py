@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LAVA
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import SHARED
 
 GOLDEN = SHARED / "lava-golden"
@@ -65,14 +66,14 @@ def golden_program(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Progr
     return Program("loihi2", "lava", {"inp": shapes["inp"]}, tuple(populations), tuple(projections), (), 1.0, "nir", {})
 
 
-def golden_population(name: str, node: dict[str, Any], shape: tuple[int, ...], value: Any) -> CodedPopulation:
+def golden_population(name: str, node: dict[str, Any], shape: tuple[int, ...], value: Any) -> LoihiPopulation:
     bias = np.asarray(value(node.get("bias_mant", 0)), np.int64)
     exponent = np.asarray(value(node.get("bias_exp", 0)), np.int64)
     shifted = np.where(exponent >= 0, bias << np.maximum(exponent, 0), bias >> np.maximum(-exponent, 0))
     start = (np.asarray(node.get(key, 0)) for key in ("u0", "v0"))
     resets = {key: node[key] for key in ("reset_interval", "reset_offset") if key in node}
     codes = (node["du"], node["dv"], node["vth"], shifted, 0, *start)
-    return CodedPopulation(name, shape, *codes, latency=0, unit=1.0, model=NeuronModel(**resets))
+    return LoihiPopulation(name, shape, *codes, latency=0, unit=1.0, model=NeuronModel(**resets))
 
 
 def golden_projections(

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.loihi import clean_probe
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import SHARED
 
 FOLDER = SHARED / "nir-paper" / "01_lif"
@@ -36,7 +37,7 @@ def read(path: Path) -> np.ndarray:
 def emulate(x: np.ndarray, arithmetic: str) -> tuple[np.ndarray, np.ndarray]:
     """Return v and spikes of the paper's net in hardware steps; its codes are those of ``lif_lava.ipynb``."""
     one = np.ones(1, np.int32)
-    lif = CodedPopulation("lif", (1,), 4095 * one, 163 * one, 25 * one, 0 * one, 0, 0 * one, 0 * one, 0, 1.0)
+    lif = LoihiPopulation("lif", (1,), 4095 * one, 163 * one, 25 * one, 0 * one, 0, 0 * one, 0 * one, 0, 1.0)
     dense = CodedProjection("in", "lif", np.array([[10]], np.int16), 0, 8, "mixed", 1)
     program = Program("loihi2", arithmetic, {"in": (1,)}, (lif,), (dense,), ("lif",), 1e-4, "nir", {})
     options = RunOptions(record=("spikes", "v"), arithmetic=arithmetic)

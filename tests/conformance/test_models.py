@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from neurodeploy import compiler
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.coding.data import load_data
 from neurodeploy.comparison.compare import Comparison, compare
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.importers.lower import read_network
-from neurodeploy.ir.codes import NeuronModel
 from neurodeploy.ir.recording import load_recording
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.shipped import shipped_folder
 
 MODELS = {"digits-fc": 0.95, "digits-conv": 0.96, "digits-rows": 0.94}

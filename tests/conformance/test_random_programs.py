@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import Inputs, RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LAVA
-from neurodeploy.ir.codes import RESETS
+from neurodeploy.families.loihi.codes import RESETS
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions
 from tests.conformance.programs import census, differences, draw
 
 OPTIONS = RunOptions(record=("spikes", "u", "v"), arithmetic="lava", raw_time=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.compiler import compile
 from neurodeploy.cost.energy import EventCounts, count_events, estimate_energy, profile_energy
-from neurodeploy.targets.target import load_target
+from neurodeploy.families.target_file import load_target
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import spikes
 
 

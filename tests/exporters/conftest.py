@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.recording import load_recording
+from neurodeploy.ir.run_options import RunOptions
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 SNNTORCH = "import snntorch as snn\n"

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters import adapters
@@ -20,6 +19,7 @@ from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.recording import load_recording
+from neurodeploy.ir.run_options import RunOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own, at import
 

@@ -20,12 +20,12 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import MODULES
 from neurodeploy.importers.losses import LOSSES, Loss
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.run_options import RunOptions
 from tests.conftest import ROOT
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.run_options import RunOptions
 
 SNN = "import snntorch as snn\n"
 NORSE = "from functools import reduce\nfrom norse.torch import LICell, LIFCell, LIFParameters\n"

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import ExportResult, export
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.recording import load_recording
+from neurodeploy.ir.run_options import RunOptions
 
 pytest.importorskip("snntorch", reason="snnTorch is not installed")
 

@@ -9,11 +9,11 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.recording import load_recording
+from neurodeploy.ir.run_options import RunOptions
 
 pytest.importorskip("snntorch", reason="snnTorch is not installed")
 

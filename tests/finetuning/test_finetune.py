@@ -14,19 +14,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from neurodeploy.backends.base import RunOptions  # noqa: E402
 from neurodeploy.backends.emulator.backend import Emulator  # noqa: E402
 from neurodeploy.backends.run import run  # noqa: E402
 from neurodeploy.coding.data import Data  # noqa: E402
 from neurodeploy.coding.scoring import scores  # noqa: E402
 from neurodeploy.compiler import compile  # noqa: E402
 from neurodeploy.errors import DeployError  # noqa: E402
-from neurodeploy.families.loihi.finetuning.coded import start  # noqa: E402
 from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork, model_rows  # noqa: E402
 from neurodeploy.families.loihi.finetuning.latents import Latents  # noqa: E402
 from neurodeploy.families.loihi.finetuning.trainable import make_latents  # noqa: E402
 from neurodeploy.finetuning import training as training_module  # noqa: E402
-from neurodeploy.finetuning.finetune import finetune  # noqa: E402
+from neurodeploy.finetuning.finetune import begin, finetune  # noqa: E402
 from neurodeploy.finetuning.options import Epoch, Training  # noqa: E402
 from neurodeploy.importers.lower import read_network  # noqa: E402
 from neurodeploy.ir.decision import parse_decision, with_decision  # noqa: E402
@@ -34,6 +32,7 @@ from neurodeploy.ir.network import Network, Population, Projection  # noqa: E402
 from neurodeploy.ir.plan import load_plan, save_plan  # noqa: E402
 from neurodeploy.ir.program import Program  # noqa: E402
 from neurodeploy.ir.rule import NeuronRule  # noqa: E402
+from neurodeploy.ir.run_options import RunOptions  # noqa: E402
 from neurodeploy.ir.synapses import Linear  # noqa: E402
 from neurodeploy.shipped import shipped_folder  # noqa: E402
 from tests.conftest import SAME_STEP, chain_edges, cuba, lif, save_nir  # noqa: E402
@@ -115,7 +114,7 @@ def samples(network: Network, seed: int = 0) -> Data:
 @pytest.mark.parametrize("bits", BITS)
 def test_forward_pass_at_the_start_is_the_emulator(model: Path, bits: Any) -> None:
     network = read_network(model)[0]
-    began = start(network, "loihi2", None, bits)
+    began = begin(network, "loihi2", None, bits)
     latents = make_latents(began)
     program = latents.program(began.program)
     inputs = samples(network).x
@@ -132,14 +131,14 @@ def test_forward_pass_at_the_start_is_the_emulator(model: Path, bits: Any) -> No
 @pytest.mark.parametrize("bits", [2, 4, 8, "ternary"])
 def test_training_starts_at_the_compiled_codes(model: Path, bits: Any) -> None:
     network = read_network(model)[0]
-    began = start(network, "loihi2", None, bits)
+    began = begin(network, "loihi2", None, bits)
     program = make_latents(began).program(began.program)
     same_codes(program, began.program)
 
 
 def test_every_weight_has_a_gradient(model: Path) -> None:
     network = read_network(model)[0]
-    began = start(network, "loihi2", None, 4)
+    began = begin(network, "loihi2", None, 4)
     latents = make_latents(began)
     data = samples(network)
     tensors = {name: torch.as_tensor(values).float() for name, values in data.x.items()}
@@ -196,7 +195,7 @@ def same_codes(one: Program, two: Program) -> None:
 def test_pool_before_a_convolution_is_trained_and_pool_behind_one_is_not(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     network = read_network(conv(tmp_path / "model.nir", rng))[0]
-    began = start(network, "loihi2", None, 4)
+    began = begin(network, "loihi2", None, 4)
     latents = make_latents(began)
     assert [weight.node for weight in latents.weights] == ["conv", "conv2", "fc"] and not latents.fixed
 
@@ -345,7 +344,7 @@ def test_training_answers_by_the_rule_that_decides(tmp_path: Path, rng: np.rando
     tuned = finetune(model, data, "loihi2", decide=decision, training=replace(SHORT, epochs=1))
     assert tuned.best.score >= tuned.epochs[0].score
     assert str(tuned.program.decision) == decision
-    began = start(with_decision(network, decision), "loihi2", None, None)
+    began = begin(with_decision(network, decision), "loihi2", None, None)
     trainer = training_module.Trainer(
         began, make_latents(began, "cpu"), lambda _: data, SHORT, parse_decision(decision)
     )
@@ -372,7 +371,7 @@ def test_biases_of_currents_that_spikes_clear_stay_with_their_source() -> None:
     weight = np.random.default_rng(1).normal(0, 1, (3, 5)).astype(np.float32)
     op = Linear(weight, np.array([0.1, -0.2, 0.3], np.float32), name="fc")
     network = Network({"in": (5,)}, (population,), (Projection("in", "a", (op,)),), ("a",), 1e-3, "snntorch")
-    began = start(network, "loihi2")
+    began = begin(network, "loihi2")
     latents = make_latents(began)
     assert [w.node for w in latents.weights] == ["fc"]
     assert not latents.biases

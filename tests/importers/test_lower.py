@@ -11,12 +11,12 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Linear
 from tests.conftest import DT, SAME_STEP, ZERO, chain_edges, lif, save_nir, spikes
 

@@ -22,7 +22,7 @@ from neurodeploy.comparison.compare import compare
 from neurodeploy.comparison.measures import diff
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
-from neurodeploy.ir.program import load_program, program_sha256, save_program
+from neurodeploy.families.program_file import load_program, program_sha256, save_program
 from neurodeploy.ir.recording import Recording, save_recording
 from tests.conftest import spikes
 

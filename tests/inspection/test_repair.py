@@ -10,12 +10,12 @@ import nir
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import read_graph
 from neurodeploy.inspection import inspect, repair
+from neurodeploy.ir.run_options import RunOptions
 from tests.conformance.test_corpus import DIALECTS
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
 from tests.importers.test_lower import spyx_image

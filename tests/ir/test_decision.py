@@ -15,9 +15,9 @@ from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import Pairs, decide, scores, winners
 from neurodeploy.comparison.compare import compare
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.decision import Decision, parse_decision, settle_decision
-from neurodeploy.ir.program import load_program, save_program
 from neurodeploy.ir.recording import Recording
 from tests.conftest import DT, chain_edges, lif, spikes
 

@@ -15,9 +15,9 @@ from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.ir.host import data_inputs, entering, from_arrays, split, to_arrays
 from neurodeploy.ir.network import Network, Population, Projection
-from neurodeploy.ir.program import load_program, save_program
 from neurodeploy.ir.synapses import Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Sparse
 from tests.families.loihi.test_exactness import ZERO
 

@@ -13,36 +13,37 @@ import pytest
 
 import neurodeploy
 from neurodeploy.backends import loihi
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.lava import backend as lava
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.cost import energy
 from neurodeploy.errors import DeployError, LackingError
+from neurodeploy.families import program_file
 from neurodeploy.families.loihi import affine_form, definition, exactness, overflow
 from neurodeploy.families.loihi import bounds as reach
 from neurodeploy.families.loihi.arithmetic import LOIHI
 from neurodeploy.families.loihi.check import observe, program_check
-from neurodeploy.families.loihi.emulator import tables
-from neurodeploy.families.loihi.quantise import population
-from neurodeploy.ir import program as program_file
-from neurodeploy.ir.codes import (
+from neurodeploy.families.loihi.codes import (
     ADAPTATIONS,
     CLEARED,
     CONDITIONS,
     PLAIN,
     RESETS,
-    CodedPopulation,
-    CodedProjection,
+    LoihiPopulation,
     NeuronModel,
 )
+from neurodeploy.families.loihi.emulator import tables
+from neurodeploy.families.loihi.quantise import population
+from neurodeploy.families.program_file import load_program, save_program
+from neurodeploy.families.target_file import load_target, target_names
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import EXTRAS, LAYOUT, MODEL, NEEDS
 from neurodeploy.ir.network import Network, Population, Projection
-from neurodeploy.ir.program import Program, load_program, save_program
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Linear
-from neurodeploy.targets.target import load_target, target_names
 from tests.conformance.programs import draw
 
 neuron = pytest.importorskip("neurodeploy.backends.reference.neuron", reason="the float reference needs torch")
@@ -89,13 +90,13 @@ class Dendrite(NeuronModel):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class WithDendrite(CodedPopulation):
+class WithDendrite(LoihiPopulation):
     """Codes that nobody knows."""
 
     dendrite_decay: np.ndarray | None = None
 
 
-def chain(make: Callable[..., CodedPopulation] = CodedPopulation, **extra: Any) -> Program:
+def chain(make: Callable[..., LoihiPopulation] = LoihiPopulation, **extra: Any) -> Program:
     """Return three neurons behind two inputs."""
     zeros = np.zeros(3, np.int32)
     codes = {key: zeros for key in ("du", "dv", "bias_mantissa", "u_init", "v_init")}
@@ -201,7 +202,7 @@ def test_a_chip_refuses_what_no_fact_says_that_it_has() -> None:
 
 def test_every_field_says_what_it_needs() -> None:
     assert set(MODEL) == {field.name for field in fields(NeuronModel)}
-    assert set(EXTRAS) == {field.name for field in fields(CodedPopulation) if field.default is None}
+    assert set(EXTRAS) == {field.name for field in fields(LoihiPopulation) if field.default is None}
     optional = {field.name for field in fields(CodedProjection) if field.default is None or field.default == 0}
     assert set(LAYOUT) == optional
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.program import program_faults
+from neurodeploy.families.program_file import save_program
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.plan import (
     BiasPlan,
@@ -24,7 +26,6 @@ from neurodeploy.ir.plan import (
     to_yaml,
     unpack_steps,
 )
-from neurodeploy.ir.program import save_program
 from tests.conftest import spikes
 
 CODE = st.one_of(st.integers(0, 4095), st.lists(st.integers(0, 4095), min_size=2, max_size=5))
@@ -94,7 +95,7 @@ def test_a_plan_gives_its_program_back_byte_for_byte(
     for name, one in (("a", compiled), ("b", again)):
         save_program(one.program, tmp_path / f"{name}.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    assert not again.program.faults()
+    assert not program_faults(again.program)
 
 
 def test_a_part_of_a_plan_is_completed(fc_model: Path) -> None:

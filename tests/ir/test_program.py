@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
 
 CONV: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 
-def population(name: str = "a", n: int = 2, **codes: Any) -> CodedPopulation:
+def population(name: str = "a", n: int = 2, **codes: Any) -> LoihiPopulation:
     plain = {"du": 4095, "dv": 0, "threshold_code": 10, "bias_mantissa": 0, "u_init": 0, "v_init": 0}
-    return CodedPopulation(name, (n,), bias_exponent=0, latency=0, **{"unit": 1.0, **plain, **codes})
+    return LoihiPopulation(name, (n,), bias_exponent=0, latency=0, **{"unit": 1.0, **plain, **codes})
 
 
 def dense(source: str, target: str, weight: Any, **other: Any) -> CodedProjection:

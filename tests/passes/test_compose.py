@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.run import run
 from neurodeploy.compiler import compile
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI
 from neurodeploy.ir.network import Network, Population, Projection
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Pool2d, Scale, SynapseOp, chain_shape
 from neurodeploy.passes.fold import applied, apply, fold
 from tests.families.loihi.test_exactness import ZERO

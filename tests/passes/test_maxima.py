@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
@@ -16,6 +15,7 @@ from neurodeploy.compiler import compile_with_plan
 from neurodeploy.errors import DeployError
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Conv2d, Flatten, Linear, MaxPool2d, Scale
 from neurodeploy.passes.maxima import rectify, widest, with_realised_steps
 

@@ -20,6 +20,7 @@ from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import decide
 from neurodeploy.compiler import CompileOptions, compile_with_plan
 from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.families.target_file import load_target
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.plan import Plan, ProjectionPlan
 from neurodeploy.ir.program import Program
@@ -29,7 +30,6 @@ from neurodeploy.search.budget import Budget, choose_profile, parse_budget
 from neurodeploy.search.measuring import Measurer
 from neurodeploy.search.orders import most_by_sensitivity, search_by_sensitivity
 from neurodeploy.search.trials import StateFile, Trial, Widths
-from neurodeploy.targets.target import load_target
 from tests.conftest import ROOT, ZERO, chain_edges, lif, save_nir, spikes
 
 pytest.importorskip("torch", reason="the float reference needs torch")

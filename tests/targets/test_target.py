@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.target import ALLOWED
+from neurodeploy.families.target_file import load_target, read_target, target_names
 from neurodeploy.shipped import shipped_folder
-from neurodeploy.targets.target import ALLOWED, load_target, read_target, target_names
 
 
 @pytest.mark.parametrize("name", target_names())

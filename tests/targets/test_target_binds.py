@@ -13,11 +13,14 @@ import pytest
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.program import FORMATTED, program_faults
+from neurodeploy.families.loihi.target import ALLOWED
+from neurodeploy.families.program_file import load_program, save_program
+from neurodeploy.families.target_file import load_target
 from neurodeploy.ir.network import Network, Population, Projection
-from neurodeploy.ir.program import FORMATTED, Program, load_program, save_program
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
 from neurodeploy.ir.synapses import Linear
-from neurodeploy.targets.target import ALLOWED, load_target
 
 SUBTRACT = NeuronRule(reset="subtract")
 
@@ -146,7 +149,7 @@ def test_every_fact_has_a_reader(key: str, tmp_path: Path) -> None:
     assert not shown.holds(usual)
     program = compile(shown.network(), chip, **shown.options)
     assert shown.holds(program)
-    assert program.faults() == []
+    assert program_faults(program) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

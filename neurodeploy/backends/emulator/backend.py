@@ -1,35 +1,20 @@
-"""The fixed-point emulator: Loihi's integer neuron and synapses, event-driven, parallel over samples."""
+"""The fixed-point emulator: a chip family's integers to the bit, parallel over samples."""
 
 from __future__ import annotations
-
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import (
-    Backend,
-    Inputs,
-    RunOptions,
-    expect,
-    model_rows,
-    observables,
-    register_units,
-    spike_inputs,
-)
-from neurodeploy.families.loihi.arithmetic import Arithmetic, find_arithmetic
-from neurodeploy.families.loihi.definition import COUNTERS
-from neurodeploy.families.loihi.emulator.tables import Layout, lay_out
-from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.backends.base import Backend, expect, register_units, spike_inputs
+from neurodeploy.families import find_family
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
 from neurodeploy.version import __version__
 
 
 class Emulator(Backend):
-    """Runs a program bit by bit as Lava or as the chip; see :mod:`neurodeploy.families.loihi.arithmetic`."""
+    """Runs a program bit by bit, as its family's definition says; see :mod:`neurodeploy.families`."""
 
     name = "emulator"
     counts = True
@@ -47,8 +32,7 @@ class Emulator(Backend):
             options: what to record, and in which arithmetic.
 
         Returns:
-            Spikes uint8, u and v int32, counters int64 ``[T, B, nodes]`` (see ``definition.COUNTERS``) in the rows of
-            each node.
+            Spikes uint8, u and v int32, counters int64 ``[T, B, nodes]`` in the rows of each node.
 
         Raises:
             DeployError: inputs do not fit or are no spikes, a name is unknown, or the program has numbers that the
@@ -56,151 +40,45 @@ class Emulator(Backend):
         """
         expect(Program, subject, self.name)
         spikes = spike_inputs(subject, inputs)
-        arithmetic = find_arithmetic(options.arithmetic or subject.arithmetic)
-        names = options.recorded(tuple(subject.latency), subject.nodes)
+        family, arithmetic = find_family(subject.family), options.arithmetic or subject.arithmetic
+        family.check_arithmetic(arithmetic)
+        emulated = family.emulate(subject, spikes, options)
         n_steps = len(next(iter(spikes.values())))
-        recorded, counters = _run_samples(subject, spikes, arithmetic, names, options)
-        populations = list(subject.latency)
         nodes = {
             name: {
                 key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
                 for key, values in observed.items()
             }
-            for name, observed in recorded.items()
+            for name, observed in emulated.nodes.items()
         }
-        meta = {
-            "backend": self.name,
-            "versions": {"neurodeploy": __version__},
-            "target": subject.target,
-            "arithmetic": arithmetic.name,
-            "dialect": subject.dialect,
-            "dt": subject.dt,
-            "latency": subject.latency,
-            "raw_time": options.raw_time,
-            "outputs": list(subject.outputs),
-            "counter_nodes": populations,
-            "units": register_units(subject),
-            "custom_neurons": [p.name for p in subject.populations if p.process == "custom"],
-            "model_sha256": subject.provenance.get("model_sha256", ""),
-        }
-        return Recording(nodes, meta, _cut(subject, counters, n_steps, options) if options.counters else {})
+        counters = {key: _cut(subject, values, n_steps, options) for key, values in emulated.counters.items()}
+        return Recording(nodes, _meta(subject, arithmetic, options), counters)
 
 
-def _run_samples(
-    program: Program, inputs: Inputs, arithmetic: Arithmetic, names: tuple[str, ...], options: RunOptions
-) -> tuple[dict[str, dict[str, NDArray[Any]]], NDArray[np.int64]]:
-    """Run all samples, a thread for each core.
-
-    Returns:
-        What was recorded, by node and observable, ``[rows, B, *shape]``, and counters ``[rows, B, populations,
-        counters]``.
-    """
-    from neurodeploy.families.loihi.emulator.kernels import run_sample
-    from neurodeploy.preparing import prepare
-
-    layout = lay_out(program, arithmetic)
-    columns, column = _columns(program, layout, names)
-    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
-    rows = n_steps + program.max_latency
-    outputs = _outputs(program, names, options, (rows, n_samples))
-    counters = np.zeros((rows, n_samples, len(program.populations), len(COUNTERS)), np.int64)
-    settings = (arithmetic.wraps_once, options.counters, column, *outputs.values(), counters)
-    done = 0
-
-    def one(sample: int) -> None:
-        nonlocal done
-        run_sample(layout.tables, *_input_rows(program, inputs, layout, sample), rows, sample, *settings)
-        done += 1
-        if options.progress:
-            options.progress(done, n_samples)
-
-    if not run_sample.signatures:
-        prepare(run_sample, (layout.tables, *_input_rows(program, inputs, layout, 0), rows, 0, *settings))
-    n_threads = min(n_samples, options.threads or os.cpu_count() or 1)
-    if n_threads == 1:
-        for sample in range(n_samples):
-            one(sample)
-    else:
-        with ThreadPoolExecutor(n_threads) as pool:
-            list(pool.map(one, range(n_samples)))
-    for values in outputs.values():
-        values.flags.writeable = False
-    recorded = {name: _observed(program.population(name), outputs, columns[name], options) for name in names}
-    return recorded, counters
-
-
-def _cut(
-    program: Program, counters: NDArray[np.int64], n_steps: int, options: RunOptions
-) -> dict[str, NDArray[np.int64]]:
-    """Return counters ``[T, B, populations]`` by name, each population's in its own rows."""
-    rows = [
-        model_rows(counters[:, :, i], p.latency, n_steps, options.raw_time) for i, p in enumerate(program.populations)
-    ]
-    cut = np.stack(rows, axis=2) if rows else counters
-    cut.flags.writeable = False
-    return {key: cut[..., i] for i, key in enumerate(COUNTERS)}
-
-
-def _columns(program: Program, layout: Layout, names: tuple[str, ...]) -> tuple[dict[str, slice], NDArray[np.int64]]:
-    """Return each recorded node's columns, and the column of each neuron in the tables, or -1."""
-    columns: dict[str, slice] = {}
-    record = np.full(int(layout.tables.offset[-1]), -1, np.int64)
-    width = 0
-    for index, population in enumerate(program.populations, start=len(program.inputs)):
-        if population.name in names:
-            end = width + population.size
-            record[layout.place(index, population.name, population.size)] = np.arange(width, end)
-            columns[population.name] = slice(width, end)
-            width = end
-    return columns, record
-
-
-def _outputs(
-    program: Program, names: tuple[str, ...], options: RunOptions, extent: tuple[int, int]
-) -> dict[str, NDArray[Any]]:
-    """Return arrays ``[rows, B, columns]`` in the kernel's order, without columns for what is not recorded."""
-    populations = [program.population(name) for name in names]
-    width = sum(population.size for population in populations)
-    sends = "spikes" in options.record
-    has_value = any(not population.model.fires for population in populations)
-    wanted = {
-        "spikes": sends,
-        "sent": sends and any(population.is_graded for population in populations),
-        "v": any("v" in options.observed(name) for name in names) or has_value,
-        "u": "u" in options.record,
-    }
+def _meta(program: Program, arithmetic: str, options: RunOptions) -> dict[str, object]:
+    """Return what a recording says of its run."""
     return {
-        key: np.zeros((*extent, width if is_wanted else 0), np.uint8 if key == "spikes" else np.int32)
-        for key, is_wanted in wanted.items()
+        "backend": Emulator.name,
+        "versions": {"neurodeploy": __version__},
+        "target": program.target,
+        "arithmetic": arithmetic,
+        "dialect": program.dialect,
+        "dt": program.dt,
+        "latency": program.latency,
+        "raw_time": options.raw_time,
+        "outputs": list(program.outputs),
+        "counter_nodes": list(program.latency),
+        "units": register_units(program),
+        "custom_neurons": [p.name for p in program.populations if p.is_custom],
+        "model_sha256": program.provenance.get("model_sha256", ""),
     }
 
 
-def _observed(
-    population: CodedPopulation, outputs: dict[str, NDArray[Any]], columns: slice, options: RunOptions
-) -> dict[str, NDArray[Any]]:
-    """Return what was recorded of a node, ``[rows, B, *shape]``."""
-    found = {}
-    for key in observables(options.observed(population.name), population.model.fires):
-        source = "sent" if key == "spikes" and population.is_graded else "v" if key == "value" else key
-        values = outputs[source][:, :, columns]
-        found[key] = values.reshape(*values.shape[:2], *population.shape)
-    return found
-
-
-def _input_rows(
-    program: Program, inputs: Inputs, layout: Layout, sample: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return a sample's inputs in the tables' order: where something is sent, uint8 ``[T, n]``, and what, int32.
-
-    The second is of no neurons where all inputs are plain spikes.
-    """
-    tables = layout.tables
-    n_steps = len(next(iter(inputs.values())))
-    width = int(tables.offset[tables.n_inputs])
-    rows = np.zeros((n_steps, width), np.int32 if program.message_bits else np.uint8)
-    for index, name in enumerate(program.inputs):
-        values = inputs[name][:, sample].reshape(n_steps, -1)
-        rows[:, layout.place(index, name, values.shape[1])] = values
-    if program.message_bits:
-        return (rows != 0).astype(np.uint8), rows
-    return rows, np.zeros((n_steps, 0), np.int32)
+def _cut(program: Program, counted: NDArray[np.int64], n_steps: int, options: RunOptions) -> NDArray[np.int64]:
+    """Return a counter ``[T, B, populations]``, each population's in its own rows."""
+    rows = [
+        model_rows(counted[:, :, i], p.latency, n_steps, options.raw_time) for i, p in enumerate(program.populations)
+    ]
+    cut = np.stack(rows, axis=2) if rows else counted
+    cut.flags.writeable = False
+    return cut

@@ -11,26 +11,22 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import (
-    Backend,
-    Inputs,
-    RunOptions,
-    expect,
-    model_rows,
-    refuse_faults,
-    register_units,
-    spike_inputs,
-)
-from neurodeploy.backends.base import observables as observed
+from neurodeploy.backends.base import Backend, expect, refuse_faults, register_units, spike_inputs
 from neurodeploy.backends.lava.install import INSTALL, SIMULATOR, lava_python
+from neurodeploy.backends.lava.processes import process_of
 from neurodeploy.backends.session import Task, run_session
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.families.loihi.arithmetic import LAVA, find_arithmetic
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.families.loihi.program import LoihiProgram, loihi_program, program_faults
+from neurodeploy.families.program_file import save_program
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
-from neurodeploy.ir.program import Program, save_program
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
+from neurodeploy.ir.run_options import observables as observed
 from neurodeploy.ir.synapses import Shape
 from neurodeploy.version import __version__
 
@@ -71,7 +67,7 @@ class Lava(Backend):
             BackendError: Lava is missing, died or took too long.
         """
         expect(Program, subject, self.name)
-        program = subject
+        program = loihi_program(subject, "Lava")
         check_options(options)
         nodes = options.recorded(tuple(program.latency), program.nodes)
         spikes = spike_inputs(program, inputs)
@@ -92,7 +88,7 @@ class Lava(Backend):
 class Job:
     """The worker's job."""
 
-    program: Program
+    program: LoihiProgram
     spikes: Inputs
     nodes: tuple[str, ...]
     options: RunOptions
@@ -116,7 +112,7 @@ def check_options(options: RunOptions) -> None:
         )
 
 
-def observables(population: CodedPopulation, record: tuple[str, ...]) -> dict[str, str]:
+def observables(population: LoihiPopulation, record: tuple[str, ...]) -> dict[str, str]:
     """Return what is recorded of a population, with the type; always its ``value`` if it does not fire."""
     keys = observed(record, population.model.fires)
     return {key: "uint8" if key == "spikes" and not population.is_graded else "int32" for key in keys}
@@ -129,7 +125,7 @@ CAN = can(
 """What the worker computes of all that programs can need, see :mod:`neurodeploy.ir.needs`; the host has run before."""
 
 
-def check_program(program: Program, inputs: Inputs | None = None) -> None:
+def check_program(program: LoihiProgram, inputs: Inputs | None = None) -> None:
     """Refuse a program that makes Lava hang, or that it would change in silence.
 
     Args:
@@ -148,10 +144,10 @@ def check_program(program: Program, inputs: Inputs | None = None) -> None:
         for fault in _conv_faults(projection, *_payloads(program, projection.source, inputs or {}))
     ]
     fix = "Compile it again for a target with Loihi's number formats, or run it on --backend emulator."
-    refuse_faults(program.faults() + empty + sums, program, "Lava", fix)
+    refuse_faults(program_faults(program) + empty + sums, program, "Lava", fix)
 
 
-def _payloads(program: Program, source: str, inputs: Inputs) -> tuple[int, int]:
+def _payloads(program: LoihiProgram, source: str, inputs: Inputs) -> tuple[int, int]:
     """Return the smallest and largest payload that a source sends.
 
     Counts are taken for 1: how far they rise depends on the run, so the worker watches the sums that they make.
@@ -224,7 +220,7 @@ def _write_request(folder: Path, job: Job) -> None:
     files = {name: str(folder / f"{name}.npz") for name in ("program", "inputs", "output")}
     nodes = {
         population.name: {
-            "process": population.process,
+            "process": process_of(population),
             "observables": observables(
                 population, job.options.observed(population.name) if population.name in job.nodes else ()
             ),
@@ -241,7 +237,7 @@ def _python() -> Path:
     return python
 
 
-def _meta(program: Program, versions: dict[str, str], options: RunOptions) -> dict[str, Any]:
+def _meta(program: LoihiProgram, versions: dict[str, str], options: RunOptions) -> dict[str, Any]:
     return {
         "backend": Lava.name,
         "versions": {**versions, "neurodeploy": __version__},
@@ -254,5 +250,5 @@ def _meta(program: Program, versions: dict[str, str], options: RunOptions) -> di
         "dialect": program.dialect,
         "dt": program.dt,
         "raw_time": options.raw_time,
-        "custom_neurons": [p.name for p in program.populations if p.process == "custom"],
+        "custom_neurons": [p.name for p in program.populations if p.is_custom],
     }

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Backend, Inputs, RunOptions, check_inputs, expect
+from neurodeploy.backends.base import Backend, expect
 from neurodeploy.backends.reference.neuron import Neuron, State
 from neurodeploy.backends.reference.operations import chain
+from neurodeploy.coding.inputs import check_inputs
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.ir.network import Network, Population
 from neurodeploy.ir.order import components
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions
 from neurodeploy.version import __version__
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.arithmetic import DECAY_BITS
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.families.loihi.exactness import clears_currents, integer_model, is_stateless
-from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.ir.network import Population
-from neurodeploy.targets.target import Target
 
 Floats = NDArray[np.float64]
 
@@ -82,7 +82,9 @@ class AffineNeuron:
         return float((self.adapt_rise / np.maximum(1.0 - self.adapt_keep, 2.0**-DECAY_BITS)).max(initial=0.0))
 
 
-def affine_neuron(population: Population, synapse_bias: Floats, target: Target, sends: bool = True) -> AffineNeuron:
+def affine_neuron(
+    population: Population, synapse_bias: Floats, target: LoihiTarget, sends: bool = True
+) -> AffineNeuron:
     """Return a population in the chip's form.
 
     A reset to a value other than 0 is a shift of v. A constant input c into a synaptic current with factor a is a

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, LOIHI, STATE_LIMIT, Arithmetic, decay
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
 
 Floats = NDArray[np.float64]
@@ -74,7 +75,7 @@ class _Side:
 
 
 def swings(
-    population: CodedPopulation,
+    population: LoihiPopulation,
     projections: tuple[CodedProjection, ...],
     payloads: tuple[Payload, ...],
     arithmetic: Arithmetic = LOIHI,
@@ -95,7 +96,7 @@ def swings(
 
 
 def driver(
-    population: CodedPopulation,
+    population: LoihiPopulation,
     projections: tuple[CodedProjection, ...],
     payloads: tuple[Payload, ...],
     neuron: int,
@@ -113,7 +114,7 @@ def driver(
 
 
 def reach(
-    population: CodedPopulation,
+    population: LoihiPopulation,
     projections: tuple[CodedProjection, ...],
     payloads: tuple[Payload, ...],
     arithmetic: Arithmetic,
@@ -168,7 +169,7 @@ def reach(
 
 
 def _swing(
-    population: CodedPopulation, projection: CodedProjection, payload: Payload, arithmetic: Arithmetic
+    population: LoihiPopulation, projection: CodedProjection, payload: Payload, arithmetic: Arithmetic
 ) -> tuple[Floats, Floats]:
     if projection.exponent < 0 and not arithmetic.shifts_sum:
         projection = replace(projection, weight=projection.weight >> -projection.exponent, exponent=0)
@@ -185,7 +186,7 @@ def _whole(values: Floats) -> Ints:
     return whole
 
 
-def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arithmetic) -> tuple[_Side, _Side]:
+def _sides(population: LoihiPopulation, low: Ints, high: Ints, arithmetic: Arithmetic) -> tuple[_Side, _Side]:
     """Return the upper side and the lower side, turned upside down, of a population that has not fired."""
     bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     u, v = population.u_init.astype(np.int64), population.v_init.astype(np.int64)
@@ -210,7 +211,7 @@ def _sides(population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arith
 
 
 def _second_currents(
-    population: CodedPopulation, low: Ints, high: Ints, arithmetic: Arithmetic
+    population: LoihiPopulation, low: Ints, high: Ints, arithmetic: Arithmetic
 ) -> tuple[Ints, Ints, Flags]:
     """Return the most that a second current, and one that lowers v, raise and lower v in a step; can the second wrap.
 
@@ -247,7 +248,7 @@ def _limit(start: Ints, input_: Ints, lost: Ints) -> Ints:
     return highest
 
 
-def _risen(population: CodedPopulation, side: _Side) -> tuple[Ints, Ints]:
+def _risen(population: LoihiPopulation, side: _Side) -> tuple[Ints, Ints]:
     """Return the highest u and v, as if no spike ever lowered v."""
     lost_u, lost_v = population.du.astype(np.int64) + 1, population.dv.astype(np.int64)
     u, v = side.u, side.v
@@ -261,7 +262,7 @@ def _risen(population: CodedPopulation, side: _Side) -> tuple[Ints, Ints]:
     return np.maximum(top_u, later), np.maximum(top_v, highest)
 
 
-def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints) -> Ints:
+def _fallen(population: LoihiPopulation, side: _Side, fires: Flags, taken: Ints) -> Ints:
     """Return the highest ``-v``: what a late subtraction takes from v, and a floor under v, are taken into account.
 
     Args:
@@ -286,7 +287,7 @@ def _fallen(population: CodedPopulation, side: _Side, fires: Flags, taken: Ints)
     return fallen
 
 
-def _held(population: CodedPopulation, side: _Side, u_high: Ints, threshold: Ints) -> Ints:
+def _held(population: LoihiPopulation, side: _Side, u_high: Ints, threshold: Ints) -> Ints:
     """Return a bound on v before the spike test, from what a spike takes; BEYOND_REGISTERS where none does."""
     model, lost = population.model, population.dv.astype(np.int64)
     step = np.where(side.u_free, side.u_full, u_high) + side.second + side.bias
@@ -315,13 +316,13 @@ def _held(population: CodedPopulation, side: _Side, u_high: Ints, threshold: Int
     return bound
 
 
-def _most(population: CodedPopulation) -> int:
+def _most(population: LoihiPopulation) -> int:
     """Return the most spikes of one step, or a number beyond all that a register can hold."""
     top = int(BEYOND_REGISTERS // STATE_LIMIT)
     return min(population.model.max_spikes or top, top)
 
 
-def _zeroes_negatives(population: CodedPopulation) -> bool:
+def _zeroes_negatives(population: LoihiPopulation) -> bool:
     """Tell whether a spike can set a negative v to 0."""
     model = population.model
     return model.reset == "zero-late" or model.refractory > 0 or population.threshold_low_code is not None

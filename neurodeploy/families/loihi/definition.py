@@ -11,11 +11,12 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, decay
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.families.loihi.program import LoihiProgram, input_limit
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
-from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import Inputs
 from neurodeploy.ir.synapses import as_map
 
 Ints = NDArray[np.int64]
@@ -97,7 +98,7 @@ def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) 
     return to_int32(total << projection.exponent)
 
 
-def start(population: CodedPopulation, n_samples: int) -> State:
+def start(population: LoihiPopulation, n_samples: int) -> State:
     """Return the registers before the first hardware step.
 
     Raises:
@@ -109,7 +110,7 @@ def start(population: CodedPopulation, n_samples: int) -> State:
 
 
 def neuron(
-    population: CodedPopulation, state: State, a: Ints, row: int, arithmetic: Arithmetic
+    population: LoihiPopulation, state: State, a: Ints, row: int, arithmetic: Arithmetic
 ) -> tuple[State, dict[str, Ints]]:
     """Return the registers after one step, with what was sent in ``fired``, and what was counted.
 
@@ -161,7 +162,7 @@ def neuron(
     return State(u, v_after, sent, hold, b, second), {key: value.sum(axis=1) for key, value in counts.items()}
 
 
-def _owed(population: CodedPopulation, state: State, v: Ints, threshold: Ints) -> Ints:
+def _owed(population: LoihiPopulation, state: State, v: Ints, threshold: Ints) -> Ints:
     """Return how many thresholds are subtracted before the spike test."""
     match population.model.reset:
         case "subtract-late":
@@ -171,7 +172,7 @@ def _owed(population: CodedPopulation, state: State, v: Ints, threshold: Ints) -
     return np.zeros_like(v)
 
 
-def _held(population: CodedPopulation, v: Ints, threshold: Ints) -> Ints:
+def _held(population: LoihiPopulation, v: Ints, threshold: Ints) -> Ints:
     """Return how often v holds the threshold, as often as one step can send."""
     model = population.model
     held = (v >= threshold if model.spike == ">=" else v > threshold).astype(np.int64)
@@ -180,7 +181,7 @@ def _held(population: CodedPopulation, v: Ints, threshold: Ints) -> Ints:
     return held
 
 
-def _fire(population: CodedPopulation, v: Ints, threshold: Ints) -> tuple[Ints, Ints]:
+def _fire(population: LoihiPopulation, v: Ints, threshold: Ints) -> tuple[Ints, Ints]:
     """Return what is sent, and v after a reset in this step."""
     model = population.model
     sent = _held(population, v, threshold)
@@ -193,7 +194,7 @@ def _fire(population: CodedPopulation, v: Ints, threshold: Ints) -> tuple[Ints, 
     return sent, v
 
 
-def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
+def run(program: LoihiProgram, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
     """Run a program on spikes or payloads ``[T, B, *shape]``; the traces have ``T + max latency`` hardware rows."""
     refuse_missing(program.parts, CAN, "the emulator's definition")
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
@@ -218,9 +219,9 @@ def run(program: Program, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
                 counters["synops"][t, :, index] += delivered(projection, arriving, projection.weight != 0)
                 counters["synops_dense"][t, :, index] += _delivered_densely(projection, arriving, population.size)
                 counters["arrivals"][t, :, index] += (arriving != 0).reshape(n_samples, -1).sum(axis=1)
-            if program.input_limit is not None:
+            if (limit := input_limit(program)) is not None:
                 summed = to_int32(a) << ALIGN_BITS
-                beyond = (summed < -program.input_limit) | (summed >= program.input_limit)
+                beyond = (summed < -limit) | (summed >= limit)
                 counters["input_wraps"][t, :, index] = beyond.sum(axis=1)
             state, counts = neuron(population, states[name], to_int32(a), t, arithmetic)
             states[name] = state

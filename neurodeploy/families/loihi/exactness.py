@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from neurodeploy.errors import DeployError, LackingError
-from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.families.loihi.codes import NeuronModel
+from neurodeploy.families.loihi.target import LoihiTarget, loihi_targets
 from neurodeploy.ir.needs import NEEDS, RESETS, refuse_unread
 from neurodeploy.ir.network import Network, Population
-from neurodeploy.targets.target import Target, load_target, target_names
 
 _RESET_WORDS = {"zero": "reset to zero"} | {reset: NEEDS[need] for reset, need in RESETS.items()}
 
@@ -23,7 +23,7 @@ READS_OF_POPULATION = (
 """What is brought into integers of a rule and of a population; what a sum is rounded to first is no matter there."""
 
 
-def integer_model(population: Population, target: Target, sends: bool) -> NeuronModel:
+def integer_model(population: Population, target: LoihiTarget, sends: bool) -> NeuronModel:
     """Return the integer neuron that a float population is.
 
     Args:
@@ -46,7 +46,7 @@ def integer_model(population: Population, target: Target, sends: bool) -> Neuron
     _refuse_inexact(population, sends)
     model = _model(population)
     if missing := _missing(population, model, target):
-        able = [t for t in target_names() if not _missing(population, model, load_target(t))]
+        able = [t.name for t in loihi_targets() if not _missing(population, model, t)]
         elsewhere = f"Compile for --target {' or '.join(able)}; or train" if able else "Train"
         raise LackingError(
             f"{name!r} needs {' and '.join(_with_article(what) for what in missing)}, which {target.title} does"
@@ -246,7 +246,7 @@ def _inexact(population: Population, sends: bool) -> dict[str, str]:
     return {what: fix for what, (is_so, fix) in found.items() if is_so}
 
 
-def _missing(population: Population, model: NeuronModel, target: Target) -> list[str]:
+def _missing(population: Population, model: NeuronModel, target: LoihiTarget) -> list[str]:
     """Return in words what a target's neurons do not have."""
     facts, fires = target.neuron, model.fires
     most, floor = facts.spikes_per_step_max.value, fires and population.v_min is not None

@@ -15,8 +15,9 @@ import numpy as np
 
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.arithmetic import DECAY_BITS
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
-from neurodeploy.ir.program import Program
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
+from neurodeploy.families.loihi.program import LoihiProgram
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.synapses import Shape
 
 BIAS_SOURCE = "bias source"
@@ -27,17 +28,17 @@ COUNTS = NeuronModel(max_spikes=None, reset_interval=1, spike=">=")
 """A neuron that sends a payload on: one threshold of v is one unit of it."""
 
 
-def source_of_bias(program: Program) -> str | None:
+def source_of_bias(program: LoihiProgram) -> str | None:
     """Return the name of the population whose spikes are biases, or None if there is none."""
     return next((p.name for p in program.populations if p.helps == ALWAYS_ON), None)
 
 
-def bias_source(name: str) -> CodedPopulation:
+def bias_source(name: str) -> LoihiPopulation:
     """Return one neuron that fires in every step from the first."""
     return _without_memory(name, (1,), 0, ALWAYS_ON, bias=1)
 
 
-def with_relays(program: Program, delay_max: int) -> Program:
+def with_relays(program: LoihiProgram, delay_max: int) -> LoihiProgram:
     """Return the program with relays where a delay is longer than connections have.
 
     Args:
@@ -48,7 +49,7 @@ def with_relays(program: Program, delay_max: int) -> Program:
         DeployError: what would have to be relayed can be negative, or the chip has no neuron that sends it on.
     """
     longest = delay_max + 1
-    relays: dict[str, CodedPopulation] = {}
+    relays: dict[str, LoihiPopulation] = {}
     links: list[CodedProjection] = []
     projections = []
     for projection in program.projections:
@@ -62,7 +63,7 @@ def with_relays(program: Program, delay_max: int) -> Program:
     return replace(program, populations=taken, projections=(*projections, *links))
 
 
-def relay_warnings(program: Program) -> list[str]:
+def relay_warnings(program: LoihiProgram) -> list[str]:
     """Return a sentence for each population that helps."""
     return [
         f"{p.name}: {p.size} {_neurons(p.size)} that the model does not have; {p.helps}"
@@ -76,11 +77,11 @@ def _neurons(n: int) -> str:
 
 
 def _relayed(
-    program: Program,
+    program: LoihiProgram,
     projection: CodedProjection,
     source: str,
     steps: int,
-    relays: dict[str, CodedPopulation],
+    relays: dict[str, LoihiPopulation],
     links: list[CodedProjection],
 ) -> str:
     """Return the relay that sends what ``source`` sends ``steps`` later; it is made where there is none yet."""
@@ -102,7 +103,7 @@ def _relayed(
     return name
 
 
-def _relay_model(program: Program, projection: CodedProjection) -> NeuronModel:
+def _relay_model(program: LoihiProgram, projection: CodedProjection) -> NeuronModel:
     """Return a neuron that sends payloads on.
 
     Raises:
@@ -121,10 +122,10 @@ def _relay_model(program: Program, projection: CodedProjection) -> NeuronModel:
 
 def _without_memory(
     name: str, shape: Shape, latency: int, helps: str, bias: int = 0, threshold: int = 0, model: Any = None
-) -> CodedPopulation:
+) -> LoihiPopulation:
     n, last = prod(shape), 2**DECAY_BITS - 1
     keys = {"du": last, "dv": last, "threshold_code": threshold, "bias_mantissa": bias, "u_init": 0, "v_init": 0}
     codes: dict[str, Any] = {key: np.full(n, value) for key, value in keys.items()}
-    return CodedPopulation(
+    return LoihiPopulation(
         name, shape, bias_exponent=0, latency=latency, unit=1.0, model=model or NeuronModel(), helps=helps, **codes
     )

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
 from neurodeploy.families.loihi.bounds import Payload, driver, swings
+from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.exactness import features
+from neurodeploy.families.loihi.program import LoihiProgram, input_limit
 from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES
-from neurodeploy.ir.codes import MESSAGE_BITS, CodedPopulation, CodedProjection
+from neurodeploy.ir.codes import MESSAGE_BITS, CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
-from neurodeploy.ir.program import Program
 
 CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
@@ -24,7 +25,7 @@ CAN = can(
 
 
 def overflow_warnings(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], payloads: tuple[Payload, ...]
+    population: LoihiPopulation, projections: tuple[CodedProjection, ...], payloads: tuple[Payload, ...]
 ) -> list[str]:
     """Return what worst-case input (every spike of one sign of weight at once, for ever) does to the registers.
 
@@ -79,7 +80,7 @@ def overflow_warnings(
     return found
 
 
-def arithmetic_differences(program: Program) -> tuple[str, ...]:
+def arithmetic_differences(program: LoihiProgram) -> tuple[str, ...]:
     """Return where Lava's simulator and the chip can compute different things, a sentence for each node.
 
     They differ where u leaves its 24 bits by more than one turn, which Lava does not undo; where a convolution's sum
@@ -114,9 +115,9 @@ def arithmetic_differences(program: Program) -> tuple[str, ...]:
     return tuple(found)
 
 
-def input_sum_warnings(program: Program) -> list[str]:
+def input_sum_warnings(program: LoihiProgram) -> list[str]:
     """Return where one step's input can leave the register in which the chip sums it, in a sentence, or nothing."""
-    if (limit := program.input_limit) is None:
+    if (limit := input_limit(program)) is None:
         return []
     found = []
     for population in program.populations:
@@ -136,16 +137,16 @@ def input_sum_warnings(program: Program) -> list[str]:
     ]
 
 
-def custom_neurons(program: Program) -> dict[str, str]:
+def custom_neurons(program: LoihiProgram) -> dict[str, str]:
     """Return the populations that no fixed-point process of Lava computes, each with what it needs."""
     return {
         p.name: ", ".join(features(p.model, p.v_min is not None, p.adapt_step is not None, p.du_second is not None))
         for p in program.populations
-        if p.process == "custom"
+        if p.is_custom
     }
 
 
-def source_payload(program: Program, projection: CodedProjection) -> Payload:
+def source_payload(program: LoihiProgram, projection: CodedProjection) -> Payload:
     """Return the least and the most that one spike of a projection's source is assumed to carry."""
     if projection.message_bits == 0:
         return 0, 1

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
 from neurodeploy.families.loihi.initial import InitialCodes, cleared_codes, initial_codes
 from neurodeploy.families.loihi.weights import quantise_weights, weight_range
-from neurodeploy.ir.codes import CodedPopulation, NeuronModel
 from neurodeploy.ir.network import Population
 from neurodeploy.ir.plan import PopulationPlan, spread
 
@@ -55,7 +55,7 @@ class Registers:
     bias: mantissa, int64 (n,), and exponent of the whole bias. late: the part of it that is not in ``population``.
     """
 
-    population: CodedPopulation
+    population: LoihiPopulation
     warnings: tuple[str, ...]
     bias: tuple[Ints, int]
     late: LateBias | None
@@ -129,7 +129,7 @@ def code_population(
             f" (worst {worst:.2g} of the threshold)"
         )
     codes: dict[str, Any] = {"du": du, "dv": dv, "threshold_code": threshold, "bias_mantissa": mantissa, **extras}
-    coded = CodedPopulation(
+    coded = LoihiPopulation(
         population.name,
         population.shape,
         bias_exponent=exponent,
@@ -266,7 +266,7 @@ def _decay_codes(keep: Floats, formats: dict[str, int], typical: Floats, top: in
     return codes
 
 
-def leaks(neuron: AffineNeuron, coded: CodedPopulation) -> dict[str, tuple[Floats, Floats]]:
+def leaks(neuron: AffineNeuron, coded: LoihiPopulation) -> dict[str, tuple[Floats, Floats]]:
     """Return the parts of v and u that are lost in a step, in the model and here, in units of the decay code.
 
     Truncation takes half a register unit more of a state that is half the threshold, unless the code is 0.
@@ -290,7 +290,7 @@ def missed(leak: tuple[Floats, Floats]) -> NDArray[np.bool_]:
     return off & (exact > LEAST_LEAK)
 
 
-def other_leaks(neuron: AffineNeuron, coded: CodedPopulation) -> Ints | None:
+def other_leaks(neuron: AffineNeuron, coded: LoihiPopulation) -> Ints | None:
     """Return leak codes of v on the other side of the model's leak where codes miss it, int64 (n,); None if none do."""
     leak = leaks(neuron, coded)["v"]
     exact, here = leak

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.lava.backend import Lava
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
 
 CODES = {"du": 4095, "dv": 300, "threshold_code": 150, "bias_mantissa": 0, "bias_exponent": 0, "u_init": 0, "v_init": 0}
 MIXED_8 = {"exponent": 0, "weight_bits": 8, "sign_mode": "mixed", "delay": 1}
 
 
-def make_population(name: str, shape: tuple[int, ...], latency: int = 0, **codes: Any) -> CodedPopulation:
-    return CodedPopulation(name, shape, latency=latency, unit=1.0, **{**CODES, **codes})
+def make_population(name: str, shape: tuple[int, ...], latency: int = 0, **codes: Any) -> LoihiPopulation:
+    return LoihiPopulation(name, shape, latency=latency, unit=1.0, **{**CODES, **codes})
 
 
 def make_projection(source: str, target: str, weight: Any, **options: Any) -> CodedProjection:
@@ -25,7 +26,7 @@ def make_projection(source: str, target: str, weight: Any, **options: Any) -> Co
 
 
 def make_program(
-    inputs: dict[str, tuple[int, ...]], populations: list[CodedPopulation], projections: list[CodedProjection]
+    inputs: dict[str, tuple[int, ...]], populations: list[LoihiPopulation], projections: list[CodedProjection]
 ) -> Program:
     outputs = (populations[-1].name,)
     return Program("loihi2", "lava", inputs, tuple(populations), tuple(projections), outputs, 1e-3, "nir", {})
@@ -52,7 +53,7 @@ def replay(program: Program, inputs: dict[str, np.ndarray]) -> dict[str, np.ndar
     return result
 
 
-def neuron_step(p: CodedPopulation, u: Any, v: Any, a: Any) -> tuple[Any, Any, Any]:
+def neuron_step(p: LoihiPopulation, u: Any, v: Any, a: Any) -> tuple[Any, Any, Any]:
     u = np.sign(u) * (np.abs(u) * (4096 - (p.du + 1)) >> 12) + (a << 6)
     u = np.where(u > 2**23, u - 2**24, np.where(u <= -(2**23), u + 2**24, u))
     v = np.sign(v) * (np.abs(v) * (4096 - p.dv) >> 12) + u + (p.bias_mantissa.astype(np.int64) << p.bias_exponent)
@@ -95,7 +96,7 @@ def lava() -> Lava:
 
 
 @pytest.fixture(scope="session")
-def population() -> Callable[..., CodedPopulation]:
+def population() -> Callable[..., LoihiPopulation]:
     return make_population
 
 

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, run_worker
 from neurodeploy.backends.session import interrupts_held
 from neurodeploy.errors import BackendError
-from neurodeploy.ir.program import Program, save_program
+from neurodeploy.families.program_file import save_program
+from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 from tests.backends.processes import PROC, members, needs_proc, processes, sessions_begun_by, wait_for
 
 LONG = np.zeros((50_000, 1, 2), np.uint8)
@@ -109,7 +110,7 @@ def test_death_of_one_of_lavas_processes_ends_the_run(lava: Lava, chain: Program
 
 
 HOST = (
-    "import sys, numpy as np; from pathlib import Path; from neurodeploy.ir.program import load_program;"
+    "import sys, numpy as np; from pathlib import Path; from neurodeploy.families.program_file import load_program;"
     "from neurodeploy.backends.base import RunOptions; from neurodeploy.backends.lava.backend import Lava;"
     "told = lambda done, total: print(done, flush=True);"
     "data = {'in': np.zeros((50000, 1, 2), np.uint8)};"

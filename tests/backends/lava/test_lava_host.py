@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import neurodeploy
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, check_program, observables, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
 from neurodeploy.backends.session import find_cause
 from neurodeploy.errors import BackendError, DeployError
-from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording, load_recording, save_recording
+from neurodeploy.ir.run_options import RunOptions
 
 CONV: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 

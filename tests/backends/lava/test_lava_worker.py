@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.lava.backend import Job, Lava, run_worker
 from neurodeploy.backends.lava.install import lava_python
-from neurodeploy.ir.codes import NeuronModel
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import RunOptions
 
 ALL = RunOptions(record=("spikes", "v", "u"), raw_time=True)
 GOLDEN = Path(__file__).parents[4] / "shared" / "data" / "lava-golden"

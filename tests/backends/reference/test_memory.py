@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import json, resource
 import numpy as np
-from neurodeploy.backends.base import RunOptions
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.rule import NeuronRule

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.backends.base import RunOptions, spike_inputs
+from neurodeploy.backends.base import spike_inputs
 from neurodeploy.backends.emulator.backend import Emulator
+from neurodeploy.backends.lava.processes import process_of
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
@@ -19,12 +20,14 @@ from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI
 from neurodeploy.families.loihi.overflow import custom_neurons
+from neurodeploy.families.loihi.program import program_faults
 from neurodeploy.families.loihi.quantise.approximate import approximate
+from neurodeploy.families.target_file import load_target
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Conv2d, Flatten, Linear
-from neurodeploy.targets.target import load_target
 
 ZERO = NeuronRule()
 SUBTRACT = NeuronRule(reset="subtract")
@@ -126,7 +129,7 @@ def test_whole_numbers_give_the_references_spikes_exactly(name: str) -> None:
     rule, parameters, reset = RULES[name]
     reference, integers, program = run_both(two_layers(rule, **parameters), random_input())
     assert program.population("a").model.reset == reset
-    assert not program.faults()
+    assert not program_faults(program)
     for node in ("a", "b"):
         assert reference[node]["spikes"].any()
         np.testing.assert_array_equal(integers[node]["spikes"], reference[node]["spikes"], err_msg=node)
@@ -325,7 +328,7 @@ def test_where_v_is_whole_a_met_threshold_is_a_code_less_on_any_chip() -> None:
     network = meeting(replace(ZERO, spike=">="))
     for target in ("loihi1", "loihi2"):
         program = compile(network, target)
-        assert [p.process for p in program.populations] == ["LIF", "LIF"]
+        assert [process_of(p) for p in program.populations] == ["LIF", "LIF"]
         assert (program.populations[0].threshold_code == 1023).all()
 
 
@@ -335,14 +338,14 @@ def test_a_leak_lets_loihi2_meet_its_threshold_and_loihi1_miss_a_64th() -> None:
     np.testing.assert_array_equal(integers["a"]["spikes"], reference["a"]["spikes"])
     assert program.population("a").model.spike == ">="
     one = compile(network, "loihi1")
-    assert one.population("a").process == "LIF"
+    assert process_of(one.population("a")) == "LIF"
     assert any(warning.startswith("a: fires at v > threshold, where the model") for warning in one.warnings)
 
 
 def test_integrators_give_their_potential_exactly() -> None:
     reference, integers, program = run_both(readout(bias=2.0, v_init=5.0), random_input())
     assert program.population("a").model.fires is False
-    assert program.population("a").process == "LIF"
+    assert process_of(program.population("a")) == "LIF"
     assert (program.population("a").threshold_code == 131071).all()
     np.testing.assert_array_equal(integers["a"]["value"], reference["a"]["value"])
 
@@ -354,7 +357,7 @@ def test_neurons_whose_threshold_is_out_of_reach_integrate(decay: float, thresho
     network = replace(network, populations=(alone,), projections=network.projections[:1], outputs=("a",))
     reference, integers, program = run_both(network, random_input())
     assert program.provenance["never_fire"] == ["a"]
-    assert program.population("a").process == "LIF"
+    assert process_of(program.population("a")) == "LIF"
     assert any(warning.startswith("a: no input brings v to its threshold") for warning in program.warnings)
     assert not integers["a"]["spikes"].any()
     largest = np.abs(reference["a"]["v"]).max()
@@ -501,7 +504,7 @@ def test_loihi1_approximates_by_the_least_that_it_takes(
 ) -> None:
     nearest, changes = approximate(two_layers(rule, **parameters), load_target("loihi1"))
     assert [(change.node, change.changes) for change in changes] == [("a", said)]
-    assert compile(nearest, "loihi1").population("a").process == "LIF"
+    assert process_of(compile(nearest, "loihi1").population("a")) == "LIF"
 
 
 def test_what_counted_before_it_was_approximated_calibrates_as_single_spikes() -> None:

@@ -7,18 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.compiler import compile
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS, LAVA, LOIHI
+from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.overflow import arithmetic_differences, input_sum_warnings
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.target_file import load_target
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Conv2d, Linear, SynapseOp
-from neurodeploy.targets.target import load_target
 from tests.families.loihi.test_exactness import ZERO, two_layers
 
 
@@ -82,7 +83,7 @@ def summing(weights: list[list[int]], exponent: int, target: str = "loihi1") -> 
             "du": 4095, "dv": 4095, "threshold_code": 100, "bias_mantissa": 0, "u_init": 0, "v_init": 0,
         }.items()
     }  # fmt: skip
-    a = CodedPopulation("a", (len(weight),), bias_exponent=0, latency=1, unit=64.0, **codes)
+    a = LoihiPopulation("a", (len(weight),), bias_exponent=0, latency=1, unit=64.0, **codes)
     p = CodedProjection("in", "a", weight, exponent, 8, "mixed", 1)
     return Program(target, "loihi", {"in": weight.shape[1:]}, (a,), (p,), ("a",), 1e-3, "nir", formats)
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
 from neurodeploy.families.loihi.registers import bias_codes, is_on_grid, leaks, missed, other_leaks, settled_bias
-from neurodeploy.ir.codes import CodedPopulation, NeuronModel
 from tests.families.loihi.quantise.worked import FORMATS, neuron
 
 
-def coded(dv: list[int], du: int = 4095, threshold: int = 64, model: NeuronModel | None = None) -> CodedPopulation:
+def coded(dv: list[int], du: int = 4095, threshold: int = 64, model: NeuronModel | None = None) -> LoihiPopulation:
     n = len(dv)
     full = {"du": du, "threshold_code": threshold, "bias_mantissa": 0, "u_init": 0, "v_init": 0}
     codes: dict[str, Any] = {key: np.full(n, value) for key, value in full.items()}
-    return CodedPopulation(
+    return LoihiPopulation(
         "n", (n,), dv=np.array(dv), bias_exponent=0, latency=0, unit=1.0, model=model or NeuronModel(), **codes
     )
 

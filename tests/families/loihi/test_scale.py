@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.families.loihi.quantise.gains import filling_gains, gains_of_rows
 from neurodeploy.families.loihi.scale import (
     base_scale,
@@ -18,7 +19,6 @@ from neurodeploy.families.loihi.scale import (
     rising_of_neurons,
     unit_exponent,
 )
-from neurodeploy.ir.codes import NeuronModel
 from tests.families.loihi.quantise.worked import FORMATS, neuron, synapses
 
 BOTH_SIGNS = [[1.0, -2.0], [3.0, -0.5]]

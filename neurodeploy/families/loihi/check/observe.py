@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs, RunOptions, spike_inputs
+from neurodeploy.backends.base import spike_inputs
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, STATE_LIMIT, decay, find_arithmetic
-from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.needs import can, refuse_missing
-from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions
 
 Ints = NDArray[np.int64]
 
@@ -133,7 +134,9 @@ class Observation:
         }
 
 
-def observe_on_data(program: Program, inputs: Inputs, reference: Recording | None = None) -> dict[str, Observation]:
+def observe_on_data(
+    program: LoihiProgram, inputs: Inputs, reference: Recording | None = None
+) -> dict[str, Observation]:
     """Run a program on calibration data and return what each population does.
 
     Args:
@@ -161,7 +164,7 @@ def observe_on_data(program: Program, inputs: Inputs, reference: Recording | Non
     return {name: _with_reference(one, name, reference) for name, one in found.items()}
 
 
-def with_payloads(program: Program, inputs: Inputs) -> tuple[Program, Inputs]:
+def with_payloads(program: LoihiProgram, inputs: Inputs) -> tuple[LoihiProgram, Inputs]:
     """Return inputs as whole numbers, scaled once and for all, and the program that takes them as they are.
 
     Raises:
@@ -170,14 +173,14 @@ def with_payloads(program: Program, inputs: Inputs) -> tuple[Program, Inputs]:
     return replace(program, input_scale={}), spike_inputs(program, inputs)
 
 
-def emulate(program: Program, inputs: Inputs, record: tuple[str, ...] = ("spikes",)) -> Recording:
+def emulate(program: LoihiProgram, inputs: Inputs, record: tuple[str, ...] = ("spikes",)) -> Recording:
     """Run a program on the emulator."""
     from neurodeploy.backends.emulator.backend import Emulator
 
     return Emulator().run(program, inputs, RunOptions(record=record, nodes=tuple(program.latency)))
 
 
-def _observe(program: Program, index: int, inputs: Inputs, recording: Recording) -> Observation:
+def _observe(program: LoihiProgram, index: int, inputs: Inputs, recording: Recording) -> Observation:
     population = program.populations[index]
     nodes = recording.nodes[population.name]
     n_steps, n_samples = recording.n_steps, recording.n_samples
@@ -216,8 +219,8 @@ def _extreme(values: NDArray[Any], find: Any) -> Extreme:
 
 
 def _first(
-    program: Program,
-    population: CodedPopulation,
+    program: LoihiProgram,
+    population: LoihiPopulation,
     inputs: Inputs,
     recording: Recording,
     counts: NDArray[np.int64],
@@ -253,7 +256,7 @@ def _first(
 
 
 def _unrecorded(
-    program: Program, population: CodedPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
+    program: LoihiProgram, population: LoihiPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
 ) -> Ints:
     """Return what a second current adds to v in a row, less what an adaptation takes from it."""
     from neurodeploy.families.loihi.definition import wrap
@@ -279,7 +282,7 @@ def _unrecorded(
 
 
 def _arriving(
-    program: Program, population: CodedPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
+    program: LoihiProgram, population: LoihiPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
 ) -> dict[str, Ints]:
     """Return what each projection delivers in a row, register units; what was sent before row 0 is left out."""
     from neurodeploy.families.loihi.definition import synapses

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.errors import DeployError, known
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, STATE_LIMIT, find_arithmetic
 from neurodeploy.families.loihi.bounds import Payload, Reach, driver, reach
@@ -24,10 +23,12 @@ from neurodeploy.families.loihi.check.remedies import (
     reachable_threshold,
     waking_threshold,
 )
+from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.overflow import payload_range
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
-from neurodeploy.ir.program import Program
+from neurodeploy.families.loihi.program import LoihiProgram
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs
 
 SETTLING = 8
 """Rounds beyond the number of populations after which counts that still grow are taken to be as large as they can."""
@@ -86,7 +87,7 @@ class Contract:
 
 
 def check_program(
-    program: Program,
+    program: LoihiProgram,
     inputs: Inputs | None = None,
     reference: Recording | None = None,
     allow_silent: bool = False,
@@ -122,7 +123,7 @@ def check_program(
     return Contract(bounds, seen, silent, (*warnings, *_findings(program, seen, silent, inputs)))
 
 
-def worst_case(program: Program) -> dict[str, Bounds]:
+def worst_case(program: LoihiProgram) -> dict[str, Bounds]:
     """Return how far each population's registers get over all possible inputs, in the program's arithmetic."""
     reaches = _reaches(program)
     return {p.name: _bounds(program, p, reaches) for p in program.populations if p.size}
@@ -131,7 +132,7 @@ def worst_case(program: Program) -> dict[str, Bounds]:
 _Reached = tuple[Reach, tuple[CodedProjection, ...], tuple[Payload, ...]]
 
 
-def _reaches(program: Program) -> dict[str, _Reached]:
+def _reaches(program: LoihiProgram) -> dict[str, _Reached]:
     """Return every population's reach, with what flows into it.
 
     At first nothing but the inputs is taken to send anything; what can then fire does so from there on, until nothing
@@ -157,11 +158,11 @@ def _reaches(program: Program) -> dict[str, _Reached]:
     return found
 
 
-def _input_payload(program: Program, name: str) -> Payload:
+def _input_payload(program: LoihiProgram, name: str) -> Payload:
     return payload_range(program.message_bits[name]) if name in program.message_bits else (0, 1)
 
 
-def _payload(population: CodedPopulation, reached: Reach, before: Payload, is_settling: bool) -> Payload:
+def _payload(population: LoihiPopulation, reached: Reach, before: Payload, is_settling: bool) -> Payload:
     """Return the least and the most that a population sends in a step, no less than was found before."""
     model = population.model
     if not model.fires or not reached.fires.any():
@@ -176,7 +177,7 @@ def _payload(population: CodedPopulation, reached: Reach, before: Payload, is_se
     return min(least, before[0]), max(most, before[1])
 
 
-def _bounds(program: Program, population: CodedPopulation, reaches: dict[str, _Reached]) -> Bounds:
+def _bounds(program: LoihiProgram, population: LoihiPopulation, reaches: dict[str, _Reached]) -> Bounds:
     reached, into, payloads = reaches[population.name]
     low, high = int(reached.v[0].argmin()), int(reached.v[1].argmax())
     threshold = np.maximum(population.threshold_code.astype(np.int64) << ALIGN_BITS, 1)
@@ -196,7 +197,7 @@ def _bounds(program: Program, population: CodedPopulation, reaches: dict[str, _R
 
 
 def _silences(
-    program: Program,
+    program: LoihiProgram,
     reaches: dict[str, _Reached],
     bounds: dict[str, Bounds],
     seen: dict[str, Observation],
@@ -231,7 +232,7 @@ def _silences(
 
 
 def _findings(
-    program: Program, seen: dict[str, Observation], silent: dict[str, Silence], inputs: Inputs | None
+    program: LoihiProgram, seen: dict[str, Observation], silent: dict[str, Silence], inputs: Inputs | None
 ) -> list[str]:
     """Return what overflows, is dead or is saturated on calibration data, a sentence each."""
     found = []

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
 from neurodeploy.families.loihi.check.observe import SATURATED, Observation, emulate
-from neurodeploy.ir.codes import CODE_RANGES, THRESHOLD_MAX, CodedPopulation
-from neurodeploy.ir.program import Program
+from neurodeploy.families.loihi.codes import CODE_RANGES, THRESHOLD_MAX, LoihiPopulation
+from neurodeploy.families.loihi.program import LoihiProgram
+from neurodeploy.ir.run_options import Inputs
 
 Ints = NDArray[np.int64]
 
@@ -34,7 +34,7 @@ TRIED_ON = 64
 """Samples, at most, on which a higher threshold is tried."""
 
 
-def reachable_threshold(population: CodedPopulation, highest: Ints) -> str:
+def reachable_threshold(population: LoihiPopulation, highest: Ints) -> str:
     """Return the threshold below which some input can make a neuron fire; ``highest`` is what v can reach, (n,)."""
     codes, can = _below(population, highest)
     if not can.any():
@@ -45,7 +45,7 @@ def reachable_threshold(population: CodedPopulation, highest: Ints) -> str:
     return f"{text} so that input can make it fire at all"
 
 
-def waking_threshold(program: Program, population: CodedPopulation, seen: Observation, inputs: Inputs) -> str:
+def waking_threshold(program: LoihiProgram, population: LoihiPopulation, seen: Observation, inputs: Inputs) -> str:
     """Return a change after which a silent population fires on calibration data; each is tried before it is named."""
     codes, can = _below(population, seen.v_peak)
     if can.any():
@@ -67,7 +67,7 @@ def waking_threshold(program: Program, population: CodedPopulation, seen: Observ
     return f"neither threshold nor bias alone makes {population.name} fire: check the scale of its weights"
 
 
-def lowered_threshold(program: Program, population: CodedPopulation, seen: Observation) -> str:
+def lowered_threshold(program: LoihiProgram, population: LoihiPopulation, seen: Observation) -> str:
     """Return how far v of the lost neurons got, and below which thresholds the first and all of them fire."""
     lost = seen.lost
     threshold = np.maximum(population.threshold_code.astype(np.int64) << ALIGN_BITS, 1)
@@ -91,7 +91,7 @@ def lowered_threshold(program: Program, population: CodedPopulation, seen: Obser
     return found
 
 
-def raised_threshold(program: Program, population: CodedPopulation, seen: Observation, inputs: Inputs) -> str:
+def raised_threshold(program: LoihiProgram, population: LoihiPopulation, seen: Observation, inputs: Inputs) -> str:
     """Return a higher threshold at which the saturated neurons are so no longer, tried on the first samples."""
     old = population.threshold_code.astype(np.int64)
 
@@ -111,7 +111,7 @@ def raised_threshold(program: Program, population: CodedPopulation, seen: Observ
     return f"{most} does not stop them: lower the scale of their weights, or their bias"
 
 
-def quieting_threshold(program: Program, population: CodedPopulation, inputs: Inputs) -> str:
+def quieting_threshold(program: LoihiProgram, population: LoihiPopulation, inputs: Inputs) -> str:
     """Return a higher threshold at which a population no longer fires, tried on the first samples."""
     if found := _raised(
         program, population, inputs, (*SLIGHTLY_RAISED_FACTORS, *RAISED_FACTORS), lambda sent: not sent.any()
@@ -122,8 +122,8 @@ def quieting_threshold(program: Program, population: CodedPopulation, inputs: In
 
 
 def _raised(
-    program: Program,
-    population: CodedPopulation,
+    program: LoihiProgram,
+    population: LoihiPopulation,
     inputs: Inputs,
     factors: tuple[float, ...],
     is_enough: Callable[[NDArray[Any]], bool],
@@ -143,28 +143,28 @@ def _raised(
     return None
 
 
-def _below(population: CodedPopulation, highest: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _below(population: LoihiPopulation, highest: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Return the largest threshold codes below what v reached, and which of them a neuron can have."""
     codes = (highest.astype(np.int64) - 1) >> ALIGN_BITS
     return codes, codes >= _least(population)
 
 
-def _most_bias(program: Program) -> int:
+def _most_bias(program: LoihiProgram) -> int:
     return int(program.number_formats.get("bias_mantissa_max", CODE_RANGES["bias_mantissa"][1]))
 
 
-def _least(population: CodedPopulation) -> int:
+def _least(population: LoihiPopulation) -> int:
     return 0 if population.model.max_spikes == 1 else 1
 
 
-def _nearest(population: CodedPopulation, codes: Ints, among: NDArray[np.bool_], farthest: bool = False) -> int:
+def _nearest(population: LoihiPopulation, codes: Ints, among: NDArray[np.bool_], farthest: bool = False) -> int:
     """Return the neuron among some whose code is the largest (or smallest) part of its threshold."""
     places = np.flatnonzero(among)
     shares = (codes / np.maximum(population.threshold_code, 1))[places]
     return int(places[shares.argmin() if farthest else shares.argmax()])
 
 
-def _lower(population: CodedPopulation, codes: Ints, neuron: int, short: bool = False) -> tuple[str, Ints]:
+def _lower(population: LoihiPopulation, codes: Ints, neuron: int, short: bool = False) -> tuple[str, Ints]:
     """Return lower thresholds of the whole population, by the part that one neuron needs, in words and as codes."""
     old = population.threshold_code.astype(np.int64)
     share = int(codes[neuron]) / max(int(old[neuron]), 1)
@@ -184,19 +184,19 @@ def _between(old: Ints, new: Ints, factor: float) -> str:
     return f"thresholds of {int(old.min())} to {int(old.max())} to {factor:.3f} times as much"
 
 
-def _missing_bias(population: CodedPopulation, highest: Ints) -> Ints:
+def _missing_bias(population: LoihiPopulation, highest: Ints) -> Ints:
     """Return how much larger each neuron's bias mantissa must be for v to pass the threshold where it was highest."""
     missing = (population.threshold_code.astype(np.int64) << ALIGN_BITS) + 1 - highest
     needed: Ints = -(-np.maximum(missing, 1) >> population.bias_exponent)
     return needed
 
 
-def _fires(program: Program, changed: CodedPopulation, inputs: Inputs, sample: int) -> bool:
+def _fires(program: LoihiProgram, changed: LoihiPopulation, inputs: Inputs, sample: int) -> bool:
     one = {name: values[:, sample : sample + 1] for name, values in inputs.items()}
     return bool(_sent(program, changed, one).any())
 
 
-def _sent(program: Program, changed: CodedPopulation, inputs: Inputs) -> NDArray[Any]:
+def _sent(program: LoihiProgram, changed: LoihiPopulation, inputs: Inputs) -> NDArray[Any]:
     """Return what a population sends, ``[T, B, n]``, once it is changed."""
     populations = tuple(changed if p.name == changed.name else p for p in program.populations)
     sent = emulate(replace(program, populations=populations), inputs).spikes(changed.name)

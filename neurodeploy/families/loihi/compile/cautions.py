@@ -6,8 +6,7 @@ from math import prod
 
 import numpy as np
 
-from neurodeploy.analysis.calibration_data import approximation_sentence
-from neurodeploy.compiler.options import CompileOptions
+from neurodeploy.coding.approximation import approximation_sentence
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.helpers import relay_warnings
 from neurodeploy.families.loihi.messages import bits_kept
@@ -18,16 +17,17 @@ from neurodeploy.families.loihi.overflow import (
     input_sum_warnings,
     payload_range,
 )
+from neurodeploy.families.loihi.program import LoihiProgram, program_faults
 from neurodeploy.families.loihi.quantise.population import Coded
 from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES
+from neurodeploy.families.loihi.target import LoihiTarget
+from neurodeploy.families.options import CompileOptions
 from neurodeploy.ir.needs import refuse_missing
 from neurodeploy.ir.network import Network
-from neurodeploy.ir.program import Program
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Pool2d
-from neurodeploy.targets.target import Target
 
 
-def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:
+def cautions(program: LoihiProgram, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:
     """Return what can go wrong, or could not be matched."""
     found = list(beyond)
     for name, bits in program.message_bits.items():
@@ -63,7 +63,7 @@ def cautions(program: Program, coded: list[Coded], beyond: list[str]) -> tuple[s
     return (*found, *input_sum_warnings(program), *arithmetic_differences(program))
 
 
-def refuse_too_many_neurons(network: Network, target: Target, options: CompileOptions) -> None:
+def refuse_too_many_neurons(network: Network, target: LoihiTarget, options: CompileOptions) -> None:
     """Refuse a network of more neurons than the chip has before any work is done on it.
 
     Raises:
@@ -74,7 +74,7 @@ def refuse_too_many_neurons(network: Network, target: Target, options: CompileOp
         raise DeployError(what, where="--target", fix=_SMALLER)
 
 
-def beyond(network: Network, program: Program, target: Target, options: CompileOptions) -> list[str]:
+def beyond(network: Network, program: LoihiProgram, target: LoihiTarget, options: CompileOptions) -> list[str]:
     """Return in what the program exceeds the whole chip; how populations share cores is not looked at.
 
     Raises:
@@ -93,7 +93,7 @@ def beyond(network: Network, program: Program, target: Target, options: CompileO
 _SMALLER = "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator."
 
 
-def _misfit(target: Target, neurons: int, synapse_bytes: int = 0) -> str:
+def _misfit(target: LoihiTarget, neurons: int, synapse_bytes: int = 0) -> str:
     """Return what of a network no whole chip holds, as a sentence, or nothing."""
     limits = target.limits
     used = {
@@ -104,14 +104,14 @@ def _misfit(target: Target, neurons: int, synapse_bytes: int = 0) -> str:
     return f"the network does not fit one {target.title} chip ({'; '.join(over)})" if over else ""
 
 
-def refuse_misfits(program: Program, target: Target) -> None:
+def refuse_misfits(program: LoihiProgram, target: LoihiTarget) -> None:
     """Refuse a program that needs what the target's neurons do not do, or that its number formats do not hold.
 
     Raises:
         DeployError: it does; it names all of that.
     """
     refuse_missing(program.parts, target.can(), target.title, f"Choose a target that does, not {target.name}.")
-    if faults := program.faults():
+    if faults := program_faults(program):
         raise DeployError(
             f"{target.title} cannot hold this program: {'; '.join(faults)}",
             where="--target",
@@ -119,7 +119,7 @@ def refuse_misfits(program: Program, target: Target) -> None:
         )
 
 
-def _written_out(network: Network, program: Program) -> list[str]:
+def _written_out(network: Network, program: LoihiProgram) -> list[str]:
     """Return which chains of convolutions and pools could only be written out, so that they share no weights."""
     found = []
     for p, coded in zip(

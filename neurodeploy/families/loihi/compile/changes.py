@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.analysis.calibration_data import Calibration, run_reference
-from neurodeploy.coding.data import Data
+from neurodeploy.coding.approximation import Approximation
+from neurodeploy.coding.calibration import Calibration
 from neurodeploy.errors import LackingError
-from neurodeploy.families.loihi.quantise.approximate import Approximation
 from neurodeploy.families.loihi.quantise.population import Coded
 from neurodeploy.families.loihi.registers import MISSED_CONDITION
+from neurodeploy.families.loihi.target import LoihiTarget, loihi_targets
 from neurodeploy.ir.network import Network
 from neurodeploy.passes.maxima import STAIRS, pooling, rectify, widest
-from neurodeploy.targets.target import Target, load_target, target_names
 
 Changes = tuple[Approximation, ...]
 
 
 def without_maxima(
-    network: Network, target: Target, calibration: Calibration | None
+    network: Network, target: LoihiTarget, calibration: Calibration | None
 ) -> tuple[Network, Calibration | None, dict[str, float], Changes]:
     """Return the network with rectifiers in place of maxima of values, what it does, their steps, and what changed.
 
@@ -29,7 +28,7 @@ def without_maxima(
     if not pools:
         return network, calibration, {}, ()
     if target.neuron.spikes_per_step_max.value < STAIRS:
-        able = [name for name in target_names() if load_target(name).neuron.spikes_per_step_max.value >= STAIRS]
+        able = [one.name for one in loihi_targets() if one.neuron.spikes_per_step_max.value >= STAIRS]
         raise LackingError(
             f"the network pools maxima of currents, and {target.title} has no neurons that send values",
             where="MaxPool2d",
@@ -42,7 +41,7 @@ def without_maxima(
         rows = {**calibration.inputs, **spikes}
     made = rectify(network, widest(network, rows))
     if calibration is not None:
-        calibration = run_reference(made.network, Data(calibration.inputs, calibration.labels, "calibration"))
+        calibration = calibration.of(made.network)
     what = (f"takes maxima with rectifiers of {STAIRS} steps",)
     return made.network, calibration, made.steps, tuple(Approximation(p.target, what) for p in pools)
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.analysis.calibration_data import Calibration
-from neurodeploy.compiler.options import CompileOptions
+from neurodeploy.coding.calibration import Calibration
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.families.loihi.affine_form import AffineNeuron, affine_neuron
 from neurodeploy.families.loihi.messages import (
@@ -24,14 +23,16 @@ from neurodeploy.families.loihi.messages import (
 from neurodeploy.families.loihi.overflow import payload_range
 from neurodeploy.families.loihi.quantise.population import Coded
 from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES, Synapses
+from neurodeploy.families.loihi.target import LoihiTarget
+from neurodeploy.families.options import CompileOptions
+from neurodeploy.families.target_file import load_target, target_names
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.plan import InputPlan, Plan
 from neurodeploy.passes.fold import fold
-from neurodeploy.targets.target import Target, load_target, target_names
 
 
 def messages_of_inputs(
-    network: Network, target: Target, options: CompileOptions, plan: Plan, calibration: Calibration | None
+    network: Network, target: LoihiTarget, options: CompileOptions, plan: Plan, calibration: Calibration | None
 ) -> dict[str, Messages]:
     """Return how each graded input is sent: as the plan or the options say, or as calibration data has it."""
     formats = target.number_formats.values()
@@ -60,7 +61,7 @@ def messages_of_inputs(
 
 
 def _reached(
-    name: str, unscaled: Messages, network: Network, target: Target, calibration: Calibration | None, learned: bool
+    name: str, unscaled: Messages, network: Network, target: LoihiTarget, calibration: Calibration | None, learned: bool
 ) -> list[Reached]:
     """Return the populations that an input reaches, as if one message carried the value itself."""
     delays = dict.fromkeys(network.projections, 1)
@@ -106,8 +107,8 @@ def measure_inputs(
         }
 
 
-def _spikes_only(name: str, target: Target) -> DeployError:
-    able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
+def _spikes_only(name: str, target: LoihiTarget) -> DeployError:
+    able = [name for name in target_names() if load_target(name).formats()["message_bits_max"]]
     return LackingError(
         f"input {name!r} holds values other than 0 and 1, but {target.title} takes spikes only",
         where="--calibrate",
@@ -119,7 +120,7 @@ def _spikes_only(name: str, target: Target) -> DeployError:
 def float_parts(
     population: Population,
     network: Network,
-    target: Target,
+    target: LoihiTarget,
     messages: dict[str, Messages],
     calibration: Calibration | None,
     delays: dict[Projection, int],

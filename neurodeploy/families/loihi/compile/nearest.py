@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neurodeploy.analysis.calibration_data import Calibration, approximation_sentence, measure_changes, run_reference
-from neurodeploy.coding.data import Data
+from neurodeploy.coding.approximation import Approximation, approximation_sentence, measure_changes
+from neurodeploy.coding.calibration import Calibration
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.messages import is_graded
-from neurodeploy.families.loihi.quantise.approximate import Approximation, approximate
+from neurodeploy.families.loihi.quantise.approximate import approximate
+from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.ir.host import entering, split
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.synapses import MaxPool2d, Pool2d
 from neurodeploy.passes.maxima import STAIRS
-from neurodeploy.targets.target import Target
 
 
-def nearest_form(network: Network, target: Target, calibration: Calibration) -> str:
+def nearest_form(network: Network, target: LoihiTarget, calibration: Calibration) -> str:
     """Return in sentences what of a network would change for a target to take it, and what that costs.
 
     Real-valued input is left to the host, maxima of currents become means, neurons the nearest that the target has.
@@ -29,13 +29,13 @@ def nearest_form(network: Network, target: Target, calibration: Calibration) -> 
     Returns:
         Empty where there is no such form.
     """
-    data = Data(calibration.inputs, calibration.labels, "calibration")
     said = "--approximate"
     try:
-        if not target.number_formats.values()["message_bits_max"] and any(map(is_graded, data.x.values())):
+        if not target.number_formats.values()["message_bits_max"] and any(map(is_graded, calibration.inputs.values())):
             host, network = split(network, "auto")
-            data, said = replace(data, x=entering(host, network.inputs, data.x)), "--host auto --approximate"
-            calibration = run_reference(network, data)
+            run = calibration.run
+            inputs = entering(host, network.inputs, calibration.inputs, lambda net, x, _: run(net, x))
+            calibration, said = calibration.of(network, inputs), "--host auto --approximate"
         pooled, changes = _with_means(network, target)
         nearest, more = approximate(pooled, target)
     except DeployError:
@@ -46,7 +46,7 @@ def nearest_form(network: Network, target: Target, calibration: Calibration) -> 
     return f"What the nearest form costs before any training ({said}): {approximation_sentence(measured)}."
 
 
-def _with_means(network: Network, target: Target) -> tuple[Network, tuple[Approximation, ...]]:
+def _with_means(network: Network, target: LoihiTarget) -> tuple[Network, tuple[Approximation, ...]]:
     """Return a network with means in place of maxima of currents, where a target cannot rectify."""
     if target.neuron.spikes_per_step_max.value >= STAIRS:
         return network, ()

@@ -1,6 +1,6 @@
 """Refuse numbers that the emulator's tables and kernels cannot hold, because they would differ from the definition.
 
-They are wider than those of a chip's registers and synapses, see ``Program.faults``: a program that no chip takes can
+They are wider than those of a chip's registers and synapses, see ``program_faults``: a program that no chip takes can
 still be computed, for instance one with negative exponents, which Lava's simulator has.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
-from neurodeploy.ir.codes import CODE_RANGES, MAX_LATENCY, MESSAGE_BITS, CodedPopulation, outside
-from neurodeploy.ir.program import Program
+from neurodeploy.families.loihi.codes import CODE_RANGES, LoihiPopulation
+from neurodeploy.families.loihi.program import LoihiProgram
+from neurodeploy.ir.codes import MAX_LATENCY, MESSAGE_BITS, outside
 
 INT32 = np.iinfo(np.int32)
 
@@ -24,7 +25,7 @@ EXPONENTS = (-31, 31)
 """Of weights, whose sums are int32."""
 
 
-def faults(program: Program) -> list[str]:
+def faults(program: LoihiProgram) -> list[str]:
     """Return what the emulator cannot hold, a sentence each; weights, which always fit, are not looked at."""
     found = [fault for population in program.populations for fault in _of_population(population)]
     for p in program.projections:
@@ -37,7 +38,7 @@ def faults(program: Program) -> list[str]:
     return found
 
 
-def _of_population(population: CodedPopulation) -> list[str]:
+def _of_population(population: LoihiPopulation) -> list[str]:
     arrays = {key: (codes, LIMITS[key]) for key, codes in population.arrays().items() if key != "bias_mantissa"}
     single = {
         "bias_exponent": (population.bias_exponent, (0, 31)),

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import refuse_faults
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
+from neurodeploy.families.loihi.codes import CLEARED, RESETS, LoihiPopulation
 from neurodeploy.families.loihi.emulator.fan_out import fan_outs
 from neurodeploy.families.loihi.emulator.limits import faults
-from neurodeploy.ir.codes import CLEARED, RESETS, CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.program import LoihiProgram, input_limit
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
 from neurodeploy.ir.order import components
-from neurodeploy.ir.program import Program
 from neurodeploy.ir.synapses import Shape, as_map
 
 LANES = 64
@@ -122,7 +123,7 @@ class Layout:
 
 
 @lru_cache(maxsize=2)
-def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
+def lay_out(program: LoihiProgram, arithmetic: Arithmetic) -> Layout:
     """Return the tables of a program; those of the last two are kept, since programs do not change.
 
     Raises:
@@ -140,7 +141,9 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     synapses = _Synapses(names, shapes, order, np.diff(offset), arithmetic)
     rows = [synapses.add(projection) for projection in ranked]
     targets = [names.index(p.target) for p in ranked]
-    models = np.array([_model(p, program.input_limit) for p in program.populations], np.int64).reshape(-1, N_PROPERTIES)
+    models = np.array([_model(p, input_limit(program)) for p in program.populations], np.int64).reshape(
+        -1, N_PROPERTIES
+    )
     tables = Tables(
         n_inputs=len(program.inputs),
         offset=_joined([offset], np.int64),
@@ -162,7 +165,7 @@ def lay_out(program: Program, arithmetic: Arithmetic) -> Layout:
     return Layout(tables, order)
 
 
-def _groups(program: Program, names: list[str]) -> dict[str, Any]:
+def _groups(program: LoihiProgram, names: list[str]) -> dict[str, Any]:
     """Return what the tables hold of the order in which populations can run."""
     groups = components(program) if program.populations else ()
     fed_by_itself = {p.source for p in program.projections if p.source == p.target}
@@ -190,7 +193,7 @@ def _order(shape: Shape) -> Ints | None:
     return channels_last.transpose(2, 0, 1).ravel()
 
 
-def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> dict[str, Any]:
+def _neurons(program: LoihiProgram, offset: Ints, order: dict[str, Ints | None]) -> dict[str, Any]:
     """Return what the tables hold of each neuron. Those of padding, with a threshold beyond reach, never fire."""
     n, full = int(offset[-1]), 2**DECAY_BITS
     found = {key: np.zeros(n, np.int32) for key in ("threshold", "bias", "u_init", "v_init")}
@@ -206,7 +209,7 @@ def _neurons(program: Program, offset: Ints, order: dict[str, Ints | None]) -> d
     return {key: _joined([values], values.dtype) for key, values in found.items()}
 
 
-def _extra(program: Program, offset: Ints, order: dict[str, Ints | None]) -> NDArray[np.int32]:
+def _extra(program: LoihiProgram, offset: Ints, order: dict[str, Ints | None]) -> NDArray[np.int32]:
     """Return the codes that plain neurons do not have."""
     if not any(_is_custom(population) for population in program.populations):
         return _joined([np.zeros((5, 0), np.int32)], np.int32)
@@ -228,12 +231,12 @@ def _place(first: int, size: int, order: Ints | None) -> Any:
     return slice(first, first + size) if order is None else first + order
 
 
-def _is_custom(population: CodedPopulation) -> bool:
+def _is_custom(population: LoihiPopulation) -> bool:
     """Tell whether the kernel for all neurons is needed; it is slower than the one for Loihi's own."""
     return not population.needs() <= {"integrator", "meets", "interval"}
 
 
-def _model(population: CodedPopulation, input_limit: int | None) -> list[int]:
+def _model(population: LoihiPopulation, limit: int | None) -> list[int]:
     model = population.model
     return [
         _is_custom(population), RESETS.index(model.reset), model.max_spikes or STATE_LIMIT, model.refractory,
@@ -241,7 +244,7 @@ def _model(population: CodedPopulation, input_limit: int | None) -> list[int]:
         population.v_min is not None, population.adapt_step is not None, population.is_graded,
         bool((population.du < 2**DECAY_BITS - 1).any()), model.spike == ">=",
         model.adapts == "v", population.du_second is not None, CLEARED.index(model.clears_u),
-        (input_limit or 0) >> ALIGN_BITS,
+        (limit or 0) >> ALIGN_BITS,
     ]  # fmt: skip
 
 

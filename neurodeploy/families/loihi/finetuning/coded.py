@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.coding.data import Given
-from neurodeploy.compiler import compile_with_plan
-from neurodeploy.compiler.keywords import Quantising
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.codes import WEIGHT_RANGES, LoihiPopulation
 from neurodeploy.families.loihi.finetuning.latents import Levels
 from neurodeploy.families.loihi.helpers import source_of_bias
+from neurodeploy.families.loihi.program import LoihiProgram, loihi_program
 from neurodeploy.families.loihi.registers import bias_codes, settled_bias
+from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.families.loihi.weights import FULL_BITS
-from neurodeploy.ir.codes import WEIGHT_RANGES, CodedPopulation, CodedProjection
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.plan import BiasPlan, Bits, Plan, compact, projection_names, spread
-from neurodeploy.ir.program import Program
-from neurodeploy.targets.target import Target, load_target
 
 Floats = NDArray[np.float64]
+
+WHO = "fine-tuning in the integers of Loihi"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,16 +32,17 @@ class Start:
     """Where training starts.
 
     network: the float network. chip: the target. program: the codes. plan: the decisions behind them, complete.
-    bits, calibrate, options: what else the network was compiled with.
+    bits, calibrate, options: what else the network was compiled with. compiler: compiles a network.
     """
 
     network: Network
-    chip: Target
-    program: Program
+    chip: LoihiTarget
+    program: LoihiProgram
     plan: Plan
     bits: Bits | None
     calibrate: Given | None
-    options: Quantising
+    options: dict[str, Any]
+    compiler: Callable[..., Any]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,12 +60,17 @@ class Start:
         return found
 
     @property
+    def register_units(self) -> dict[str, Floats]:
+        """Register units that stand for 1 V, float64 (n,), by population."""
+        return {name: codes * 2**ALIGN_BITS for name, codes in self.per_volt.items()}
+
+    @property
     def levels(self) -> tuple[Levels, ...]:
         """The codes that each projection's weights may have, in the program's order."""
         bits = [self.plan.projections[name].bits for name in self.names]
         return tuple(_levels(p, own) for p, own in zip(self.program.projections, bits, strict=False))
 
-    def compiled(self, tuned: Network, codes: Program, trained: tuple[str, ...]) -> tuple[Program, Plan]:
+    def compiled(self, tuned: Network, codes: LoihiProgram, trained: tuple[str, ...]) -> tuple[LoihiProgram, Plan]:
         """Return a tuned network's program and its plan.
 
         Args:
@@ -81,36 +88,37 @@ class Start:
             if any(getattr(op, "name", "") in trained for op in projection.ops):
                 projections[name] = projections[name].model_copy(update={"rounding": "nearest", "learned": None})
         plan = Plan(target=self.plan.target, populations=populations, projections=projections)
-        found = compile_with_plan(
+        found = self.compiler(
             tuned, self.chip, plan=plan, calibrate=self.calibrate, weight_bits=self.bits, **self.options
         )
-        return found.program, found.plan
+        return loihi_program(found.program, WHO), found.plan
 
 
 def start(
     network: Network,
-    target: str | Path | Target,
+    chip: LoihiTarget,
+    compiler: Callable[..., Any],
     plan: Plan | None = None,
     bits: Bits | None = None,
     *,
     calibrate: Given | None = None,
-    **options: Unpack[Quantising],
+    **options: Any,
 ) -> Start:
     """Return where training starts.
 
     Args:
         network: the float network.
-        target: the chip, as :func:`neurodeploy.finetune` takes it.
+        chip: the target.
+        compiler: compiles a network, :func:`neurodeploy.compiler.compile_with_plan`.
         plan: decisions to keep, or None.
         bits: of weights, where the plan does not say.
-        calibrate, **options: as :func:`neurodeploy.compiler.compile_with_plan` takes them.
+        calibrate, **options: as the compiler takes them.
 
     Raises:
         DeployError: the chip cannot run the network, or the plan does not fit it.
     """
-    chip = load_target(target)
-    found = compile_with_plan(network, chip, plan=plan, calibrate=calibrate, weight_bits=bits, **options)
-    return Start(network, chip, found.program, found.plan, bits, calibrate, options)
+    found = compiler(network, chip, plan=plan, calibrate=calibrate, weight_bits=bits, **options)
+    return Start(network, chip, loihi_program(found.program, WHO), found.plan, bits, calibrate, options, compiler)
 
 
 def coded_order(network: Network) -> tuple[Projection, ...]:
@@ -118,7 +126,7 @@ def coded_order(network: Network) -> tuple[Projection, ...]:
     return tuple(p for population in network.populations for p in network.into(population.name))
 
 
-def _bias(population: CodedPopulation, program: Program, chip: Target) -> BiasPlan:
+def _bias(population: LoihiPopulation, program: LoihiProgram, chip: LoihiTarget) -> BiasPlan:
     """Return a population's bias, with what a source that is always on adds to v."""
     total = population.bias_mantissa.astype(np.int64) << population.bias_exponent
     for p in program.projections if not population.takes_bias_as_spikes else ():

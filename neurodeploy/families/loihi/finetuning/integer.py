@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, find_arithmetic
+from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.finetuning.gradients import spikes, to_int32, truncate, wrap
 from neurodeploy.families.loihi.finetuning.products import Synapses
-from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.needs import can, refuse_missing
 from neurodeploy.ir.order import components
-from neurodeploy.ir.program import Program
 
 ALIGN = float(1 << ALIGN_BITS)
 """Register units of a weight unit."""
@@ -67,7 +67,7 @@ class Neurons:
         device: where tensors live.
     """
 
-    def __init__(self, population: CodedPopulation, arithmetic: Arithmetic, device: torch.device) -> None:
+    def __init__(self, population: LoihiPopulation, arithmetic: Arithmetic, device: torch.device) -> None:
         self.population, self.model, self.arithmetic, self.device = population, population.model, arithmetic, device
 
         def keeps(codes: Any, more: int = 0) -> Tensor:
@@ -184,7 +184,7 @@ class IntegerNetwork:
         LackingError: the program has neurons or synapses of other kinds.
     """
 
-    def __init__(self, program: Program, arithmetic: str | None = None, device: str = "cpu") -> None:
+    def __init__(self, program: LoihiProgram, arithmetic: str | None = None, device: str = "cpu") -> None:
         refuse_missing(program.parts, CAN, "fine-tuning")
         chosen = find_arithmetic(arithmetic or program.arithmetic)
         self.program, self.device = program, torch.device(device)
@@ -257,7 +257,7 @@ def _trace(kept: list[Registers]) -> Trace:
     return Trace(*(torch.stack([getattr(state, key) for state in kept]) for key in ("fired", "v", "u")))
 
 
-def model_rows(program: Program, traces: Mapping[str, Trace], n_steps: int) -> dict[str, Trace]:
+def model_rows(program: LoihiProgram, traces: Mapping[str, Trace], n_steps: int) -> dict[str, Trace]:
     """Return the rows that are the model's, latencies cut."""
     found = {}
     for name, trace in traces.items():

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.finetuning.gradients import rounded, signed
 from neurodeploy.families.loihi.initial import initial_codes
-from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.network import Network
-from neurodeploy.ir.program import Program
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Linear, Sparse
 
 Floats = NDArray[np.float64]
@@ -99,7 +99,7 @@ class LatentBias:
 
     node: str
     latent: torch.nn.Parameter
-    coded: CodedPopulation
+    coded: LoihiPopulation
     unit: Floats
     level: float
     base: Floats
@@ -193,7 +193,7 @@ class Latents:
         projections = tuple(replace(p, ops=tuple(changed(op) for op in p.ops)) for p in network.projections)
         return replace(network, projections=projections)
 
-    def program(self, program: Program) -> Program:
+    def program(self, program: LoihiProgram) -> LoihiProgram:
         """Return the program with the codes as they are now."""
         codes, registers = self.codes(), self.registers()
         projections = tuple(
@@ -206,7 +206,7 @@ class Latents:
         return replace(program, populations=populations, projections=projections)
 
 
-def _with_bias(population: CodedPopulation, bias: Tensor, initial: tuple[Any, Any]) -> CodedPopulation:
+def _with_bias(population: LoihiPopulation, bias: Tensor, initial: tuple[Any, Any]) -> LoihiPopulation:
     mantissa = bias.detach().cpu().numpy().astype(np.int64) >> population.bias_exponent
     return replace(population, bias_mantissa=mantissa, u_init=initial[0], v_init=initial[1])
 

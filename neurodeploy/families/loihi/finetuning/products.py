@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurodeploy.families.loihi.arithmetic import Arithmetic
 from neurodeploy.families.loihi.finetuning.gradients import to_int32
-from neurodeploy.ir.program import Program
+from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.synapses import Conv2d, as_map
 
 EXACT_FLOAT32 = 2**24
@@ -30,7 +30,7 @@ class Synapses:
         device: where tensors live.
     """
 
-    def __init__(self, program: Program, index: int, arithmetic: Arithmetic, device: torch.device) -> None:
+    def __init__(self, program: LoihiProgram, index: int, arithmetic: Arithmetic, device: torch.device) -> None:
         self.index, self.projection, self.arithmetic = index, program.projections[index], arithmetic
         self.shape = program.shapes[self.projection.source]
         self.n_out = prod(program.shapes[self.projection.target])

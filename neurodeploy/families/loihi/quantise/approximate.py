@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from neurodeploy.coding.approximation import Approximation
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.exactness import integer_model
+from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.ir.network import Network, Population
-from neurodeploy.targets.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Approximation:
-    """The changes to a population, in words."""
-
-    node: str
-    changes: tuple[str, ...]
-
-
-def approximate(network: Network, target: Target) -> tuple[Network, tuple[Approximation, ...]]:
+def approximate(network: Network, target: LoihiTarget) -> tuple[Network, tuple[Approximation, ...]]:
     """Return a network whose neurons the target has, and what was changed.
 
     Only populations that the target cannot compute are touched, and only in their rule: reset by subtraction becomes
@@ -41,7 +34,7 @@ def approximate(network: Network, target: Target) -> tuple[Network, tuple[Approx
     return replace(network, populations=tuple(populations)), tuple(found)
 
 
-def _has(population: Population, target: Target, sends: bool) -> bool:
+def _has(population: Population, target: LoihiTarget, sends: bool) -> bool:
     try:
         integer_model(population, target, sends)
     except DeployError:
@@ -49,7 +42,7 @@ def _has(population: Population, target: Target, sends: bool) -> bool:
     return True
 
 
-def _nearest(population: Population, target: Target, sends: bool) -> Population:
+def _nearest(population: Population, target: LoihiTarget, sends: bool) -> Population:
     """Return the population with as few of the changes as make the target take it.
 
     Raises:

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS
+from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.helpers import BIAS_SOURCE
 from neurodeploy.families.loihi.overflow import overflow_warnings
-from neurodeploy.families.loihi.quantise.fit import Choices, Scale, Weights, fit_population
+from neurodeploy.families.loihi.quantise.fit import Choices, Fit, Scale, Weights
 from neurodeploy.families.loihi.quantise.grid import find_grid, is_kept
 from neurodeploy.families.loihi.quantise.rounding import learned_codes
 from neurodeploy.families.loihi.quantise.second_moments import IsolatedPopulation, mean_input
 from neurodeploy.families.loihi.registers import Registers, code_population, other_leaks
-from neurodeploy.families.loihi.scale import Synapses
 from neurodeploy.families.loihi.weights import (
     dequantise_weights,
     quantise_weights,
 )
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
 from neurodeploy.ir.network import Population
 from neurodeploy.ir.plan import (
@@ -41,7 +41,6 @@ from neurodeploy.ir.plan import (
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CORRECTIONS = ("bias", "threshold")
 THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 """By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
 
@@ -64,7 +63,7 @@ class Coded:
     notes: what its scale gives up for what.
     """
 
-    population: CodedPopulation
+    population: LoihiPopulation
     projections: tuple[CodedProjection, ...]
     warnings: tuple[str, ...]
     plan: PopulationPlan
@@ -76,76 +75,106 @@ class Coded:
     notes: tuple[str, ...] = ()
 
 
-def quantise_population(
-    population: Population,
-    neuron: AffineNeuron,
-    synapses: tuple[Synapses, ...],
-    latency: int,
-    formats: dict[str, int],
-    choices: Choices,
-) -> Coded:
-    """Quantise a population and the synapses into it.
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
+    """One way to code a population.
+
+    per_volt: weight codes of one volt. projections: the synapses' codes. codes: the registers.
+    neuron: the population in the chip's form, with the bias that these weights need.
+    """
+
+    per_volt: float
+    projections: tuple[CodedProjection, ...]
+    codes: Registers
+    neuron: AffineNeuron
+
+    @property
+    def arriving(self) -> tuple[CodedProjection, ...]:
+        """All that flows into the population, what a source of bias sends included."""
+        return (*self.projections, *_late(self.codes))
+
+
+def code_fit(population: Population, fit: Fit, latency: int, choices: Choices) -> Coded:
+    """Return a population and the synapses into it as codes: of all candidates the one whose rates are the model's.
 
     Args:
         population: the float neurons, for name and shape.
-        neuron: the same in the chip's form.
-        synapses: all that flows into it.
+        fit: the same in the chip's form, with its volts, its weights and the scales to try.
         latency: hardware step of the population's row 0.
-        formats: the target's number formats.
         choices: how.
 
     Raises:
         DeployError: a threshold or bias cannot be held at any scale.
     """
-    fit = fit_population(population, neuron, synapses, formats, choices)
-    neuron, weights, gains = fit.neuron, fit.weights, fit.gains
+    best, *others = _candidates(population, fit, latency, choices)
+    if others and (drive := choices.drive) is not None:
+        best = min((best, *others), key=lambda one: drive.rate_error(one.codes.population, one.arriving))
+    decided, factor = _plan(best.codes, best.per_volt, fit.method, fit.gains), 1.0
+    codes = best.codes
+    if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
+        top = 2 ** fit.formats["threshold_bits"] - 1
+        fitted, factor = _fitting_threshold(codes.population, best.arriving, choices.drive, top)
+        decided = _plan(replace(codes, population=fitted), best.per_volt, fit.method, fit.gains)
+        # Initial codes and warnings follow from the threshold.
+        codes = code_population(population, best.neuron, best.per_volt, latency, fit.formats, decided)
+    refuse_missing((codes.population, *best.projections), CAN, "quantisation")
+    return _coded(replace(best, codes=codes), fit, decided, factor)
 
-    def code(scale: Scale, coded: tuple[CodedProjection, ...], corrects: bool) -> list[tuple[Any, ...]]:
-        """Return codes, and where a leak lies between two, those with the other one: data decides."""
-        corrected, per_volt = neuron, scale.weights_per_volt
-        if corrects:
-            corrected = _corrected(neuron, weights, coded, per_volt, choices, formats)
-        plans, made = [choices.plan], []
-        for plan in plans:
-            codes = code_population(population, corrected, per_volt, latency, formats, plan)
-            made.append((per_volt, coded, codes, corrected))
-            other = other_leaks(corrected, codes.population) if learns_leaks and plan.leak_v is None else None
-            if other is not None:
-                plans.append(plan.model_copy(update={"leak_v": compact(other, population.shape)}))
-        return made
 
+def _candidates(population: Population, fit: Fit, latency: int, choices: Choices) -> list[Candidate]:
+    """Return the codes at each scale, with the bias corrected and not, and with each leak that data may prefer."""
     # Where the mean input is met, rates need not be: a neuron that most samples leave alone may lie at its threshold.
     may_correct = "bias" in choices.correct and choices.drive is not None and choices.plan.bias is None
-    learns_leaks = choices.drive is not None and choices.rounding == "learned" and neuron.model.fires
-    variants = (True, False) if may_correct and neuron.model.fires else (may_correct,)
+    variants = (True, False) if may_correct and fit.neuron.model.fires else (may_correct,)
     found = []
     for scale in fit.scales:
-        coded = tuple(
-            _code_projection(w, scale, formats, choices, m) for w, m in zip(weights, fit.moments, strict=True)
+        projections = tuple(
+            _code_projection(w, scale, fit.formats, choices, m) for w, m in zip(fit.weights, fit.moments, strict=True)
         )
-        found += [one for corrects in variants for one in code(scale, coded, corrects)]
-    if len(found) > 1 and choices.drive is not None:
-        drive = choices.drive
-        found.sort(key=lambda one: drive.rate_error(one[2].population, (*one[1], *_late(one[2]))))
-    weights_per_volt, projections, codes, corrected = found[0]
-    decided, factor = _plan(codes, weights_per_volt, fit.method, gains), 1.0
-    if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
-        into, top = (*projections, *_late(codes)), 2 ** formats["threshold_bits"] - 1
-        fitted, factor = _fitting_threshold(codes.population, into, choices.drive, top)
-        decided = _plan(replace(codes, population=fitted), weights_per_volt, fit.method, gains)
-        # Initial codes and warnings follow from the threshold.
-        codes = code_population(population, corrected, weights_per_volt, latency, formats, decided)
-    refuse_missing((codes.population, *projections), CAN, "quantisation")
-    late = _late(codes)
-    kept = [_kept(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)]
-    lost = [f"{w.synapses.projection.name}: {lost}" for w, (_, lost) in zip(weights, kept, strict=True) if lost]
-    payloads = (*((int(s.payload[0]), int(s.payload[1])) for s in synapses), *((0, 1) for _ in late))
+        for corrects in variants:
+            neuron, per_volt = fit.neuron, scale.weights_per_volt
+            if corrects:
+                neuron = _corrected(neuron, fit.weights, projections, per_volt, choices, fit.formats)
+            found += [
+                Candidate(per_volt, projections, codes, neuron)
+                for codes in _registers(population, neuron, per_volt, latency, fit.formats, choices)
+            ]
+    return found
+
+
+def _registers(
+    population: Population,
+    neuron: AffineNeuron,
+    per_volt: float,
+    latency: int,
+    formats: dict[str, int],
+    choices: Choices,
+) -> list[Registers]:
+    """Return the registers and, where a leak lies between two codes and data is there to decide, the other one's."""
+    found = [code_population(population, neuron, per_volt, latency, formats, choices.plan)]
+    learns_leaks = choices.drive is not None and choices.rounding == "learned" and neuron.model.fires
+    if learns_leaks and choices.plan.leak_v is None:
+        other = other_leaks(neuron, found[0].population)
+        if other is not None:
+            plan = choices.plan.model_copy(update={"leak_v": compact(other, population.shape)})
+            found.append(code_population(population, neuron, per_volt, latency, formats, plan))
+    return found
+
+
+def _coded(best: Candidate, fit: Fit, decided: PopulationPlan, factor: float) -> Coded:
+    """Return the codes with what can go wrong and the decisions behind them."""
+    codes, projections, late = best.codes, best.projections, _late(best.codes)
+    pairs = list(zip(fit.weights, projections, strict=True))
+    kept = [_kept(w, p, best.per_volt) for w, p in pairs]
+    lost = [f"{w.synapses.projection.name}: {lost}" for w, (_, lost) in zip(fit.weights, kept, strict=True) if lost]
+    sent = [w.synapses.payload for w in fit.weights]
+    payloads = (*((int(low), int(high)) for low, high in sent), *((0, 1) for _ in late))
     return Coded(
         codes.population,
         projections,
         (*codes.warnings, *lost, *overflow_warnings(codes.population, (*projections, *late), payloads)),
         decided,
-        tuple(_projection_plan(w, p, weights_per_volt) for w, p in zip(weights, projections, strict=True)),
+        tuple(_projection_plan(w, p, best.per_volt) for w, p in pairs),
         tuple(title for title, _ in kept),
         late=late[0] if late else None,
         threshold_factor=factor,
@@ -220,8 +249,8 @@ def _corrected(
 
 
 def _fitting_threshold(
-    population: CodedPopulation, projections: tuple[CodedProjection, ...], drive: IsolatedPopulation, top: int
-) -> tuple[CodedPopulation, float]:
+    population: LoihiPopulation, projections: tuple[CodedProjection, ...], drive: IsolatedPopulation, top: int
+) -> tuple[LoihiPopulation, float]:
     """Return the population with thresholds at which it fires as often as the float model's, and their one factor.
 
     Thresholds are ``top`` at most.
@@ -229,7 +258,7 @@ def _fitting_threshold(
     if not population.model.fires:
         return population, 1.0
 
-    def scaled(factor: float) -> CodedPopulation:
+    def scaled(factor: float) -> LoihiPopulation:
         codes = np.clip(np.rint(population.threshold_code * factor), 1, top).astype(np.int64)
         return replace(population, threshold_code=codes)
 

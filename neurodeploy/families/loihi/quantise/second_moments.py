@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.families.loihi.affine_form import AffineNeuron
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection
+from neurodeploy.families.loihi.codes import LoihiPopulation
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.synapses import Conv2d, as_map
 from neurodeploy.passes.fold import Folded, apply
 
@@ -40,9 +41,9 @@ class IsolatedPopulation:
 
     spikes: tuple[NDArray[Any], ...]
     fired: NDArray[Any]
-    emulate: Callable[[CodedPopulation, tuple[CodedProjection, ...]], NDArray[Any]]
+    emulate: Callable[[LoihiPopulation, tuple[CodedProjection, ...]], NDArray[Any]]
 
-    def rate_error(self, population: CodedPopulation, projections: tuple[CodedProjection, ...]) -> float:
+    def rate_error(self, population: LoihiPopulation, projections: tuple[CodedProjection, ...]) -> float:
         """Return how far the neurons' rates are from the float model's, mean squared spikes a step.
 
         Spikes that come at other steps count as the noise that they are in a rate over so many steps: a threshold that

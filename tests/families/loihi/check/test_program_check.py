@@ -12,26 +12,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.backends.base import Inputs
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS, STATE_LIMIT, decay
 from neurodeploy.families.loihi.check import program_check
 from neurodeploy.families.loihi.check.observe import observe_on_data
-from neurodeploy.ir.codes import ADAPTATIONS, CLEARED, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.families.loihi.codes import ADAPTATIONS, CLEARED, LoihiPopulation, NeuronModel
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs
 from tests.conformance.programs import random_inputs, random_program
 from tests.families.loihi.emulator.test_kernels import programs
 
 ROWS = 12
 
 
-def population(name: str = "a", n: int = 2, **codes: Any) -> CodedPopulation:
+def population(name: str = "a", n: int = 2, **codes: Any) -> LoihiPopulation:
     given = {"du": 4095, "dv": 0, "threshold_code": 100, "bias_mantissa": 0, "u_init": 0, "v_init": 0}
     extras = {key: codes.pop(key) for key in ("model", "bias_exponent", "latency") if key in codes}
     arrays = {key: np.broadcast_to(value, n) for key, value in {**given, **codes}.items()}
-    return CodedPopulation(name, (n,), unit=64.0, **{"bias_exponent": 0, "latency": 1, **extras}, **arrays)
+    return LoihiPopulation(name, (n,), unit=64.0, **{"bias_exponent": 0, "latency": 1, **extras}, **arrays)
 
 
 def joined(source: str, target: str, weight: Any, **options: Any) -> CodedProjection:
@@ -41,7 +42,7 @@ def joined(source: str, target: str, weight: Any, **options: Any) -> CodedProjec
 MIXED: dict[str, Any] = {"weight_bits": 8, "sign_mode": "mixed"}
 
 
-def program(*populations: CodedPopulation, projections: tuple[CodedProjection, ...], n_in: int = 2) -> Program:
+def program(*populations: LoihiPopulation, projections: tuple[CodedProjection, ...], n_in: int = 2) -> Program:
     outputs = tuple(p.name for p in populations[-1:])
     return Program("loihi2", "loihi", {"in": (n_in,)}, populations, projections, outputs, 1e-3, "nir", {})
 

@@ -12,19 +12,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csc_array
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS, decay
-from neurodeploy.ir.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.families.loihi.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, LoihiPopulation, NeuronModel
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 from tests.conformance.programs import layout
 
 STATE = st.integers(-(2**23) + 1, 2**23 - 1)
 
 
 @st.composite
-def populations(draw: st.DrawFn, name: str, shape: tuple[int, ...]) -> CodedPopulation:
+def populations(draw: st.DrawFn, name: str, shape: tuple[int, ...]) -> LoihiPopulation:
     n = int(np.prod(shape))
 
     def codes(strategy: st.SearchStrategy[int]) -> list[int]:
@@ -40,7 +41,7 @@ def populations(draw: st.DrawFn, name: str, shape: tuple[int, ...]) -> CodedPopu
         "u_init": codes(STATE),
         "v_init": codes(STATE),
     }
-    return CodedPopulation(name, shape, latency=0, unit=64.0, **{**plain, **draw(neurons(codes, decay))})
+    return LoihiPopulation(name, shape, latency=0, unit=64.0, **{**plain, **draw(neurons(codes, decay))})
 
 
 @st.composite
@@ -76,7 +77,7 @@ def neurons(
     return {"model": model, **extra}
 
 
-def payload(population: CodedPopulation | None) -> dict[str, int]:
+def payload(population: LoihiPopulation | None) -> dict[str, int]:
     """Return what a projection from a population says of its messages."""
     return {"message_bits": 24 if population is not None and population.is_graded else 0}
 

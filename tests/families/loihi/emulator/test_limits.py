@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS
-from neurodeploy.ir.codes import CodedPopulation, CodedProjection, NeuronModel
+from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.program import Program
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Shape
 
 ALL = RunOptions(record=("spikes", "u", "v"), raw_time=True)
 
 
-def population(name: str, shape: Shape, **codes: Any) -> CodedPopulation:
+def population(name: str, shape: Shape, **codes: Any) -> LoihiPopulation:
     plain = {"du": 4095, "dv": 0, "threshold_code": 10, "bias_mantissa": 0, "bias_exponent": 0}
     rest = {"u_init": 0, "v_init": 0, "latency": 0, "unit": 1.0}
-    return CodedPopulation(name, shape, **{**plain, **rest, **codes})
+    return LoihiPopulation(name, shape, **{**plain, **rest, **codes})
 
 
 def dense(source: str, target: str, n_out: int, n_in: int, **other: Any) -> CodedProjection:
@@ -31,7 +32,7 @@ def dense(source: str, target: str, n_out: int, n_in: int, **other: Any) -> Code
     return CodedProjection(source, target, np.full((n_out, n_in), 20), **rest)
 
 
-def program(n_in: int, populations: list[CodedPopulation], projections: list[CodedProjection]) -> Program:
+def program(n_in: int, populations: list[LoihiPopulation], projections: list[CodedProjection]) -> Program:
     return Program("loihi2", "lava", {"in": (n_in,)}, tuple(populations), tuple(projections), (), 1e-3, "nir", {})
 
 

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurodeploy.backends.base import RunOptions, payloads, spike_inputs
+from neurodeploy.backends.base import spike_inputs
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.coding.inputs import payloads
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI
+from neurodeploy.families.program_file import load_program, save_program
 from neurodeploy.ir.network import Network
-from neurodeploy.ir.program import load_program, save_program
+from neurodeploy.ir.run_options import RunOptions
 from tests.families.loihi.test_exactness import ZERO, run_both, two_layers
 
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from neurodeploy.coding.data import Data, load_data
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.errors import DeployError
+from neurodeploy.families.loihi.codes import CODE_RANGES
+from neurodeploy.families.loihi.program import program_faults
 from neurodeploy.families.loihi.quantise.approximate import approximate
 from neurodeploy.families.loihi.quantise.rounding import learned_codes, ratio_by_error
 from neurodeploy.families.loihi.weights import BINARY, TERNARY, filling_scale, quantise_weights, weight_range
+from neurodeploy.families.target_file import load_target
 from neurodeploy.importers.lower import read_network
-from neurodeploy.ir.codes import CODE_RANGES
 from neurodeploy.shipped import shipped_folder
-from neurodeploy.targets.target import load_target
 from tests.conftest import spikes
 
 
@@ -78,7 +79,7 @@ def test_calibration_is_deterministic_and_its_codes_fit_the_registers(
     options = {"calibrate": data, "rounding": "learned", "correct": ("bias", "threshold"), "scale": "mse"}
     one, two = (compile_with_plan(model, "loihi2", weight_bits=bits, **options) for _ in range(2))
     assert one.plan == two.plan
-    assert not one.program.faults()
+    assert not program_faults(one.program)
     for population in one.program.populations:
         for key, values in population.arrays().items():
             low, high = CODE_RANGES[key]

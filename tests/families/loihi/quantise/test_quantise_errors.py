@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.families.loihi.membrane import Part, membrane_error
 from neurodeploy.families.loihi.quantise.second_moments import (
     DAMPING,
@@ -17,7 +18,6 @@ from neurodeploy.families.loihi.quantise.second_moments import (
     second_moments,
 )
 from neurodeploy.families.loihi.weights import weight_range
-from neurodeploy.ir.codes import NeuronModel
 from neurodeploy.ir.network import Projection
 from neurodeploy.ir.synapses import Conv2d, Linear, Sparse
 from neurodeploy.passes.fold import apply, fold

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.compiler import compile
 from neurodeploy.families.loihi import definition
 from neurodeploy.families.loihi.arithmetic import LOIHI
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.rule import NeuronRule
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Linear, Sparse, SynapseOp
 
 

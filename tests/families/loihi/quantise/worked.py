@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.families.loihi.affine_form import AffineNeuron
+from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.families.loihi.scale import Synapses
-from neurodeploy.ir.codes import NeuronModel
 from neurodeploy.ir.network import Projection
 from neurodeploy.ir.synapses import Linear
 from neurodeploy.passes.fold import Folded, fold

@@ -8,12 +8,15 @@ from typing import Any, get_args
 import numpy as np
 
 from neurodeploy.errors import DeployError, known
-from neurodeploy.families.loihi.quantise.population import CORRECTIONS
+from neurodeploy.families.target_file import load_target, target_names
 from neurodeploy.ir.plan import (
     RoundingMethod,
     ScaleMethod,
 )
-from neurodeploy.targets.target import Target, load_target, target_names
+from neurodeploy.targets.target import Target
+
+CORRECTIONS = ("bias", "threshold")
+"""What can be changed so that firing rates on calibration data are met."""
 
 DEFAULT_WEIGHT_BITS = 8
 """Of each weight, where nobody says and the target stores so many."""
@@ -61,7 +64,7 @@ class CompileOptions:
 
     def bits_on(self, target: Target) -> int | str:
         """Return the bits of each weight on a target: as they are said, else 8, or the most that it stores."""
-        most = target.number_formats.weight_bits_max.value
+        most = target.formats()["weight_bits_max"]
         return min(DEFAULT_WEIGHT_BITS, most) if self.weight_bits is None else self.weight_bits
 
     def settled(self, has_data: bool) -> CompileOptions:
@@ -80,7 +83,7 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
     Raises:
         DeployError: at the first of them.
     """
-    formats = target.number_formats.values()
+    formats = target.formats()
     most = formats["weight_bits_max"]
     bits = options.weight_bits
     if bits not in (None, "ternary", "binary") and not (type(bits) is int and 1 <= bits <= most):
@@ -117,9 +120,9 @@ def check_options(options: CompileOptions, target: Target, has_data: bool) -> No
 
 
 def _check_messages(options: CompileOptions, target: Target, has_data: bool) -> None:
-    message_most = target.number_formats.message_bits_max.value
+    message_most = target.formats()["message_bits_max"]
     if options.message_bits and message_most == 0:
-        able = [name for name in target_names() if load_target(name).number_formats.message_bits_max.value]
+        able = [name for name in target_names() if load_target(name).formats()["message_bits_max"]]
         raise DeployError(
             f"--message-bits is {options.message_bits}, but {target.title} takes spikes only",
             where="--message-bits",
