@@ -36,7 +36,7 @@ def test_a_wheel_has_them_too(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import neurodeploy\n"
         "from neurodeploy.shipped import shipped_folder\n"
-        "from neurodeploy.targets.target import target_names\n"
+        "from neurodeploy.families.target_file import target_names\n"
         "print(shipped_folder('models'), *target_names())\n"
         "neurodeploy.compile(shipped_folder('models') / 'digits-fc' / 'model.nir', 'loihi2')\n"
     )

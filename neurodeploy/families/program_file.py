@@ -148,11 +148,6 @@ def is_program(path: Path) -> bool:
 
 
 def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Program:
-    def stored(prefix: str) -> dict[str, Any]:
-        return {
-            name.removeprefix(prefix): _integers(values) for name, values in arrays.items() if name.startswith(prefix)
-        }
-
     if (name := manifest.get("family", "loihi")) not in family_names():
         raise ValueError(f"its chip family is {name!r}, and there are {known(family_names())}")
     kind = find_family(name).population
@@ -160,9 +155,11 @@ def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: s
     MAX_NODES.check(len(shapes), "the program", where)
     MAX_PROJECTIONS.check(len(manifest["projections"]), "the program", where)
     MAX_NEURONS.check(sum(map(prod, shapes)), "the program", where)
-    populations = [kind.of_file(entry, stored(f"population/{entry['name']}/")) for entry in manifest["populations"]]
+    populations = [
+        kind.of_file(entry, _Stored(arrays, f"population/{entry['name']}/")) for entry in manifest["populations"]
+    ]
     projections = tuple(
-        CodedProjection(**entry, **stored(f"projection/{index}/"))
+        CodedProjection(**entry, **_synapses(_Stored(arrays, f"projection/{index}/")))
         for index, entry in enumerate(manifest["projections"])
     )
     keys = [key for key in Program.__slots__ if key not in ("populations", "projections")]
@@ -173,6 +170,23 @@ def _program(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], where: s
     if (host := fields.get("host")) is not None:
         fields["host"] = from_arrays(host, arrays)
     return Program(**fields, populations=tuple(populations), projections=projections)
+
+
+class _Stored(dict[str, NDArray[Any]]):
+    """The integer arrays of a part of a program, by their names in it; KeyError with the whole name where one lacks."""
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], prefix: str) -> None:
+        own = {name: values for name, values in arrays.items() if name.startswith(prefix)}
+        super().__init__({name.removeprefix(prefix): _integers(values) for name, values in own.items()})
+        self.prefix = prefix
+
+    def __missing__(self, key: str) -> NDArray[Any]:
+        raise KeyError(self.prefix + key)
+
+
+def _synapses(stored: _Stored) -> dict[str, Any]:
+    """Return the arrays of a projection."""
+    return {"weight": stored["weight"], **{key: stored[key] for key in ("indices", "indptr") if key in stored}}
 
 
 def _integers(array: NDArray[Any]) -> NDArray[Any]:

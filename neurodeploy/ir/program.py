@@ -143,8 +143,8 @@ class Program(Summarised, Generic[P_co]):
 
     @property
     def family(self) -> str:
-        """Name of the chip family whose registers these are."""
-        return self.populations[0].family if self.populations else ""
+        """Name of the chip family whose registers these are; Loihi's where there are none."""
+        return self.populations[0].family if self.populations else "loihi"
 
     @property
     def shapes(self) -> dict[str, Shape]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.backends.base import run_float, spike_inputs
 from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile
@@ -49,7 +49,7 @@ def test_the_parts_together_compute_what_the_whole_does(layers: int | str, left:
     whole, x = network(), data().x
     host, chip = split(whole, layers)
     assert [population.name for population in chip.populations] == left
-    expected, found = run(whole, x), run(chip, entering(host, chip.inputs, x))
+    expected, found = run(whole, x), run(chip, entering(host, chip.inputs, x, run_float))
     assert expected.spikes("c").any()
     for node in left:
         np.testing.assert_array_equal(found.spikes(node), expected.spikes(node))

@@ -68,15 +68,16 @@ CONSUMERS: dict[str, tuple[frozenset[str], dict[str, str]]] = {
 """Whoever computes with programs: what it can, and what it refuses, with the reason."""
 
 ROOMS_OF_OTHERS = {
-    "ir/codes.py": "the fields themselves",
+    "families/loihi/codes.py": "the fields themselves",
+    "families/loihi/program.py": "looks at numbers alone, for the target's formats",
     "ir/needs.py": "the needs themselves",
-    "analysis/program_check.py": "its bounds are reach's, its observations those of observe.py",
+    "families/loihi/check/program_check.py": "its bounds are reach's, its observations those of observe.py",
     "families/loihi/exactness.py": "chooses the neuron, for quantise/population.py",
     "families/loihi/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
     "families/loihi/registers.py": "codes for quantise/population.py",
-    "compiler/losses.py": "looks at what quantise/population.py made, by reach's bounds",
-    "passes/helpers.py": "makes populations that keep time, and reads none",
-    "backends/emulator/limits.py": "ranges for tables.py",
+    "families/loihi/compile/losses.py": "looks at what quantise/population.py made, by reach's bounds",
+    "families/loihi/helpers.py": "makes populations that keep time, and reads none",
+    "families/loihi/emulator/limits.py": "ranges for tables.py",
     "backends/lava/worker.py": "runs what backends/lava/backend.py lets through",
 }
 """Files that know of a neuron's fields and have no ``CAN``, each with the reason."""

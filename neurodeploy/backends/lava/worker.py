@@ -49,7 +49,7 @@ from lava.proc.sparse.process import DelaySparse, Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csc_matrix
 
-FORMAT, VERSION = "neurodeploy-program", 3
+FORMAT, VERSION = "neurodeploy-program", 4
 STATE_MAX = 2**23 - 1
 CHANNEL_SLOTS = 4
 """Messages that a channel holds. Lava's 64 would fill a small ``/dev/shm``; all processes walk in step, so few do."""
