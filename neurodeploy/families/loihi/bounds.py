@@ -91,9 +91,12 @@ class Upper:
 
     def mirrored(self) -> Upper:
         """Return the population upside down; what sets u and v to 0, or ends of registers, is the same there."""
-        pairs = {name: getattr(self, name) for name in ("input", "second", "wrapped", "kept")}
-        turned = {name: (-high, -low) for name, (low, high) in pairs.items()}
-        return replace(self, bias=-self.bias, u=-self.u, v=-self.v, **turned)
+        input_, second, wrapped, kept = (
+            (-high, -low) for low, high in (self.input, self.second, self.wrapped, self.kept)
+        )
+        return replace(
+            self, bias=-self.bias, u=-self.u, v=-self.v, input=input_, second=second, wrapped=wrapped, kept=kept
+        )
 
     def set_to_zero(self, where: Flags | bool) -> Upper:
         """Return the same, but for spikes that can set a v below 0 to 0."""
@@ -368,7 +371,8 @@ def _highest_threshold(population: CodedPopulation, threshold: Ints) -> Ints | N
         return None
     rise = _most(population) * population.adapt_step.astype(np.int64)
     raised = _limit(np.zeros_like(threshold), rise, population.adapt_decay.astype(np.int64))
-    return threshold + np.minimum(raised, STATE_LIMIT - 1)
+    highest: Ints = threshold + np.minimum(raised, STATE_LIMIT - 1)
+    return highest
 
 
 def _most_taken(population: CodedPopulation, v_high: Ints) -> Ints:
