@@ -1,10 +1,8 @@
 """Tell whether two correct float32 runs differ only by rounding: a spike at a tie, or a value within its bound.
 
 A float32 sum depends on the order that a matrix kernel takes. Each population is replayed in float64 on the spikes
-that were recorded;
-beside it runs a bound on what float32 may be off by: a sum of n terms is off by at most n * eps times the sum of
-their sizes (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2), and the state carries what was
-off before.
+that were recorded; beside it runs a bound on what float32 may be off by, :class:`Bound`, which :func:`advance` takes
+from step to step as the neuron takes its states. ``docs/derivations.md`` says why it holds.
 """
 
 from __future__ import annotations
@@ -36,11 +34,23 @@ OWN_ROUNDINGS = 6
 def is_tie(network: Network, inputs: Inputs, recording: Recording, node: str, sample: int, t: int) -> NDArray[np.bool_]:
     """Tell for each neuron of a node whether rounding decides if it fires in row ``t``.
 
+    Beside what the neuron computes stands what float32 may be off by, with ``e = ROUNDOFF``, ``r = OWN_ROUNDINGS``, X
+    the sum of the sizes of n terms, and gains and thresholds by their size::
+
+        x  = sum of w s                                dx  = e n X
+        i' = decay_syn i + gain_syn x                  di' = decay_syn di + gain_syn dx + e r (|i| + gain_syn X)
+        v' = decay_mem v + gain_mem i' + bias - th s   dv' = decay_mem dv + gain_mem di' + e r (sizes of all four)
+        b' = adapt_decay b + adapt_rate s              db' = adapt_decay db + e r (|b'| + th + adapt_gain)
+        th' = th + adapt_gain b                        dth' = max(adapt_gain, 1) db'
+        fires m times where v' > m th'                 a tie where |v' - m th'| <= dv' + m dth'
+
     Args:
         network: what both runs computed.
         inputs: ``[T, B, *shape]``.
         recording: spikes of all populations; right up to row ``t``.
-        node: the population. sample, t: from 0.
+        node: the population.
+        sample: from 0.
+        t: from 0.
 
     Returns:
         bool of the population's shape.
@@ -77,7 +87,10 @@ def potentials(
     """Replay a population in float64 on what was recorded, row by row.
 
     Args:
-        network, inputs, recording, node: as for :func:`is_tie`.
+        network: as for :func:`is_tie`, and so are inputs, recording and node.
+        inputs: ``[T, B, *shape]``.
+        recording: what was recorded.
+        node: the population.
         samples: which samples.
         n_rows: how many rows.
     """
@@ -94,62 +107,116 @@ def potentials(
     shift = population.rule.output_delay
     fired = _stream(network, inputs, recording, node, samples) if population.rule.fires else None
     state = exact.init(len(range(*samples.indices(recording.n_samples))))
-    bound = _Bound(exact)
+    bound = Bound.before(exact)
     for row in range(n_rows):
         spikes = {p: sources[p.source](row - p.delay) for p in projections}
         charged = exact.charge(state, [chains[p](spikes[p]) for p in projections])
-        bound.charge(state, charged, *sums(spikes))
+        bound = advance(exact, bound, state, charged, sums(spikes))
         state = exact.carry(state, charged, state.fired if fired is None else fired(row + shift))
         yield Step(charged, state.v, bound.v, bound.threshold)
 
 
-class _Bound:
-    """What float32 may be off by in a population's states, beside the states themselves.
+@dataclass(frozen=True, eq=False, slots=True)
+class Sums:
+    """What a step's input comes to at most, ``[B, *shape]``.
 
-    v, threshold: of both as they meet.
+    size: the sum of the sizes of its terms. off: what float32 may be off by in their sum, in any order.
     """
 
-    def __init__(self, exact: Neuron) -> None:
-        self.exact = exact
-        self.v = self.threshold = self._off_b = exact.init(1).v * 0
-        self._off = [self.v, self.v]
-
-    def charge(self, before: State, after: Charged, size: Tensor, summed: Tensor) -> None:
-        """Take a step whose input sums to ``size`` at most, ``summed`` with each term counted."""
-        exact = self.exact
-        entering, error = size, ROUNDOFF * summed
-        if currents := self._currents(before):
-            entering, error = size * 0, size * 0
-            for k, (decay, gain, i) in enumerate(currents):
-                reached = i.abs() + gain * size
-                self._off[k] = decay * self._off[k] + ROUNDOFF * (OWN_ROUNDINGS * reached + gain * summed)
-                entering, error = entering + reached, error + self._off[k]
-        if before.b is not None and exact.rule.adapts == "v":
-            entering, error = entering + before.b.abs(), error + self._off_b
-        gain_mem = 1.0 if exact.gain_mem is None else exact.gain_mem.abs()
-        own = before.v.abs() + gain_mem * entering + (0.0 if exact.bias is None else exact.bias.abs())
-        # A reset subtracts no more than v had reached, so that a threshold out of reach adds nothing.
-        own = own + exact.threshold.abs().minimum(own)
-        self.v = exact.decay_mem * self.v + gain_mem * error + ROUNDOFF * OWN_ROUNDINGS * own
-        if after.b is not None and exact.adapt_decay is not None:
-            own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()
-            self._off_b = exact.adapt_decay * self._off_b + ROUNDOFF * OWN_ROUNDINGS * own
-            if exact.rule.adapts == "threshold":
-                self.threshold = exact.adapt_gain.abs().clamp(min=1) * self._off_b
-
-    def _currents(self, before: State) -> list[tuple[Any, Any, Tensor]]:
-        """Return decay, size of the gain, and value of each synaptic current."""
-        exact = self.exact
-        both = ((exact.decay_syn, exact.gain_syn, before.i), (exact.decay_second, exact.gain_second, before.e))
-        return [(decay, 1.0 if gain is None else gain.abs(), i) for decay, gain, i in both if i is not None]
+    size: Tensor
+    off: Tensor
 
 
-def _sizes_of_sums(
-    projections: tuple[Projection, ...],
-) -> Callable[[dict[Projection, Tensor]], tuple[Tensor, Tensor]]:
+@dataclass(frozen=True, eq=False, slots=True)
+class Bound:
+    """By how much float32 may be off in each state of a population, ``[B, *shape]`` each.
+
+    v, threshold: as they meet. currents: the synaptic currents, those that there are. b: the adaptation.
+    """
+
+    v: Tensor
+    threshold: Tensor
+    currents: tuple[Tensor, ...]
+    b: Tensor
+
+    @classmethod
+    def before(cls, exact: Neuron) -> Bound:
+        """Return the bound before the first step, in which every state is exact."""
+        nothing = exact.init(1).v * 0
+        return cls(nothing, nothing, (nothing, nothing), nothing)
+
+
+def advance(exact: Neuron, bound: Bound, before: State, after: Charged, sums: Sums) -> Bound:
+    """Return the bound one step later; nothing is changed.
+
+    Args:
+        exact: the neuron, in float64.
+        bound: of the states before.
+        before: the states.
+        after: the neuron with the step's input.
+        sums: of this input.
+    """
+    currents = _current_bounds(exact, bound, before, sums)
+    size, off = _entering(exact, bound, before, sums, currents)
+    v = exact.decay_mem * bound.v + _size_of_gain(exact.gain_mem) * off
+    v = v + ROUNDOFF * OWN_ROUNDINGS * _size_of_terms(exact, before, size)
+    if after.b is None or exact.adapt_decay is None:
+        return Bound(v, bound.threshold, currents, bound.b)
+    own = after.b.abs() + exact.threshold.abs() + exact.adapt_gain.abs()
+    b = exact.adapt_decay * bound.b + ROUNDOFF * OWN_ROUNDINGS * own
+    if exact.rule.adapts == "v":
+        return Bound(v, bound.threshold, currents, b)
+    return Bound(v, exact.adapt_gain.abs().clamp(min=1) * b, currents, b)
+
+
+def _current_bounds(exact: Neuron, bound: Bound, before: State, sums: Sums) -> tuple[Tensor, ...]:
+    """Return the bound of each synaptic current: what was off decays, and the input's and the step's own is added."""
+    found = []
+    for (decay, gain, i), off in zip(_currents(exact, before), bound.currents, strict=False):
+        own = ROUNDOFF * OWN_ROUNDINGS * (i.abs() + gain * sums.size)
+        found.append(decay * off + (own + gain * sums.off))
+    return tuple(found)
+
+
+def _entering(
+    exact: Neuron, bound: Bound, before: State, sums: Sums, currents: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """Return the size of what enters v, and its bound: the currents, or the input where there are none, and b."""
+    size, off = sums.size, sums.off
+    if currents:
+        sizes = [i.abs() + gain * sums.size for _, gain, i in _currents(exact, before)]
+        size, off = sum(sizes[1:], start=sizes[0]), sum(currents[1:], start=currents[0])
+    if before.b is not None and exact.rule.adapts == "v":
+        size, off = size + before.b.abs(), off + bound.b
+    return size, off
+
+
+def _size_of_terms(exact: Neuron, before: State, entering: Tensor) -> Tensor:
+    """Return the sum of the sizes of all that a step adds to v.
+
+    A reset subtracts no more than v had reached, so that a threshold out of reach adds nothing.
+    """
+    bias = 0.0 if exact.bias is None else exact.bias.abs()
+    terms = before.v.abs() + _size_of_gain(exact.gain_mem) * entering + bias
+    return terms + exact.threshold.abs().minimum(terms)
+
+
+def _size_of_gain(gain: Tensor | None) -> Tensor | float:
+    return 1.0 if gain is None else gain.abs()
+
+
+def _currents(exact: Neuron, before: State) -> list[tuple[Any, Tensor | float, Tensor]]:
+    """Return decay, size of the gain, and value of each synaptic current."""
+    both = ((exact.decay_syn, exact.gain_syn, before.i), (exact.decay_second, exact.gain_second, before.e))
+    return [(decay, _size_of_gain(gain), i) for decay, gain, i in both if i is not None]
+
+
+def _sizes_of_sums(projections: tuple[Projection, ...]) -> Callable[[dict[Projection, Tensor]], Sums]:
     """Return a function of spikes that bounds the sums over synapses.
 
-    It gives the sum of the sizes of all terms, and the same times the number of terms.
+    A sum of n terms is off by at most ``n * e`` times the sum of their sizes, in whatever order it is taken.
+
+    Source: Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2.
     """
     import torch
 
@@ -157,13 +224,16 @@ def _sizes_of_sums(
 
     absolute = {p: chain(_absolute(p.ops), torch.device("cpu"), torch.float64) for p in projections}
 
-    def sizes(spikes: dict[Projection, Tensor]) -> tuple[Tensor, Tensor]:
-        each = [(ops(spikes[p].abs()), (spikes[p] != 0).flatten(1).sum(1) + len(p.ops)) for p, ops in absolute.items()]
-        size = sum((size for size, _ in each[1:]), start=each[0][0])
-        terms = len(each) + torch.stack([count for _, count in each]).amax(0)
-        return size, terms.reshape(-1, *(1,) * (size.ndim - 1)) * size
+    def sums(spikes: dict[Projection, Tensor]) -> Sums:
+        sizes = [ops(spikes[p].abs()) for p, ops in absolute.items()]
+        size = sum(sizes[1:], start=sizes[0])
+        # As many roundings as spikes in the projection of most, one for each of its operations, which may add a bias,
+        # and one for each projection that is added to the others.
+        terms = [(spikes[p] != 0).flatten(1).sum(1) + len(p.ops) for p in absolute]
+        n = len(terms) + torch.stack(terms).amax(0)
+        return Sums(size, ROUNDOFF * (n.reshape(-1, *(1,) * (size.ndim - 1)) * size))
 
-    return sizes
+    return sums
 
 
 def _absolute(ops: tuple[SynapseOp, ...]) -> tuple[SynapseOp, ...]:

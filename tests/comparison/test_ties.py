@@ -7,13 +7,19 @@ from pathlib import Path
 import nir
 import numpy as np
 import pytest
+import torch
+from scipy.sparse import csc_array
 
 from neurodeploy.backends.reference.backend import Reference
+from neurodeploy.backends.reference.neuron import Charged, Neuron, State
 from neurodeploy.comparison.equality import reference_equals
-from neurodeploy.comparison.ties import is_tie
+from neurodeploy.comparison.ties import ROUNDOFF, Bound, Sums, _sizes_of_sums, advance, is_tie, potentials
 from neurodeploy.importers.lower import read_network
+from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.rule import NeuronRule
 from neurodeploy.ir.run_options import RunOptions
+from neurodeploy.ir.synapses import Linear, Scale, Sparse
 from tests.conftest import chain_edges, cuba, lif, save_nir
 
 
@@ -123,3 +129,131 @@ def test_a_node_behind_an_integrator_is_replayed_on_its_potential(
     moved[7, 2, 1] += np.float32(off)
     trained = Recording({"first": reference.nodes["first"], "second": {"value": moved}}, {})
     assert reference_equals(network, inputs, reference, trained)["status"] == status
+
+
+def population(rule: NeuronRule, **parameters: object) -> Population:
+    values = {"decay_mem": 0.5, "threshold": 4.0} | parameters
+    return Population("n", (1,), rule, **values)  # type: ignore[arg-type]
+
+
+def exact_neuron(rule: NeuronRule, **parameters: object) -> Neuron:
+    return Neuron(population(rule, **parameters), torch.device("cpu"), torch.float64)
+
+
+def one(value: float) -> torch.Tensor:
+    return torch.tensor([[value]], dtype=torch.float64)
+
+
+def in_roundings(bound: torch.Tensor) -> float:
+    return float(bound) / ROUNDOFF
+
+
+SUMS = Sums(one(8.0), one(ROUNDOFF * 24.0))
+"""Three terms of sizes that sum to 8."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters", "v", "threshold"),
+    [
+        # r (|v| + X + |bias| + th), what was off before times the decay, and the input's own
+        ({}, {}, 0.5 * 2 + 24 + 6 * (3 + 8 + 4), 0.0),
+        ({}, {"threshold": 1e9}, 0.5 * 2 + 24 + 6 * 2 * (3 + 8), 0.0),
+        ({}, {"bias": -1.0, "gain_mem": -2.0}, 0.5 * 2 + 2 * 24 + 6 * (3 + 16 + 1 + 4), 0.0),
+        # di = decay_syn di + gain_syn dx + r (|i| + gain_syn X) enters v
+        (
+            {},
+            {"decay_syn": 0.25, "gain_syn": -0.5},
+            0.5 * 2 + (0.25 * 4 + 12 + 6 * (5 + 4)) + 6 * (3 + 9 + 4),
+            0.0,
+        ),
+        (
+            {},
+            {"decay_syn": 0.25, "decay_second": 0.5, "gain_second": -2.0},
+            0.5 * 2 + (0.25 * 4 + 24 + 6 * (5 + 8)) + (0.5 * 16 + 48 + 6 * (7 + 16)) + 6 * (3 + 13 + 23 + 4),
+            0.0,
+        ),
+        # db = adapt_decay db + r (|b| + th + adapt_gain), and of the threshold at least as much
+        (
+            {},
+            {"adapt_decay": 0.5, "adapt_gain": 2.0},
+            0.5 * 2 + 24 + 6 * (3 + 8 + 4),
+            2 * (0.5 * 8 + 6 * (9 + 4 + 2)),
+        ),
+        (
+            {},
+            {"adapt_decay": 0.5, "adapt_gain": 0.25},
+            0.5 * 2 + 24 + 6 * (3 + 8 + 4),
+            0.5 * 8 + 6 * (9 + 4 + 0.25),
+        ),
+        (
+            {"adapts": "v"},
+            {"adapt_decay": 0.5, "adapt_gain": 2.0},
+            0.5 * 2 + (24 + 8) + 6 * (3 + 8 + 9 + 4),
+            0.0,
+        ),
+    ],
+)
+def test_a_bound_grows_as_the_recurrence_says(
+    rule: dict[str, object], parameters: dict[str, object], v: float, threshold: float
+) -> None:
+    exact = exact_neuron(NeuronRule(**rule), **parameters)  # type: ignore[arg-type]
+    e = one(7.0) if exact.decay_second is not None else None
+    i = one(5.0) if exact.decay_syn is not None else None
+    b = one(-9.0) if exact.adapt_decay is not None else None
+    before = State(one(-3.0), i, one(0.0), b, None, e)
+    off = Bound(*(one(ROUNDOFF * n) for n in (2.0, 0.0)), (one(ROUNDOFF * 4), one(ROUNDOFF * 16)), one(ROUNDOFF * 8))
+    found = advance(exact, off, before, Charged(one(0.0), one(4.0), i, e, b, None), SUMS)
+    assert in_roundings(found.v) == pytest.approx(v, rel=1e-12)
+    assert in_roundings(found.threshold) == pytest.approx(threshold, rel=1e-12)
+    assert in_roundings(off.v) == 2.0
+
+
+def test_a_sum_is_off_by_its_terms_times_their_sizes() -> None:
+    """Of the projection of most spikes, with an addition for each operation and for each projection."""
+    weight = np.array([[1.0, -2.0, 4.0]], np.float32)
+    many = Projection("a", "n", (Linear(weight, np.array([-0.5], np.float32)), Scale(np.array([-2.0], np.float32))))
+    few = Projection("b", "n", (Sparse(csc_array(np.array([[8.0, -16.0]], np.float32))),))
+    sums = _sizes_of_sums((many, few))
+    spikes = {many: torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]).double(), few: torch.ones((2, 2)).double()}
+    found = sums(spikes)
+    np.testing.assert_array_equal(found.size, [[2 * 7.5 + 24], [2 * 2.5 + 24]])
+    np.testing.assert_array_equal(found.off / ROUNDOFF, [[(3 + 2 + 2) * 39], [(1 + 2 + 2) * 29]])
+
+
+RULES: list[tuple[dict[str, object], dict[str, object]]] = [
+    ({}, {}),
+    ({"reset": "subtract"}, {"bias": 0.1, "gain_mem": 0.7}),
+    ({"reset": "subtract", "reset_delay": True}, {"decay_syn": 0.8, "gain_syn": 1.3}),
+    ({"reset": "subtract"}, {"decay_syn": 0.8, "decay_second": 0.6, "gain_second": -1.0}),
+    ({}, {"adapt_decay": 0.9, "adapt_gain": 0.3}),
+    ({"adapts": "v"}, {"adapt_decay": 0.9, "adapt_gain": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("rule", "parameters"), RULES)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_order_of_a_float32_sum_leaves_the_bound(
+    rule: dict[str, object], parameters: dict[str, object], seed: int
+) -> None:
+    """The reference sums 300 inputs in float32, and again with the inputs in another order."""
+    rng = np.random.default_rng(seed)
+    weight, order = rng.normal(0.02, 0.3, (20, 300)).astype(np.float32), rng.permutation(300)
+    x = (rng.random((40, 2, 300)) < 0.3).astype(np.uint8)
+    own = Population("n", (20,), NeuronRule(**rule), np.float32(0.93), np.float32(1.7), **parameters)  # type: ignore[arg-type]
+
+    def network(weight: np.ndarray) -> Network:
+        return Network({"in": (300,)}, (own,), (Projection("in", "n", (Linear(weight),)),), ("n",), 1e-3, "nir")
+
+    options = RunOptions(record=("spikes", "v"))
+    first = Reference().run(network(weight), {"in": x}, options)
+    other = Reference().run(network(weight[:, order]), {"in": x[:, :, order]}, options)
+    differs = (first.spikes("n") != other.spikes("n")).any(axis=(1, 2))
+    rows = int(differs.argmax()) if differs.any() else len(x)
+    assert rows > 5
+    offs = []
+    for t, step in enumerate(potentials(network(weight), {"in": x}, first, "n", slice(None), rows)):
+        for recording in (first, other):
+            off = np.abs(recording.nodes["n"]["v"][t] - step.carried.numpy())
+            assert (off <= step.off_v.numpy()).all()
+            offs.append(off)
+    assert np.max(offs) > 0

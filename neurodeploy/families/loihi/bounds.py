@@ -2,7 +2,10 @@
 
 The worst input is every spike of one sign of weight at once, in any order, for ever. Each step of a register is
 ``x' = decay(x) + c``, which rises with ``x`` and with ``c``; so the highest ``x`` follows from the highest ``c`` alone,
-in closed form, truncation included.
+in closed form, truncation included. The lowest x is minus the highest of the same population upside down.
+
+:func:`reach` follows a step of the neuron: input, u, v while it is silent, whether it can fire, v once it fires, clip.
+``docs/derivations.md`` has the inequalities and why they hold.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ CAN = can(
 BEYOND_REGISTERS = 1 << 44
 """Beyond every register, and small enough that no product leaves int64."""
 
+_INT32 = 2**31
+"""As far as a sum in 32 bits can be from 0."""
+
 FIRST_STEPS = 64
 """Steps that are followed one by one, so that initial codes of u, which fade, do not count for ever."""
 
@@ -55,23 +61,87 @@ class Reach:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Side:
-    """One side of an interval; the lower side is the upper side of the population turned upside down.
+class Upper:
+    """A population seen from above: all that can raise its registers, int64 (n,) each, register units.
 
-    swing: most of one step's input. u, v: initial registers. lift_u, lift_v: values to which something other than
-    input can set them at any time. u_free: where u can wrap, so that it is always ``u_full``. second: most of what a
-    second current, or one that lowers v, adds to v in a step.
+    ``decay`` is odd, ``decay(-x) == -decay(x)``, and a sum upside down is the sum of what is upside down. So the
+    registers of the population with all signs turned, :meth:`mirrored`, are minus its own, and one set of upper bounds
+    gives the lower ones, too. Pairs are the least and the most.
+
+    lost_u, lost_v: what u and v lose in a step, in 4096ths.
+    bias: of v. u, v: initial registers.
+    input: synaptic input of one step. second: what a second current, or one that lowers v, adds to v in a step.
+    wrapped: of u, after it has wrapped. kept: what v is held between by a floor under it, beyond the register without.
+    u_set, v_set: the highest to which something other than input sets u and v at any time; beyond the register if
+        nothing does.
+    u_wraps: bool (n,), where u can wrap, so that it can be all that ``wrapped`` allows.
     """
 
-    swing: Ints
+    lost_u: Ints
+    lost_v: Ints
     bias: Ints
     u: Ints
     v: Ints
-    lift_u: Ints
-    lift_v: Ints
-    u_free: Flags
-    u_full: Ints
-    second: Ints
+    input: tuple[Ints, Ints]
+    second: tuple[Ints, Ints]
+    wrapped: tuple[Ints, Ints]
+    kept: tuple[Ints, Ints]
+    u_set: Ints
+    v_set: Ints
+    u_wraps: Flags
+
+    def mirrored(self) -> Upper:
+        """Return the population upside down; what sets u and v to 0, or ends of registers, is the same there."""
+        input_, second, wrapped, kept = (
+            (-high, -low) for low, high in (self.input, self.second, self.wrapped, self.kept)
+        )
+        return replace(
+            self, bias=-self.bias, u=-self.u, v=-self.v, input=input_, second=second, wrapped=wrapped, kept=kept
+        )
+
+    def set_to_zero(self, where: Flags | bool) -> Upper:
+        """Return the same, but for spikes that can set a v below 0 to 0."""
+        return replace(self, v_set=np.maximum(self.v_set, np.where(where, 0, -BEYOND_REGISTERS)))
+
+    def entering(self, u: Ints) -> Ints:
+        """Return the most that enters v in a step in which u is at most so much."""
+        return u + self.second[1] + self.bias
+
+    def unwrapped(self) -> Ints:
+        """Return the highest sum that u can hold before it wraps, from the second step on.
+
+        ``u' <= decay(max(u, u_set)) + input``, and so on from there.
+        """
+        return _limit(np.maximum(self.u, self.u_set), self.input[1], self.lost_u)
+
+    def climb(self) -> tuple[Ints, Ints]:
+        """Return the highest u and v, as if no spike ever lowered v.
+
+        ``u' <= decay(max(u, u_set)) + input``, or all that a wrapped u can be;
+        ``v' <= decay(max(v, v_set, floor)) + u' + second + bias``. The first steps are followed one by one, in which
+        initial codes fade; after them u is at its highest for ever, and v climbs to where it stays.
+        """
+        v_set = np.maximum(self.v_set, self.kept[0])
+        u, v = self.u, self.v
+        highest_u, highest_v = (np.full_like(u, -BEYOND_REGISTERS) for _ in range(2))
+        for _ in range(FIRST_STEPS):
+            u = decay(np.maximum(u, self.u_set), self.lost_u) + self.input[1]
+            u = np.where(self.u_wraps, self.wrapped[1], u)
+            v = decay(np.maximum(v, v_set), self.lost_v) + self.entering(u)
+            highest_u, highest_v = np.maximum(highest_u, u), np.maximum(highest_v, v)
+        later_u = _limit(np.maximum(u, self.u_set), self.input[1], self.lost_u)
+        later_u = np.where(self.u_wraps, self.wrapped[1], later_u)
+        later_v = _limit(np.maximum(v, v_set), self.entering(later_u), self.lost_v)
+        return np.maximum(highest_u, later_u), np.maximum(highest_v, later_v)
+
+    def below_ceiling(self, u: Ints, v: Ints, beside: Ints | int = -BEYOND_REGISTERS) -> Ints:
+        """Return the highest v where no step carries on more than a ceiling, if there is one.
+
+        ``v' <= decay(max(v at the start, ceiling)) + u' + second + bias``, unless it is what ``beside`` allows.
+        """
+        ceiling = self.kept[1]
+        bound = decay(np.maximum(self.v, ceiling), self.lost_v) + self.entering(u)
+        return np.where(ceiling < BEYOND_REGISTERS, np.minimum(v, np.maximum(bound, beside)), v)
 
 
 def swings(
@@ -132,45 +202,22 @@ def reach(
     """
     refuse_missing((population, *projections), CAN, "the proof of register bounds")
     low, high = (_whole(side) for side in swings(population, projections, payloads, arithmetic))
-    threshold = population.threshold_code.astype(np.int64) << ALIGN_BITS
-    never = np.zeros(population.size, bool)
-    upper, lower = _sides(population, low, high, arithmetic)
-    quiet = -_fallen(population, lower, never, threshold), _risen(population, upper)[1]
-    fires = quiet[1] >= threshold if population.model.spike == ">=" else quiet[1] > threshold
-    if population.threshold_low_code is not None:
-        fires = fires | (quiet[0] < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
-    if population.model.reset == "subtract-pending":
-        fires = fires | (population.v_init >= threshold)
-    model, zero = population.model, np.where(fires, 0, -BEYOND_REGISTERS)
-    rising = replace(
-        upper, lift_v=np.maximum(upper.lift_v, zero if _zeroes_negatives(population) else -BEYOND_REGISTERS)
-    )
-    falling = replace(lower, lift_v=np.maximum(lower.lift_v, zero))
-    u_high, v_high = _risen(population, rising)
-    u_low = -_risen(population, lower)[0]
-    v_high = np.where(fires, np.minimum(v_high, _held(population, upper, u_high, threshold)), v_high)
-    taken = np.minimum(threshold * _most(population), np.clip(v_high, 0, STATE_LIMIT))
-    v_low = -_fallen(population, falling, fires, taken)
-    potential = v_high
-    if model.reset == "zero-late":
-        potential = np.maximum(
-            v_high, decay(v_high, population.dv.astype(np.int64)) + u_high + upper.second + upper.bias
-        )
-    top = STATE_LIMIT - 1
-    astray = upper.u_full > STATE_LIMIT
-    climbs, sinks = (potential > top) | astray, (v_low < -top) | astray
-    v_high, v_low = np.where(fires, np.maximum(v_high, 0), v_high), np.where(fires, np.minimum(v_low, 0), v_low)
-    if population.v_min is not None:
-        v_high, v_low = np.maximum(v_high, population.v_min), np.maximum(v_low, population.v_min)
-    v = np.where(sinks, -top, np.clip(v_low, -top, top)), np.where(climbs, top, np.clip(v_high, -top, top))
-    if population.v_min is not None:
-        v = np.maximum(v[0], population.v_min), v[1]
-    return Reach((low, high), (u_low, u_high), v, quiet, fires | astray, upper.u_free, sinks, climbs)
+    upper = _upper(population, (low, high), arithmetic)
+    lower = upper.mirrored()
+    (u_low, fallen), (u_high, risen) = lower.climb(), upper.climb()
+    silent = -lower.below_ceiling(u_low, fallen), upper.below_ceiling(u_high, risen)
+    fires = _can_fire(population, silent)
+    v_high = _highest_v(population, upper, u_high, fires)
+    v_low = -_deepest_v(population, lower, fires, _most_taken(population, v_high))
+    v, sinks, climbs = _clipped(population, upper, (v_low, v_high), u_high, fires)
+    strays = _strays(upper)
+    return Reach((low, high), (-u_low, u_high), v, silent, fires | strays, upper.u_wraps, sinks, climbs)
 
 
 def _swing(
     population: LoihiPopulation, projection: CodedProjection, payload: Payload, arithmetic: Arithmetic
 ) -> tuple[Floats, Floats]:
+    """Return the most that one projection's input can lower and raise each neuron's u in a step."""
     if projection.exponent < 0 and not arithmetic.shifts_sum:
         projection = replace(projection, weight=projection.weight >> -projection.exponent, exponent=0)
     negative, positive = (side.astype(np.float64) for side in projection.row_sums())
@@ -186,52 +233,64 @@ def _whole(values: Floats) -> Ints:
     return whole
 
 
-def _sides(population: LoihiPopulation, low: Ints, high: Ints, arithmetic: Arithmetic) -> tuple[_Side, _Side]:
-    """Return the upper side and the lower side, turned upside down, of a population that has not fired."""
-    bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
-    u, v = population.u_init.astype(np.int64), population.v_init.astype(np.int64)
-    nowhere, top = np.full(population.size, -BEYOND_REGISTERS), STATE_LIMIT - 1
-    model = population.model
-    reset = np.zeros_like(nowhere) if model.reset_interval else nowhere
-    cleared = np.zeros_like(nowhere) if model.reset_interval or model.clears_u else nowhere
-    floor = nowhere if population.v_min is None else population.v_min.astype(np.int64)
-    no, full = np.zeros(population.size, bool), np.full(population.size, STATE_LIMIT)
-    raised, lowered, more = _second_currents(population, low, high, arithmetic)
-    upper = _Side(high, bias, u, v, cleared, np.maximum(np.maximum(reset, floor), -top), no, full, raised)
-    lower = _Side(-low, -bias, -u, -v, cleared, np.maximum(reset, -top), no, full, lowered)
-    lost = population.du.astype(np.int64) + 1
-    highest, lowest = (_highest_current(side, lost) for side in (upper, lower))
-    wraps = (highest > STATE_LIMIT) | (lowest >= STATE_LIMIT)
-    if arithmetic.wraps_once:
-        turn = decay(full, lost) + np.maximum(high, -low)
-        full = np.where(wraps & (turn >= 3 * STATE_LIMIT), 2**31, STATE_LIMIT)
-    wraps, full = wraps | more, np.where(np.maximum(raised, lowered) > 2 * STATE_LIMIT, 2**31, full)
-    lowest_full = np.where(full > STATE_LIMIT, full, STATE_LIMIT - 1)
-    return replace(upper, u_free=wraps, u_full=full), replace(lower, u_free=wraps, u_full=lowest_full)
+def _upper(population: LoihiPopulation, input_: tuple[Ints, Ints], arithmetic: Arithmetic) -> Upper:
+    """Return all that can raise the registers of a population that has not fired."""
+    model, never = population.model, np.full(population.size, -BEYOND_REGISTERS)
+    cleared = np.zeros_like(never) if model.reset_interval or model.clears_u else never
+    reset = np.zeros_like(never) if model.reset_interval else never
+    floor = never if population.v_min is None else population.v_min.astype(np.int64)
+    full = np.full_like(never, STATE_LIMIT)
+    second, second_wraps = _second_currents(population, input_, arithmetic)
+    upper = Upper(
+        lost_u=population.du.astype(np.int64) + 1,
+        lost_v=population.dv.astype(np.int64),
+        bias=population.bias_mantissa.astype(np.int64) << population.bias_exponent,
+        u=population.u_init.astype(np.int64),
+        v=population.v_init.astype(np.int64),
+        input=input_,
+        second=second,
+        wrapped=(1 - full, full),
+        kept=(floor, -never),
+        u_set=cleared,
+        v_set=np.maximum(reset, 1 - STATE_LIMIT),
+        u_wraps=np.zeros(population.size, bool),
+    )
+    wraps = (upper.unwrapped() > STATE_LIMIT) | (upper.mirrored().unwrapped() >= STATE_LIMIT)
+    stays_out = (wraps & _outruns_one_turn(upper.lost_u, input_, arithmetic)) | (
+        np.maximum(-second[0], second[1]) > 2 * STATE_LIMIT
+    )
+    wrapped = np.where(stays_out, -_INT32, 1 - full), np.where(stays_out, _INT32, full)
+    return replace(upper, u_wraps=wraps | second_wraps, wrapped=wrapped)
+
+
+def _outruns_one_turn(lost: Ints, input_: tuple[Ints, Ints], arithmetic: Arithmetic) -> Flags:
+    """Tell where a current can leave its register so far that the one turn by which Lava brings it back is too little.
+
+    ``decay(2**23) + input >= 3 * 2**23``: a turn is ``2 * 2**23``.
+    """
+    farthest = decay(np.full_like(lost, STATE_LIMIT), lost) + np.maximum(input_[1], -input_[0])
+    outruns: Flags = (farthest >= 3 * STATE_LIMIT) & arithmetic.wraps_once
+    return outruns
 
 
 def _second_currents(
-    population: LoihiPopulation, low: Ints, high: Ints, arithmetic: Arithmetic
-) -> tuple[Ints, Ints, Flags]:
-    """Return the most that a second current, and one that lowers v, raise and lower v in a step; can the second wrap.
+    population: LoihiPopulation, input_: tuple[Ints, Ints], arithmetic: Arithmetic
+) -> tuple[tuple[Ints, Ints], Flags]:
+    """Return the least and the most that a second current, and one that lowers v, add to v; can the second wrap.
 
-    Where Lava does not bring it back, that is beyond any register.
+    The second current takes the input with the other sign. Where Lava does not bring it back, it is beyond a register.
     """
+    low, high = input_
     raised, lowered, wraps = np.zeros_like(low), np.zeros_like(low), np.zeros(population.size, bool)
     if population.du_second is not None:
-        lost, full = population.du_second.astype(np.int64) + 1, np.full(population.size, STATE_LIMIT)
+        lost = population.du_second.astype(np.int64) + 1
         raised, lowered = (np.maximum(_limit(np.zeros_like(low), c, lost), 0) for c in (-low, high))
         wraps = (raised > STATE_LIMIT) | (lowered >= STATE_LIMIT)
-        if arithmetic.wraps_once:
-            full = np.where(decay(full, lost) + np.maximum(high, -low) >= 3 * STATE_LIMIT, 2**31, full)
+        full = np.where(_outruns_one_turn(lost, input_, arithmetic), _INT32, STATE_LIMIT)
         raised, lowered = (np.where(wraps, full, side) for side in (raised, lowered))
     if population.model.adapts == "v" and population.adapt_step is not None:
         lowered = lowered + STATE_LIMIT - 1
-    return raised, lowered, wraps
-
-
-def _highest_current(side: _Side, lost: Ints) -> Ints:
-    return _limit(np.maximum(side.u, side.lift_u), side.swing, lost)
+    return (-lowered, raised), wraps
 
 
 def _limit(start: Ints, input_: Ints, lost: Ints) -> Ints:
@@ -248,72 +307,124 @@ def _limit(start: Ints, input_: Ints, lost: Ints) -> Ints:
     return highest
 
 
-def _risen(population: LoihiPopulation, side: _Side) -> tuple[Ints, Ints]:
-    """Return the highest u and v, as if no spike ever lowered v."""
-    lost_u, lost_v = population.du.astype(np.int64) + 1, population.dv.astype(np.int64)
-    u, v = side.u, side.v
-    top_u, top_v = (np.full(population.size, -BEYOND_REGISTERS) for _ in range(2))
-    for _ in range(FIRST_STEPS):
-        u = np.where(side.u_free, side.u_full, decay(np.maximum(u, side.lift_u), lost_u) + side.swing)
-        v = decay(np.maximum(v, side.lift_v), lost_v) + u + side.second + side.bias
-        top_u, top_v = np.maximum(top_u, u), np.maximum(top_v, v)
-    later = np.where(side.u_free, side.u_full, _limit(np.maximum(u, side.lift_u), side.swing, lost_u))
-    highest = _limit(np.maximum(v, side.lift_v), later + side.second + side.bias, lost_v)
-    return np.maximum(top_u, later), np.maximum(top_v, highest)
+def _threshold(population: LoihiPopulation) -> Ints:
+    threshold: Ints = population.threshold_code.astype(np.int64) << ALIGN_BITS
+    return threshold
 
 
-def _fallen(population: LoihiPopulation, side: _Side, fires: Flags, taken: Ints) -> Ints:
-    """Return the highest ``-v``: what a late subtraction takes from v, and a floor under v, are taken into account.
+def _can_fire(population: LoihiPopulation, silent: tuple[Ints, Ints]) -> Flags:
+    """Tell which neurons can fire: those whose v, before their first spike, gets to a threshold."""
+    model, threshold = population.model, _threshold(population)
+    fires: Flags = silent[1] >= threshold if model.spike == ">=" else silent[1] > threshold
+    if population.threshold_low_code is not None:
+        fires = fires | (silent[0] < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
+    if model.reset == "subtract-pending":
+        fires = fires | (population.v_init >= threshold)
+    return fires
+
+
+def _highest_v(population: LoihiPopulation, upper: Upper, u_high: Ints, fires: Flags) -> Ints:
+    """Return the highest v before the spike test, of neurons that can fire or not.
+
+    Spikes lower v, but for those that set one below 0 to 0; and what they take from it bounds it by itself.
+    """
+    _, risen = upper.set_to_zero(fires & _zeroes_negatives(population)).climb()
+    highest: Ints = np.where(fires, np.minimum(risen, _bound_by_resets(population, upper, u_high)), risen)
+    return highest
+
+
+def _bound_by_resets(population: LoihiPopulation, upper: Upper, u_high: Ints) -> Ints:
+    """Return a bound on v before the spike test, from what a spike takes; BEYOND_REGISTERS where none follows.
+
+    A neuron that stays silent carries on at most the highest threshold, so ``v' <= decay(threshold) + entering``, or
+    what the first step makes of the initial v, or 0 after a reset: ``onward``.
+    """
+    model, threshold = population.model, _threshold(population)
+    nothing = np.full_like(threshold, BEYOND_REGISTERS)
+    raised = _highest_threshold(population, threshold)
+    if raised is None or model.reset in ("none", "subtract-pending"):
+        return nothing
+    entering, taken = upper.entering(u_high), threshold * _most(population)
+    started = decay(upper.v, upper.lost_v) + entering
+    onward: Ints = np.maximum(np.maximum(decay(raised, upper.lost_v) + entering, started), 0)
+    counts_all = model.max_spikes is None
+    if model.reset in ("zero", "zero-late"):
+        # After a spike v is 0, which is no more than a threshold.
+        return onward
+    if model.reset == "subtract":
+        # What is left after a spike must be no more than a threshold again; spikes without limit leave less than one.
+        stays = (onward - taken <= raised) & (upper.v <= raised) | counts_all
+        return np.where(stays & (threshold > 0), onward, nothing)
+    # Late: v is carried on whole, and what is taken comes after the decay of the next step.
+    beyond = np.maximum(raised + entering, started)
+    stays = (decay(beyond, upper.lost_v) - taken + entering <= beyond) | counts_all
+    return np.where(stays & (threshold > 0) & (population.adapt_step is None), np.maximum(beyond, 0), nothing)
+
+
+def _highest_threshold(population: LoihiPopulation, threshold: Ints) -> Ints | None:
+    """Return the highest that spikes can raise the threshold to, or None where nobody can say.
+
+    ``b' <= decay(b) + most spikes * adapt_step``, clipped at the register's end.
+    """
+    if population.model.adapts != "threshold" or population.adapt_decay is None or population.adapt_step is None:
+        return threshold
+    if population.model.max_spikes is None:
+        return None
+    rise = _most(population) * population.adapt_step.astype(np.int64)
+    raised = _limit(np.zeros_like(threshold), rise, population.adapt_decay.astype(np.int64))
+    highest: Ints = threshold + np.minimum(raised, STATE_LIMIT - 1)
+    return highest
+
+
+def _most_taken(population: LoihiPopulation, v_high: Ints) -> Ints:
+    """Return the most that one step's spikes subtract: what v holds, in as many thresholds as one step can send."""
+    taken: Ints = np.minimum(_threshold(population) * _most(population), np.clip(v_high, 0, STATE_LIMIT))
+    return taken
+
+
+def _deepest_v(population: LoihiPopulation, lower: Upper, fires: Flags, taken: Ints) -> Ints:
+    """Return the highest ``-v`` before the spike test, of neurons that can fire or not.
 
     Args:
         population: the codes.
-        side: the lower side, upside down.
-        fires: neurons that can fire.
+        lower: the population upside down.
+        fires: neurons that can fire; a spike sets v to 0, or to what is left of it, so not below 0 in its own step.
         taken: most that one step's spikes subtract.
     """
-    u, fallen = _risen(population, side)
-    lost = population.dv.astype(np.int64)
-    step = u + side.second + side.bias
-    after = np.full(population.size, -BEYOND_REGISTERS)
+    u, deepest = lower.set_to_zero(fires).climb()
+    after = np.full_like(u, -BEYOND_REGISTERS)
     if population.model.reset in ("subtract-late", "subtract-pending"):
         # v was at least what is taken, so a step lowers it to no less than what decay had taken of that; unless v
         # was set to 0 between the spike and its subtraction.
-        drained = taken if population.model.reset_interval else -(-taken * lost // (1 << DECAY_BITS))
-        after = np.where(fires, drained + step, -BEYOND_REGISTERS)
-        fallen = np.maximum(fallen, np.where(fires, np.maximum(after, _limit(after, step, lost)), -BEYOND_REGISTERS))
-    if population.v_min is not None:
-        floor = decay(np.maximum(side.v, -population.v_min.astype(np.int64)), lost) + step
-        fallen = np.minimum(fallen, np.maximum(floor, after))
-    return fallen
+        drained = taken if population.model.reset_interval else -(-taken * lower.lost_v // (1 << DECAY_BITS))
+        after = np.where(fires, drained + lower.entering(u), -BEYOND_REGISTERS)
+        onward = np.maximum(after, _limit(after, lower.entering(u), lower.lost_v))
+        deepest = np.maximum(deepest, np.where(fires, onward, -BEYOND_REGISTERS))
+    return lower.below_ceiling(u, deepest, after)
 
 
-def _held(population: LoihiPopulation, side: _Side, u_high: Ints, threshold: Ints) -> Ints:
-    """Return a bound on v before the spike test, from what a spike takes; BEYOND_REGISTERS where none does."""
-    model, lost = population.model, population.dv.astype(np.int64)
-    step = np.where(side.u_free, side.u_full, u_high) + side.second + side.bias
-    most = threshold
-    raises = model.adapts == "threshold"
-    if raises and population.adapt_decay is not None and population.adapt_step is not None:
-        if model.max_spikes is None:
-            return np.full(population.size, BEYOND_REGISTERS)
-        rise = _most(population) * population.adapt_step.astype(np.int64)
-        raised = _limit(np.zeros_like(threshold), rise, population.adapt_decay.astype(np.int64))
-        most = threshold + np.minimum(raised, STATE_LIMIT - 1)
-    started: Ints = decay(side.v, lost) + step
-    onward: Ints = np.maximum(np.maximum(decay(most, lost) + step, started), 0)
-    if model.reset in ("zero", "zero-late"):
-        return onward
-    if model.reset in ("none", "subtract-pending"):
-        return np.full_like(threshold, BEYOND_REGISTERS)
-    taken = threshold * _most(population)
-    if model.reset == "subtract":
-        stays = (onward - taken <= most) & (side.v <= most) | (model.max_spikes is None)
-        bound: Ints = np.where(stays & (threshold > 0), onward, BEYOND_REGISTERS)
-        return bound
-    beyond = np.maximum(most + step, started)
-    stays = (decay(beyond, lost) - taken + step <= beyond) | (model.max_spikes is None)
-    bound = np.where(stays & (threshold > 0) & (population.adapt_step is None), np.maximum(beyond, 0), BEYOND_REGISTERS)
-    return bound
+def _clipped(
+    population: LoihiPopulation, upper: Upper, v: tuple[Ints, Ints], u_high: Ints, fires: Flags
+) -> tuple[tuple[Ints, Ints], Flags, Flags]:
+    """Return v before the spike test and after it, within its register, and where it can be clipped below and above."""
+    (v_low, v_high), top, strays = v, STATE_LIMIT - 1, _strays(upper)
+    potential = v_high
+    if population.model.reset == "zero-late":
+        # v is clipped before the spike of the step before sets it to 0.
+        potential = np.maximum(v_high, decay(v_high, upper.lost_v) + upper.entering(u_high))
+    sinks, climbs = (v_low < -top) | strays, (potential > top) | strays
+    # A spike can leave 0 behind.
+    v_low, v_high = np.where(fires, np.minimum(v_low, 0), v_low), np.where(fires, np.maximum(v_high, 0), v_high)
+    floor = upper.kept[0]
+    v_low, v_high = np.maximum(v_low, floor), np.maximum(v_high, floor)
+    lowest = np.maximum(np.where(sinks, -top, np.clip(v_low, -top, top)), floor)
+    return (lowest, np.where(climbs, top, np.clip(v_high, -top, top))), sinks, climbs
+
+
+def _strays(upper: Upper) -> Flags:
+    """Tell where u, or a second current, can be beyond its register for good, so that v can be anything."""
+    strays: Flags = upper.wrapped[1] > STATE_LIMIT
+    return strays
 
 
 def _most(population: LoihiPopulation) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from neurodeploy.errors import DeployError, LackingError
@@ -37,9 +40,9 @@ def integer_model(population: Population, target: LoihiTarget, sends: bool) -> N
     place, name = f"node {population.name!r}", population.name
     refuse_unread(name, population.rule, READS_OF_RULE, "the compiler")
     refuse_unread(name, population, READS_OF_POPULATION, "the compiler")
-    for what in _float_only(population):
+    if found := _float_only(population):
         raise DeployError(
-            f"{name!r} {what}, which no target computes",
+            f"{name!r} {' and '.join(found)}, which no target computes",
             where=place,
             fix="Run it with --backend reference, or train without it.",
         )
@@ -72,11 +75,13 @@ def check_sent_potentials(network: Network) -> None:
 
 
 def _refuse_inexact(population: Population, sends: bool) -> None:
-    for what, fix in _inexact(population, sends).items():
+    """Refuse a population for all that no integer neuron computes exactly of it, at once."""
+    found = [refusal for refusal in _REFUSALS if refusal.holds(population, sends)]
+    if found:
         raise DeployError(
-            f"{population.name!r} {what}, which no target computes exactly",
+            f"{population.name!r} {' and '.join(refusal.what for refusal in found)}, which no target computes exactly",
             where=f"node {population.name!r}",
-            fix=fix,
+            fix=" ".join(dict.fromkeys(refusal.fix for refusal in found)),
         )
 
 
@@ -177,73 +182,165 @@ def _is_pending(population: Population) -> bool:
     return again and (rule.max_spikes is not None or population.adapt_decay is not None)
 
 
-def _inexact(population: Population, sends: bool) -> dict[str, str]:
-    """Return what no integer neuron computes exactly, each with what to do.
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What no integer neuron computes exactly.
 
-    A reset that is pending (snnTorch's ``reset_delay=False``) does nothing where no v stays above the threshold, so not
-    after a reset to a value either.
+    what: as a message says it after the population's name. fix: what to do. holds: whether it is so of a population,
+    given whether projections leave it.
+    """
+
+    what: str
+    fix: str
+    holds: Callable[[Population, bool], bool]
+
+
+def _decays_out_of_range(population: Population, sends: bool) -> bool:
+    """A register keeps a part of itself in a step, from none to all; it neither grows nor turns its sign."""
+    kept = None if population.adaptation is None else population.adaptation[0]
+    decays = (population.decay_mem, population.decay_syn, kept, population.decay_second)
+    return any(np.any((np.asarray(d) < 0) | (np.asarray(d) > 1)) for d in decays if d is not None)
+
+
+def _clears_currents_seen_late(population: Population, sends: bool) -> bool:
+    """Such neurons take their input a step later instead, so that a spike does not clear the input of its own step."""
+    return clears_currents(population) and population.rule.order == "use-decay-add"
+
+
+def _sends_late(population: Population, sends: bool) -> bool:
+    """Spikes leave in the step in which they occur; only synapses have delays."""
+    return population.rule.output_delay != 0
+
+
+def _sends_potential(population: Population, sends: bool) -> bool:
+    """A message holds spikes or counts of them."""
+    return not population.rule.fires and sends and not _is_current(population)
+
+
+def _is_one_of_several_currents(population: Population, sends: bool) -> bool:
+    """An integer neuron has one current, or two of opposite sign; a third has no register."""
+    return not population.rule.fires and sends and _is_current(population)
+
+
+def _is_potential_with_floor(population: Population, sends: bool) -> bool:
+    """A lower bound is brought into integers for neurons that fire, and for no others."""
+    return not population.rule.fires and population.v_min is not None
+
+
+def _adapts_and_is_pending(population: Population, sends: bool) -> bool:
+    """A pending subtraction takes the bare threshold once more, where v is held against the raised one."""
+    return _adapts(population) and _is_pending(population)
+
+
+def _starts_above_threshold(population: Population, sends: bool) -> bool:
+    """Where no v stays above the threshold, which is how a reset to a value leaves it, a pending reset does nothing.
+
+    A v that starts above it is the exception.
     """
     rule = population.rule
-    fires, adapts = rule.fires, population.adapt_decay is not None and rule.fires
-    subtracts = fires and rule.reset == "subtract"
-    shifted = bool(np.any(population.v_reset))
-    floor = population.v_min
-    level = np.zeros(1) if subtracts or not fires else population.v_reset
-    kept, rise = population.adaptation or (None, np.zeros(1))
-    decays = (population.decay_mem, population.decay_syn, kept, population.decay_second)
-    unbounded_decay = [d for d in decays if d is not None]
-    retrain = "Train without it."
-    found = {
-        "has decays outside 0 to 1": (
-            any(np.any((np.asarray(d) < 0) | (np.asarray(d) > 1)) for d in unbounded_decay),
-            retrain,
-        ),
-        "clears synaptic currents that its v sees a step late": (
-            clears_currents(population) and rule.order == "use-decay-add",
-            "Train with currents that act in the same step.",
-        ),
-        "sends its spikes a step late": (rule.output_delay != 0, retrain),
-        "sends its potential to other neurons": (
-            not fires and sends and not _is_current(population),
-            "Only a node that is read can keep its potential; put a spiking node between.",
-        ),
-        "is one of several synaptic currents of other neurons": (
-            not fires and sends and _is_current(population),
-            "Give all synapses of a neuron one time constant (rockpool: tau_syn=torch.tensor(0.01)) and train again; as"
-            " it is, `neurodeploy run MODEL.nir --backend reference --input DATA -o run.npz` computes it.",
-        ),
-        "sends a potential that has a lower bound": (not fires and floor is not None, "Say --dialect ...,min_v_mem=."),
-        "adapts and is reset again in the next step where v is still above the threshold": (
-            adapts and _is_pending(population),
-            "Train with the reset in the next step (snnTorch: reset_delay=True).",
-        ),
-        "starts above its threshold": (
-            rule.reset_pending and not rule.reset_delay and bool(np.any(population.v_init > population.threshold)),
-            "Train with v_init at the threshold or below.",
-        ),
-        "is reset to a value and loses its threshold as well": (
-            fires and rule.reset == "value" and rule.reset_before_decay,
-            "Train with one kind of reset.",
-        ),
-        "counts spikes from a reset other than 0": (
-            fires and not subtracts and shifted and rule.max_spikes != 1,
-            "Train with a reset to 0, or max_spikes=1.",
-        ),
-        "subtracts its threshold and is held at another value than 0": (
-            subtracts and shifted and population.refractory > 0,
-            "Train with v_reset = 0.",
-        ),
-        "loses its threshold without what it adapted by, before the decay": (
-            subtracts and adapts and rule.adapts == "threshold" and rule.reset_delay and rule.reset_before_decay,
-            "Train with a reset in the same step.",
-        ),
-        "has a threshold that spikes lower": (adapts and bool(np.any(rise < 0)), retrain),
-        "has a lower bound of its potential above its reset": (
-            floor is not None and bool(np.any(np.asarray(floor) > level)),
-            "Train with a bound at the reset or below.",
-        ),
-    }
-    return {what: fix for what, (is_so, fix) in found.items() if is_so}
+    return rule.reset_pending and not rule.reset_delay and bool(np.any(population.v_init > population.threshold))
+
+
+def _is_reset_twice(population: Population, sends: bool) -> bool:
+    """An integer neuron has one kind of reset."""
+    rule = population.rule
+    return rule.fires and rule.reset == "value" and rule.reset_before_decay
+
+
+def _counts_from_shifted_reset(population: Population, sends: bool) -> bool:
+    """The integer v counts thresholds from its reset, the float v from 0."""
+    rule = population.rule
+    return rule.fires and rule.reset != "subtract" and _is_shifted(population) and rule.max_spikes != 1
+
+
+def _is_held_at_shifted_reset(population: Population, sends: bool) -> bool:
+    """The refractory period holds the integer v at 0; only a reset to a value moves v so that this is the reset."""
+    return _subtracts(population) and _is_shifted(population) and population.refractory > 0
+
+
+def _loses_bare_threshold_early(population: Population, sends: bool) -> bool:
+    """In the spike's own step the raised threshold is subtracted; the bare one only later, which is after the decay."""
+    rule = population.rule
+    late = rule.reset_delay and rule.reset_before_decay
+    return _subtracts(population) and _adapts(population) and rule.adapts == "threshold" and late
+
+
+def _lowers_its_threshold(population: Population, sends: bool) -> bool:
+    """The code of what a spike adds to the threshold has no sign."""
+    return _adapts(population) and population.adaptation is not None and bool(np.any(population.adaptation[1] < 0))
+
+
+def _has_floor_above_reset(population: Population, sends: bool) -> bool:
+    """The code of the floor is 0 or below, and 0 is the value after a reset."""
+    resets_to_value = population.rule.fires and not _subtracts(population)
+    level = population.v_reset if resets_to_value else np.zeros(1)
+    return population.v_min is not None and bool(np.any(np.asarray(population.v_min) > level))
+
+
+def _adapts(population: Population) -> bool:
+    return population.adapt_decay is not None and population.rule.fires
+
+
+def _subtracts(population: Population) -> bool:
+    return population.rule.fires and population.rule.reset == "subtract"
+
+
+def _is_shifted(population: Population) -> bool:
+    return bool(np.any(population.v_reset))
+
+
+_RETRAIN = "Train without it."
+
+_REFUSALS = (
+    _Refusal("has decays outside 0 to 1", _RETRAIN, _decays_out_of_range),
+    _Refusal(
+        "clears synaptic currents that its v sees a step late",
+        "Train with currents that act in the same step.",
+        _clears_currents_seen_late,
+    ),
+    _Refusal("sends its spikes a step late", _RETRAIN, _sends_late),
+    _Refusal(
+        "sends its potential to other neurons",
+        "Only a node that is read can keep its potential; put a spiking node between.",
+        _sends_potential,
+    ),
+    _Refusal(
+        "is one of several synaptic currents of other neurons",
+        "Give all synapses of a neuron one time constant (rockpool: tau_syn=torch.tensor(0.01)) and train again; as"
+        " it is, `neurodeploy run MODEL.nir --backend reference --input DATA -o run.npz` computes it.",
+        _is_one_of_several_currents,
+    ),
+    _Refusal("sends a potential that has a lower bound", "Say --dialect ...,min_v_mem=.", _is_potential_with_floor),
+    _Refusal(
+        "adapts and is reset again in the next step where v is still above the threshold",
+        "Train with the reset in the next step (snnTorch: reset_delay=True).",
+        _adapts_and_is_pending,
+    ),
+    _Refusal("starts above its threshold", "Train with v_init at the threshold or below.", _starts_above_threshold),
+    _Refusal("is reset to a value and loses its threshold as well", "Train with one kind of reset.", _is_reset_twice),
+    _Refusal(
+        "counts spikes from a reset other than 0",
+        "Train with a reset to 0, or max_spikes=1.",
+        _counts_from_shifted_reset,
+    ),
+    _Refusal(
+        "subtracts its threshold and is held at another value than 0",
+        "Train with v_reset = 0.",
+        _is_held_at_shifted_reset,
+    ),
+    _Refusal(
+        "loses its threshold without what it adapted by, before the decay",
+        "Train with a reset in the same step.",
+        _loses_bare_threshold_early,
+    ),
+    _Refusal("has a threshold that spikes lower", _RETRAIN, _lowers_its_threshold),
+    _Refusal(
+        "has a lower bound of its potential above its reset",
+        "Train with a bound at the reset or below.",
+        _has_floor_above_reset,
+    ),
+)
+"""All that no integer neuron computes exactly, in the order in which a message names them."""
 
 
 def _missing(population: Population, model: NeuronModel, target: LoihiTarget) -> list[str]:

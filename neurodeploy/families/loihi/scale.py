@@ -87,8 +87,9 @@ def most_codes_per_volt(
     neuron: AffineNeuron, synapses: tuple[Synapses, ...], formats: dict[str, int], name: str
 ) -> float:
     """Return the most codes per volt at which threshold and bias are held and neither u nor a rising v overflows."""
-    rising, _ = _reach(neuron, synapses)
-    held = 2.0 ** _held(1.0, neuron, formats, name)
+    rising, _ = _farthest(neuron, synapses)
+    _check_held(1.0, neuron, formats, name)
+    held = 2.0 ** held_exponent(1.0, neuron, formats)
     return float(min(held, (STATE_LIMIT - 2**ALIGN_BITS) / (max(rising, 1e-300) * 2**ALIGN_BITS)))
 
 
@@ -138,14 +139,42 @@ def base_scale(neuron: AffineNeuron, filling: list[float]) -> float:
     return FINE_THRESHOLD / (max(float(extent.max(initial=0.0)) for extent in extents) or 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class ExponentLimits:
+    """The largest exponent of a population's unit under each limit; a limit that does not apply is infinite.
+
+    threshold: the largest threshold fits its code.
+    bias: the largest bias fits its code.
+    one_step: u, and v in a step from the threshold, stay within their registers.
+    lasting: v does, however long inputs drive it.
+    weights: the chip has no larger one.
+    fine: the smallest one, not the largest, at which the rounding of the threshold, or of the weights of graded spikes,
+        no longer matters.
+    """
+
+    threshold: float
+    bias: float
+    one_step: float
+    lasting: float
+    weights: int
+    fine: float
+
+    def chosen(self) -> int:
+        """Return the largest exponent, so that precision is used, at which nothing overflows that matters.
+
+        1. Where lasting inputs allow an exponent that is fine, it is taken: nothing is given up.
+        2. Else v may saturate under them, and the exponent is just fine, or what one step allows where that is less.
+        3. It is at least 0, the weights' own unit, whatever overflows then.
+        4. It is never more than the codes of thresholds and biases, and the chip, can hold.
+        """
+        wished = self.lasting if self.lasting >= self.fine else min(self.fine, self.one_step)
+        return int(min(max(wished, 0), np.floor(self.threshold), np.floor(self.bias), self.weights))
+
+
 def unit_exponent(
     base: float, neuron: AffineNeuron, synapses: tuple[Synapses, ...], finest: float, formats: dict[str, int], name: str
 ) -> int:
-    """Return the power of two by which the unit exceeds the weights' own.
-
-    It is as large as it can be, so that precision is used, while nothing overflows. Four limits count: the threshold's
-    width, the bias's width, u and a rising v in the worst case, and a v that inputs drive away for long in the worst
-    case. The last one gives way where it would leave the threshold coarse: a v that far only saturates.
+    """Return the power of two by which the unit exceeds the weights' own; see :class:`ExponentLimits`.
 
     Args:
         base: of :func:`base_scale`.
@@ -158,38 +187,48 @@ def unit_exponent(
     Raises:
         DeployError: a threshold or bias cannot be held at any scale.
     """
-    held = _held(base, neuron, formats, name)
-    rising, driven = _reach(neuron, synapses)
-    if not neuron.model.fires:
-        # The last threshold code lies below the register's end; v must not fire there.
-        room, fine = (2 ** formats["threshold_bits"] - 1) << ALIGN_BITS, 0.0
-    elif (highest := float(neuron.threshold.max())) > 0:
-        room, fine = STATE_LIMIT, np.ceil(np.log2(FINE_THRESHOLD / (highest * base)))
-    else:
-        room, fine = STATE_LIMIT, 0.0
-    if finest > 0:
-        fine = max(fine, np.ceil(np.log2(finest / base)))
-    safe, deep = (np.floor(np.log2(room / (max(v, 1e-300) * base * 2**ALIGN_BITS))) for v in (rising, driven))
-    wished = deep if deep >= fine else min(fine, safe)
-    return int(min(max(wished, 0), np.floor(held), formats["weight_exponent_max"]))
+    _check_held(base, neuron, formats, name)
+    # The last threshold code lies below the register's end; a v that is read must not fire there.
+    room = STATE_LIMIT if neuron.model.fires else (2 ** formats["threshold_bits"] - 1) << ALIGN_BITS
+    one_step, lasting = (
+        np.floor(np.log2(room / (max(volts, 1e-300) * base * 2**ALIGN_BITS))) for volts in _farthest(neuron, synapses)
+    )
+    return ExponentLimits(
+        threshold=_threshold_exponent(base, neuron, formats),
+        bias=_bias_exponent(base, neuron, formats),
+        one_step=one_step,
+        lasting=lasting,
+        weights=formats["weight_exponent_max"],
+        fine=_fine_exponent(base, neuron, finest),
+    ).chosen()
 
 
 def held_exponent(base: float, neuron: AffineNeuron, formats: dict[str, int]) -> float:
     """Return the exponent, of any sign, up to which threshold and bias fit their codes."""
-    threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
-    held = np.inf
-    if threshold > 0:
-        held = np.log2((2 ** formats["threshold_bits"] - 1) / (threshold * base))
-    if bias > 0:
-        most = formats["bias_mantissa_max"] << formats["bias_exponent_max"]
-        held = min(held, np.log2(most / (bias * base * 2**ALIGN_BITS)))
-    return float(held)
+    return min(_threshold_exponent(base, neuron, formats), _bias_exponent(base, neuron, formats))
 
 
-def _held(base: float, neuron: AffineNeuron, formats: dict[str, int], name: str) -> float:
-    """Return the exponent up to which threshold and bias fit their codes, or refuse one that leaves nothing else."""
-    held = held_exponent(base, neuron, formats)
-    if np.floor(held) < -10:
+def _threshold_exponent(base: float, neuron: AffineNeuron, formats: dict[str, int]) -> float:
+    threshold = float(neuron.threshold.max())
+    return float(np.log2((2 ** formats["threshold_bits"] - 1) / (threshold * base))) if threshold > 0 else np.inf
+
+
+def _bias_exponent(base: float, neuron: AffineNeuron, formats: dict[str, int]) -> float:
+    bias = float(np.abs(neuron.bias).max(initial=0.0))
+    most = formats["bias_mantissa_max"] << formats["bias_exponent_max"]
+    return float(np.log2(most / (bias * base * 2**ALIGN_BITS))) if bias > 0 else np.inf
+
+
+def _fine_exponent(base: float, neuron: AffineNeuron, finest: float) -> float:
+    """Return the smallest exponent at which the largest threshold, and the weights of graded spikes, are fine."""
+    highest = float(neuron.threshold.max()) if neuron.model.fires else 0.0
+    fine = np.ceil(np.log2(FINE_THRESHOLD / (highest * base))) if highest > 0 else 0.0
+    return float(max(fine, np.ceil(np.log2(finest / base))) if finest > 0 else fine)
+
+
+def _check_held(base: float, neuron: AffineNeuron, formats: dict[str, int], name: str) -> None:
+    """Refuse a threshold or bias so large that its code leaves nothing for the weights."""
+    if np.floor(held_exponent(base, neuron, formats)) < -10:
         threshold, bias = float(neuron.threshold.max()), float(np.abs(neuron.bias).max(initial=0.0))
         raise DeployError(
             f"{name!r} has a threshold of {threshold:.4g} V or a bias of {bias:.4g} V that is far too large for its"
@@ -197,10 +236,9 @@ def _held(base: float, neuron: AffineNeuron, formats: dict[str, int], name: str)
             where=f"node {name!r}",
             fix="Rescale the layer, or train it with larger weights.",
         )
-    return held
 
 
-def _reach(neuron: AffineNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, float]:
+def _farthest(neuron: AffineNeuron, synapses: tuple[Synapses, ...]) -> tuple[float, float]:
     """Return how far from 0 v or u can get, V: in a step from the threshold, and if inputs drive v for long."""
     swings = [s.swing() for s in synapses]
     low, high = sum(swing[0] for swing in swings), sum(swing[1] for swing in swings)

@@ -462,6 +462,47 @@ def test_what_no_integer_neuron_computes_exactly_is_refused(
         compile(two_layers(rule, **parameters), "loihi2")
 
 
+def test_all_that_cannot_be_exact_is_refused_at_once_and_each_remedy_said_once() -> None:
+    rule = replace(SUBTRACT, output_delay=1)
+    with pytest.raises(DeployError) as refusal:
+        compile(two_layers(rule, 1.5, v_min=10.0, refractory=1, v_reset=20.0), "loihi2")
+    assert refusal.value.what == (
+        "'a' has decays outside 0 to 1 and sends its spikes a step late and subtracts its threshold and is held at"
+        " another value than 0 and has a lower bound of its potential above its reset, which no target computes exactly"
+    )
+    assert refusal.value.fix == "Train without it. Train with v_reset = 0. Train with a bound at the reset or below."
+
+
+def test_all_that_only_the_reference_knows_is_refused_at_once() -> None:
+    with pytest.raises(
+        DeployError, match="'a' rounds its spikes to the nearest count and sends negative spikes, which"
+    ):
+        compile(two_layers(replace(SUBTRACT, rounds=True, signed=True)), "loihi2")
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters"),
+    [
+        (ZERO, {"v_reset": 20.0}),
+        (replace(SUBTRACT, max_spikes=None), {"v_reset": 20.0}),
+        (SUBTRACT, {"v_reset": 20.0}),
+        (SUBTRACT, {"refractory": 1}),
+        (replace(LATE, reset_before_decay=True, adapts="v"), {"adapt_decay": 0.5}),
+        (LATE, {"adapt_decay": 0.5}),
+        (replace(SUBTRACT, reset_before_decay=True), {"adapt_decay": 0.5}),
+        (ZERO, {"adapt_decay": 0.5, "adapt_gain": 0.0}),
+        (ZERO, {"v_min": 0.0}),
+        (ZERO, {"v_min": 10.0, "v_reset": 10.0}),
+        (ZERO, {"decay_syn": np.float32(1.0)}),
+        (replace(ZERO, reset_pending=True), {"v_init": 300.0}),
+        (replace(ZERO, reset_pending=True, reset_delay=True), {"v_init": 400.0}),
+        (replace(ZERO, order="add-decay", reset_currents=True), {"decay_syn": np.float32(0.5)}),
+    ],
+)
+def test_what_is_just_within_is_not_refused(rule: NeuronRule, parameters: dict[str, Any]) -> None:
+    assert compile(two_layers(rule, **parameters), "loihi2").population("a").size == 12
+
+
 @pytest.mark.parametrize(
     ("rule", "parameters", "message"),
     [
