@@ -22,7 +22,7 @@ from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.decision import parse_decision
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.recording import Recording, Writer

@@ -11,7 +11,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.layers import Maximum, Operation, Total, layer_step
 from neurodeploy.exporters.parameters import compact, rules_metadata
 from neurodeploy.files import to_json
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse
 
 

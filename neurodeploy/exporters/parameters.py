@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.files import to_json
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.synapses import Shape
 
 HUGE_STEPS = 2.0**40

@@ -23,7 +23,8 @@ from neurodeploy.importers.losses import (
     proven_time_step,
     read_time_step,
 )
-from neurodeploy.importers.nir_graph import Edge, NirGraph
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.node import Edge
 from neurodeploy.ir.rule import ADAPT_ORDERS, ADAPTATIONS, ORDERS
 
 CHOICES = {

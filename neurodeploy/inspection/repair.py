@@ -13,7 +13,9 @@ from neurodeploy.errors import DeployError
 from neurodeploy.files import to_json, write_atomically
 from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
 from neurodeploy.importers.lower import lower
-from neurodeploy.importers.nir_graph import METADATA_KEY, NirGraph, NirNode, read_graph
+from neurodeploy.importers.metadata import METADATA_KEY
+from neurodeploy.importers.nir_graph import NirGraph, read_graph
+from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.parameters import right_r, right_w_in
 from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes
