@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from neurodeploy.errors import DeployError
+from neurodeploy.importers.dialects import NEURONS
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.node import Edge, NirNode
 
@@ -43,6 +44,12 @@ def order_populations(
     within = _without(fed, take_a_step)
     through_delays = {name: _before(graph, name, population_nodes, across=True) & set(names) for name in names}
     return _after_sources(within, _walked(within, [*first, *names]), through_delays), take_a_step
+
+
+def is_recurrent(graph: NirGraph, name: str) -> bool:
+    """Tell whether a neuron's spikes come back to itself through synapses alone."""
+    neurons = [other for other, node in graph.nodes.items() if node.kind in NEURONS]
+    return name in _before(graph, name, neurons, across=True)
 
 
 def find_back_edges(fed: Fed, first: list[str], where: str) -> set[Edge]:
