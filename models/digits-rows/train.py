@@ -22,7 +22,8 @@ from torch import nn
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
-from neurodeploy.coding.data import Data, data_sha256
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_hash import data_sha256
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network

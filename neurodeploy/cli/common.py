@@ -111,7 +111,8 @@ def open_data(
 
     Where the chip does not take counts, events that repeat are one spike, which is said.
     """
-    from neurodeploy.coding.data import DataFile, parse_encoding
+    from neurodeploy.coding.data_file import DataFile
+    from neurodeploy.coding.encoding import parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
     data = DataFile(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.backends.run import recorded_bytes
-from neurodeploy.coding.data import Data, Samples, blocks, data_sha256
+from neurodeploy.coding.data import Data, Samples, blocks
+from neurodeploy.coding.data_hash import data_sha256
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
