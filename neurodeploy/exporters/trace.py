@@ -9,6 +9,7 @@ is no part of the network.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from neurodeploy.exporters.convention import Convention, outputs_of
 from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
 from neurodeploy.exporters.follow import Follower
 from neurodeploy.exporters.layers import Neurons
+from neurodeploy.exporters.origins import Origins, TorchCall
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal, tensors
 
@@ -104,16 +106,9 @@ def trace_model(
     """
     clear_states(adapter, neurons, x.shape[1])
     tracer = _Tracer(adapter, neurons, x, wanted)
-    handles = list(tracer.attach(model))
-    try:
-        with torch.no_grad(), tracer:
-            for output in outputs_of(model, convention, x, tracer.mark_input):
-                kept = output[0] if convention.passes_state else output
-                found = [tracer.signal_of(part) for part in tensors(kept)]
-                tracer.trace.returned.append([signal for signal in found if signal is not None])
-    finally:
-        for handle in handles:
-            handle.remove()
+    with tracer.hooks(model), torch.no_grad(), tracer:
+        for output in outputs_of(model, convention, x, tracer.mark_input):
+            tracer.note_returned(output[0] if convention.passes_state else output)
     return tracer.trace
 
 
@@ -140,7 +135,8 @@ class _Tracer(TorchFunctionMode):
         self._inside = 0
         self._path: list[tuple[str, bool]] = []
         sent = Sent(self.trace.draft, adapter)
-        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent, self._marked)
+        self._origins = Origins(self.trace.draft, self._extent, self.signal_of, self._place, sent, self._marked)
+        self._follower = Follower(self._origins)
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
@@ -163,22 +159,30 @@ class _Tracer(TorchFunctionMode):
         labels = tuple(next(numbers) if axis is None else axis for axis in _padded(axes, tensor.dim()))
         self.mark(tensor, Signal(labels, shape, {Tap(INPUT, SPIKES, step): 1.0}))
 
-    def attach(self, model: Any) -> Iterator[Any]:
-        """Hook every module of a model; gives the handles."""
+    def note_returned(self, output: Any) -> None:
+        """Note the origins of what a call of the model returned."""
+        found = [self.signal_of(part) for part in tensors(output)]
+        self.trace.returned.append([signal for signal in found if signal is not None])
+
+    @contextmanager
+    def hooks(self, model: Any) -> Iterator[None]:
+        """Hook every module of a model, while the context lasts."""
         names = {id(module): name for name, module in self._neurons.items()}
-        for path, module in model.named_modules():
-            if (name := names.get(id(module))) is not None:
-                before, after = self._enter_neuron(name), self._leave_neuron(name)
-            else:
-                is_leaf = next(iter(module.children()), None) is None
-                before, after = self._enter(path, is_leaf), self._leave
-            yield module.register_forward_pre_hook(before, with_kwargs=True)
-            yield module.register_forward_hook(after, with_kwargs=True)
+        with ExitStack() as handles:
+            for path, module in model.named_modules():
+                if (name := names.get(id(module))) is not None:
+                    before, after = self._enter_neuron(name), self._leave_neuron(name)
+                else:
+                    is_leaf = next(iter(module.children()), None) is None
+                    before, after = self._enter(path, is_leaf), self._leave
+                handles.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+                handles.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+            yield
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow what comes out of it."""
         if not self._inside:
-            self._follower.watch_rest(getattr(func, "__name__", ""), args)
+            self._origins.watch_rest(getattr(func, "__name__", ""), args)
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             self._inside += 1
@@ -193,7 +197,7 @@ class _Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", str(func)).strip("_")
         if taken and name in _LOOKS and (name == "nonzero" or not isinstance(out, torch.Tensor)):
             self.trace.looks.append(self._path[-1][0] if self._path and self._path[-1][0] else "forward")
-        for tensor, signal in self._follower.follow(name, func, args, kwargs, out, taken):
+        for tensor, signal in self._follower.follow(TorchCall(name, func, args, kwargs, out, taken)):
             self.mark(tensor, signal)
 
     def _place(self, operation: str) -> str:
@@ -248,23 +252,30 @@ class _Tracer(TorchFunctionMode):
 
     def _use_neuron(self, name: str, module: Any, signal: Signal, args: Any, kwargs: dict[str, Any]) -> str:
         """Return the node of a call: that whose state is carried on, or a new one."""
-        draft = self.trace.draft
         node = self._carried_on(name, module, signal, args, kwargs)
         is_whole = signal.lead != "B"
         if node is None:
-            step = None if is_whole else 0
-            node = draft.add(name, Neurons(module), [slot_of(signal, step)], signal.shape, (), step)
-            self.trace.modules[node] = module
-            self._latest[node] = signal.latest
-            self._check_future(node, signal, step)
-            return node
-        made = draft.nodes[node]
+            return self._new_neuron(name, module, signal, None if is_whole else 0)
         if is_whole:
             raise DeployError(
                 f"{name} is called twice, each time with all time steps",
                 where=name,
                 fix="Use a module of neurons of its own at each place in the network.",
             )
+        self._step_neuron(node, name, signal)
+        return node
+
+    def _new_neuron(self, name: str, module: Any, signal: Signal, step: int | None) -> str:
+        """Return a new node for neurons that start at a step."""
+        node = self.trace.draft.add(name, Neurons(module), [slot_of(signal, step)], signal.shape, (), step)
+        self.trace.modules[node] = module
+        self._latest[node] = signal.latest
+        self._check_future(node, signal, step)
+        return node
+
+    def _step_neuron(self, node: str, name: str, signal: Signal) -> None:
+        """Note that the neurons of a node are called with their next step."""
+        made = self.trace.draft.nodes[node]
         step = (made.last or 0) + 1
         slots = [slot_of(signal, step)]
         if made.entering != signal.shape:
@@ -276,10 +287,9 @@ class _Tracer(TorchFunctionMode):
         self._check_future(node, signal, step)
         if not made.accepts(slots, step):
             is_again = signal.latest is not None and signal.latest == self._latest.get(node)
-            raise self._unsteady(name, made, slots[0], is_again)
+            raise _unsteady(name, made, slots[0], is_again)
         made.take(slots, step)
         self._latest[node] = signal.latest
-        return node
 
     def _check_future(self, node: str, signal: Signal, step: int | None) -> None:
         """Refuse neurons that are given a step that is yet to come."""
@@ -289,32 +299,6 @@ class _Tracer(TorchFunctionMode):
                 where=node,
                 fix="Feed step t of the input to step t of the neurons.",
             )
-
-    def _unsteady(self, name: str, made: Any, slot: Any, is_again: bool) -> DeployError:
-        if is_again:
-            return DeployError(
-                f"{name} is used twice in a step",
-                where=name,
-                fix="Use a module of neurons of its own at each place in the network; this one has one state for all.",
-            )
-
-        same = "A network on a chip has the same connections, factors and delays at every step"
-        if slot.terms and slot.terms.keys() == made.slots[0].terms.keys():
-            return DeployError(
-                f"{name} is given {_called(next(iter(slot.terms)).node)} with other factors or offsets at each step",
-                where=name,
-                fix=f"{same}: let all steps share one normalisation (BatchNorm, not one for each step), and finetune.",
-            )
-
-        def said(terms: dict[Source, Any]) -> str:
-            parts = [f"{_called(s.node)}{f' {s.delay} steps before' if s.delay else ''}" for s in sorted(terms)]
-            return " + ".join(parts) or "nothing"
-
-        return DeployError(
-            f"{name} is given {said(slot.terms)} at one step and {said(made.slots[0].terms)} at another",
-            where=name,
-            fix=f"{same}.",
-        )
 
     def _carried_on(self, name: str, module: Any, signal: Signal, args: Any, kwargs: Any) -> str | None:
         """Return the node whose state a call starts from, None for one that starts afresh.
@@ -344,14 +328,14 @@ class _Tracer(TorchFunctionMode):
 
     def _usable(self, name: str, tensor: Any) -> Signal:
         """Return the signal that enters neurons, or refuse it."""
-        signal = self._follower.signal_or_rest(tensor)
+        signal = self._origins.signal_or_rest(tensor)
         if signal is None:
             raise DeployError(
                 f"{name} is given a tensor that does not come from the input",
                 where=name,
                 fix="Fold the constant into a bias; constants cannot be exported.",
             )
-        self._follower.check(signal, name)
+        self._origins.check(signal, name)
         return signal
 
     def _check_lead(self, name: str, module: Any, signal: Signal) -> None:
@@ -364,6 +348,35 @@ class _Tracer(TorchFunctionMode):
                 where=name,
                 fix=f"Call the neurons as {self._adapter.label} defines.",
             )
+
+
+def _unsteady(name: str, made: Any, slot: Any, is_again: bool) -> DeployError:
+    """Return the refusal of neurons that are given something else at a step than before."""
+    if is_again:
+        return DeployError(
+            f"{name} is used twice in a step",
+            where=name,
+            fix="Use a module of neurons of its own at each place in the network; this one has one state for all.",
+        )
+
+    same = "A network on a chip has the same connections, factors and delays at every step"
+    if slot.terms and slot.terms.keys() == made.slots[0].terms.keys():
+        return DeployError(
+            f"{name} is given {_called(next(iter(slot.terms)).node)} with other factors or offsets at each step",
+            where=name,
+            fix=f"{same}: let all steps share one normalisation (BatchNorm, not one for each step), and finetune.",
+        )
+
+    return DeployError(
+        f"{name} is given {_words(slot.terms)} at one step and {_words(made.slots[0].terms)} at another",
+        where=name,
+        fix=f"{same}.",
+    )
+
+
+def _words(terms: dict[Source, Any]) -> str:
+    parts = [f"{_called(s.node)}{f' {s.delay} steps before' if s.delay else ''}" for s in sorted(terms)]
+    return " + ".join(parts) or "nothing"
 
 
 def _foreign_state(what: str, name: str) -> DeployError:
