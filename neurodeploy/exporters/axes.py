@@ -55,7 +55,11 @@ def repeated(signal: Signal, before: tuple[int, ...], after: tuple[int, ...], n_
 
 
 def reduced(origins: Origins, signal: Signal, call: TorchCall) -> Signal | None:
-    """Return a signal whose steps, or whose space, became one value."""
+    """Return a signal whose steps, or whose space, became one value.
+
+    Args:
+        origins: of tensors. signal: of the tensor. call: of the reduction.
+    """
     given = call.argument("dim", 1)
     if given is None or isinstance(given, torch.Tensor):
         return None

@@ -93,12 +93,12 @@ def _is_step(index: tuple[Any, ...], step: int) -> bool:
 
 def _without_full_slices(index: Any, rank: int) -> tuple[Any, ...]:
     """Return an index as a tuple without the full slices at its end."""
-    index = index if isinstance(index, tuple) else (index,)
-    while index and (index[-1] is Ellipsis or index[-1] == _SLICE):
-        index = index[:-1]
-    if index and index[0] is Ellipsis:
-        index = (*((_SLICE,) * (rank - len(index) + 1)), *index[1:])
-    return index
+    cut: tuple[Any, ...] = index if isinstance(index, tuple) else (index,)
+    while cut and (cut[-1] is Ellipsis or cut[-1] == _SLICE):
+        cut = cut[:-1]
+    if cut and cut[0] is Ellipsis:
+        cut = (*((_SLICE,) * (rank - len(cut) + 1)), *cut[1:])
+    return cut
 
 
 def _stacked_features(origins: Origins, signals: list[Signal], dim: int) -> Signal | None:

@@ -35,7 +35,11 @@ class TorchCall:
     taken: list[Signal]
 
     def argument(self, key: str, index: int, default: Any = None) -> Any:
-        """Return an argument, by its key or its place."""
+        """Return an argument, by its key or its place.
+
+        Args:
+            key: of the argument. index: its place. default: where it is not given.
+        """
         return self.kwargs.get(key, self.args[index] if len(self.args) > index else default)
 
 
@@ -142,7 +146,11 @@ class Origins:
         return signal
 
     def flattened(self, signal: Signal, first: int, last: int) -> Signal:
-        """Return a signal whose features ``first`` to ``last`` are one; its axes have that already."""
+        """Return a signal whose features ``first`` to ``last`` are one; its axes have that already.
+
+        Args:
+            signal: with the axes of the result and the shape of what enters. first, last: features.
+        """
         op = Flatten(first, last)
         shape = op.output_shape(signal.shape)
         gone = last - first

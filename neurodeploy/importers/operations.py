@@ -21,6 +21,9 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
 
     Our metadata of a matrix says the shape of what leaves it, where that has several axes.
 
+    Args:
+        node: to read. place: the node, for messages. name: of the node.
+
     Raises:
         DeployError: its parameters do not make one, or nodes of its kind are none.
     """

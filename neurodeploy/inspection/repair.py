@@ -33,6 +33,9 @@ def repair(model: Path | str, dialect: str | None, output: Path) -> None:
     have the dialect's gains, a missing v_reset is written, repeated edges are removed, graphs inside the graph opened,
     and metadata say the dialect with every rule of every neuron.
 
+    Args:
+        model: the file. dialect: as given to ``--dialect``, or None. output: the file to write.
+
     Raises:
         DeployError: the dialect is not known, the repaired network would still be refused, or ``output`` is the model.
     """
