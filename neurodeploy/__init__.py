@@ -7,7 +7,8 @@ from neurodeploy.version import __version__
 
 if TYPE_CHECKING:
     from neurodeploy.backends.run import run
-    from neurodeploy.coding.data import Data, DataFile, load_data
+    from neurodeploy.coding.data import Data
+    from neurodeploy.coding.data_file import DataFile, load_data
     from neurodeploy.comparison.compare import Comparison, compare
     from neurodeploy.comparison.measures import diff
     from neurodeploy.compiler import compile
@@ -33,7 +34,7 @@ _HOMES = {
     "Conv1d": "ir.synapses",
     "Conv2d": "ir.synapses",
     "Data": "coding.data",
-    "DataFile": "coding.data",
+    "DataFile": "coding.data_file",
     "Decision": "ir.decision",
     "DeployError": "errors",
     "Flatten": "ir.synapses",
@@ -56,7 +57,7 @@ _HOMES = {
     "export": "exporters.export",
     "finetune": "finetuning.finetune",
     "inspect": "inspection",
-    "load_data": "coding.data",
+    "load_data": "coding.data_file",
     "load_program": "families.program_file",
     "load_recording": "ir.recording",
     "load_target": "families.target_file",

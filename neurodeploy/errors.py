@@ -60,7 +60,11 @@ def known(names: object) -> str:
 
 
 def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun: ``1 spike``, ``1,024 spikes``."""
+    """Return a number with its noun: ``1 spike``, ``1,024 spikes``.
+
+    Args:
+        n: the number. noun: in the singular. plural: where it is not the noun with an s.
+    """
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 

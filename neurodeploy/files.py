@@ -171,6 +171,9 @@ def npz_archive(path: Path, what: str) -> Iterator[tuple[zipfile.ZipFile, IO[byt
 def check_members(members: Iterable[zipfile.ZipInfo], what: str, path: Path) -> None:
     """Refuse a zip archive that holds other things than NumPy's arrays, as NumPy stores them.
 
+    Args:
+        members: of the archive. what: kind of file, for messages. path: of the file.
+
     Raises:
         DeployError: it does, as what ``torch.save`` writes.
         ValueError: two have the same name, or one is packed in a way that unpacks to no bounded size.
@@ -237,7 +240,11 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]
 
 
 def unreadable_npz(path: Path, what: str, error: Exception) -> DeployError:
-    """Return the refusal of a file that is no whole ``.npz``."""
+    """Return the refusal of a file that is no whole ``.npz``.
+
+    Args:
+        path: of the file. what: kind of file. error: why it cannot be read.
+    """
     return DeployError(
         f"this is not {what}: it is not a readable .npz file ({error})",
         where=str(path),
@@ -280,6 +287,9 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
 
 def read_text(path: Path | str, what: str, limit: Limit = MAX_TEXT_BYTES) -> str:
     """Return the text of a file of no more bytes than ``limit``; ``what`` it is stands in messages.
+
+    Args:
+        path: of the file. what: kind of file, for messages. limit: of bytes.
 
     Raises:
         DeployError: there is no such file, it is too long, or it is no UTF-8.

@@ -57,7 +57,11 @@ class Stored:
         self.shape, self.dtype, self.ndim = shape, dtype, len(shape)
 
     def part(self, first: int, last: int, axis: int) -> NDArray[Any]:
-        """Return entries ``first`` to ``last - 1`` along axis 0 or 1."""
+        """Return entries ``first`` to ``last - 1`` along axis 0 or 1.
+
+        Args:
+            first, last: entries. axis: 0 or 1.
+        """
         n, (outer, rest) = last - first, (self.shape[:axis], self.shape[axis + 1 :])
         found = np.empty((*outer, n, *rest), self.dtype)
         each = prod(rest) * self.dtype.itemsize
@@ -88,6 +92,9 @@ class Packed:
 
     def part(self, first: int, last: int, axis: int) -> NDArray[Any]:
         """Return entries ``first`` to ``last - 1`` along axis 0 or 1.
+
+        Args:
+            first, last: entries. axis: 0 or 1.
 
         Raises:
             DeployError: there is no room for the temporary file, or the array is damaged.
@@ -121,7 +128,11 @@ Array = Stored | Packed | NDArray[Any]
 
 
 def part_of(array: Array, first: int, last: int, axis: int) -> NDArray[Any]:
-    """Return entries ``first`` to ``last - 1`` along axis 0 or 1."""
+    """Return entries ``first`` to ``last - 1`` along axis 0 or 1.
+
+    Args:
+        array: in memory or in a file, of any dtype and shape. first, last: entries. axis: 0 or 1.
+    """
     if isinstance(array, np.ndarray):
         return array[first:last] if axis == 0 else array[:, first:last]
     return array.part(first, last, axis)

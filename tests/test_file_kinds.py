@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.run import run
-from neurodeploy.coding.data import load_data
+from neurodeploy.coding.data_file import load_data
 from neurodeploy.compiler import compile as compile_model
 from neurodeploy.errors import DeployError
 from neurodeploy.families.program_file import load_program, save_program

@@ -24,7 +24,8 @@ from click.testing import CliRunner
 from neurodeploy.backends.emulator.backend import Emulator
 from neurodeploy.budget import LIMITS, MAX_NODES, Limit
 from neurodeploy.cli.main import cli
-from neurodeploy.coding.data import Data, load_data
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_file import load_data
 from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi import definition
@@ -108,7 +109,7 @@ def in_little_memory(path: Path, code: str) -> str:
     limited = (
         "import resource, sys; from pathlib import Path; from neurodeploy.errors import DeployError\n"
         "path = Path(sys.argv[1])\n"
-        "import neurodeploy.coding.data, neurodeploy.families.program_file\n"
+        "import neurodeploy.coding.data_file, neurodeploy.families.program_file\n"
         "import neurodeploy.importers.lower, neurodeploy.ir.plan\n"
         "resource.setrlimit(resource.RLIMIT_AS, (3 * 2**29,) * 2)\n"
         "used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))\n"

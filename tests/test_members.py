@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import neurodeploy.members
-from neurodeploy.coding.data import DataFile, Encoding, load_data
+from neurodeploy.coding.data_file import DataFile, load_data
+from neurodeploy.coding.encoding import Encoding
 from neurodeploy.errors import DeployError
 from neurodeploy.files import read_npz
 from neurodeploy.ir.recording import Recording, RecordingFile, Writer, load_recording, save_recording

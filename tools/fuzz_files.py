@@ -371,7 +371,7 @@ def _read_nir(path: Path, base: Base) -> None:
 
 
 def _read_data(path: Path, base: Base) -> None:
-    from neurodeploy.coding.data import load_data
+    from neurodeploy.coding.data_file import load_data
     from neurodeploy.families.program_file import load_program
 
     data = load_data(path, {"input": SHAPE})

@@ -22,11 +22,12 @@ from torch import nn
 
 from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
-from neurodeploy.coding.data import Data, data_sha256
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_hash import data_sha256
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.recording import Recording, save_recording
 from neurodeploy.version import __version__
 

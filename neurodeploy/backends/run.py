@@ -11,7 +11,9 @@ from typing import Any
 from neurodeploy import backends
 from neurodeploy.backends.base import Backend
 from neurodeploy.budget import MAX_RUN_BYTES
-from neurodeploy.coding.data import Data, DataHash, Given, Samples, blocks, given_samples
+from neurodeploy.coding.data import Data, Samples, blocks
+from neurodeploy.coding.data_hash import DataHash
+from neurodeploy.coding.given import Given, given_samples
 from neurodeploy.errors import BackendError, DeployError, counted
 from neurodeploy.families.program_file import is_program, load_program, program_sha256
 from neurodeploy.files import existing_file
@@ -141,7 +143,7 @@ def run_blocks(
     """Run data of any size on a backend, a block of samples at a time.
 
     Args:
-        subject: what is run. data: in memory, or a :class:`neurodeploy.coding.data.DataFile`.
+        subject: what is run. data: in memory, or a :class:`neurodeploy.coding.data_file.DataFile`.
         backend, options, decide: as for :func:`run`.
 
     Yields:

@@ -93,7 +93,12 @@ def data_options(command: F) -> F:
 def read_data(
     path: Path, inputs: dict[str, Shape], encode: str | None, batch_first: bool, seed: int, takes_counts: bool = True
 ) -> Any:
-    """Return the data of a file for a model's inputs, as the options of :func:`data_options` say."""
+    """Return the data of a file for a model's inputs, as the options of :func:`data_options` say.
+
+    Args:
+        path: of the file. inputs: shapes of the model's inputs, by name. encode, batch_first, seed: as the options say.
+        takes_counts: whether the chip takes several events of a step as a count.
+    """
     data = open_data(path, inputs, encode, batch_first, seed, takes_counts=takes_counts)
     return data.part(0, data.n_samples)
 
@@ -110,8 +115,13 @@ def open_data(
     """Return the same, read in parts; messages name the model's file.
 
     Where the chip does not take counts, events that repeat are one spike, which is said.
+
+    Args:
+        path: of the file. inputs: shapes of the model's inputs, by name. encode, batch_first, seed: as the options say.
+        model: the file of the model. takes_counts: whether the chip takes several events of a step as a count.
     """
-    from neurodeploy.coding.data import DataFile, parse_encoding
+    from neurodeploy.coding.data_file import DataFile
+    from neurodeploy.coding.encoding import parse_encoding
 
     encoding = parse_encoding(encode) if encode else None
     data = DataFile(
@@ -133,7 +143,11 @@ def calibration_data(
     seed: int,
     takes_counts: bool = True,
 ) -> Any:
-    """Return calibration data, or None without a path; it is read as the other data of the command."""
+    """Return calibration data, or None without a path; it is read as the other data of the command.
+
+    Args:
+        path, inputs, encode, batch_first, seed, takes_counts: see :func:`read_data`.
+    """
     return None if path is None else read_data(path, inputs, encode, batch_first, seed, takes_counts)
 
 

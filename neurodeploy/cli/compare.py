@@ -117,7 +117,7 @@ def compare(
     Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, for instance because
     the output never fires. What could not be run is listed and fails nothing, unless it is named in --require.
     """
-    from neurodeploy.coding.data import shared_samples
+    from neurodeploy.coding.data_hash import shared_samples
     from neurodeploy.comparison.compare import compare as compare_backends
     from neurodeploy.families.program_file import load_program
     from neurodeploy.importers.lower import read_network

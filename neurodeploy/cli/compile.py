@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,7 @@ def compile(
     writes_plan = writes_plan and (plan is None or plan_output.resolve() != plan.resolve())
     written = (output, options["search_state"], options["search_page"], *([plan_output] if writes_plan else []))
     if calibrate is None:
-        for flag, given in (("--encode", encode), ("--batch-first", batch_first), ("--seed", seed)):
-            if given:
-                raise DeployError(
-                    f"{flag} says how calibration data is read, but there is none",
-                    where=flag,
-                    fix=f"Give data with --calibrate DATA, or leave {flag} out.",
-                )
+        _refuse_data_options({"--encode": encode, "--batch-first": batch_first, "--seed": seed})
     check_outputs(written, (model, calibrate, plan))
     inputs = {} if calibrate is None else read_network(model, dialect)[0].inputs
     counts = options.get("host") is not None or target_takes_counts(target)
@@ -167,6 +162,17 @@ def compile(
     _report(compiled, output, plan_output if writes_plan else None, as_json)
 
 
+def _refuse_data_options(options: dict[str, Any]) -> None:
+    """Refuse what says how data is read where there is none."""
+    for flag, given in options.items():
+        if given:
+            raise DeployError(
+                f"{flag} says how calibration data is read, but there is none",
+                where=flag,
+                fix=f"Give data with --calibrate DATA, or leave {flag} out.",
+            )
+
+
 _SEARCHING = ("budget", "search_method", "search_trials", "search_state", "search_page")
 
 
@@ -174,22 +180,26 @@ def _compiled(
     search: str | None, searching: dict[str, Any], seed: int, model: Path, target: str, data: Any, options: Any
 ) -> Any:
     """Compile with the options as they are, or with the bits that a search finds."""
-    if search is None:
-        from neurodeploy.compiler import compile_with_plan
+    if search is not None:
+        return _searched(searching, seed, model, target, data, options)
+    from neurodeploy.compiler import compile_with_plan
 
-        for key in ("budget", "search_state", "search_page"):
-            if searching[key] is not None:
-                flag = f"--{key.replace('_', '-')}"
-                raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Give --search bits as well.")
-        return compile_with_plan(model, target, calibrate=data, **options)
+    for key in ("budget", "search_state", "search_page"):
+        if searching[key] is not None:
+            flag = f"--{key.replace('_', '-')}"
+            raise DeployError(f"{flag} belongs to a search of bits", where=flag, fix="Give --search bits as well.")
+    return compile_with_plan(model, target, calibrate=data, **options)
+
+
+def _searched(searching: dict[str, Any], seed: int, model: Path, target: str, data: Any, options: Any) -> Any:
+    """Compile with the bits that a search finds."""
     from neurodeploy.report.pareto import front_lines, write_pareto_page
+    from neurodeploy.search.bits import SearchOptions, run_search
 
     for key, why in (("host", "looks at the whole network"), ("weight_bits", "finds the bits")):
         if options.pop(key) is not None:
             flag = f"--{key.replace('_', '-')}"
             raise DeployError(f"a search of bits {why}", where=flag, fix=f"Leave out --search, or {flag}.")
-    from neurodeploy.search.bits import SearchOptions, run_search
-
     if data is None or searching["budget"] is None:
         missing = "--calibrate" if data is None else "--budget"
         raise DeployError(
@@ -212,34 +222,12 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
     program, contract = compiled.program, compiled.contract
     warnings = [*contract.warnings, *program.warnings]
     if as_json:
-        print_json(
-            {
-                "program": as_said(output),
-                "plan": None if plan is None else as_said(plan),
-                "target": program.target,
-                "latency": program.latency,
-                "warnings": warnings,
-                "contract": contract.as_json(),
-                "provenance": program.provenance,
-            }
-        )
+        print_json(_as_json(compiled, output, plan, warnings))
         return
     for line in program.provenance.get("dialect_evidence", ()):
         say(line)
-    for population in program.populations:
-        low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
-        codes = f"threshold code {low if low == high else f'{low} to {high}'}"
-        what = codes if population.model.fires else f"output is v (1 V = {population.unit:g} register units)"
-        latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
-        click.echo(f"{population.name}: {population.size} neurons, {what}, {latency}")
-    for p in program.projections:
-        zeros = int((p.weight == 0).sum())
-        click.echo(
-            f"{p.name}: {p.weight.size} {p.kind} weights{f', {zeros} of them 0,' if zeros else ''} of {p.weight_bits}"
-            f" bits, {p.sign_mode}, codes"
-            f" {p.weight.min(initial=0)} to"
-            f" {p.weight.max(initial=0)}, exponent {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
-        )
+    for line in (*_population_lines(program), *_projection_lines(program)):
+        click.echo(line)
     for name, grid in program.provenance.get("weight_grids", {}).items():
         click.echo(f"{name}: {grid} found and kept exactly")
     click.echo(as_said(output))
@@ -247,3 +235,35 @@ def _report(compiled: Any, output: Path, plan: Path | None, as_json: bool) -> No
         click.echo(as_said(plan))
     for warning in ranked([], warnings, [*program.inputs, *program.nodes], "each run on the emulator counts what does"):
         say(f"warning: {warning}")
+
+
+def _as_json(compiled: Any, output: Path, plan: Path | None, warnings: list[str]) -> dict[str, Any]:
+    program = compiled.program
+    return {
+        "program": as_said(output),
+        "plan": None if plan is None else as_said(plan),
+        "target": program.target,
+        "latency": program.latency,
+        "warnings": warnings,
+        "contract": compiled.contract.as_json(),
+        "provenance": program.provenance,
+    }
+
+
+def _population_lines(program: Any) -> Iterator[str]:
+    for population in program.populations:
+        low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
+        codes = f"threshold code {low if low == high else f'{low} to {high}'}"
+        what = codes if population.model.fires else f"output is v (1 V = {population.unit:g} register units)"
+        latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
+        yield f"{population.name}: {population.size} neurons, {what}, {latency}"
+
+
+def _projection_lines(program: Any) -> Iterator[str]:
+    for p in program.projections:
+        zeros = int((p.weight == 0).sum())
+        yield (
+            f"{p.name}: {p.weight.size} {p.kind} weights{f', {zeros} of them 0,' if zeros else ''} of {p.weight_bits}"
+            f" bits, {p.sign_mode}, codes {p.weight.min(initial=0)} to {p.weight.max(initial=0)}, exponent"
+            f" {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
+        )

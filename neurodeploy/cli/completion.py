@@ -39,14 +39,22 @@ def complete_target(_context: click.Context, _option: click.Parameter, incomplet
 
 
 def complete_backend(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the backends that begin so, those of other packages included."""
+    """Return the backends that begin so, those of other packages included.
+
+    Args:
+        _context, _option: of click. incomplete: what is typed so far.
+    """
     from neurodeploy.backends import names
 
     return _beginning(names(), incomplete)
 
 
 def complete_dialect(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the dialects that begin so, or behind a comma the keys: ``snntorch,reset=``."""
+    """Return the dialects that begin so, or behind a comma the keys: ``snntorch,reset=``.
+
+    Args:
+        _context, _option: of click. incomplete: what is typed so far.
+    """
     from neurodeploy.importers.dialects import DIALECTS, KEYS
 
     said, comma, last = incomplete.rpartition(",")

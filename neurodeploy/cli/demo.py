@@ -26,7 +26,7 @@ def demo(output: Path, target: str) -> None:
     the comparison (.json) of each.
     """
     from neurodeploy import backends
-    from neurodeploy.coding.data import load_data
+    from neurodeploy.coding.data_file import load_data
     from neurodeploy.comparison.compare import compare
     from neurodeploy.compiler import compile
     from neurodeploy.families.program_file import save_program

@@ -77,16 +77,7 @@ def export(
     from neurodeploy.exporters.export import export as export_model
     from neurodeploy.files import check_outputs
 
-    try:
-        shape = tuple(int(n) for n in sample_shape.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise DeployError(
-            f"{sample_shape!r} is not a shape",
-            where="--sample-shape",
-            fix="Write numbers with commas, for instance 1,8,8.",
-        )
+    shape = _shape(sample_shape)
     if (input_path is None) != (record_output is None):
         raise DeployError(
             "--input and --record-output go together, but only one is given",
@@ -94,9 +85,7 @@ def export(
             fix="Give both or neither.",
         )
     check_outputs((output, record_output), (weights, input_path))
-    inputs = None
-    if input_path is not None:
-        inputs = open_data(input_path, {"input": shape}, None, batch_first, 0)
+    inputs = None if input_path is None else open_data(input_path, {"input": shape}, None, batch_first, 0)
     result = export_model(
         spec,
         weights=weights,
@@ -116,3 +105,18 @@ def export(
     click.echo(str(output))
     if record_output is not None:
         click.echo(str(record_output))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """Return the shape that numbers with commas are."""
+    try:
+        shape = tuple(int(n) for n in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise DeployError(
+            f"{text!r} is not a shape",
+            where="--sample-shape",
+            fix="Write numbers with commas, for instance 1,8,8.",
+        )
+    return shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -92,14 +92,6 @@ def finetune(
         found: Data = read_data(data, inputs, encode, batch_first, seed + epoch)
         return found
 
-    def report(epoch: Epoch) -> None:
-        speed = f", {epoch.steps_per_second:.1f} steps/s" if epoch.number else " before training"
-        loss = f"loss {epoch.loss:.4f}, " if epoch.number else ""
-        say(
-            f"epoch {epoch.number}/{epochs}: {loss}held out {-epoch.score.less_loss:.4f}, accuracy"
-            f" {epoch.score.accuracy:.4f}{speed}"
-        )
-
     tuned = finetune_model(
         model,
         draw if encode and encode.startswith("rate") else draw(0),
@@ -107,10 +99,10 @@ def finetune(
         dialect=dialect,
         decide=decide,
         plan=load_plan(plan) if plan else None,
-        weight_bits=None if weight_bits is None else int(weight_bits) if weight_bits.isdigit() else weight_bits,  # type: ignore[arg-type]
+        weight_bits=_bits(weight_bits),
         training=Training(epochs, patience, rate, batch, imitation, held_out, seed, device),
         checkpoint=checkpoint,
-        report=report,
+        report=lambda epoch: _say_epoch(epoch, epochs),
         output=output,
         message_bits=message_bits,
         input_scale=input_scale,
@@ -121,6 +113,20 @@ def finetune(
         print_json(_summary(tuned, output, plan_output))
         return
     _print(tuned, output, plan_output)
+
+
+def _bits(text: str | None) -> Any:
+    """Return bits as a whole number, or the word that they are."""
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _say_epoch(epoch: Epoch, n_epochs: int) -> None:
+    speed = f", {epoch.steps_per_second:.1f} steps/s" if epoch.number else " before training"
+    loss = f"loss {epoch.loss:.4f}, " if epoch.number else ""
+    say(
+        f"epoch {epoch.number}/{n_epochs}: {loss}held out {-epoch.score.less_loss:.4f}, accuracy"
+        f" {epoch.score.accuracy:.4f}{speed}"
+    )
 
 
 def _summary(tuned: Tuned, output: Path, plan_output: Path | None) -> dict[str, object]:

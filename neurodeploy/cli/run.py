@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -118,18 +118,23 @@ def run(
     for line in getattr(subject, "evidence", ()):
         say(line)
     found = {**summary.result(), **({} if raw_time else _scored(answers, summary.spikes))}
-    if as_json:
-        print_json(found)
-    else:
-        _print_summary(found, getattr(subject, "labels", {}))
-    if found.get("custom_neurons"):
-        say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
-    for sentence in () if as_json else rounding.sentences():
-        say(f"warning: {sentence}")
+    _tell(found, getattr(subject, "labels", {}), rounding.sentences(), as_json)
     if unwritten is not None:
         raise unwritten
     if output is not None:
         say(f"recording written to {output}")
+
+
+def _tell(found: dict[str, Any], labels: dict[str, str], warnings: Sequence[str], as_json: bool) -> None:
+    """Print the summary of a run, and say what it has to be read with."""
+    if as_json:
+        print_json(found)
+    else:
+        _print_summary(found, labels)
+    if found.get("custom_neurons"):
+        say(f"custom neurons (simulator only): {', '.join(found['custom_neurons'])}")
+    for sentence in () if as_json else warnings:
+        say(f"warning: {sentence}")
 
 
 def _record(

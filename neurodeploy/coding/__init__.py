@@ -1,1 +1,1 @@
-"""What enters a network and what is decided of what it sends: data, encodings, scores."""
+"""Input data and its encodings, and the decisions that are read off what a network sends."""

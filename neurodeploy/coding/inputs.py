@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.coding.data import check_levels, without_batch
+from neurodeploy.coding.data_checks import check_levels, without_batch
 from neurodeploy.errors import DeployError, known
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.run_options import Inputs

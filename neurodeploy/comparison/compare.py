@@ -15,7 +15,9 @@ from neurodeploy import backends
 from neurodeploy.analysis.calibration_data import Rounding, other_data_sentences
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import spike_inputs
-from neurodeploy.coding.data import Given, Samples, blocks, data_sha256, given_samples
+from neurodeploy.coding.data import Samples, blocks
+from neurodeploy.coding.data_hash import data_sha256
+from neurodeploy.coding.given import Given, given_samples
 from neurodeploy.coding.inputs import check_inputs, is_binary
 from neurodeploy.comparison.answers import Answers, make_answers
 from neurodeploy.comparison.equality import Equality, check_trained

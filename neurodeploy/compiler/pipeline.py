@@ -10,7 +10,8 @@ from typing import Any, Unpack
 from neurodeploy.analysis.calibration_data import run_reference
 from neurodeploy.backends.base import run_float
 from neurodeploy.coding.calibration import Calibration
-from neurodeploy.coding.data import Data, Given, given_samples
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.given import Given, given_samples
 from neurodeploy.coding.inputs import is_binary
 from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.compiler.stages import STAGES, run_stage, run_stages

@@ -68,7 +68,12 @@ def mean_events(
     n_steps: int,
     input_spikes: dict[str, float],
 ) -> EventCounts:
-    """Return the events of one sample from the emulator's counters, by name float64 (nodes,), of one sample."""
+    """Return the events of one sample from the emulator's counters, by name float64 (nodes,), of one sample.
+
+    Args:
+        program: that ran. nodes: names of the rows of the counters. per_sample: counters of one sample, by name.
+        n_steps: T. input_spikes: of one sample, by input.
+    """
     refuse_missing(program.parts, CAN, "the energy estimate")
     updates = float(sum(population.size for population in program.populations) * n_steps)
     fired = {**input_spikes, **dict(zip(nodes, per_sample["spikes"].tolist(), strict=True))}

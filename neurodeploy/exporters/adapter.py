@@ -105,7 +105,11 @@ class Adapter:
         """Undo :meth:`start_recording`."""
 
     def given(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return the states with which a call begins, by name."""
+        """Return the states with which a call begins, by name.
+
+        Args:
+            module: of neurons. args, kwargs: of the call.
+        """
         raise NotImplementedError
 
     def left(self, module: Any, output: Any) -> dict[str, Any]:
@@ -117,11 +121,18 @@ class Adapter:
         return {}
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Call:
-        """Return what a call took and gave."""
+        """Return what a call took and gave.
+
+        Args:
+            module: of neurons. args, kwargs: of the call. output: what it returned.
+        """
         raise NotImplementedError
 
     def nodes(self, name: str, module: Any, shape: Shape, dt: float) -> NeuronNodes:
         """Return a neuron of ``shape`` as NIR nodes.
+
+        Args:
+            name: of the node. module: of neurons. shape: of the neurons. dt: seconds per step.
 
         Raises:
             DeployError: it has parameters that do not fit, or that NIR and our metadata cannot say.

@@ -127,6 +127,9 @@ def state_keys(model: Any) -> set[str]:
 def time_step(adapter: Adapter, neurons: dict[str, Any], dt: float | None) -> tuple[float, list[str]]:
     """Return the seconds per step, and findings: the neurons' own if they have one, else what is asked for.
 
+    Args:
+        adapter: of the framework. neurons: modules by path. dt: seconds that are asked for, or None.
+
     Raises:
         DeployError: the neurons differ.
     """
@@ -145,7 +148,11 @@ def time_step(adapter: Adapter, neurons: dict[str, Any], dt: float | None) -> tu
 
 
 def clear_states(adapter: Adapter, neurons: dict[str, Any], n_samples: int) -> None:
-    """Make all neurons forget their states, so that the next call starts afresh."""
+    """Make all neurons forget their states, so that the next call starts afresh.
+
+    Args:
+        adapter: of the framework. neurons: modules by path. n_samples: B of the next call.
+    """
     for module in neurons.values():
         adapter.clear(module, n_samples)
 

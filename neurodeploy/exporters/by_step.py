@@ -58,7 +58,11 @@ def of_each_step(signal: Signal) -> Signal:
 
 
 def values_of_each_step(signal: Signal, marked: Iterable[tuple[Any, Signal]], n_steps: int) -> Any:
-    """Return the values of a signal before its steps were reduced, a tensor ``[T * B, *shape]``; None if unseen."""
+    """Return the values of a signal before its steps were reduced, a tensor ``[T * B, *shape]``; None if unseen.
+
+    Args:
+        signal: after the reduction. marked: all tensors that are followed, with their signals. n_steps: T.
+    """
     seen: dict[tuple[str, str], list[Seen]] = {(tap.node, tap.port): [] for tap in signal.terms}
     for tensor, one in marked:
         tap = next(iter(one.terms), None)
@@ -129,7 +133,11 @@ def reads_values(signal: Signal) -> bool:
 
 
 def swapped(value: Any, old: Any, new: Any) -> Any:
-    """Return arguments of a function with one tensor in place of another."""
+    """Return arguments of a function with one tensor in place of another.
+
+    Args:
+        value: the arguments, in tuples, lists and dictionaries. old: the tensor. new: in its place.
+    """
     if value is old:
         return new
     if isinstance(value, dict):

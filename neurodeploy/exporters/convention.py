@@ -166,7 +166,11 @@ def detect_convention(
 
 
 def probe_input(model: Any, convention: Convention, sample_shape: Shape) -> Any:
-    """Return a small input [T, B, *shape], the same at every step; T (unless fixed) and B are unlike all extents."""
+    """Return a small input [T, B, *shape], the same at every step; T (unless fixed) and B are unlike all extents.
+
+    Args:
+        model: the module. convention: how it is called. sample_shape: of one sample at one step.
+    """
     n_steps, n_samples = _unused_numbers(model, sample_shape, convention.n_steps)
     row = (torch.rand((1, n_samples, *sample_shape), generator=torch.Generator().manual_seed(0)) < 0.5).float()
     return row.repeat(convention.n_steps or n_steps, *(1,) * (row.dim() - 1))
@@ -176,6 +180,10 @@ def run_model(
     model: Any, adapter: Adapter, neurons: dict[str, Any], convention: Convention, x: Any
 ) -> dict[str, list[Call]]:
     """Run a model on x [T, B, *shape] from a clear state; returns the calls of its neurons.
+
+    Args:
+        model: the module. adapter: of its framework. neurons: modules by path. convention: how it is called. x: the
+        input.
 
     Raises:
         DeployError: x does not fit the convention, or the model fails.

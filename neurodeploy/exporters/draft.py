@@ -122,7 +122,12 @@ class Draft:
     def add(
         self, place: str, op: Operation, slots: list[Slot], entering: Shape, leaving: Shape, step: int | None
     ) -> str:
-        """Add a node; returns its name."""
+        """Add a node; returns its name.
+
+        Args:
+            place: module path or the like, the node's name if it is free. op: what is computed. slots: what it is
+            given. entering, leaving: shapes of features. step: at which it was seen, or None for all.
+        """
         name = self.free(place)
         self.nodes[name] = DraftNode(name, op, slots, entering, leaving, {step})
         self.uses.setdefault(place, []).append(name)

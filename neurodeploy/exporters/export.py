@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.backends.run import recorded_bytes
-from neurodeploy.coding.data import Data, Samples, blocks, data_sha256
+from neurodeploy.coding.data import Data, Samples, blocks
+from neurodeploy.coding.data_hash import data_sha256
 from neurodeploy.comparison.equality import reference_equals
 from neurodeploy.errors import DeployError, known
 from neurodeploy.exporters.load_model import load_model
 from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.decision import parse_decision
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.recording import Recording, Writer

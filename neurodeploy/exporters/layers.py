@@ -128,7 +128,11 @@ ARGUMENTS = {
 
 
 def named_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return what a function was called with, by name."""
+    """Return what a function was called with, by name.
+
+    Args:
+        name: of the function. args, kwargs: of the call.
+    """
     return {**dict(zip(ARGUMENTS[name], args, strict=False)), **kwargs}
 
 
@@ -261,7 +265,11 @@ def _pad(given: dict[str, Any], shape: Shape) -> Conv1d | Conv2d:
 
 
 def chosen(shape: Shape, first: int, size: int) -> Operation:
-    """Return the layer that passes on ``size`` channels from ``first`` on."""
+    """Return the layer that passes on ``size`` channels from ``first`` on.
+
+    Args:
+        shape: of what enters. first: channel. size: number of channels.
+    """
     weight = np.zeros((size, shape[0]), np.float32)
     weight[np.arange(size), first + np.arange(size)] = 1
     match len(shape):
@@ -275,7 +283,11 @@ def chosen(shape: Shape, first: int, size: int) -> Operation:
 
 
 def placed(shape: Shape, index: int, count: int, axis: int) -> Sparse:
-    """Return the layer that puts features of ``shape`` at one place of a new axis of ``count`` places."""
+    """Return the layer that puts features of ``shape`` at one place of a new axis of ``count`` places.
+
+    Args:
+        shape: of what enters. index: of the place. count: of places. axis: the new one.
+    """
     leaving = (*shape[:axis], count, *shape[axis:])
     places = np.arange(prod(leaving)).reshape(leaving).take(index, axis).ravel()
     ones = np.ones(len(places), np.float32)
@@ -340,7 +352,11 @@ def _is_sum(name: str, given: dict[str, Any]) -> bool:
 
 
 def window_sum(channels: int, kernel: int, stride: int, padding: int = 0, weight: float = 1.0) -> Conv1d:
-    """Return the weighted sum over windows of each channel."""
+    """Return the weighted sum over windows of each channel.
+
+    Args:
+        channels: number of channels. kernel, stride, padding: of the windows. weight: of each value.
+    """
     return Conv1d(np.full((channels, 1, kernel), weight, np.float32), None, stride, padding, 1, channels)
 
 
@@ -357,7 +373,8 @@ def _adaptive_kernel(name: str, size: Any, shape: Shape) -> tuple[int, ...]:
 def mean_over(shape: Shape, axes: tuple[int, ...], keeps: bool) -> tuple[Operation, ...] | None:
     """Return operations that average features over all axes but the channels, None for other axes.
 
-    keeps: whether the averaged axes stay, with one value each.
+    Args:
+        shape: of the features. axes: that are averaged. keeps: whether they stay, with one value each.
     """
     if axes != tuple(range(1, len(shape))):
         return None
@@ -370,7 +387,11 @@ def mean_over(shape: Shape, axes: tuple[int, ...], keeps: bool) -> tuple[Operati
 
 
 def maximum_over(shape: Shape, axes: tuple[int, ...], keeps: bool) -> tuple[Operation, ...] | None:
-    """Return operations that take the largest of features over all axes but the channels, as :func:`mean_over`."""
+    """Return operations that take the largest of features over all axes but the channels, as :func:`mean_over`.
+
+    Args:
+        shape: of the features. axes: that are reduced. keeps: whether they stay, with one value each.
+    """
     if axes != tuple(range(1, len(shape))) or len(shape) not in (2, 3):
         return None
     whole = tuple(shape[1:])

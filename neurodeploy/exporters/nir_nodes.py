@@ -11,12 +11,16 @@ from neurodeploy.errors import DeployError
 from neurodeploy.exporters.layers import Maximum, Operation, Total, layer_step
 from neurodeploy.exporters.parameters import compact, rules_metadata
 from neurodeploy.files import to_json
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, Pool2d, Scale, Shape, Sparse
 
 
 def layer_node(name: str, op: Operation, entering: Shape) -> Any:
-    """Return the NIR node of a linear operation on features of a shape."""
+    """Return the NIR node of a linear operation on features of a shape.
+
+    Args:
+        name: of the node, for messages. op: the operation. entering: shape of what enters.
+    """
     match op:
         case Linear():
             weight = np.array(op.weight)
@@ -62,6 +66,9 @@ def integrator(op: Total, dt: float) -> Any:
 def module_node(name: str, module: Any, entering: Shape) -> Any:
     """Return the NIR node of a torch layer that neurons hold, such as that of their own recurrence.
 
+    Args:
+        name: of the neurons. module: the layer. entering: shape of what enters.
+
     Raises:
         DeployError: it is of another kind, or pads other than with zeros.
     """
@@ -79,7 +86,11 @@ def module_node(name: str, module: Any, entering: Shape) -> Any:
 
 
 def maximum_of_spikes(name: str, op: Maximum, entering: Shape) -> tuple[Any, Any]:
-    """Return the largest of spikes, which is their OR, as a sum and neurons that any of them makes fire."""
+    """Return the largest of spikes, which is their OR, as a sum and neurons that any of them makes fire.
+
+    Args:
+        name: of the node. op: the maximum. entering: shape of what enters.
+    """
     total = layer_node(name, op.sum_of(entering[0]), entering)
     return total, nir.Threshold(np.full(op.output_shape(entering), 0.5))
 

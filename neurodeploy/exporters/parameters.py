@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.files import to_json
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.synapses import Shape
 
 HUGE_STEPS = 2.0**40
@@ -23,6 +23,9 @@ _TINY_STEPS = 2.0**-8  # exp(-256) is 0 in float32
 
 def by_neuron(name: str, key: str, values: Any, shape: Shape) -> NDArray[np.float64]:
     """Return a parameter as float64 of the neurons' shape.
+
+    Args:
+        name: of the neurons. key: of the parameter. values: a tensor, array or number. shape: of the neurons.
 
     Raises:
         DeployError: it is not finite, or has neither one value nor one for each neuron.
@@ -79,6 +82,9 @@ def exp_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
 
 def decay_of(name: str, key: str, values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return decay factors as float32.
+
+    Args:
+        name: of the neurons. key: of the parameter. values: float64, any shape.
 
     Raises:
         DeployError: one is outside 0 to 1.

@@ -55,7 +55,11 @@ class Trained:
     def recording(
         self, network: Network, inputs: NDArray[Any], meta: dict[str, Any], record: tuple[str, ...]
     ) -> Recording:
-        """Return the whole of :meth:`run` as a recording."""
+        """Return the whole of :meth:`run` as a recording.
+
+        Args:
+            network: as the file is read. inputs: [T, B, *shape]. meta: of the recording. record: observables.
+        """
         nodes: Rows = {}
         for index, rows in enumerate(self.run(network, inputs, record)):
             start = index * BLOCK_SAMPLES

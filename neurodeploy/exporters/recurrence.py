@@ -19,6 +19,9 @@ _PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 def recurrent_nodes(name: str, module: Any, shape: Shape) -> list[Any]:
     """Return the NIR nodes of a module that neurons of ``shape`` feed back through, in order.
 
+    Args:
+        name: of the neurons. module: that feeds back. shape: of the neurons.
+
     Raises:
         DeployError: it is neither linear nor convolutional, or does not fit the shape.
     """
@@ -37,6 +40,9 @@ def recurrent_nodes(name: str, module: Any, shape: Shape) -> list[Any]:
 
 def late_bias(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
     """Return the bias of a recurrence whose first step gives nothing, not even its bias; zeros if it has none.
+
+    Args:
+        name: of the neurons. module: that feeds back. shape: of the neurons, which the bias has.
 
     Raises:
         DeployError: a layer other than the last has a bias.

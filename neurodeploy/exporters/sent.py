@@ -11,7 +11,7 @@ from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.draft import INPUT, Draft, DraftNode
 from neurodeploy.exporters.layers import Joined, Maximum, Neurons
 from neurodeploy.exporters.signals import SPIKES, Signal
-from neurodeploy.importers.nir_graph import METADATA_KEY
+from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.synapses import Flatten, Pool2d
 
 _FIRING = ("IF", "LIF", "CubaLIF", "Threshold")

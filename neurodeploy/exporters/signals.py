@@ -103,7 +103,11 @@ def equal(one: Any, two: Any) -> bool:
 
 
 def reshaped(value: Any, before: Shape, after: Shape) -> Any:
-    """Return a factor or offset of features whose shape ``before`` becomes ``after``; a number is for all."""
+    """Return a factor or offset of features whose shape ``before`` becomes ``after``; a number is for all.
+
+    Args:
+        value: a number, or an array of shape ``before``. before, after: shapes of the features.
+    """
     return value if np.ndim(value) == 0 else np.broadcast_to(value, before).reshape(after)
 
 

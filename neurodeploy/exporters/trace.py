@@ -9,30 +9,22 @@ is no part of the network.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from neurodeploy.errors import DeployError
-from neurodeploy.exporters.adapter import Adapter, first_argument
+from neurodeploy.exporters.adapter import Adapter
 from neurodeploy.exporters.adapters import clear_states
 from neurodeploy.exporters.convention import Convention, outputs_of
-from neurodeploy.exporters.draft import INPUT, Draft, Source, slot_of
+from neurodeploy.exporters.draft import INPUT, Draft
 from neurodeploy.exporters.follow import Follower
-from neurodeploy.exporters.layers import Neurons
+from neurodeploy.exporters.neuron_calls import NeuronCalls
+from neurodeploy.exporters.origins import Origins, TorchCall
 from neurodeploy.exporters.sent import Sent
 from neurodeploy.exporters.signals import SPIKES, Signal, Tap, V, equal, tensors
-
-AXES = {
-    "B": "one time step",
-    "TB": "all time steps at once (steps, samples)",
-    "BT": "all time steps at once (samples, steps)",
-    "t": "all time steps at once, steps and samples on one axis",
-    "b": "all time steps at once, samples and steps on one axis",
-}
-"""The leading axes of tensors, in words."""
 
 _POTENTIALS = ("v", "mem", "v_mem", "vmem")
 _LOOKS = ("bool", "item", "int", "index", "float", "tolist", "equal", "allclose", "nonzero", "is_nonzero")
@@ -104,25 +96,10 @@ def trace_model(
     """
     clear_states(adapter, neurons, x.shape[1])
     tracer = _Tracer(adapter, neurons, x, wanted)
-    handles = list(tracer.attach(model))
-    try:
-        with torch.no_grad(), tracer:
-            for output in outputs_of(model, convention, x, tracer.mark_input):
-                kept = output[0] if convention.passes_state else output
-                found = [tracer.signal_of(part) for part in tensors(kept)]
-                tracer.trace.returned.append([signal for signal in found if signal is not None])
-    finally:
-        for handle in handles:
-            handle.remove()
+    with tracer.hooks(model), torch.no_grad(), tracer:
+        for output in outputs_of(model, convention, x, tracer.mark_input):
+            tracer.note_returned(output[0] if convention.passes_state else output)
     return tracer.trace
-
-
-@dataclass(eq=False, slots=True)
-class _Left:
-    """The states that a neuron left: the tensors themselves, and what was in them."""
-
-    tensors: dict[str, Any]
-    values: dict[str, Any]
 
 
 class _Tracer(TorchFunctionMode):
@@ -134,13 +111,14 @@ class _Tracer(TorchFunctionMode):
         self._adapter, self._neurons, self._wanted = adapter, neurons, wanted
         self._extent = {"T": len(x), "B": x.shape[1]}
         self._signals: dict[int, tuple[Any, Signal]] = {}  # the tensor is kept, so that its id stays its own
-        self._left: dict[str, _Left] = {}
-        self._latest: dict[str, int | None] = {}
         self._calling: list[tuple[str, Signal]] = []
         self._inside = 0
         self._path: list[tuple[str, bool]] = []
         sent = Sent(self.trace.draft, adapter)
-        self._follower = Follower(self.trace.draft, self._extent, self.signal_of, self._place, sent, self._marked)
+        self._origins = Origins(self.trace.draft, self._extent, self.signal_of, self._place, sent, self._marked)
+        self._follower = Follower(self._origins)
+        self._neuron_calls = NeuronCalls(self.trace.draft, adapter, self._origins)
+        self.trace.modules = self._neuron_calls.modules
 
     def signal_of(self, tensor: Any) -> Signal | None:
         """Return the origin of a tensor."""
@@ -163,22 +141,30 @@ class _Tracer(TorchFunctionMode):
         labels = tuple(next(numbers) if axis is None else axis for axis in _padded(axes, tensor.dim()))
         self.mark(tensor, Signal(labels, shape, {Tap(INPUT, SPIKES, step): 1.0}))
 
-    def attach(self, model: Any) -> Iterator[Any]:
-        """Hook every module of a model; gives the handles."""
+    def note_returned(self, output: Any) -> None:
+        """Note the origins of what a call of the model returned."""
+        found = [self.signal_of(part) for part in tensors(output)]
+        self.trace.returned.append([signal for signal in found if signal is not None])
+
+    @contextmanager
+    def hooks(self, model: Any) -> Iterator[None]:
+        """Hook every module of a model, while the context lasts."""
         names = {id(module): name for name, module in self._neurons.items()}
-        for path, module in model.named_modules():
-            if (name := names.get(id(module))) is not None:
-                before, after = self._enter_neuron(name), self._leave_neuron(name)
-            else:
-                is_leaf = next(iter(module.children()), None) is None
-                before, after = self._enter(path, is_leaf), self._leave
-            yield module.register_forward_pre_hook(before, with_kwargs=True)
-            yield module.register_forward_hook(after, with_kwargs=True)
+        with ExitStack() as handles:
+            for path, module in model.named_modules():
+                if (name := names.get(id(module))) is not None:
+                    before, after = self._enter_neuron(name), self._leave_neuron(name)
+                else:
+                    is_leaf = next(iter(module.children()), None) is None
+                    before, after = self._enter(path, is_leaf), self._leave
+                handles.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+                handles.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+            yield
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow what comes out of it."""
         if not self._inside:
-            self._follower.watch_rest(getattr(func, "__name__", ""), args)
+            self._origins.watch_rest(getattr(func, "__name__", ""), args)
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             self._inside += 1
@@ -193,7 +179,7 @@ class _Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", str(func)).strip("_")
         if taken and name in _LOOKS and (name == "nonzero" or not isinstance(out, torch.Tensor)):
             self.trace.looks.append(self._path[-1][0] if self._path and self._path[-1][0] else "forward")
-        for tensor, signal in self._follower.follow(name, func, args, kwargs, out, taken):
+        for tensor, signal in self._follower.follow(TorchCall(name, func, args, kwargs, out, taken)):
             self.mark(tensor, signal)
 
     def _place(self, operation: str) -> str:
@@ -216,9 +202,7 @@ class _Tracer(TorchFunctionMode):
         def hook(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
             self._inside += 1
             if self._inside == 1:
-                signal = self._usable(name, first_argument(args, kwargs))
-                self._check_lead(name, module, signal)
-                node = self._use_neuron(name, module, signal, args, kwargs)
+                node, signal = self._neuron_calls.enter(name, module, args, kwargs)
                 self.trace.order.setdefault(name, []).append(node)
                 self._calling.append((node, signal))
 
@@ -237,7 +221,7 @@ class _Tracer(TorchFunctionMode):
             made.leaving = tuple(result.shape[n_lead:])
             axes = (*entering.axes[:n_lead], *range(len(made.leaving)))
             kept = self._adapter.left(module, out)
-            self._left[node] = _Left(dict(kept), {state: value.clone() for state, value in kept.items()})
+            self._neuron_calls.leave(node, kept)
             for state, value in {**kept, **self._adapter.views(module, out)}.items():
                 if state != "spk" and value.dim() == len(axes):
                     port = V if state in _POTENTIALS else state
@@ -245,143 +229,6 @@ class _Tracer(TorchFunctionMode):
             self.mark(result, Signal(axes, made.leaving, {Tap(node, SPIKES, step): 1.0}))
 
         return hook
-
-    def _use_neuron(self, name: str, module: Any, signal: Signal, args: Any, kwargs: dict[str, Any]) -> str:
-        """Return the node of a call: that whose state is carried on, or a new one."""
-        draft = self.trace.draft
-        node = self._carried_on(name, module, signal, args, kwargs)
-        is_whole = signal.lead != "B"
-        if node is None:
-            step = None if is_whole else 0
-            node = draft.add(name, Neurons(module), [slot_of(signal, step)], signal.shape, (), step)
-            self.trace.modules[node] = module
-            self._latest[node] = signal.latest
-            self._check_future(node, signal, step)
-            return node
-        made = draft.nodes[node]
-        if is_whole:
-            raise DeployError(
-                f"{name} is called twice, each time with all time steps",
-                where=name,
-                fix="Use a module of neurons of its own at each place in the network.",
-            )
-        step = (made.last or 0) + 1
-        slots = [slot_of(signal, step)]
-        if made.entering != signal.shape:
-            raise DeployError(
-                f"{name} is called with inputs of different shapes: {list(made.entering)} and {list(signal.shape)}",
-                where=name,
-                fix="Use a module of its own for each place in the network.",
-            )
-        self._check_future(node, signal, step)
-        if not made.accepts(slots, step):
-            is_again = signal.latest is not None and signal.latest == self._latest.get(node)
-            raise self._unsteady(name, made, slots[0], is_again)
-        made.take(slots, step)
-        self._latest[node] = signal.latest
-        return node
-
-    def _check_future(self, node: str, signal: Signal, step: int | None) -> None:
-        """Refuse neurons that are given a step that is yet to come."""
-        if step is not None and signal.latest is not None and signal.latest > step:
-            raise DeployError(
-                f"{_named(signal)} reaches {node} after {step - signal.latest} steps",
-                where=node,
-                fix="Feed step t of the input to step t of the neurons.",
-            )
-
-    def _unsteady(self, name: str, made: Any, slot: Any, is_again: bool) -> DeployError:
-        if is_again:
-            return DeployError(
-                f"{name} is used twice in a step",
-                where=name,
-                fix="Use a module of neurons of its own at each place in the network; this one has one state for all.",
-            )
-
-        same = "A network on a chip has the same connections, factors and delays at every step"
-        if slot.terms and slot.terms.keys() == made.slots[0].terms.keys():
-            return DeployError(
-                f"{name} is given {_called(next(iter(slot.terms)).node)} with other factors or offsets at each step",
-                where=name,
-                fix=f"{same}: let all steps share one normalisation (BatchNorm, not one for each step), and finetune.",
-            )
-
-        def said(terms: dict[Source, Any]) -> str:
-            parts = [f"{_called(s.node)}{f' {s.delay} steps before' if s.delay else ''}" for s in sorted(terms)]
-            return " + ".join(parts) or "nothing"
-
-        return DeployError(
-            f"{name} is given {said(slot.terms)} at one step and {said(made.slots[0].terms)} at another",
-            where=name,
-            fix=f"{same}.",
-        )
-
-    def _carried_on(self, name: str, module: Any, signal: Signal, args: Any, kwargs: Any) -> str | None:
-        """Return the node whose state a call starts from, None for one that starts afresh.
-
-        Raises:
-            DeployError: the state is none that a node left, or not fresh where it has to be.
-        """
-        shape = first_argument(args, kwargs).shape
-        given = {state: value for state, value in self._adapter.given(module, args, kwargs).items()}
-        nodes = self.trace.draft.uses.get(name, [])
-        for is_same in (_is_same_object, _is_equal):
-            for node in nodes:
-                left = self._left[node]
-                if left.tensors and all(is_same(given.get(state), left, state) for state in left.tensors):
-                    return node
-        if nodes and not any(self._left[node].tensors for node in nodes):
-            return nodes[-1]
-        changed = next((s for s, v in given.items() if v is not None and v.shape == shape and bool(v.any())), None)
-        if not nodes and changed is not None:
-            raise _foreign_state(f"{changed} of {name} does not start from zero", name)
-        if nodes and (changed is not None or signal.latest not in (None, 0)):
-            state = changed or next(iter(self._left[nodes[-1]].tensors))
-            calls = (self.trace.draft.nodes[nodes[-1]].last or 0) + 2
-            what = "is changed by the model" if changed else "is set to zero by the model"
-            raise _foreign_state(f"{state} of {name} {what} before call {calls}", name)
-        return None
-
-    def _usable(self, name: str, tensor: Any) -> Signal:
-        """Return the signal that enters neurons, or refuse it."""
-        signal = self._follower.signal_or_rest(tensor)
-        if signal is None:
-            raise DeployError(
-                f"{name} is given a tensor that does not come from the input",
-                where=name,
-                fix="Fold the constant into a bias; constants cannot be exported.",
-            )
-        self._follower.check(signal, name)
-        return signal
-
-    def _check_lead(self, name: str, module: Any, signal: Signal) -> None:
-        """Refuse a signal whose axes of time and batch are not those that the neuron takes."""
-        wanted = self._adapter.lead(module)
-        if signal.lead != wanted:
-            given = AXES.get(signal.lead or "", "axes in an order of its own")
-            raise DeployError(
-                f"{name} is given {given}, but takes {AXES[wanted]}",
-                where=name,
-                fix=f"Call the neurons as {self._adapter.label} defines.",
-            )
-
-
-def _foreign_state(what: str, name: str) -> DeployError:
-    return DeployError(
-        what,
-        where=name,
-        fix="Start from zero states, pass on the states that the neuron returned, and reset once per sample. If"
-        " forward "
-        "itself starts from zero, let it loop over all steps.",
-    )
-
-
-def _is_same_object(given: Any, left: _Left, state: str) -> bool:
-    return given is left.tensors[state] and _is_equal(given, left, state)
-
-
-def _is_equal(given: Any, left: _Left, state: str) -> bool:
-    return given is not None and given.shape == left.values[state].shape and torch.equal(given, left.values[state])
 
 
 def _padded(axes: tuple[str, ...], rank: int) -> tuple[str | None, ...]:
@@ -391,11 +238,3 @@ def _padded(axes: tuple[str, ...], rank: int) -> tuple[str | None, ...]:
         axes = (*axes, "*")
     at = axes.index("*")
     return (*axes[:at], *((None,) * n_features), *axes[at + 1 :])
-
-
-def _called(node: str) -> str:
-    return "the input" if node == INPUT else node
-
-
-def _named(signal: Signal) -> str:
-    return " and ".join(_called(node) for node in sorted(signal.nodes))

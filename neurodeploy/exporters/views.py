@@ -14,7 +14,11 @@ _SLICE = slice(None)
 
 
 def first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
-    """Return where a slice without gaps begins, None for any other index."""
+    """Return where a slice without gaps begins, None for any other index.
+
+    Args:
+        name: of the operation. args, kwargs: of the call.
+    """
     if name == "narrow":
         return int(kwargs.get("start", args[2] if len(args) > 2 else 0))
     index = args[1] if name == "getitem" else ()
@@ -26,7 +30,11 @@ def first_channel(name: str, args: Any, kwargs: dict[str, Any]) -> int | None:
 
 
 def in_groups(signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -> Signal | None:
-    """Return units as groups of neighbours, one axis of groups and one of their members, or None."""
+    """Return units as groups of neighbours, one axis of groups and one of their members, or None.
+
+    Args:
+        signal: of the tensor. before, after: its shape.
+    """
     is_split = before[:-1] == after[:-2] and len(after) == len(before) + 1
     if not is_split or len(signal.shape) != 1 or signal.axes[-1] != 0 or signal.groups:
         return None
@@ -34,7 +42,11 @@ def in_groups(signal: Signal, before: tuple[int, ...], after: tuple[int, ...]) -
 
 
 def index_of_largest(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
-    """Return a signal of which the largest feature is taken: the class, which its own values say as well."""
+    """Return a signal of which the largest feature is taken: the class, which its own values say as well.
+
+    Args:
+        signal: of the tensor. args, kwargs: of the call.
+    """
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
     if not isinstance(dim, int) or signal.axes[dim] != 0 or len(signal.shape) != 1:
         return None
@@ -43,7 +55,11 @@ def index_of_largest(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signa
 
 
 def picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: tuple[int, ...]) -> Signal | None:
-    """Return one step of a sequence, by an index or by ``select``."""
+    """Return one step of a sequence, by an index or by ``select``.
+
+    Args:
+        name: of the operation. signal: of the tensor. args, kwargs: of the call. shape: of the tensor.
+    """
     if name == "getitem":
         return step_of(signal, args[1], shape)
     if name != "select":
@@ -53,7 +69,11 @@ def picked(name: str, signal: Signal, args: Any, kwargs: dict[str, Any], shape: 
 
 
 def step_of(signal: Signal, index: Any, shape: tuple[int, ...]) -> Signal | None:
-    """Return one step of a sequence, such as ``x[t]`` or ``x[:, t]``, also with full slices after it."""
+    """Return one step of a sequence, such as ``x[t]`` or ``x[:, t]``, also with full slices after it.
+
+    Args:
+        signal: of the tensor. index: into it. shape: of the tensor.
+    """
     index = index if isinstance(index, tuple) else (index,)
     if Ellipsis in [item for item in index if not isinstance(item, torch.Tensor)]:
         at = next(i for i, item in enumerate(index) if item is Ellipsis)
@@ -83,7 +103,11 @@ def step_of(signal: Signal, index: Any, shape: tuple[int, ...]) -> Signal | None
 
 
 def turned(signal: Signal, name: str, args: Any, kwargs: dict[str, Any]) -> Signal | None:
-    """Return a signal with its axes in another order."""
+    """Return a signal with its axes in another order.
+
+    Args:
+        signal: of the tensor. name: of the operation. args, kwargs: of the call.
+    """
     rank = len(signal.axes)
     given = kwargs.get("dims", args[1:])
     dims = list(given[0]) if given and isinstance(given[0], (tuple, list)) else list(given)
@@ -105,7 +129,11 @@ def turned(signal: Signal, name: str, args: Any, kwargs: dict[str, Any]) -> Sign
 
 
 def normalised(signal: Signal, args: Any, kwargs: dict[str, Any]) -> Signal | None:
-    """Return a signal after batch normalisation by running statistics, over the axis behind the samples."""
+    """Return a signal after batch normalisation by running statistics, over the axis behind the samples.
+
+    Args:
+        signal: of the tensor. args, kwargs: of the call.
+    """
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     is_frame = signal.lead in ("B", "t", "b") or (signal.lead is not None and len(signal.lead) == 1)

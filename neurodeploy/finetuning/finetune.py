@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Unpack
 
-from neurodeploy.coding.data import Data, Given
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.given import Given
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows
 from neurodeploy.errors import BackendError, DeployError

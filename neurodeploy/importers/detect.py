@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import NEURONS
 from neurodeploy.importers.losses import read_time_step
-from neurodeploy.importers.nir_graph import NirGraph, NirNode
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.node import NirNode
 
 Floats = NDArray[np.float64]
 

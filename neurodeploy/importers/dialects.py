@@ -135,7 +135,11 @@ MODULES = {
 
 
 def label(name: str, kind: str, dialect: str = "") -> str:
-    """Return a node's name as it is shown: one that is a mere number with what the framework calls such neurons."""
+    """Return a node's name as it is shown: one that is a mere number with what the framework calls such neurons.
+
+    Args:
+        name: of the node. kind: NIR's type. dialect: its name, where it is known.
+    """
     is_number = name.removeprefix("_").replace("_", "").isdecimal()
     return f"{name} ({MODULES.get((dialect, kind), kind)})" if is_number and kind else name
 

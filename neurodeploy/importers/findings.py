@@ -57,7 +57,12 @@ class Finding:
 
 
 def finding(code: str, node: str | None, what: str, value: object, fix: str, severity: str | None = None) -> Finding:
-    """Return a finding of the severity that its code has, unless another is said."""
+    """Return a finding of the severity that its code has, unless another is said.
+
+    Args:
+        code: of :data:`CODES`. node: at fault, or None for the file. what: what is wrong. value: the one at fault. fix:
+        what to do about it. severity: where it is not the code's.
+    """
     return Finding(code, severity or CODES[code], node, what, str(value), fix)
 
 

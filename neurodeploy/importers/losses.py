@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import FIRING
-from neurodeploy.importers.nir_graph import NirGraph, NirNode
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.node import NirNode
 
 Floats = NDArray[np.float64]
 

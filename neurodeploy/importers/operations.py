@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csc_array
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.nir_graph import NirNode
+from neurodeploy.importers.node import NirNode
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Shape, Sparse, SynapseOp
 
 
@@ -20,6 +20,9 @@ def operation(node: NirNode, place: str, name: str = "") -> SynapseOp:
     """Return a linear node as an operation that knows the node's name, where it has weights.
 
     Our metadata of a matrix says the shape of what leaves it, where that has several axes.
+
+    Args:
+        node: to read. place: the node, for messages. name: of the node.
 
     Raises:
         DeployError: its parameters do not make one, or nodes of its kind are none.

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.importers.dialects import NEURONS, Settings
 from neurodeploy.importers.findings import Finding, finding
-from neurodeploy.importers.nir_graph import NirGraph, NirNode
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.settle import Dialect
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,8 @@ from neurodeploy.budget import MAX_NEURONS
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.dialects import NEURONS
 from neurodeploy.importers.findings import Finding, finding
-from neurodeploy.importers.nir_graph import NirGraph, NirNode
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.operations import operation
 from neurodeploy.ir.synapses import Shape
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from neurodeploy.importers.dialects import FIRING, NEURONS
 from neurodeploy.importers.findings import Finding, finding
-from neurodeploy.importers.nir_graph import Edge, NirGraph
+from neurodeploy.importers.nir_graph import NirGraph
+from neurodeploy.importers.node import Edge
 from neurodeploy.importers.shapes import Shapes, batch_axes, infer_shapes, parameter_shapes, port_shape
 
 V_RESET_SINCE = (1, 0, 6)

@@ -16,7 +16,8 @@ from neurodeploy.importers.dialects import DIALECTS
 from neurodeploy.importers.findings import SEVERITIES, Finding, finding
 from neurodeploy.importers.losses import LOSSES, Loss
 from neurodeploy.importers.lower import lower
-from neurodeploy.importers.nir_graph import NirGraph, NirNode, graph_from_nir, read_graph
+from neurodeploy.importers.nir_graph import NirGraph, graph_from_nir, read_graph
+from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.parameters import parameter_findings
 from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes, order_of

@@ -13,7 +13,9 @@ from neurodeploy.errors import DeployError
 from neurodeploy.files import to_json, write_atomically
 from neurodeploy.importers.dialects import FIRING, NEURONS, Settings
 from neurodeploy.importers.lower import lower
-from neurodeploy.importers.nir_graph import METADATA_KEY, NirGraph, NirNode, read_graph
+from neurodeploy.importers.metadata import METADATA_KEY
+from neurodeploy.importers.nir_graph import NirGraph, read_graph
+from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.parameters import right_r, right_w_in
 from neurodeploy.importers.settle import Dialect, resolve_dialect
 from neurodeploy.importers.shapes import batch_axes, infer_shapes
@@ -30,6 +32,9 @@ def repair(model: Path | str, dialect: str | None, output: Path) -> None:
     are brought to seconds and clamped as the framework clamps them, r and w_in are those with which NIR's own equations
     have the dialect's gains, a missing v_reset is written, repeated edges are removed, graphs inside the graph opened,
     and metadata say the dialect with every rule of every neuron.
+
+    Args:
+        model: the file. dialect: as given to ``--dialect``, or None. output: the file to write.
 
     Raises:
         DeployError: the dialect is not known, the repaired network would still be refused, or ``output`` is the model.

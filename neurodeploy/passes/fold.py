@@ -66,7 +66,11 @@ class Folded:
         return Folded(weight, self.bias, self.conv)
 
     def scaled(self, gain: NDArray[Any], source_shape: Shape, of_input: float = 1.0) -> Folded:
-        """Return the same synapses with each target neuron's inputs times its gain, and weights times ``of_input``."""
+        """Return the same synapses with each target neuron's inputs times its gain, and weights times ``of_input``.
+
+        Args:
+            gain: float, one for each target neuron. source_shape: of what enters. of_input: factor of all weights.
+        """
         bias: Floats = self.bias * gain.astype(np.float64)
         factor: Floats = gain.astype(np.float64) * of_input
         if (factor == 1).all():
@@ -120,7 +124,11 @@ def fold(projection: Projection, source_shape: Shape) -> Folded:
 
 
 def applied(folded: Folded, rows: Floats, shape: Shape) -> Floats:
-    """Return what arrives at the neurons for inputs ``[N, *shape]``, float64 (N, n_out), without the bias."""
+    """Return what arrives at the neurons for inputs ``[N, *shape]``, float64 (N, n_out), without the bias.
+
+    Args:
+        folded: the synapses. rows: float64 ``[N, *shape]``. shape: of what enters.
+    """
     if folded.conv is None:
         flat = rows.reshape(len(rows), -1)
         return np.asarray((folded.weight @ flat.T).T, np.float64)
@@ -195,6 +203,9 @@ def compose(first: Conv2d, second: Conv2d, shape: Shape) -> Conv2d | None:
     Zeros around the map between them are what ``first`` gives beyond its own padded input, if no window of it that lies
     there reaches into the input: so for a pool that divides the map. Then padding p of ``second`` is padding ``p *
     stride`` of ``first``, and its kernel's taps lie ``stride`` apart.
+
+    Args:
+        first, second: convolutions, in order. shape: of what enters the first.
     """
     middle = first.output_shape(shape)
     extents = [d * (k - 1) + 1 for d, k in zip(first.dilation, first.weight.shape[2:], strict=True)]

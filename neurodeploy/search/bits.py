@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from neurodeploy.analysis.calibration_data import run_reference
-from neurodeploy.coding.data import Given, given_samples
+from neurodeploy.coding.given import Given, given_samples
 from neurodeploy.coding.inputs import check_inputs
 from neurodeploy.compiler import Compiled, CompileOptions, compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows

@@ -64,7 +64,12 @@ class Subject:
     def compile(
         self, widths: Widths, calibration: Calibration, *, allow_oversize: bool, provenance: dict[str, Any]
     ) -> Compiled:
-        """Compile with these bits; a search also measures what is still too large for the chip."""
+        """Compile with these bits; a search also measures what is still too large for the chip.
+
+        Args:
+            widths: bits by projection. calibration: options of the compiler. allow_oversize: whether it may exceed the
+            chip. provenance: of the program.
+        """
         options = replace(self.options, allow_oversize=allow_oversize or self.options.allow_oversize)
         return compile_network(self.network, self.target, options, provenance, self.with_widths(widths), calibration)
 
@@ -154,12 +159,20 @@ class Measurer:
 
 
 def count_correct(recording: Recording, labels: Any, decision: Decision | None) -> int | None:
-    """Return how many samples are decided rightly, or None without labels or where nobody chose what decides."""
+    """Return how many samples are decided rightly, or None without labels or where nobody chose what decides.
+
+    Args:
+        recording: of the run. labels: int64 (B,), or None. decision: how samples are decided, or None.
+    """
     return None if labels is None or decision is None else int((decide(recording, decision) == labels).sum())
 
 
 def shared_spikes(a: Recording, b: Recording, nodes: tuple[str, ...]) -> float | None:
-    """Return the share of some nodes' spikes that two recordings have in common; None where none of them fires."""
+    """Return the share of some nodes' spikes that two recordings have in common; None where none of them fires.
+
+    Args:
+        a, b: recordings of the same samples. nodes: whose spikes are compared.
+    """
     shared = either = 0
     fires = False
     for node in nodes:

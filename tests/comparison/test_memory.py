@@ -15,6 +15,7 @@ import neurodeploy
 import neurodeploy.coding.data
 from neurodeploy.backends.run import open_subject, recorded_bytes, run, run_blocks
 from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_file import DataFile
 from neurodeploy.comparison.compare import compare
 from neurodeploy.comparison.runner import Pace, Runner, choose_backends
 from neurodeploy.compiler import compile
@@ -62,7 +63,7 @@ def test_a_recording_that_is_too_large_is_refused_before_there_is_one(wide: Path
         r"a recording of 2 samples of 1,000,000 steps at once needs [\d,]{14} bytes(?s:.*)long.npz(?s:.*)record_nodes"
     )
     assert peak_of(lambda: run(wide, long), said) < 64 * MEGABYTE
-    data = neurodeploy.coding.data.DataFile(long, {"input": (1,)})
+    data = DataFile(long, {"input": (1,)})
     assert peak_of(lambda: next(run_blocks(open_subject(wide), data)), "1 sample of 1,000,000 steps") < 64 * MEGABYTE
 
 

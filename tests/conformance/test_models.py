@@ -12,7 +12,7 @@ import pytest
 
 from neurodeploy import compiler
 from neurodeploy.backends.lava.backend import Lava
-from neurodeploy.coding.data import load_data
+from neurodeploy.coding.data_file import load_data
 from neurodeploy.comparison.compare import Comparison, compare
 from neurodeploy.families.loihi.codes import NeuronModel
 from neurodeploy.importers.lower import read_network

@@ -10,7 +10,8 @@ import pytest
 
 import neurodeploy.coding.data
 from neurodeploy.backends.run import run
-from neurodeploy.coding.data import DataFile, data_sha256
+from neurodeploy.coding.data_file import DataFile
+from neurodeploy.coding.data_hash import data_sha256
 from neurodeploy.errors import DeployError
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network

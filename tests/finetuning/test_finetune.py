@@ -265,7 +265,7 @@ def digits(name: str, bits: Any, how: Training, folder: Path) -> tuple[float, fl
     stand in the way of ternary weights, most of which it moves.
     """
     from neurodeploy.backends.reference.backend import Reference
-    from neurodeploy.coding.data import load_data
+    from neurodeploy.coding.data_file import load_data
     from neurodeploy.coding.scoring import decide
     from neurodeploy.compiler import compile_with_plan
 
@@ -285,7 +285,8 @@ def digits(name: str, bits: Any, how: Training, folder: Path) -> tuple[float, fl
 
 def drawing(name: str, network: Network, steps: int, folder: Path) -> Any:
     """Return the training images as the model was shown them: rates drawn anew, or rows with two shifted copies."""
-    from neurodeploy.coding.data import Encoding, load_data
+    from neurodeploy.coding.data_file import load_data
+    from neurodeploy.coding.encoding import Encoding
 
     models = shipped_folder("models")
     sys.path.insert(0, str(models))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.nir_graph import NirNode
+from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.operations import operation
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
 

@@ -17,7 +17,8 @@ from neurodeploy.backends.run import run
 from neurodeploy.cli.compare import compare as compare_command
 from neurodeploy.cli.compare import diff as diff_command
 from neurodeploy.cli.run import run as run_command
-from neurodeploy.coding.data import Data, data_sha256
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_hash import data_sha256
 from neurodeploy.comparison.compare import compare
 from neurodeploy.comparison.measures import diff
 from neurodeploy.compiler import compile

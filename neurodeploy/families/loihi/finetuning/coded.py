@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.coding.data import Given
+from neurodeploy.coding.given import Given
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
 from neurodeploy.families.loihi.codes import WEIGHT_RANGES, LoihiPopulation
 from neurodeploy.families.loihi.finetuning.latents import Levels

@@ -10,7 +10,8 @@ import pytest
 from scipy import sparse
 
 from neurodeploy.backends.run import run
-from neurodeploy.coding.data import Data, load_data
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_file import load_data
 from neurodeploy.coding.scoring import agreement
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.importers.lower import read_network

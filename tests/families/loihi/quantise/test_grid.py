@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.run import run
-from neurodeploy.coding.data import Data, load_data
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_file import load_data
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.families.loihi.quantise.grid import find_grid
 from neurodeploy.families.loihi.weights import weight_range

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.coding.data import Data, load_data
+from neurodeploy.coding.data import Data
+from neurodeploy.coding.data_file import load_data
 from neurodeploy.compiler import compile, compile_with_plan
 from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.codes import CODE_RANGES
