@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.data_hash import data_sha256
@@ -29,6 +28,7 @@ from neurodeploy.files import to_json, write_bytes
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.metadata import METADATA_KEY
 from neurodeploy.ir.recording import Recording, save_recording
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.version import __version__
 
 N_ROWS = 8
