@@ -101,7 +101,7 @@ def quantise(
             where="the chip's limits",
             fix="Make the network smaller, prune it, or choose a chip that holds it.",
         )
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), spikes)
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), work.spikes)
     return Quantised(layout.populations, projections, layout, _plan(work), losses)
 
 

@@ -43,23 +43,23 @@ class Relays:
             if relay not in self.populations:
                 is_input = k == 0 and part.matrix == "in"
                 latency = self.latency[part.source] + (k if part.matrix == "in" else k + 1)
-                self.populations[relay] = relay_population(relay, size, latency, self.shifts["rec"], self._unit)
+                self.populations[relay] = relay_population(relay, size, latency, relay_unit(self.shifts, is_input))
                 self.projections += relay_projections(name, relay, size, self.shifts, is_input)
             name = relay
         return name
 
-    @property
-    def _unit(self) -> int:
-        return max(self.shifts["in"], self.shifts["rec"])
+
+def relay_unit(shifts: dict[str, int], is_input: bool) -> int:
+    """Return the power of 2 that a relay's threshold is: the least that weights from its source and itself can have."""
+    return max(shifts["in"], shifts["rec"]) if is_input else shifts["rec"]
 
 
-def relay_population(name: str, size: int, latency: int, shift_rec: int, unit: int) -> XyloPopulation:
-    """Return relays, whose unit is ``1 << unit``."""
-    ones = np.ones(size, np.int64)
+def relay_population(name: str, size: int, latency: int, unit: int) -> XyloPopulation:
+    """Return relays whose threshold is ``1 << unit``."""
+    ones, units = np.ones(size, np.int64), np.full(size, float(1 << unit))
     return XyloPopulation(
-        name, (size,), latency, float(1 << unit), "hidden", ones, 0 * ones, ones << unit, 0 * ones,
-        np.full(size, float(1 << unit)), helps=WAITS,
-    )  # fmt: skip
+        name, (size,), latency, float(1 << unit), "hidden", ones, 0 * ones, ones << unit, 0 * ones, units, helps=WAITS
+    )
 
 
 def relay_projections(
@@ -76,8 +76,7 @@ def relay_projections(
     Raises:
         DeployError: the shifts of the matrices lie so far apart that no weight of both has the same size.
     """
-    matrix = "in" if is_input else "rec"
-    unit = max(shifts["in"], shifts["rec"])
+    matrix, unit = "in" if is_input else "rec", relay_unit(shifts, is_input)
     into, own = 2 << (unit - shifts[matrix]), -1 << (unit - shifts["rec"])
     if into > WEIGHT_RANGE[1] or own < WEIGHT_RANGE[0] or (2 * HIDDEN_MAX << unit) > STATE_MAX:
         raise DeployError(
