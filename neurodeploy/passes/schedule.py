@@ -9,27 +9,29 @@ CONNECTION_STEPS = 1
 """A spike that leaves in one step arrives in the next (Lava, Loihi)."""
 
 
-def schedule(network: Network) -> tuple[dict[str, int], dict[Projection, int]]:
+def schedule(network: Network, steps: dict[str, int] | None = None) -> tuple[dict[str, int], dict[Projection, int]]:
     """Return each population's latency and each projection's hardware delay.
 
     A spike of row r leaves ``source`` at hardware step ``r + latency[source]`` and must act on row ``r + delay`` of
-    ``target``, so ``hardware delay = latency[target] - latency[source] + delay >= 1``. The latencies are the longest
-    paths under these constraints; where paths of unequal length meet, the shorter one gets the difference as a delay,
-    however long: see :mod:`neurodeploy.families.loihi.helpers` for what no connection can wait.
+    ``target``, so ``hardware delay = latency[target] - latency[source] + delay >= steps[source]``. The latencies are
+    the longest paths under these constraints; where paths of unequal length meet, the shorter one gets the difference
+    as a delay, however long: see a family's relays for what no connection can wait.
 
     Args:
         network: any network.
+        steps: that a connection takes at least, by the name of its source; None is one step each.
 
     Raises:
         DeployError: a loop would need a connection faster than one step.
     """
+    takes = dict.fromkeys(network.shapes, CONNECTION_STEPS) if steps is None else steps
     latency, after = dict.fromkeys(network.shapes, 0), {p: acts_after(p, network) for p in network.projections}
     for _ in range(len(latency) + 1):
-        late = [p for p in network.projections if latency[p.target] < latency[p.source] + CONNECTION_STEPS - after[p]]
+        late = [p for p in network.projections if latency[p.target] < latency[p.source] + takes[p.source] - after[p]]
         if not late:
             break
         for projection in late:
-            earliest = latency[projection.source] + CONNECTION_STEPS - after[projection]
+            earliest = latency[projection.source] + takes[projection.source] - after[projection]
             latency[projection.target] = max(latency[projection.target], earliest)
     else:
         raise DeployError(

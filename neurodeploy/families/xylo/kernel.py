@@ -74,6 +74,42 @@ def run(codes: XyloCodes, inputs: NDArray[Any], threads: int | None = None) -> X
     return found
 
 
+def run_alone(
+    drive: NDArray[Any],
+    weight: NDArray[np.int16],
+    neurons: XyloNeurons,
+    most: int,
+    weight_own: NDArray[np.int16] | None = None,
+) -> NDArray[np.uint8]:
+    """Run neurons by themselves, given what their sources send, as the chip would.
+
+    Args:
+        drive: uint8 [T, B, n_sources], spikes of each source in the step in which they act.
+        weight: int16 (n_sources, n_synapses, n), shifted.
+        neurons: their registers.
+        most: spikes in a step.
+        weight_own: int16 (n, n_synapses, n), shifted, from their own spikes of the step before; None where there are
+            no such synapses.
+
+    Returns:
+        uint8 [T, B, n], their spikes.
+    """
+    n_steps, n_samples = drive.shape[:2]
+    spikes = np.zeros((n_steps, n_samples, neurons.size), np.uint8)
+    own = np.zeros((0, *weight.shape[1:]), np.int16) if weight_own is None else weight_own
+    registers = (*_registers(neurons), np.full(neurons.size, NO_ALIAS, np.int32))
+
+    def arguments(sample: int) -> tuple[Any, ...]:
+        return drive, sample, (np.ascontiguousarray(weight), own), registers, np.int32(most), spikes, _rest(neurons)
+
+    if not n_samples:
+        return spikes
+    prepare(run_sample_alone, arguments(0))
+    with ThreadPoolExecutor(min(n_samples, os.cpu_count() or 1)) as pool:
+        list(pool.map(lambda sample: run_sample_alone(*arguments(sample)), range(n_samples)))
+    return spikes
+
+
 def _registers(neurons: XyloNeurons) -> tuple[NDArray[np.int32], ...]:
     return tuple(
         values.astype(np.int32)
@@ -83,13 +119,14 @@ def _registers(neurons: XyloNeurons) -> tuple[NDArray[np.int32], ...]:
 
 def _scratch(codes: XyloCodes) -> tuple[tuple[NDArray[np.int32], ...], ...]:
     """Return i, v and spikes at rest, of the hidden neurons and of the outputs."""
-    return tuple(
-        (
-            np.zeros((neurons.n_synapses, neurons.size), np.int32),
-            np.zeros(neurons.size, np.int32),
-            np.zeros(neurons.size, np.int32),
-        )
-        for neurons in (codes.hidden, codes.outputs)
+    return _rest(codes.hidden), _rest(codes.outputs)
+
+
+def _rest(neurons: XyloNeurons) -> tuple[NDArray[np.int32], ...]:
+    return (
+        np.zeros((neurons.n_synapses, neurons.size), np.int32),
+        np.zeros(neurons.size, np.int32),
+        np.zeros(neurons.size, np.int32),
     )
 
 
@@ -190,3 +227,23 @@ def run_sample(  # type: ignore[no-untyped-def]
         _fire(v_o, spikes_o, threshold_o, alias_o, OUTPUT_MAX)
         _record(i, v, spikes, hidden_run, t, sample)
         _record(i_o, v_o, spikes_o, outputs_run, t, sample)
+
+
+@compiled
+def run_sample_alone(drive, sample, weights, neurons, most, out, state):  # type: ignore[no-untyped-def]
+    """Run one sample of neurons by themselves.
+
+    drive: uint8 (T, B, n_sources). weights: of the sources and of the neurons' own spikes, int16, shifted.
+    neurons: int32, dash_syn, dash_mem, threshold, bias and alias. most: spikes in a step.
+    out: uint8 (T, B, n), which is written to. state: int32, i, v and spikes before the first step; they are changed.
+    """
+    weight, weight_own = weights
+    dash_syn, dash_mem, threshold, bias, alias = neurons
+    i, v, spikes = state
+    for t in range(len(drive)):
+        _add_sources(i, drive[t, sample], weight)
+        _add_sources(i, spikes, weight_own)
+        _integrate(i, v, dash_syn, dash_mem, bias, False)
+        _fire(v, spikes, threshold, alias, most)
+        for k in range(len(v)):
+            out[t, sample, k] = spikes[k]

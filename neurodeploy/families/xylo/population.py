@@ -1,0 +1,96 @@
+"""Integer codes of a population that lies on a Xylo chip: in its hidden layer, or among its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.arrays import finite, frozen_array
+from neurodeploy.families.xylo.codes import RANGES, STATE_MAX
+from neurodeploy.ir.synapses import Shape
+
+ROLES = ("hidden", "output")
+REGISTERS = ("dash_syn", "dash_mem", "threshold_code", "bias_code")
+
+NEVER_FIRES = STATE_MAX
+"""Threshold code of an integrator, whose v is read: what it holds at most."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class XyloPopulation:
+    """Registers of a population; every array of codes is int32 (n,) in C order over ``shape``.
+
+    name, shape: as the float population has them.
+    latency: hardware step (from 0) of the model's row 0.
+    unit: register units per volt that a weight brings, the median of ``units``.
+    role: ``hidden``, which sends up to 31 spikes in a step, or ``output``, which sends one.
+    dash_syn, dash_mem: the current, and v, lose ``x >> dash`` in a step.
+    threshold_code: the neuron fires when ``v >= threshold_code``, and v loses it for each spike.
+    bias_code: added to v in each step.
+    units: float64 (n,), register units per volt, of each neuron.
+    fires: False for an integrator, whose v is read.
+    helps: the purpose of a population that the model does not have; empty for the model's own.
+    """
+
+    name: str
+    shape: Shape
+    latency: int
+    unit: float
+    role: str
+    dash_syn: NDArray[Any]
+    dash_mem: NDArray[Any]
+    threshold_code: NDArray[Any]
+    bias_code: NDArray[Any]
+    units: NDArray[Any]
+    fires: bool = True
+    helps: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if self.role not in ROLES:
+            raise ValueError(f"XyloPopulation {self.name!r} has role {self.role!r}, which is not one of {ROLES}")
+        if not finite(self.unit):
+            raise ValueError(f"XyloPopulation {self.name!r} has a unit of {self.unit!r}, but it must be finite")
+        for key in REGISTERS:
+            object.__setattr__(self, key, frozen_array(self._whole(key), np.int32, (self.size,)))
+        object.__setattr__(self, "units", frozen_array(self.units, np.float64, (self.size,)))
+
+    @property
+    def size(self) -> int:
+        """The number of neurons."""
+        return prod(self.shape)
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether what it sends in a step can be other than 0 and 1."""
+        return self.role == "hidden" or not self.fires
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return its registers, by name."""
+        return {key: getattr(self, key) for key in REGISTERS}
+
+    def needs(self) -> frozenset[str]:
+        """Return what it needs of whoever computes with it beyond Xylo's neuron: nothing."""
+        return frozenset()
+
+    def faults(self) -> list[str]:
+        """Return which codes no register holds, or have no meaning, a sentence each."""
+        found = []
+        for key, codes in self.arrays().items():
+            low, high = (1, STATE_MAX) if key == "threshold_code" else RANGES[key]
+            if codes.size and (codes.min() < low or codes.max() > high):
+                found.append(
+                    f"{self.name}: {key} is {codes.min()} to {codes.max()}, but registers hold {low} to {high}"
+                )
+        return found
+
+    def _whole(self, key: str) -> NDArray[Any]:
+        """Return codes that are whole numbers of 32 bits, so that none is rounded or wraps in silence."""
+        codes, info = np.asarray(getattr(self, key)), np.iinfo(np.int32)
+        if codes.size and (codes.dtype.kind not in "iu" or codes.min() < info.min or codes.max() > info.max):
+            raise ValueError(f"XyloPopulation {self.name!r} has {key} that is not whole numbers of 32 bits")
+        return codes

@@ -1,0 +1,100 @@
+"""The float synapses of a network as Xylo has them: dense matrices, and no delays but by relays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.families.xylo.layout import matrix_of
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.synapses import as_map
+from neurodeploy.passes.fold import fold
+from neurodeploy.passes.matrices import chain_matrix
+from neurodeploy.passes.schedule import acts_after, schedule
+
+INPUT_STEPS, NEURON_STEPS = 0, 1
+"""From what is sent to its effect: an input acts in its own step, a spike of a hidden neuron in the next."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DenseSynapses:
+    """All synapses from one source to one target that take the same time.
+
+    weight: float64 (n_out, n_in), V per spike, before the target's gains. bias: float64 (n_out,), V per step.
+    matrix: where they lie, ``in``, ``rec`` or ``out``.
+    after: steps of the model from a spike to its effect. waits: hardware steps beyond those that the chip takes.
+    """
+
+    source: str
+    target: str
+    weight: Floats
+    bias: Floats
+    matrix: str
+    after: int
+    waits: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Placed:
+    """Where a network's populations lie on the chip, when their rows come, and their synapses.
+
+    roles: ``hidden`` or ``output``, by population. latency: hardware step of row 0.
+    into: synapses into each population, inputs first, then in the order of the hidden layer.
+    """
+
+    roles: dict[str, str]
+    latency: dict[str, int]
+    into: dict[str, tuple[DenseSynapses, ...]]
+
+    @property
+    def hidden(self) -> list[str]:
+        """Names of the hidden populations, in the order of the hidden layer."""
+        return sorted((name for name, role in self.roles.items() if role == "hidden"), key=lambda n: self.latency[n])
+
+
+def place(network: Network) -> Placed:
+    """Return where populations lie and how they are joined.
+
+    The chip's outputs are fed by hidden neurons alone and feed nothing; all other populations are hidden.
+
+    Raises:
+        DeployError: a loop takes fewer steps than it has connections, or a chain becomes too many synapses.
+    """
+    steps = dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
+    latency, delays = schedule(network, steps)
+    roles = {p.name: _role(p.name, network) for p in network.populations}
+    found: dict[tuple[str, str, int], DenseSynapses] = {}
+    for projection, delay in delays.items():
+        part = _dense(network, projection, roles[projection.target], delay - steps[projection.source])
+        key = (part.source, part.target, part.waits)
+        found[key] = _sum(found[key], part) if key in found else part
+    places = {name: i for i, name in enumerate((*network.inputs, *sorted(roles, key=lambda n: latency[n])))}
+    ordered = sorted(found.values(), key=lambda part: (places[part.source], part.waits))
+    return Placed(roles, latency, {name: tuple(part for part in ordered if part.target == name) for name in roles})
+
+
+def _role(name: str, network: Network) -> str:
+    feeds = any(p.source == name for p in network.projections)
+    is_fed_outside = any(p.source in network.inputs for p in network.into(name))
+    return "output" if name in network.outputs and not feeds and not is_fed_outside else "hidden"
+
+
+def _dense(network: Network, projection: Projection, role: str, waits: int) -> DenseSynapses:
+    shape, is_input = network.shapes[projection.source], projection.source in network.inputs
+    folded = fold(projection, shape)
+    if folded.conv is not None:
+        weight = chain_matrix((folded.conv,), as_map(shape), projection.name).toarray()
+    else:
+        weight = folded.weight.toarray() if folded.is_sparse else folded.weight
+    after = acts_after(projection, network)
+    matrix = matrix_of(is_input, role)
+    return DenseSynapses(projection.source, projection.target, weight, folded.bias.ravel(), matrix, after, waits)
+
+
+def _sum(one: DenseSynapses, other: DenseSynapses) -> DenseSynapses:
+    weight, bias = one.weight + other.weight, one.bias + other.bias
+    return DenseSynapses(one.source, one.target, weight, bias, one.matrix, one.after, one.waits)
