@@ -38,11 +38,12 @@ from torch import Tensor
 
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.exporters.export import export
+from neurodeploy.families.target_file import load_target
 from neurodeploy.families.xylo import kernel
 from neurodeploy.families.xylo.activity import Activity, activity
 from neurodeploy.families.xylo.codes import NO_ALIAS, XyloCodes, XyloNeurons
-from neurodeploy.families.xylo.limits import CHIPS
 from neurodeploy.families.xylo.quantise import quantise
+from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.run_options import RunOptions
@@ -251,10 +252,13 @@ def measure(seed: int, options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"seed {seed}: the exported network sends other spikes than LIFTorch")
     calibration = reference(network, encode(digits.data[seen[: options.calibrate]], rng))
     start = time.perf_counter()
-    quantised = quantise(network, CHIPS[CHIP], calibration)
+    target = load_target(CHIP)
+    assert isinstance(target, XyloTarget)
+    chip = target.chip
+    quantised = quantise(network, chip, calibration)
     took = time.perf_counter() - start
     codes = {"neurodeploy": quantised.layout.codes, **rockpool_codes(net)}
-    codes["neurodeploy, no data"] = quantise(network, CHIPS[CHIP]).layout.codes
+    codes["neurodeploy, no data"] = quantise(network, chip).layout.codes
     return {
         "seed": seed,
         "taus": taus,

@@ -134,4 +134,5 @@ def estimate_energy(target: Target, events: EventCounts) -> dict[str, Any]:
         "profiles": profiles,
         "events": {key: float(np.round(getattr(events, key), 6)) for key in events.__slots__},
         "scope": SCOPE,
+        **({"measured": [one.model_dump() for one in target.energy.measured]} if target.energy.measured else {}),
     }

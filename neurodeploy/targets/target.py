@@ -74,12 +74,26 @@ class EnergyProfile(Facts):
     relative_uncertainty: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0
 
 
+class Measured(Facts):
+    """A figure that somebody measured on the chip: of what, with its unit, how we know it, and from where."""
+
+    what: Text
+    value: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    unit: Literal["J", "W", "s"]
+    kind: Kind
+    source: Text
+
+
 class Energy(Facts):
-    """Published energy profiles, or the statement that there are none and whose profiles are shown instead."""
+    """Published energy profiles, or the statement that there are none and whose profiles are shown instead.
+
+    measured: figures of other networks, from which none of this one follows.
+    """
 
     profiles: list[EnergyProfile] = Field(default_factory=list)
     statement: Text | None = None
     profiles_of: Text | None = None
+    measured: list[Measured] = Field(default_factory=list)
 
 
 class Target(Facts):

@@ -52,21 +52,27 @@ class Layout:
         rows = np.concatenate(flat, axis=2)
         return np.concatenate([rows, np.zeros((self.latency, *rows.shape[1:]), rows.dtype)]).astype(np.int64)
 
-    def rows(self, run: XyloRun, name: str) -> dict[str, NDArray[Any]]:
-        """Return a population's rows in the model's time: ``spikes``, ``i`` and ``v``, each [T, B, *shape]."""
-        population = next(p for p in self.populations if p.name == name)
-        hidden, place = population.role == "hidden", self.places[name]
+    def states(self, run: XyloRun, name: str) -> dict[str, NDArray[Any]]:
+        """Return a population's ``spikes``, ``i`` and ``v`` after each hardware step, each [rows, B, n]."""
+        hidden, place = self._population(name).role == "hidden", self.places[name]
         found: dict[str, NDArray[Any]] = {
             "spikes": run.spikes if hidden else run.spikes_out,
             "i": (run.i if hidden else run.i_out)[:, :, 0],
             "v": run.v if hidden else run.v_out,
         }
-        n_rows = len(run.spikes) - self.latency
+        return {key: values[:, :, place] for key, values in found.items()}
+
+    def rows(self, run: XyloRun, name: str) -> dict[str, NDArray[Any]]:
+        """Return a population's rows in the model's time: ``spikes``, ``i`` and ``v``, each [T, B, *shape]."""
+        population, n_rows = self._population(name), len(run.spikes) - self.latency
         first = population.latency
         return {
-            key: values[first : first + n_rows, :, place].reshape(n_rows, -1, *population.shape)
-            for key, values in found.items()
+            key: values[first : first + n_rows].reshape(n_rows, -1, *population.shape)
+            for key, values in self.states(run, name).items()
         }
+
+    def _population(self, name: str) -> XyloPopulation:
+        return next(p for p in self.populations if p.name == name)
 
 
 def lay_out(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,7 @@ SHIFT_MAX = 7
 
 @dataclass(frozen=True, slots=True)
 class XyloChip:
-    """What a chip holds; ``chips.toml`` says what each number means and where it is from."""
+    """What a chip holds; :class:`neurodeploy.families.xylo.target.Limits` says what each number means."""
 
     title: str
     version: int
@@ -30,14 +28,6 @@ class XyloChip:
     outputs_see: int
     fan_out: int
     recurrent_weights: int
-
-
-def _load() -> dict[str, XyloChip]:
-    text = Path(__file__).with_name("chips.toml").read_text(encoding="utf-8")
-    return {name: XyloChip(**facts) for name, facts in tomllib.loads(text).items()}
-
-
-CHIPS = _load()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +47,9 @@ def violations(codes: XyloCodes, chip: XyloChip) -> list[Violation]:
 
     Args:
         codes: the configuration.
-        chip: one of ``CHIPS``.
+        chip: what it holds.
     """
-    return [found for found in _usage(codes, chip) if found.used > found.available]
+    return [found for found in usage(codes, chip) if found.used > found.available]
 
 
 def faults(codes: XyloCodes, chip: XyloChip) -> list[str]:
@@ -73,7 +63,8 @@ def faults(codes: XyloCodes, chip: XyloChip) -> list[str]:
     return found + _thresholds("hidden neurons", codes.hidden) + _thresholds("outputs", codes.outputs)
 
 
-def _usage(codes: XyloCodes, chip: XyloChip) -> Iterator[Violation]:
+def usage(codes: XyloCodes, chip: XyloChip) -> Iterator[Violation]:
+    """Yield what a configuration takes of each limit of a chip."""
     hidden = codes.hidden.size
     stored = codes.weight_rec != 0
     per_synapse, fan_out = stored.sum(axis=(0, 2)), stored.sum(axis=(1, 2))

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.errors import DeployError
+from neurodeploy.families.xylo.layout import matrix_of
+from neurodeploy.families.xylo.synapses import roles
+from neurodeploy.ir.network import Network, Projection
+from neurodeploy.ir.plan import BiasPlan, Plan, PopulationPlan, ProjectionPlan, compact, projection_names, spread
+
 
 @dataclass(frozen=True, slots=True)
 class XyloPopulationPlan:
@@ -25,3 +34,87 @@ class XyloPlan:
 
     shifts: dict[str, int] = field(default_factory=dict)
     populations: dict[str, XyloPopulationPlan] = field(default_factory=dict)
+
+
+def as_plan(found: XyloPlan, target: str, network: Network) -> Plan:
+    """Return decisions as plan files have them.
+
+    leak_u and leak_v are the shifts dash_syn and dash_mem, a projection's exponent is its matrix' shift, and
+    ``codes_per_volt * channel_gain`` are a neuron's register units per volt.
+
+    Args:
+        found: the decisions.
+        target: name of the chip.
+        network: what was quantised.
+    """
+    of_shape = {population.name: population.shape for population in network.populations}
+    role = roles(network)
+    populations = {
+        name: PopulationPlan(
+            codes_per_volt=(base := _base(own.units or [1.0])),
+            channel_gain=_listed(compact(np.asarray(own.units) / base, of_shape[name]), network.fires(name)),
+            threshold=compact(np.asarray(own.threshold), of_shape[name]) if network.fires(name) else None,
+            leak_u=compact(np.asarray(own.dash_syn), of_shape[name]),
+            leak_v=compact(np.asarray(own.dash_mem), of_shape[name]),
+            bias=BiasPlan(mantissa=compact(np.asarray(own.bias), of_shape[name]), exponent=0),
+        )
+        for name, own in found.populations.items()
+    }
+    matrices = {name: matrix_of(p.source in network.inputs, role[p.target]) for name, p in _named(network)}
+    projections = {
+        name: ProjectionPlan(bits=8, exponent=found.shifts.get(matrix, 0), rounding="nearest")
+        for name, matrix in matrices.items()
+    }
+    return Plan(target=target, populations=populations, projections=projections)
+
+
+def as_given(plan: Plan, network: Network) -> XyloPlan:
+    """Return what a plan file says, as decisions for Xylo; what it leaves out is None.
+
+    Raises:
+        DeployError: projections of one matrix are given different exponents.
+    """
+    role = roles(network)
+    shifts: dict[str, int] = {}
+    for name, projection in _named(network):
+        exponent = plan.projections.get(name, ProjectionPlan()).exponent
+        matrix = matrix_of(projection.source in network.inputs, role[projection.target])
+        if exponent is not None and shifts.setdefault(matrix, exponent) != exponent:
+            raise DeployError(
+                f"{name} has exponent {exponent}, but another projection of the chip's matrix {matrix!r} has"
+                f" {shifts[matrix]}, and all weights of a matrix share one shift",
+                where=plan.place("projections", name, "exponent"),
+                fix="Give all of them one exponent, or leave it out.",
+            )
+    return XyloPlan(
+        shifts,
+        {p.name: _given(plan.populations[p.name], p.shape) for p in network.populations if p.name in plan.populations},
+    )
+
+
+def _given(own: PopulationPlan, shape: tuple[int, ...]) -> XyloPopulationPlan:
+    def codes(values: object) -> list[int] | None:
+        return None if values is None else spread(values, shape).tolist()
+
+    units = None
+    if own.codes_per_volt is not None:
+        gain: NDArray[np.float64] = spread(own.channel_gain or [1.0], shape).astype(np.float64)
+        units = (own.codes_per_volt * gain).tolist()
+    bias = None if own.bias is None else codes(own.bias.mantissa)
+    return XyloPopulationPlan(codes(own.leak_u), codes(own.leak_v), codes(own.threshold), bias, units)
+
+
+def _named(network: Network) -> list[tuple[str, Projection]]:
+    return list(zip(projection_names(network), network.projections, strict=True))
+
+
+def _base(units: list[float]) -> float:
+    """Return the power of two that is nearest to typical units, so that dividing by it loses nothing."""
+    return float(2.0 ** np.rint(np.log2(np.median(units))))
+
+
+def _listed(gain: object, fires: bool) -> list[float] | None:
+    """Return gains as a list; none of what is read, whose neurons share one unit."""
+    if not fires:
+        return None
+    return gain if isinstance(gain, list) else [float(gain)]  # type: ignore[arg-type]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.arrays import finite, frozen_array
 from neurodeploy.families.xylo.codes import RANGES, STATE_MAX
+from neurodeploy.ir.codes import CodedPopulation, whole_shape
 from neurodeploy.ir.synapses import Shape
 
 ROLES = ("hidden", "output")
@@ -21,7 +22,7 @@ NEVER_FIRES = STATE_MAX
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class XyloPopulation:
+class XyloPopulation(CodedPopulation):
     """Registers of a population; every array of codes is int32 (n,) in C order over ``shape``.
 
     name, shape: as the float population has them.
@@ -35,6 +36,8 @@ class XyloPopulation:
     fires: False for an integrator, whose v is read.
     helps: the purpose of a population that the model does not have; empty for the model's own.
     """
+
+    family: ClassVar[str] = "xylo"
 
     name: str
     shape: Shape
@@ -50,7 +53,7 @@ class XyloPopulation:
     helps: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "shape", whole_shape(self.name, self.shape))
         if self.role not in ROLES:
             raise ValueError(f"XyloPopulation {self.name!r} has role {self.role!r}, which is not one of {ROLES}")
         if not finite(self.unit):
@@ -60,11 +63,6 @@ class XyloPopulation:
         object.__setattr__(self, "units", frozen_array(self.units, np.float64, (self.size,)))
 
     @property
-    def size(self) -> int:
-        """The number of neurons."""
-        return prod(self.shape)
-
-    @property
     def is_graded(self) -> bool:
         """Whether what it sends in a step can be other than 0 and 1."""
         return self.role == "hidden" or not self.fires
@@ -72,6 +70,17 @@ class XyloPopulation:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return its registers, by name."""
         return {key: getattr(self, key) for key in REGISTERS}
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the manifest of a program file has of it, beside its arrays."""
+        plain = ("name", "shape", "latency", "unit", "role", "fires", "helps")
+        return {**{key: getattr(self, key) for key in plain}, "units": self.units.tolist()}
+
+    @classmethod
+    def of_file(cls, entry: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> XyloPopulation:
+        """Return the population of a manifest's entry and of the arrays that the file has of it, by name."""
+        registers: dict[str, Any] = {key: arrays[key] for key in REGISTERS}
+        return cls(**entry, **registers)
 
     def needs(self) -> frozenset[str]:
         """Return what it needs of whoever computes with it beyond Xylo's neuron: nothing."""

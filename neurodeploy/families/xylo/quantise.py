@@ -60,7 +60,7 @@ class Quantised:
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """What is known while populations are coded one after the other."""
 
     network: Network
@@ -80,7 +80,7 @@ def quantise(
 
     Args:
         network: float neurons that Xylo has; :func:`neurodeploy.families.xylo.approximate.approximate` makes such.
-        chip: one of :data:`neurodeploy.families.xylo.limits.CHIPS`.
+        chip: what it holds.
         spikes: what the float model sends on calibration data, or None: then scales follow from bounds of weights, and
             thresholds are rounded.
         plan: decisions that are taken over; what it leaves out is decided anew.
@@ -90,10 +90,10 @@ def quantise(
         DeployError: the chip does not hold it; all limits that are violated are named, with used and available.
     """
     check_exact(network)
-    work = _prepared(network, spikes, plan or XyloPlan())
+    work = prepared(network, spikes, plan or XyloPlan())
     for population in network.populations:
-        _code(population.name, work)
-    populations, projections = _assembled(work)
+        code_population(population.name, work)
+    populations, projections = assembled(work)
     layout = lay_out(network.inputs, populations, projections)
     if found := faults(layout.codes, chip):
         raise DeployError(
@@ -102,10 +102,10 @@ def quantise(
             fix="Make the network smaller, prune it, or choose a chip that holds it.",
         )
     losses = loss_sentences(network, work.placed, list(work.codings.values()), work.spikes)
-    return Quantised(layout.populations, projections, layout, _plan(work), losses)
+    return Quantised(layout.populations, projections, layout, plan_of(work), losses)
 
 
-def _prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> _Work:
+def prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> Work:
     """Return the network's populations in the chip's form, with their scales."""
     placed = place(network)
     forms, demands = {}, {}
@@ -119,10 +119,10 @@ def _prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> _Wor
     for name, asked in demands.items():
         given = plan.populations.get(name, XyloPopulationPlan()).units
         units[name] = asked.units(shifts) if given is None else np.asarray(given, np.float64)
-    return _Work(network, placed, forms, shifts, units, plan, spikes)
+    return Work(network, placed, forms, shifts, units, plan, spikes)
 
 
-def _code(name: str, work: _Work) -> None:
+def code_population(name: str, work: Work) -> None:
     """Code one population, and let its integers drive those that follow."""
     population, parts = work.network.population(name), work.placed.into[name]
     task = Task(work.forms[name], work.units[name], population.rule.spike == ">=", work.placed.roles[name])
@@ -143,7 +143,7 @@ def _weight_codes(part: DenseSynapses, task: Task, shift: int) -> NDArray[np.int
 
 
 def _trial(
-    name: str, parts: tuple[DenseSynapses, ...], weights: tuple[NDArray[np.int16], ...], work: _Work
+    name: str, parts: tuple[DenseSynapses, ...], weights: tuple[NDArray[np.int16], ...], work: Work
 ) -> Trial | None:
     if work.spikes is None or name not in work.spikes.sent:
         return None
@@ -175,7 +175,7 @@ def _closed(
     trial: Trial,
     parts: tuple[DenseSynapses, ...],
     weights: tuple[NDArray[np.int16], ...],
-    work: _Work,
+    work: Work,
 ) -> tuple[Registers, NDArray[np.uint8]]:
     """Return registers, and what the population sends with them, where it hears its own spikes instead of the model's.
 
@@ -201,7 +201,7 @@ def _closed(
     return chosen, sent
 
 
-def _assembled(work: _Work) -> tuple[tuple[XyloPopulation, ...], tuple[CodedProjection, ...]]:
+def assembled(work: Work) -> tuple[tuple[XyloPopulation, ...], tuple[CodedProjection, ...]]:
     """Return all populations and synapses of the chip, with relays where a spike has to wait."""
     relays = Relays(work.shifts, work.placed.latency)
     populations, projections = [], []
@@ -220,7 +220,7 @@ def _assembled(work: _Work) -> tuple[tuple[XyloPopulation, ...], tuple[CodedProj
     return (*relays.populations.values(), *populations), (*relays.projections, *projections)
 
 
-def _population(coding: Coding, work: _Work) -> XyloPopulation:
+def _population(coding: Coding, work: Work) -> XyloPopulation:
     registers, units = coding.registers, coding.task.units
     return XyloPopulation(
         coding.name,
@@ -237,7 +237,8 @@ def _population(coding: Coding, work: _Work) -> XyloPopulation:
     )
 
 
-def _plan(work: _Work) -> XyloPlan:
+def plan_of(work: Work) -> XyloPlan:
+    """Return all decisions, with which the same codes come out again."""
     populations = {
         name: XyloPopulationPlan(
             coding.registers.dash_syn.tolist(),

@@ -66,15 +66,20 @@ def place(network: Network) -> Placed:
     """
     steps = dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
     latency, delays = schedule(network, steps)
-    roles = {p.name: _role(p.name, network) for p in network.populations}
+    role = roles(network)
     found: dict[tuple[str, str, int], DenseSynapses] = {}
     for projection, delay in delays.items():
-        part = _dense(network, projection, roles[projection.target], delay - steps[projection.source])
+        part = _dense(network, projection, role[projection.target], delay - steps[projection.source])
         key = (part.source, part.target, part.waits)
         found[key] = _sum(found[key], part) if key in found else part
-    places = {name: i for i, name in enumerate((*network.inputs, *sorted(roles, key=lambda n: latency[n])))}
+    places = {name: i for i, name in enumerate((*network.inputs, *sorted(role, key=lambda n: latency[n])))}
     ordered = sorted(found.values(), key=lambda part: (places[part.source], part.waits))
-    return Placed(roles, latency, {name: tuple(part for part in ordered if part.target == name) for name in roles})
+    return Placed(role, latency, {name: tuple(part for part in ordered if part.target == name) for name in role})
+
+
+def roles(network: Network) -> dict[str, str]:
+    """Return whether each population lies in the hidden layer or among the outputs, ``hidden`` or ``output``."""
+    return {p.name: _role(p.name, network) for p in network.populations}
 
 
 def _role(name: str, network: Network) -> str:

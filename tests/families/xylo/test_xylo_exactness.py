@@ -9,11 +9,11 @@ import pytest
 from neurodeploy.errors import LackingError
 from neurodeploy.families.xylo.approximate import approximate
 from neurodeploy.families.xylo.exactness import READS_OF_POPULATION, READS_OF_RULE, check_exact, spikes_beyond
-from neurodeploy.families.xylo.limits import CHIPS
 from neurodeploy.families.xylo.quantise import quantise
 from neurodeploy.ir.network import Network, Population
 from neurodeploy.ir.rule import NeuronRule
 from neurodeploy.ir.synapses import Flatten, MaxPool2d
+from tests.families.xylo.chips import CHIPS
 from tests.families.xylo.networks import RULE, chain, data, reference
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from neurodeploy.families.xylo.codes import XyloCodes, XyloNeurons
-from neurodeploy.families.xylo.limits import CHIPS, faults, violations
+from neurodeploy.families.xylo.limits import faults, violations
+from tests.families.xylo.chips import CHIPS
 
 
 def neurons(n: int, n_synapses: int) -> XyloNeurons:

@@ -5,8 +5,8 @@ import pytest
 
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo import definition
-from neurodeploy.families.xylo.limits import CHIPS
 from neurodeploy.families.xylo.quantise import Quantised, quantise
+from tests.families.xylo.chips import CHIPS
 from tests.families.xylo.networks import chain, data, reference
 
 CHIP = CHIPS["xylo-audio3"]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo import definition
 from neurodeploy.families.xylo.layout import lay_out
-from neurodeploy.families.xylo.limits import CHIPS
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.quantise import quantise
 from neurodeploy.families.xylo.relays import relay_population, relay_projections, relay_unit
@@ -18,6 +17,7 @@ from neurodeploy.families.xylo.synapses import place
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.synapses import Linear
+from tests.families.xylo.chips import CHIPS
 from tests.families.xylo.networks import data, population, reference
 
 COUNTS = st.lists(st.integers(0, 15), min_size=1, max_size=12)

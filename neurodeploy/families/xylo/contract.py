@@ -1,0 +1,56 @@
+"""Check a program on calibration data before it runs: what is silent, and what saturates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurodeploy.errors import DeployError, known
+from neurodeploy.families.base import Contract
+from neurodeploy.families.xylo.activity import Activity
+from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN
+from neurodeploy.families.xylo.kernel import run
+from neurodeploy.families.xylo.layout import lay_out
+from neurodeploy.ir.program import Program
+
+
+def check_program(program: Program[Any], spikes: Activity | None, allow_silent: bool) -> Contract:
+    """Return what a program does on calibration data that it should not.
+
+    Args:
+        program: for a Xylo.
+        spikes: what enters on calibration data, and what the float model sends; None where there is none.
+        allow_silent: name silent populations in the warnings instead of refusing them.
+
+    Raises:
+        DeployError: a population is silent, and the float model's is not.
+    """
+    if spikes is None:
+        return Contract((), {"worst_case": {}, "observed": {}, "silent": []})
+    layout = lay_out(program.inputs, program.populations, program.projections)
+    shapes = {name: (*spikes.sent[name].shape[:2], *shape) for name, shape in program.inputs.items()}
+    found = run(layout.codes, layout.counts({name: spikes.sent[name].reshape(shapes[name]) for name in shapes}))
+    observed, silent, warnings = {}, [], []
+    for population in layout.populations:
+        name = population.name
+        rows = layout.rows(found, name)
+        at_end = {key: int(np.isin(rows[key], (STATE_MIN, STATE_MAX)).sum()) for key in ("i", "v")}
+        sent = int(rows["spikes"].sum(dtype=np.int64))
+        observed[name] = {"spikes": sent, "i_saturated": at_end["i"], "v_saturated": at_end["v"]}
+        in_float = int(spikes.sent[name].sum(dtype=np.int64)) if name in spikes.sent else 0
+        if population.fires and not sent and in_float:
+            silent.append(name)
+            warnings.append(f"{name}: no spike on calibration data, {in_float} in the float model")
+        if any(at_end.values()):
+            warnings.append(
+                f"{name}: on calibration data the current lay {at_end['i']} times and v {at_end['v']} times at the end"
+                " of their registers, where they saturate: smaller units in the plan (channel_gain) leave more room"
+            )
+    if silent and not allow_silent:
+        raise DeployError(
+            "; ".join(warnings[: len(silent)]),
+            where=f"node {known(map(repr, silent))}",
+            fix="Calibrate with data like that which the network is to run on. To compile it as it is: --allow-silent.",
+        )
+    return Contract(tuple(warnings), {"worst_case": {}, "observed": observed, "silent": silent})

@@ -1,0 +1,93 @@
+"""Xylo as a chip family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from neurodeploy.coding.calibration import Calibration
+from neurodeploy.errors import DeployError
+from neurodeploy.families.base import Draft, Emulated, Family
+from neurodeploy.families.options import CompileOptions, check_options
+from neurodeploy.families.xylo import stages
+from neurodeploy.families.xylo.codes import WEIGHT_RANGE
+from neurodeploy.families.xylo.emulate import XyloProgram, emulate
+from neurodeploy.families.xylo.layout import lay_out
+from neurodeploy.families.xylo.limits import SHIFT_MAX
+from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.target import XyloTarget
+from neurodeploy.ir.codes import outside
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.run_options import Inputs, RunOptions
+
+
+class Xylo(Family):
+    """Xylo Audio 2, Audio 3 and IMU."""
+
+    name = "xylo"
+    title = "Xylo"
+    population = XyloPopulation
+    target = XyloTarget
+    draft = stages.XyloDraft
+    arithmetics = ("xylo",)
+
+    def program_faults(self, program: XyloProgram) -> list[str]:
+        """Return which codes no register of the chip holds, or where it has no synapses, a sentence each."""
+        found = [fault for population in program.populations for fault in population.faults()]
+        for p in program.projections:
+            single = {"exponent": (p.exponent, (0, SHIFT_MAX)), "delay": (p.delay, (0, 1))}
+            found += [f"{p.name}: {fault}" for fault in outside(single)]
+            if p.weight.size and not (WEIGHT_RANGE[0] <= p.weight.min() and p.weight.max() <= WEIGHT_RANGE[1]):
+                found.append(f"{p.name}: weights are {p.weight.min()} to {p.weight.max()}, not within {WEIGHT_RANGE}")
+            if p.kind != "dense":
+                found.append(f"{p.name}: its synapses are a {p.kind} layout, but Xylo's are dense matrices")
+        if found:
+            return found
+        try:
+            lay_out(program.inputs, program.populations, program.projections)
+        except ValueError as error:
+            return [str(error)]
+        return []
+
+    def stages(self) -> Mapping[str, Callable[[Any], Draft]]:
+        """Return the family's own stages of compiling by name."""
+        return stages.STAGES
+
+    def check_options(self, options: CompileOptions, target: XyloTarget, has_data: bool) -> None:
+        """Refuse options that have no meaning for Xylo: its weights have 8 bits, and its thresholds are calibrated."""
+        check_options(options, target, has_data)
+        lacking = {
+            "--weight-bits": options.weight_bits not in (None, target.formats()["weight_bits_max"]),
+            "--message-bits": bool(options.message_bits),
+            "--input-scale": options.input_scale not in (None, 1),
+            "--allow-oversize": options.allow_oversize,
+        }
+        for flag, is_said in lacking.items():
+            if is_said:
+                raise DeployError(
+                    f"{flag} has no meaning for {target.title}: its weights have 8 bits, and its inputs count spikes",
+                    where=flag,
+                    fix=f"Leave {flag} out.",
+                )
+
+    def refuse_size(self, network: Network, target: XyloTarget, options: CompileOptions) -> None:
+        """Refuse a network of more neurons than the chip has before any work is done on it."""
+        used, limits = sum(population.size for population in network.populations), target.limits
+        available = limits.hidden.value + limits.outputs.value
+        if used > available:
+            raise DeployError(
+                f"the network does not fit {target.title}: neurons: {used:,} used, {available:,} available",
+                where="--target",
+                fix="Make the network smaller, or choose a chip that holds it.",
+            )
+
+    def nearest_form(self, network: Network, target: XyloTarget, calibration: Calibration) -> str:
+        """Return what the nearest neurons that Xylo has cost."""
+        return stages.nearest_form(network, calibration)
+
+    def emulate(self, program: XyloProgram, inputs: Inputs, options: RunOptions) -> Emulated:
+        """Run a program on the compiled step."""
+        return emulate(program, inputs, options)
+
+
+FAMILY = Xylo()

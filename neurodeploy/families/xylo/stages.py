@@ -1,0 +1,195 @@
+"""Xylo's stages of compiling: each takes a draft and returns it with more in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from neurodeploy.coding.approximation import Approximation, approximation_sentence, measure_changes
+from neurodeploy.coding.calibration import Calibration
+from neurodeploy.errors import DeployError, LackingError
+from neurodeploy.families.base import Draft
+from neurodeploy.families.xylo.activity import Activity, activity
+from neurodeploy.families.xylo.approximate import approximate
+from neurodeploy.families.xylo.codes import HIDDEN_MAX
+from neurodeploy.families.xylo.contract import check_program
+from neurodeploy.families.xylo.exactness import check_exact
+from neurodeploy.families.xylo.layout import lay_out
+from neurodeploy.families.xylo.limits import faults, usage
+from neurodeploy.families.xylo.losses import loss_sentences
+from neurodeploy.families.xylo.plan import as_given, as_plan
+from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.quantise import Work, assembled, code_population, plan_of, prepared
+from neurodeploy.families.xylo.synapses import INPUT_STEPS, NEURON_STEPS, Placed, place
+from neurodeploy.families.xylo.target import XyloTarget
+from neurodeploy.ir.codes import CodedProjection
+from neurodeploy.ir.network import Network
+from neurodeploy.ir.plan import check_plan
+from neurodeploy.ir.program import Program
+from neurodeploy.passes.schedule import schedule
+
+XyloProgram = Program[XyloPopulation]
+
+HIDDEN_BITS = HIDDEN_MAX.bit_length() + 1
+"""Of a message that holds a hidden neuron's spikes of one step, with the sign."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class XyloDraft(Draft):
+    """A program for a Xylo in the making.
+
+    changes: what was approximated. placed: where populations lie, and their synapses. spikes: on calibration data.
+    work: populations in float with their scales, and then their codes.
+    """
+
+    target: XyloTarget
+    changes: tuple[Approximation, ...] = ()
+    placed: Placed | None = None
+    spikes: Activity | None = None
+    work: Work | None = None
+
+    def left(self, stage: str) -> dict[str, Any]:
+        """Return scales and codes, JSON-ready."""
+        if self.work is None or stage not in ("scale", "code"):
+            return {}
+        if stage == "scale":
+            units = {name: [float(one.min()), float(one.max())] for name, one in self.work.units.items()}
+            return {"shifts": self.work.shifts, "units": units}
+        return {name: {"threshold": one.registers.threshold_code.tolist()} for name, one in self.work.codings.items()}
+
+
+def fold(draft: XyloDraft) -> XyloDraft:
+    """Check the plan; operations become matrices when populations are placed."""
+    check_plan(draft.plan, draft.network, draft.target.name, draft.target.formats())
+    return draft
+
+
+def find_nearest(draft: XyloDraft) -> XyloDraft:
+    """Refuse neurons that Xylo does not have, or take the nearest where that was asked for."""
+    if not draft.options.approximate:
+        check_exact(draft.network)
+        return draft
+    network, changed = approximate(draft.network)
+    changes = tuple(Approximation(name, what) for name, what in changed.items())
+    calibration = draft.calibration
+    if calibration is not None and changes:
+        calibration = calibration.of(network)
+    return replace(draft, network=network, calibration=calibration, changes=changes)
+
+
+def set_times(draft: XyloDraft) -> XyloDraft:
+    """Place populations on the chip, and find latencies and delays: an input acts in its own step."""
+    network = draft.network
+    steps = dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
+    latency, delays = schedule(network, steps)
+    return replace(draft, placed=place(network), latency=latency, delays=delays)
+
+
+def scale(draft: XyloDraft) -> XyloDraft:
+    """Find register units of each neuron, and one shift for each matrix, on calibration data where there is some."""
+    calibration, spikes = draft.calibration, None
+    if calibration is not None:
+        sent = {name: one["spikes"] for name, one in calibration.recording.nodes.items() if "spikes" in one}
+        spikes = activity(calibration.inputs, sent)
+    given = as_given(draft.plan, draft.network)
+    return replace(draft, spikes=spikes, work=prepared(draft.network, spikes, given))
+
+
+def code(draft: XyloDraft) -> XyloDraft:
+    """Code populations in the order in which they feed each other, each on what the coded ones before it send."""
+    assert draft.work is not None
+    work = replace(draft.work, codings={}, spikes=draft.spikes)
+    for population in draft.network.populations:
+        code_population(population.name, work)
+    return replace(draft, work=work)
+
+
+def lay_down(draft: XyloDraft) -> XyloDraft:
+    """Make program and plan, with relays where spikes wait, and refuse what the chip does not hold."""
+    work, network, placed = draft.work, draft.network, draft.placed
+    assert work is not None and placed is not None
+    populations, projections = assembled(work)
+    layout = lay_out(network.inputs, populations, projections)
+    chip = draft.target.chip
+    if found := faults(layout.codes, chip):
+        raise DeployError(
+            f"the network does not fit {chip.title}: {'; '.join(found)}",
+            where="--target",
+            fix="Make the network smaller, prune it, or choose a chip that holds it.",
+        )
+    complete = as_plan(plan_of(work), draft.target.name, network)
+    provenance = {
+        **draft.provenance,
+        **_approximations(draft),
+        "fit": {one.what: [one.used, one.available] for one in usage(layout.codes, chip)},
+        "network_sha256": draft.digest,
+        "plan_sha256": complete.digest(),
+    }
+    losses = loss_sentences(network, placed, list(work.codings.values()), draft.spikes)
+    program = Program(
+        target=draft.target.name,
+        arithmetic=draft.target.arithmetic,
+        inputs=network.inputs,
+        populations=layout.populations,
+        projections=tuple(_in_messages(p, network, draft.target) for p in projections),
+        outputs=network.outputs,
+        dt=network.dt,
+        dialect=network.dialect,
+        number_formats=draft.target.formats(),
+        provenance=provenance,
+        warnings=(*losses, *_helpers(layout.populations)),
+        message_bits=dict.fromkeys(network.inputs, draft.target.formats()["message_bits_max"]),
+        input_scale=dict.fromkeys(network.inputs, 1.0),
+        decision=network.decision,
+        readouts=network.readouts,
+        undecided=network.undecided,
+    )
+    return replace(draft, program=draft.with_host(program), complete=complete)
+
+
+def check(draft: XyloDraft) -> XyloDraft:
+    """Find what is silent or saturates on calibration data."""
+    assert draft.program is not None
+    return replace(draft, contract=check_program(draft.program, draft.spikes, draft.options.allow_silent))
+
+
+STAGES: Mapping[str, Callable[[Any], XyloDraft]] = {
+    "fold": fold,
+    "approximate": find_nearest,
+    "schedule": set_times,
+    "scale": scale,
+    "code": code,
+    "map": lay_down,
+    "check": check,
+}
+
+
+def _in_messages(projection: CodedProjection, network: Network, target: XyloTarget) -> CodedProjection:
+    """Return a projection with the width of its counts of spikes, and the steps that it takes."""
+    if projection.source in network.inputs:
+        return replace(projection, delay=INPUT_STEPS, message_bits=target.formats()["message_bits_max"])
+    return replace(projection, delay=NEURON_STEPS, message_bits=HIDDEN_BITS)
+
+
+def _approximations(draft: XyloDraft) -> dict[str, Any]:
+    if draft.trained is None or not draft.changes:
+        return {}
+    return {"approximations": measure_changes(draft.trained, draft.network, draft.changes)}
+
+
+def _helpers(populations: tuple[XyloPopulation, ...]) -> list[str]:
+    return [f"{p.name}: {p.size} neurons that the model does not have; each {p.helps}" for p in populations if p.helps]
+
+
+def nearest_form(network: Network, calibration: Calibration) -> str:
+    """Return in sentences what the nearest network that Xylo computes costs, or nothing where there is none."""
+    try:
+        nearest, changed = approximate(network)
+    except LackingError:
+        return ""
+    if not changed:
+        return ""
+    changes = tuple(Approximation(name, what) for name, what in changed.items())
+    measured = measure_changes(calibration, nearest, changes)
+    return f"What the nearest form costs before any training (--approximate): {approximation_sentence(measured)}."
