@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neurodeploy.errors import DeployError
 from neurodeploy.families.base import Draft
 from neurodeploy.families.program_file import save_program
 from neurodeploy.files import text_array, to_json, write_npz, write_text
@@ -25,6 +26,12 @@ def dump_stage(folder: Path, number: int, name: str, leaves: str, draft: Draft) 
     Raises:
         DeployError: the folder or a file cannot be written.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeployError(
+            f"the folder cannot be made ({error.strerror})", where=str(folder), fix="Name a folder that can be written."
+        ) from error
     path = folder / f"{number}-{name}"
     write_text(path.with_suffix(".json"), to_json({"stage": name, "leaves": leaves, **_summary(name, draft)}) + "\n")
     if draft.program is not None:
