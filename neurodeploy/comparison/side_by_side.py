@@ -189,7 +189,7 @@ def _result(
         "samples": question.data.n_samples,
         "steps": question.data.n_steps,
         "nodes": [population.name for population in question.network.populations],
-        "verdict": {"status": _worst(summary), "reasons": [_sentence(name, one) for name, one in summary.items()]},
+        "verdict": {"status": _worst(summary), "reasons": _reasons(summary)},
     }
 
 
@@ -229,11 +229,14 @@ def _energy(estimate: dict[str, Any] | None) -> dict[str, Any]:
 
 def _worst(summary: dict[str, dict[str, Any]]) -> str:
     """Return the verdict on all chips, which is that on the worst; to refuse the network is to fail."""
-    found = {chip["status"] for chip in summary.values()}
-    if found & {"fail", REFUSED}:
-        return "fail"
-    return "not-judged" if "not-judged" in found else "pass"
+    worst: str = min((chip["status"] for chip in summary.values()), key=_FROM_THE_WORST.index)
+    return "fail" if worst == REFUSED else worst
 
 
-def _sentence(name: str, chip: dict[str, Any]) -> str:
-    return f"{name}: {chip['status']}: {chip['reason']}"
+def _reasons(summary: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a sentence for each chip, the worst first."""
+    ranked = sorted(summary.items(), key=lambda one: _FROM_THE_WORST.index(one[1]["status"]))
+    return [f"{name}: {chip['status']}: {chip['reason']}" for name, chip in ranked]
+
+
+_FROM_THE_WORST = (REFUSED, "fail", "not-judged", "pass")

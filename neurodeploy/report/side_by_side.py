@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from neurodeploy.backends import REFERENCE
 from neurodeploy.comparison.side_by_side import REFUSED, TRAINED, SideBySide
 from neurodeploy.errors import counted
 from neurodeploy.report import sections
@@ -115,12 +116,18 @@ def _use(use: dict[str, Any]) -> Cell:
 
 def _accuracy(side: SideBySide) -> Group:
     chips = _chips(side)
-    shares = [chip["accuracy"] for chip in chips]
-    rows = [_row(name, shares, name, lambda share: Cell(percent(share))) for name in _union(shares)]
+    found = [
+        side.comparisons[name].result["accuracy_detail"] if name in side.comparisons else {} for name in side.targets
+    ]
+    rows = [_row(name, found, name, _right) for name in _union(found)]
     for key, (title, show) in LOSS_TITLES.items():
         losses = [chip[key] for chip in chips]
         rows += [_row(title.format(name), losses, name, show) for name in _union(losses)]
     return Group("Accuracy", tuple(rows) or (Row("accuracy", tuple(_unmeasured(chip) for chip in chips)),))
+
+
+def _right(detail: dict[str, Any]) -> Cell:
+    return Cell(f"{percent(detail['correct'] / detail['samples'])} of {detail['samples']:,}")
 
 
 def _unmeasured(chip: dict[str, Any]) -> Cell:
@@ -129,16 +136,17 @@ def _unmeasured(chip: dict[str, Any]) -> Cell:
 
 def _agreement(side: SideBySide) -> Group:
     """Return the spikes that each backend shares with the reference, by node."""
-    found: dict[str, dict[tuple[str, str], str]] = {name: {} for name in side.targets}
-    base = "reference"
+    found: dict[str, dict[str, str]] = {name: {} for name in side.targets}
+    base, every = REFERENCE, counted(side.result["samples"], "sample")
     for chip, comparison in side.comparisons.items():
         table = sections.agreement_table(comparison)
         base = table["base"]
         for row in table["rows"]:
-            for (name, _), cell in zip(table["backends"], row["cells"], strict=True):
+            for (name, samples), cell in zip(table["backends"], row["cells"], strict=True):
                 if cell is not None and name != TRAINED:
-                    found[chip][name, row["node"]] = cell["text"]
-    rows = [_row(f"{node}, {name}", found.values(), (name, node), Cell) for name, node in _union(found.values())]
+                    fewer = "" if samples == every else f" ({samples})"
+                    found[chip][f"{row['node']}, {name}{fewer}"] = cell["text"]
+    rows = [_row(title, found.values(), title, Cell) for title in _union(found.values())]
     return Group(f"Spikes shared with the {base}", tuple(rows))
 
 

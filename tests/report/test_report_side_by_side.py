@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,7 +17,7 @@ from neurodeploy.comparison.side_by_side import SideBySide, compare_targets
 from neurodeploy.report import side_by_side
 from neurodeploy.report.html import render_report
 from neurodeploy.report.side_by_side import Cell, Row
-from tests.report.conftest import HOSTILE_CHIP, small_comparison, small_data
+from tests.report.conftest import HOSTILE_CHIP, SAMPLES, small_comparison, small_data
 from tests.report.test_report_browser import BROWSER, opened, sides, trouble
 from tests.report.test_report_html import Page
 
@@ -84,14 +85,23 @@ def test_table_has_the_numbers_of_each_chip(chips: SideBySide) -> None:
     for place, (name, chip) in enumerate(summary.items()):
         if name == "tiny":
             continue
-        assert rows["emulator"].cells[place] == Cell(f"{100 * chip['accuracy']['emulator']:.2f} %")
+        assert rows["emulator"].cells[place] == Cell(f"{100 * chip['accuracy']['emulator']:.2f} % of {SAMPLES}")
         shares = chip["agreement"]["emulator"]
         for node, share in shares.items():
             shown = float(rows[f"{node}, emulator"].cells[place].text.removesuffix(" %"))
             assert shown == pytest.approx(100 * share, abs=0.01)
-    assert rows["by the chip's own figures"].cells[2] == Cell(
-        "no figure", None, summary[HOSTILE_CHIP]["energy"]["statement"]
+    statement = summary[HOSTILE_CHIP]["energy"]["statement"]
+    assert rows["by the chip's own figures"].cells[2] == Cell("no figure", None, statement)
+
+
+def test_backends_of_fewer_samples_are_marked(chips: SideBySide) -> None:
+    first = next(iter(chips.comparisons))
+    fewer = replace(
+        chips.comparisons[first],
+        result={**chips.comparisons[first].result, "samples": {"reference": SAMPLES, "emulator": 2}},
     )
+    rows = rows_of(replace(chips, comparisons={**chips.comparisons, first: fewer}))
+    assert {"lif1, emulator (2 samples)", "lif1, emulator"} <= set(rows)
 
 
 def test_data_without_labels_gives_no_accuracy(model: Path) -> None:
