@@ -119,7 +119,7 @@ def compare(
 
     Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, for instance because
     the output never fires. What could not be run is listed and fails nothing, unless it is named in --require. Of
-    several chips the worst decides: 1 if one of them would end so or refuses the network, 2 if all refuse it.
+    several chips the worst decides: 1 if any of them gives 1 or refuses the network, 2 if all refuse it.
     """
     from neurodeploy.coding.data import shared_samples
     from neurodeploy.comparison.compare import compare as compare_backends
@@ -267,11 +267,21 @@ def print_summary(result: dict[str, Any]) -> None:
             click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
+    _print_fit(result)
     _print_costs(result)
     for warning in result["warnings"]:
         if warning not in result["verdict"]["reasons"]:
             click.echo(f"warning: {warning}")
     print_verdict(result["verdict"])
+
+
+def _print_fit(result: dict[str, Any]) -> None:
+    """Print how much of each limit of the chip is taken."""
+    taken = []
+    for use in result["fit"]:
+        least = "at least " if use["is_least"] else ""
+        taken.append(f"{use['limit']} {least}{use['used']:,} of {use['available']:,}")
+    click.echo(f"fit: {'; '.join(taken)}")
 
 
 def _print_costs(result: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from neurodeploy.comparison.vacuous import undecided, unusual_labels
 from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Evidence, demand, happened, judge
 from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile_with_plan
+from neurodeploy.compiler.fit import use_of
 from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.cost.energy import estimate_energy, mean_events
 from neurodeploy.errors import BackendError, DeployError
@@ -251,6 +252,7 @@ class Case:
             **run.answers.result(without=nothing),
             "vacuous": nothing,
             **run.agreements.result(),
+            "fit": [use.to_dict() for use in use_of(program, self.chip)],
             "counters": run.events.result(),
             "energy": _energy(program, run.events, n_steps, self.chip),
             "ladder": None,

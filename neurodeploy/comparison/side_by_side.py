@@ -13,7 +13,6 @@ from neurodeploy.comparison.compare import FORMAT, VERSION, Case, Comparison, pu
 from neurodeploy.comparison.question import Question, ask
 from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress
 from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, demand
-from neurodeploy.compiler.fit import use_of
 from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.ir.decision import Decision
@@ -173,10 +172,7 @@ def _result(
 ) -> dict[str, Any]:
     """Return the comparison file's content."""
     refused = {name: {REFUSED: [_refusal(error)]} for name, error in refusals.items()}
-    summary = {
-        name: _taken(comparisons[name], chip) if name in comparisons else _refused(refusals[name])
-        for name, chip in chips.items()
-    }
+    summary = {name: _taken(comparisons[name]) if name in comparisons else _refused(refusals[name]) for name in chips}
     not_run = {"status": "not-run", "reason": "no chip takes the network, so that nothing was run"}
     trained = [one.result["equalities"]["reference_trained"] for one in comparisons.values()]
     return {
@@ -203,13 +199,13 @@ def _refused(error: DeployError) -> dict[str, Any]:
     return {"status": REFUSED, "reason": error.what, "fit": None, "energy": None, **nothing}
 
 
-def _taken(comparison: Comparison, chip: Target) -> dict[str, Any]:
+def _taken(comparison: Comparison) -> dict[str, Any]:
     """Return the summary of a chip that takes the network."""
     result, verdict = comparison.result, comparison.result["verdict"]
     return {
         "status": verdict["status"],
         "reason": verdict["reasons"][0],
-        "fit": [use.to_dict() for use in use_of(comparison.program, chip)],
+        "fit": result["fit"],
         "accuracy": result["accuracy"],
         **{key: verdict[key] for key in LOSSES},
         "agreement": {name: nodes for name, nodes in result["agreement"].items() if name != TRAINED},

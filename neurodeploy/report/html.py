@@ -73,6 +73,7 @@ def _several(environment: Environment, side: SideBySide, limits: RasterLimits) -
         headline=side_by_side.headline(side),
         verdict=side_by_side.verdict(side),
         groups=side_by_side.groups(side),
+        has_least=any(use["is_least"] for chip in side.result["summary"].values() for use in chip["fit"] or ()),
         chips=chips,
     )
 
@@ -114,6 +115,7 @@ def _chip(
         values=sections.value_rows(comparison),
         agreement=sections.agreement_table(comparison),
         differences=sections.first_differences(comparison, rasters.get("chip")),
+        fit=sections.fit_rows(comparison),
         spikes=sections.spike_table(comparison),
         worst=sections.worst_case_table(comparison),
         energy=sections.energy(comparison),

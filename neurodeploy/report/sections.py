@@ -12,7 +12,7 @@ import numpy as np
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.comparison.compare import Comparison
 from neurodeploy.errors import counted
-from neurodeploy.report.formats import number, percent, points, share
+from neurodeploy.report.formats import number, percent, points, share, use_share
 from neurodeploy.report.rasters import comparable_nodes
 from neurodeploy.targets.target import load_target
 
@@ -269,6 +269,26 @@ def difference_sentence(a: str, b: str, different: dict[str, Any]) -> str:
         f"node {different['node']} neuron ({unit}): "
         f"{what}{number(different['a'])} against {number(different['b'])}; {entries} {differ} there."
     )
+
+
+def fit_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return how much of each limit of the chip the program takes."""
+    return [
+        {
+            "limit": use["limit"],
+            "used": used(use),
+            "available": number(use["available"]),
+            "share": use_share(use["used"] / use["available"]),
+            "fits": use["fits"],
+            "is_least": use["is_least"],
+        }
+        for use in comparison.result["fit"]
+    ]
+
+
+def used(use: dict[str, Any]) -> str:
+    """Return how much of a limit is taken."""
+    return f"{'at least ' if use['is_least'] else ''}{number(use['used'])}"
 
 
 def spike_table(comparison: Comparison) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from neurodeploy.backends import REFERENCE
 from neurodeploy.comparison.side_by_side import REFUSED, TRAINED, SideBySide
 from neurodeploy.errors import counted
 from neurodeploy.report import sections
-from neurodeploy.report.formats import percent, points, si
+from neurodeploy.report.formats import number, percent, points, si
 
 WORDS = {**sections.VERDICT_WORDS, REFUSED: "Refused"}
 
@@ -111,7 +111,7 @@ def _fits(chip: dict[str, Any]) -> Cell:
 
 
 def _use(use: dict[str, Any]) -> Cell:
-    return Cell(f"{'at least ' if use['is_least'] else ''}{use['used']:,} of {use['available']:,}")
+    return Cell(f"{sections.used(use)} of {number(use['available'])}")
 
 
 def _accuracy(side: SideBySide) -> Group:

@@ -148,4 +148,13 @@ def test_help_says_how_several_chips_end() -> None:
     done = neurodeploy("compare", "--help")
     words = " ".join(done.stdout.split())
     assert "Repeat for several, side by side." in words
-    assert "1 if one of them would end so or refuses the network, 2 if all refuse it." in words
+    assert "1 if any of them gives 1 or refuses the network, 2 if all refuse it." in words
+
+
+def test_fit_is_said(fc_model: Path, data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "r.json"
+    done = compared(fc_model, data, "--target", "loihi1", "-o", output)
+    used = {use["limit"]: use["used"] for use in json.loads(output.read_text())["fit"]}
+    assert used["neurons"] == 13
+    stored = f"bytes of synapses {used['bytes of synapses']} of 16,777,216"
+    assert f"fit: neurons 13 of 131,072; {stored}; cores at least 1 of 128" in done.stdout
