@@ -168,7 +168,7 @@ def put(question: Question, chip: Target, pace: Pace | None = None, chips: int =
     for node in read:
         find_readout(program, node + MEMBRANE)
     runner = Runner(network, program, question.data, question.backends, pace or question.pace, read)
-    return Case(question, chip, runner, lost, _Run.of(runner, answers, runner.shown_samples // chips))
+    return Case(question, chip, runner, question.not_run, lost, _Run.of(runner, answers, runner.shown_samples // chips))
 
 
 def run_cases(question: Question, cases: Sequence[Case]) -> dict[str, DeployError]:
@@ -197,12 +197,13 @@ def run_cases(question: Question, cases: Sequence[Case]) -> dict[str, DeployErro
 class Case:
     """A question as it is put to one chip.
 
-    lost: what compiling is known to lose. run: what is counted.
+    not_run: why a backend does not run, by name. lost: what compiling is known to lose. run: what is counted.
     """
 
     question: Question
     chip: Target
     runner: Runner
+    not_run: dict[str, str]
     lost: tuple[str, ...]
     run: _Run
 
@@ -229,7 +230,7 @@ class Case:
         question, runner, shown = self.question, self.runner, self.run.shown
         equalities = {"reference_trained": self.run.reference_trained(question.trained)}
         for name in backends.simulators():
-            equalities[f"{EMULATOR}_{name}"] = runner.emulator_equals(name, question.not_run)
+            equalities[f"{EMULATOR}_{name}"] = runner.emulator_equals(name, self.not_run)
         result = self._result(self.run.evidence(runner, equalities))
         recordings, answers = shown.recordings(), self.run.answers
         return Comparison(
@@ -247,7 +248,7 @@ class Case:
             "samples": run.events.samples,
             "steps": n_steps,
             "nodes": list(runner.order),
-            "not_run": self.question.not_run,
+            "not_run": self.not_run,
             "equalities": evidence.equalities,
             **run.answers.result(without=nothing),
             "vacuous": nothing,

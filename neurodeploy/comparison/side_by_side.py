@@ -63,8 +63,9 @@ class SideBySide(Summarised):
         if self.comparisons:
             return None
         reasons = "; ".join(f"{name}: {error.what}" for name, error in self.refusals.items())
+        places = dict.fromkeys(error.where for error in self.refusals.values())
         fixes = dict.fromkeys(error.fix for error in self.refusals.values())
-        return DeployError(f"no chip takes the network: {reasons}", where="--target", fix=" ".join(fixes))
+        return DeployError(f"no chip takes the network: {reasons}", where=", ".join(places), fix=" ".join(fixes))
 
 
 @shows(Compiling)

@@ -11,9 +11,11 @@ import pytest
 
 import neurodeploy
 import neurodeploy.coding.data
+from neurodeploy.backends.lava.backend import Lava
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import decide
 from neurodeploy.comparison.side_by_side import SideBySide
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.files import to_json
 from neurodeploy.report.json_file import comparison_schema
@@ -122,6 +124,36 @@ def test_if_every_chip_refuses_all_reasons_are_said(fc_model: Path, data: Data, 
     assert said.fix.count("Use a smaller network") == 1
     assert side.result["equalities"]["reference_trained"]["status"] == "not-run"
     assert broken(side.result) == []
+
+
+def test_if_every_chip_refuses_an_option_it_is_named(fc_model: Path, data: Data) -> None:
+    said = side_by_side(fc_model, data, "loihi1", "loihi2", weight_bits=9).refusal()
+    assert said is not None
+    assert said.where == "--weight-bits"
+    assert "loihi2: --weight-bits is 9; Intel Loihi 2 stores 1 to 8 bits" in said.what
+
+
+def test_a_plan_for_one_of_the_chips_is_refused_by_the_other(fc_model: Path, data: Data) -> None:
+    plan = compile_with_plan(fc_model, "loihi1", allow_silent=True).plan
+    side = side_by_side(fc_model, data, "loihi1", "loihi2", plan=plan)
+    assert list(side.comparisons) == ["loihi1"]
+    assert "the plan is for target 'loihi1', not for 'loihi2'" in side.refusals["loihi2"].what
+
+
+def test_the_emulator_is_the_vendors_simulator_on_each_chip() -> None:
+    if (reason := Lava().missing()) is not None:
+        pytest.skip(reason)
+    folder = shipped_folder("models") / "digits-fc"
+    side = neurodeploy.compare_targets(
+        folder / "model.nir",
+        ["loihi1", "loihi2"],
+        folder / "test.npz",
+        only=("emulator", "lava"),
+        lava_samples=2,
+        tolerance=100,
+    )
+    found = {name: chip["equalities"]["emulator_lava"] for name, chip in side.result["summary"].items()}
+    assert found == {"loihi1": "pass", "loihi2": "pass"}
 
 
 def test_what_all_refuse_in_the_same_words_is_about_no_chip(fc_model: Path, data: Data) -> None:
