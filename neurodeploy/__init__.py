@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neurodeploy.coding.data_file import DataFile, load_data
     from neurodeploy.comparison.compare import Comparison, compare
     from neurodeploy.comparison.measures import diff
+    from neurodeploy.comparison.side_by_side import SideBySide, compare_targets
     from neurodeploy.compiler import compile
     from neurodeploy.errors import BackendError, DeployError
     from neurodeploy.exporters.export import export
@@ -49,9 +50,11 @@ _HOMES = {
     "Recording": "ir.recording",
     "RecordingFile": "ir.recording",
     "Scale": "ir.synapses",
+    "SideBySide": "comparison.side_by_side",
     "Sparse": "ir.synapses",
     "Target": "targets.target",
     "compare": "comparison.compare",
+    "compare_targets": "comparison.side_by_side",
     "compile": "compiler",
     "diff": "comparison.measures",
     "export": "exporters.export",

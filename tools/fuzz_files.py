@@ -404,7 +404,7 @@ def _read_plan(path: Path, base: Base) -> None:
 
 
 def _read_target(path: Path, base: Base) -> None:
-    from neurodeploy.compiler.pipeline import compile_network
+    from neurodeploy.compiler import compile_network
     from neurodeploy.families.options import CompileOptions
     from neurodeploy.families.target_file import read_target
     from neurodeploy.importers.lower import read_network
@@ -476,7 +476,7 @@ def make_base(folder: Path) -> Base:
 def _write_base(folder: Path) -> None:
     import torch
 
-    from neurodeploy.compiler.pipeline import compile_with_plan
+    from neurodeploy.compiler import compile_with_plan
     from neurodeploy.families.program_file import save_program
     from neurodeploy.ir.plan import save_plan
     from neurodeploy.ir.recording import save_recording

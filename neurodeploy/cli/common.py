@@ -34,18 +34,20 @@ def dialect_option(command: F) -> F:
     )(command)
 
 
-def target_option(default: str | None = None) -> Callable[[F], F]:
-    """Return what adds ``--target``, which has to be said unless there is a default."""
+def target_option(default: str | None = None, several: bool = False) -> Callable[[F], F]:
+    """Return what adds ``--target``, which has to be said unless there is a default; ``several`` come as a tuple."""
     return click.option(
         "--target",
+        *(("targets",) if several else ()),
         type=TargetName(),
+        multiple=several,
         required=default is None,
         default=default,
         show_default=True,
         metavar="NAME|FILE.toml",
         shell_complete=complete_target,
         help="The chip: one that `neurodeploy targets` lists, or a TOML file of your own, ./mychip.toml; - is standard"
-        " input.",
+        f" input.{' Repeat for several, side by side.' if several else ''}",
     )
 
 
@@ -111,14 +113,16 @@ def open_data(
     seed: int,
     model: Path | str = "MODEL.nir",
     takes_counts: bool = True,
+    chip: str = "the chip",
 ) -> Any:
     """Return the same, read in parts; messages name the model's file.
 
-    Where the chip does not take counts, events that repeat are one spike, which is said.
+    Where ``chip`` does not take counts, events that repeat are one spike, which is said.
 
     Args:
         path: of the file. inputs: shapes of the model's inputs, by name. encode, batch_first, seed: as the options say.
         model: the file of the model. takes_counts: whether the chip takes several events of a step as a count.
+        chip: as the message calls it.
     """
     from neurodeploy.coding.data_file import DataFile
     from neurodeploy.coding.encoding import parse_encoding
@@ -129,7 +133,7 @@ def open_data(
     )
     if data.n_repeats and not takes_counts:
         say(
-            f"{path}: {data.n_repeats} events that repeat within a step are left out, because the chip takes spikes"
+            f"{path}: {data.n_repeats} events that repeat within a step are left out, because {chip} takes spikes"
             " of 0 and 1"
         )
     return data

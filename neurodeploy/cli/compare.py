@@ -35,7 +35,7 @@ from neurodeploy.files import check_outputs, write_together
 
 @click.command()
 @click.argument("model", type=INPUT)
-@target_option()
+@target_option(several=True)
 @click.option(
     "--input", "input_path", type=INPUT, required=True, help="Data .npz: x [T, B, ...], optionally labels y [B]."
 )
@@ -85,7 +85,7 @@ from neurodeploy.files import check_outputs, write_together
 @click.option("-o", "--output", type=OUTPUT, metavar="R.json", help="Write the comparison as JSON.")
 def compare(
     model: Path,
-    target: str,
+    targets: tuple[str, ...],
     input_path: Path,
     program_path: Path | None,
     weight_bits: str | None,
@@ -114,11 +114,16 @@ def compare(
     and the emulator equals Intel's Lava bit for bit (needs Lava: `neurodeploy install lava`). Then the loss is judged:
     accuracy within --tolerance, or without labels the decisions that change, or the error of values.
 
+    With several --target, all chips are given the same data and stand side by side in one report; a chip that refuses
+    the network is a column with its reasons.
+
     Exit code 1 if one of them fails, if no loss could be judged, or if a pass would mean nothing, for instance because
-    the output never fires. What could not be run is listed and fails nothing, unless it is named in --require.
+    the output never fires. What could not be run is listed and fails nothing, unless it is named in --require. Of
+    several chips the worst decides: 1 if any of them gives 1 or refuses the network, 2 if all refuse it.
     """
     from neurodeploy.coding.data_hash import shared_samples
     from neurodeploy.comparison.compare import compare as compare_backends
+    from neurodeploy.comparison.side_by_side import compare_targets
     from neurodeploy.families.program_file import load_program
     from neurodeploy.importers.lower import read_network
     from neurodeploy.ir.host import takes_counts
@@ -131,11 +136,18 @@ def compare(
             fix="Give other data for calibration, for instance training data.",
         )
     check_report(report)
+    if program_path is not None and len(targets) > 1:
+        raise DeployError(
+            f"a program is compiled for one chip, but {len(targets)} are given",
+            where="--program",
+            fix="Give one --target, or leave out --program: the model is then compiled for each chip.",
+        )
     check_outputs((report, output), (model, input_path, program_path, trained_path, calibrate, plan))
     network, _, _ = read_network(model, dialect)
     program = None if program_path is None else load_program(program_path)
-    counts = takes_counts(program) if program is not None else host is not None or target_takes_counts(target)
-    data = open_data(input_path, network.inputs, encode, batch_first, seed, model, counts)
+    counts = host is not None or all(map(target_takes_counts, targets)) if program is None else takes_counts(program)
+    who = "the chip" if len(targets) == 1 else "one of the chips"
+    data = open_data(input_path, network.inputs, encode, batch_first, seed, model, counts, who)
     calibration = calibration_data(calibrate, network.inputs, encode, batch_first, seed, counts)
     if calibration is not None and (shared := shared_samples(calibration, data)):
         raise DeployError(
@@ -144,31 +156,33 @@ def compare(
             fix="Give other data for calibration, for instance training data.",
         )
     with progress_bars() as bars:
-        comparison = compare_backends(
-            model,
-            target,
-            data,
-            dialect=dialect,
-            program=program,
-            only=only,
-            trained=None if trained_path is None else RecordingFile(trained_path),
-            lava_samples=lava_samples,
-            tolerance=tolerance,
-            value_tolerance=value_tolerance,
-            require=split_words(require),
-            time_limit=time_limit,
-            progress=bars,
-            decide=decide,
-            plan=plan,
-            host=host,
-            calibrate=calibration,
+        asked: dict[str, Any] = {
+            "dialect": dialect,
+            "only": only,
+            "trained": None if trained_path is None else RecordingFile(trained_path),
+            "lava_samples": lava_samples,
+            "tolerance": tolerance,
+            "value_tolerance": value_tolerance,
+            "require": split_words(require),
+            "time_limit": time_limit,
+            "progress": bars,
+            "decide": decide,
+            "plan": plan,
+            "host": host,
+            "calibrate": calibration,
             # Compare shows what is silent; it does not keep anybody from looking.
-            allow_silent=True,
+            "allow_silent": True,
             **compile_words({"weight_bits": weight_bits}),
-        )
+        }
+        if len(targets) > 1:
+            comparison: Any = compare_targets(model, targets, data, **asked)
+        else:
+            comparison = compare_backends(model, targets[0], data, program=program, **asked)
     for line in network.evidence:
         say(line)
     tell_and_write(comparison, report, output, as_json)
+    if len(targets) > 1 and (refusal := comparison.refusal()) is not None:
+        raise refusal
     sys.exit(0 if comparison.passed else 1)
 
 
@@ -197,6 +211,10 @@ def tell_and_write(comparison: Any, report: Path | None, output: Path | None, as
     try:
         if as_json:
             print_json(comparison.result)
+        elif "targets" in comparison.result:
+            from neurodeploy.cli.side_by_side import print_chips
+
+            print_chips(comparison)
         else:
             print_summary(comparison.result)
     except OSError as error:
@@ -249,11 +267,21 @@ def print_summary(result: dict[str, Any]) -> None:
             click.echo(f"{node} on {backend} against {result['agreement_with']}: {number_errors(found)}")
     for name, reason in result["not_run"].items():
         click.echo(f"not run: {name} ({reason})")
+    _print_fit(result)
     _print_costs(result)
     for warning in result["warnings"]:
         if warning not in result["verdict"]["reasons"]:
             click.echo(f"warning: {warning}")
     print_verdict(result["verdict"])
+
+
+def _print_fit(result: dict[str, Any]) -> None:
+    """Print how much of each limit of the chip is taken."""
+    taken = []
+    for use in result["fit"]:
+        least = "at least " if use["is_least"] else ""
+        taken.append(f"{use['limit']} {least}{use['used']:,} of {use['available']:,}")
+    click.echo(f"fit: {'; '.join(taken)}")
 
 
 def _print_costs(result: dict[str, Any]) -> None:
@@ -273,7 +301,7 @@ def _print_costs(result: dict[str, Any]) -> None:
 
 def print_verdict(verdict: dict[str, Any]) -> None:
     """Print what was not judged, and the verdict with its reasons, a line each."""
-    for sentence in verdict["not_run"]:
+    for sentence in verdict.get("not_run", ()):
         click.echo(f"not judged: {sentence}")
     click.echo(verdict_line(verdict))
     for reason in verdict["reasons"][1:]:

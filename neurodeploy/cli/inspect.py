@@ -12,7 +12,7 @@ import click
 from neurodeploy.cli.common import INPUT, OUTPUT, data_options, dialect_option, json_option, print_json, read_data, say
 
 if TYPE_CHECKING:
-    from neurodeploy.inspection import Inspection
+    from neurodeploy.inspection.model import Inspection
     from neurodeploy.ir.run_options import Inputs
     from neurodeploy.ir.synapses import Shape
 
@@ -47,8 +47,8 @@ def inspect(
     Exit code 0: clean; 1: warnings, errors or open questions remain; 2: refused.
     """
     from neurodeploy.errors import DeployError
-    from neurodeploy.inspection import inspect as inspect_model
     from neurodeploy.inspection import repair
+    from neurodeploy.inspection.model import inspect as inspect_model
 
     if fix != (output is not None):
         raise DeployError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,35 +15,32 @@ from neurodeploy import backends
 from neurodeploy.analysis.calibration_data import Rounding, other_data_sentences
 from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.backends.base import spike_inputs
-from neurodeploy.coding.data import Samples, blocks
-from neurodeploy.coding.data_hash import data_sha256
-from neurodeploy.coding.given import Given, given_samples
-from neurodeploy.coding.inputs import check_inputs, is_binary
+from neurodeploy.coding.data import Data, Samples, blocks
+from neurodeploy.coding.given import Given
 from neurodeploy.comparison.answers import Answers, make_answers
-from neurodeploy.comparison.equality import Equality, check_trained
-from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner, choose_backends
+from neurodeploy.comparison.equality import Equality
+from neurodeploy.comparison.question import Question, ask
+from neurodeploy.comparison.runner import LAVA_SAMPLES, Pace, Progress, Runner
 from neurodeploy.comparison.shown import KEPT, Shown
-from neurodeploy.comparison.tallies import Agreements, Events
+from neurodeploy.comparison.tallies import Agreements, Block, Events
 from neurodeploy.comparison.vacuous import undecided, unusual_labels
-from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Demands, Evidence, happened, judge
+from neurodeploy.comparison.verdict import TOLERANCE_POINTS, VALUE_TOLERANCE, Evidence, demand, happened, judge
 from neurodeploy.comparison.warnings import ranked
 from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, shows
 from neurodeploy.cost.energy import estimate_energy, mean_events
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.families import find_family
 from neurodeploy.families.program_file import program_sha256
 from neurodeploy.families.target_file import load_target
-from neurodeploy.importers.lower import read_network
-from neurodeploy.importers.nir_graph import NirGraph
-from neurodeploy.importers.settle import Dialect
 from neurodeploy.ir.decision import MEMBRANE, Decision, find_readout, membranes, readouts
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import Plan
 from neurodeploy.ir.program import Program
-from neurodeploy.ir.recording import Recorded, Recording, RecordingFile, recorded_on
+from neurodeploy.ir.recording import Recorded, Recording
+from neurodeploy.ir.run_options import Inputs
 from neurodeploy.notebook import Summarised, Summary
 from neurodeploy.targets.target import Target
-from neurodeploy.version import __version__
 
 FORMAT, VERSION = "neurodeploy-comparison", 1
 
@@ -133,68 +130,162 @@ def compare(
         DeployError: the model, the data or an option is refused.
         BackendError: a backend that was named is missing, or one died.
     """
-    required = require.split(",") if isinstance(require, str) else require
-    demands = Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
-    chip = load_target(target)
-    chosen, not_run = choose_backends((only,) if isinstance(only, str) and only else tuple(only))
-    if isinstance(trained, (str, Path)):
-        trained = RecordingFile(Path(trained))
-    if program is not None:
-        _refuse_options({"plan": plan, "calibrate": calibrate, **compiling})
-    pace = Pace(lava_samples, time_limit, progress)
-    network, settled, graph = read_network(model, dialect)
-    data = given_samples(data, network.inputs)
-    check_inputs(network.inputs, data.part(0, 1).x)
-    sha256 = data_sha256(data)
-    remarks = [] if trained is None else _check_trained(trained, data, network, sha256, graph.sha256)
-    answers = make_answers(network, data, decide)
+    question = ask(
+        model,
+        data,
+        dialect=dialect,
+        program=program,
+        only=only,
+        trained=trained,
+        demands=demand(tolerance, value_tolerance, require),
+        pace=Pace(lava_samples, time_limit, progress),
+        decide=decide,
+        compiling={"plan": plan, "calibrate": calibrate, **compiling},
+    )
+    case = put(question, load_target(target))
+    for refusal in run_cases(question, [case]).values():
+        raise refusal
+    return case.comparison()
+
+
+def put(question: Question, chip: Target, pace: Pace | None = None, chips: int = 1) -> Case:
+    """Put a question to a chip: compile the model for it, or check the program, and make ready what runs.
+
+    Args:
+        question: what is asked.
+        chip: of whom.
+        pace: how backends run, where not as the question says.
+        chips: how many are asked, which share the memory that keeps samples for the report.
+
+    Raises:
+        DeployError: the chip cannot run the network.
+    """
+    network = question.network
     lost: tuple[str, ...] = ()
-    if program is None:
-        if calibrate is None and compiling.get("input_range") is None:
-            compiling["input_range"] = _graded_ranges(data)
-        compiled = compile_with_plan(
-            model, chip, dialect=dialect, decide=decide, plan=plan, calibrate=calibrate, **compiling
-        )
+    if (program := question.program) is None:
+        compiled = compile_with_plan(question.model, chip, **question.compiling)
         program, lost = compiled.program, compiled.said
     else:
         _check_program(program, network, chip)
+    answers = make_answers(network, question.data, question.decide)
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
     for node in read:
         find_readout(program, node + MEMBRANE)
-    runner = Runner(network, program, data, chosen, pace, read)
-    run = _run_blocks(runner, trained, answers)
-    nothing = run.undecided()
-    equalities = {
-        "reference_trained": run.reference_trained(trained),
-        **{f"{EMULATOR}_{name}": runner.emulator_equals(name, not_run) for name in backends.simulators()},
-    }
-    evidence = run.evidence(runner, equalities)
-    result: dict[str, Any] = {
-        "format": FORMAT,
-        "version": VERSION,
-        "target": chip.name,
-        "samples": run.events.samples,
-        "steps": data.n_steps,
-        "nodes": list(runner.order),
-        "not_run": not_run,
-        "equalities": equalities,
-        **answers.result(without=nothing),
-        "vacuous": nothing,
-        **run.agreements.result(),
-        "counters": run.events.result(),
-        "energy": _energy(program, run.events, data.n_steps, chip),
-        "ladder": None,
-        "warnings": ranked(
-            [*happened(evidence), *run.remarks(), *run.other_data(program, data), *remarks, *lost],
+    runner = Runner(network, program, question.data, question.backends, pace or question.pace, read)
+    return Case(question, chip, runner, question.not_run, lost, _Run.of(runner, answers, runner.shown_samples // chips))
+
+
+def run_cases(question: Question, cases: Sequence[Case]) -> dict[str, DeployError]:
+    """Run all blocks of samples on all backends, and count; the reference runs once for all chips.
+
+    Returns:
+        By chip why it refuses the data; such a case is not to be read.
+    """
+    refused: dict[str, DeployError] = {}
+    for first, part in blocks(question.data, max(case.runner.bytes_a_sample for case in cases)):
+        trained = None if question.trained is None else question.trained.part(first, first + part.n_samples)
+        references = cases[0].references(part, first)
+        for case in cases:
+            if case.chip.name in refused:
+                continue
+            try:
+                case.add(part, first, references, trained)
+            except BackendError:
+                raise
+            except DeployError as error:
+                refused[case.chip.name] = error
+    return refused
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Case:
+    """A question as it is put to one chip.
+
+    not_run: why a backend does not run, by name. lost: what compiling is known to lose. run: what is counted.
+    """
+
+    question: Question
+    chip: Target
+    runner: Runner
+    not_run: dict[str, str]
+    lost: tuple[str, ...]
+    run: _Run
+
+    def references(self, part: Data, first: int) -> dict[str, Recording]:
+        """Return a block as the model itself gives it, which is the same whatever the chip."""
+        return {
+            name: self.runner.run_block(name, part, first)
+            for name, backend in self.runner.backends.items()
+            if backend.is_reference
+        }
+
+    def add(self, part: Data, first: int, references: dict[str, Recording], trained: Recording | None) -> None:
+        """Run a block on all other backends, and count."""
+        block = {
+            name: references[name] if name in references else self.runner.run_block(name, part, first)
+            for name in self.runner.backends
+        }
+        if trained is not None:
+            block["trained"] = trained
+        self.run.add(block, part, first, spike_inputs(self.runner.program, part.x) if EMULATOR in block else part.x)
+
+    def comparison(self) -> Comparison:
+        """Return what was found, once all blocks have run."""
+        question, runner, shown = self.question, self.runner, self.run.shown
+        equalities = {"reference_trained": self.run.reference_trained(question.trained)}
+        for name in backends.simulators():
+            equalities[f"{EMULATOR}_{name}"] = runner.emulator_equals(name, self.not_run)
+        result = self._result(self.run.evidence(runner, equalities))
+        recordings, answers = shown.recordings(), self.run.answers
+        return Comparison(
+            question.network, runner.program, question.data, recordings, result, answers, shown.samples, shown.differs
+        )
+
+    def _result(self, evidence: Evidence) -> dict[str, Any]:
+        """Return the comparison file's content."""
+        question, runner, run, program = self.question, self.runner, self.run, self.runner.program
+        nothing, n_steps = run.undecided(), question.data.n_steps
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "target": self.chip.name,
+            "samples": run.events.samples,
+            "steps": n_steps,
+            "nodes": list(runner.order),
+            "not_run": self.not_run,
+            "equalities": evidence.equalities,
+            **run.answers.result(without=nothing),
+            "vacuous": nothing,
+            **run.agreements.result(),
+            "fit": [use.to_dict() for use in find_family(program.family).uses(program, self.chip)],
+            "counters": run.events.result(),
+            "energy": _energy(program, run.events, n_steps, self.chip),
+            "ladder": None,
+            "warnings": self._warnings(evidence),
+            "provenance": self._provenance(),
+            "verdict": judge(evidence, question.demands),
+        }
+
+    def _warnings(self, evidence: Evidence) -> list[str]:
+        question, program, run = self.question, self.runner.program, self.run
+        seen = [*happened(evidence), *run.remarks(), *run.other_data(program, question.data)]
+        return ranked(
+            [*seen, *question.remarks, *self.lost],
             program.warnings,
             [*program.inputs, *program.nodes],
-            "this run counted what did" if EMULATOR in runner.backends else "nothing was counted in this run",
-        ),
-        "provenance": _provenance(model, chip, runner, (settled, graph), run.shown.recordings(), sha256),
-    }
-    result["verdict"] = judge(evidence, demands)
-    shown = run.shown
-    return Comparison(network, program, data, shown.recordings(), result, answers, shown.samples, shown.differs)
+            "this run counted what did" if EMULATOR in self.runner.backends else "nothing was counted in this run",
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        """Return what was compared, of which versions, and how the model was read."""
+        recordings = self.run.shown.recordings()
+        return {
+            **self.question.provenance(),
+            "program_sha256": program_sha256(self.runner.program),
+            "target": self.chip.title,
+            "program": self.runner.program.provenance,
+            "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
+        }
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -207,6 +298,29 @@ class _Run:
     equality: Equality
     shown: Shown
     rounding: Rounding
+
+    @classmethod
+    def of(cls, runner: Runner, answers: Answers, shown_samples: int) -> _Run:
+        """Return the count of nothing yet; so many samples of either kind may be kept for the report."""
+        counting = tuple(name for name, one in runner.backends.items() if one.counts)
+        return cls(
+            answers,
+            Agreements(runner.order, runner.read),
+            Events(runner.order, counting),
+            Equality(runner.network, runner.read),
+            Shown(runner.order, runner.data.n_samples, min(KEPT, max(1, shown_samples))),
+            Rounding.of(runner.program),
+        )
+
+    def add(self, block: Block, part: Data, first: int, sent: Inputs) -> None:
+        """Count a block; ``sent`` is what enters the chip."""
+        if "trained" in block and REFERENCE in block:
+            self.equality.add(part.x, block[REFERENCE], block["trained"])
+        self.answers.add(block, part)
+        self.rounding.add(part.x)
+        self.agreements.add(block, first)
+        self.events.add(block, sent)
+        self.shown.add(block, first, self.named())
 
     def reference_trained(self, trained: Recorded | None) -> dict[str, Any]:
         """Return the first equality, or why it could not be judged."""
@@ -251,102 +365,6 @@ class _Run:
         return [*other_data_sentences(program.provenance.get("calibration_rates", {}), rates), *lost]
 
 
-def _run_blocks(runner: Runner, trained: Recorded | None, answers: Answers) -> _Run:
-    """Run all blocks of samples on all backends, and count."""
-    program = runner.program
-    counting = tuple(name for name, one in runner.backends.items() if one.counts)
-    found = _Run(
-        answers,
-        Agreements(runner.order, runner.read),
-        Events(runner.order, counting),
-        Equality(runner.network, runner.read),
-        Shown(runner.order, runner.data.n_samples, min(KEPT, max(1, runner.shown_samples))),
-        Rounding.of(program),
-    )
-    for first, part in blocks(runner.data, runner.bytes_a_sample):
-        block = {name: runner.run_block(name, part, first) for name in runner.backends}
-        if trained is not None:
-            block["trained"] = trained.part(first, first + part.n_samples)
-            if REFERENCE in block:
-                found.equality.add(part.x, block[REFERENCE], block["trained"])
-        answers.add(block, part)
-        found.rounding.add(part.x)
-        found.agreements.add(block, first)
-        found.events.add(block, spike_inputs(program, part.x) if EMULATOR in block else part.x)
-        found.shown.add(block, first, found.named())
-    return found
-
-
-def _graded_ranges(data: Samples) -> dict[str, tuple[float, float]]:
-    """Return the least and the most of each input that holds other values than 0 and 1; nothing else is calibrated."""
-    found: dict[str, tuple[float, float]] = {}
-    graded: set[str] = set()
-    for _, part in blocks(data, 4 * sum(values.nbytes for values in data.part(0, 1).x.values())):
-        for name, values in part.x.items():
-            low, high = found.get(name, (0.0, 0.0))
-            found[name] = min(low, float(values.min())), max(high, float(values.max()))
-            graded |= set() if is_binary(values) else {name}
-    return {name: found[name] for name in graded}
-
-
-def _check_trained(trained: Recorded, data: Samples, network: Network, sha256: str, of_model: str) -> list[str]:
-    """Refuse a recording that is not the framework's, or of other data; return what is to be said of it."""
-    if trained.meta.get("backend") in backends.names():
-        raise DeployError(
-            f"this is a recording of neurodeploy's backend {trained.meta['backend']!r}, not of the training framework",
-            where="--trained",
-            fix="Record the framework itself: neurodeploy export ... --input DATA --record-output TRAINED.npz",
-        )
-    if trained.n_samples != data.n_samples:
-        raise DeployError(
-            f"the trained recording has {trained.n_samples} samples, but the data has {data.n_samples}",
-            where="--trained",
-            fix="Record the framework on the same data.",
-        )
-    check_trained(network, trained.part(0, 1), data.n_steps, 1)
-    remarks = [recorded_on(trained, sha256, "the trained recording", "--trained")]
-    if of_model and trained.meta.get("model_sha256", of_model) not in ("", of_model):
-        remarks.append("the trained recording was made with another model file, which may be why it differs")
-    return [remark for remark in remarks if remark is not None]
-
-
-def _provenance(
-    model: Path | str | Any,
-    chip: Target,
-    runner: Runner,
-    read: tuple[Dialect, NirGraph],
-    recordings: dict[str, Recording],
-    sha256: str,
-) -> dict[str, Any]:
-    """Return what was compared, of which versions, and how the model was read."""
-    settled, graph = read
-    return {
-        "neurodeploy": __version__,
-        "model": _model_name(model),
-        "model_sha256": graph.sha256,
-        "data": runner.data.source,
-        "data_sha256": sha256,
-        "program_sha256": program_sha256(runner.program),
-        "dialect": settled.name,
-        "dialect_evidence": list(settled.evidence),
-        "dt_s": runner.network.dt,
-        "target": chip.title,
-        "program": runner.program.provenance,
-        "backends": {name: recording.meta.get("versions", {}) for name, recording in recordings.items()},
-    }
-
-
-def _refuse_options(given: Mapping[str, object]) -> None:
-    """Refuse what says how a model is compiled, beside a program."""
-    for name, value in given.items():
-        if value is not None and name != "allow_silent":
-            raise DeployError(
-                "a program is compiled already",
-                where=f"--{name.replace('_', '-')}",
-                fix="Leave it out, or leave out --program.",
-            )
-
-
 def _check_program(program: Program, network: Network, chip: Target) -> None:
     if program.target != chip.name:
         raise DeployError(
@@ -368,14 +386,6 @@ def _check_program(program: Program, network: Network, chip: Target) -> None:
             where="--program",
             fix="Compile this model again, with the same --dialect.",
         )
-
-
-def _model_name(model: Path | str | Any) -> str | None:
-    """Return what to call a model: its file, with its folder where the file's own name says nothing."""
-    if not isinstance(model, (str, Path)):
-        return None
-    path = Path(model).resolve()
-    return f"{path.parent.name}/{path.name}" if path.stem == "model" else path.name
 
 
 def _energy(program: Program, events: Events, n_steps: int, chip: Target) -> dict[str, Any] | None:

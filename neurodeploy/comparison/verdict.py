@@ -52,6 +52,12 @@ class Demands:
                 )
 
 
+def demand(tolerance: float, value_tolerance: float, require: tuple[str, ...] | str) -> Demands:
+    """Return demands of which the required gates may be given as a text with commas."""
+    required = require.split(",") if isinstance(require, str) else require
+    return Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """One question to a comparison.

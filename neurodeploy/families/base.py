@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +35,28 @@ class Contract:
     def as_json(self) -> dict[str, Any]:
         """Return the numbers, and the names of what is silent."""
         return self.content
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One limit of a chip: how much a program takes of it, and how much there is.
+
+    limit: what is limited, as a phrase. is_least: at least so much is taken; how much is known once it is placed.
+    """
+
+    limit: str
+    used: int
+    available: int
+    is_least: bool = False
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is as much as is taken."""
+        return self.used <= self.available
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return {**asdict(self), "fits": self.fits}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -137,6 +159,10 @@ class Family(ABC):
     @abstractmethod
     def refuse_size(self, network: Network, target: Any, options: CompileOptions) -> None:
         """Refuse a network that is larger than the chip before any work is done on it; DeployError if it is."""
+
+    @abstractmethod
+    def uses(self, program: Program[Any], target: Any) -> tuple[Use, ...]:
+        """Return how much of each limit of a chip a program takes."""
 
     @abstractmethod
     def nearest_form(self, network: Network, target: Any, calibration: Calibration) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor, isfinite, log10
+from math import ceil, floor, isfinite, log10
 
 _PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
@@ -23,6 +23,11 @@ def share(value: float) -> str:
     if value >= 1:
         return "100 %"
     return f"{floor(value * 1e4 + 1e-9) / 100:.2f} %"
+
+
+def use_share(value: float) -> str:
+    """Return how much of a limit is taken as per cent, rounded up: 100 % or less is what fits."""
+    return f"{ceil(value * 1e4 - 1e-9) / 100:.2f} %"
 
 
 def percent(value: float) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from neurodeploy.comparison.compare import Comparison
+from neurodeploy.comparison.side_by_side import SideBySide
 from neurodeploy.files import to_json, write_text
 
 
-def write_comparison(comparison: Comparison, path: Path) -> None:
-    """Write a comparison as JSON; the same comparison gives the same bytes.
+def write_comparison(comparison: Comparison | SideBySide, path: Path) -> None:
+    """Write a comparison, on one chip or several, as JSON; the same comparison gives the same bytes.
 
     Raises:
         DeployError: the file cannot be written.
@@ -20,7 +21,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     write_text(path, render_comparison(comparison))
 
 
-def render_comparison(comparison: Comparison) -> str:
+def render_comparison(comparison: Comparison | SideBySide) -> str:
     """Return the file's text."""
     return to_json(comparison.result, indent=2) + "\n"
 

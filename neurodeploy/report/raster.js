@@ -1,10 +1,12 @@
 // The interactive spike raster: two backends on one sample and node, compared with each other.
 "use strict";
 
-(function () {
-  const data = JSON.parse(document.getElementById("raster-data").textContent);
-  const plot = document.getElementById("raster");
-  const choice = Object.fromEntries(["sample", "node", "a", "b"].map((key) => [key, document.getElementById(key)]));
+// The elements of each raster have ids that begin with the same word, ``at``.
+function showRaster(at) {
+  const part = (id) => document.getElementById(at + id);
+  const data = JSON.parse(part("raster-data").textContent);
+  const plot = part("raster");
+  const choice = Object.fromEntries(["sample", "node", "a", "b"].map((key) => [key, part(key)]));
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const MANY_POINTS = 4000; // above this, SVG markers make zooming slow and WebGL draws them
   let webglWorks = document.createElement("canvas").getContext("webgl") !== null;
@@ -29,8 +31,10 @@
   }
 
   // The address carries the choice, so that a raster can be linked to; what the page does not hold is left as it is.
+  // Where there are several chips it names one, and says nothing of the others' rasters.
   function readAddress() {
-    return choose(new URLSearchParams(window.location.hash.slice(1)));
+    const wanted = new URLSearchParams(window.location.hash.slice(1));
+    return (wanted.get("chip") || "") === (data.chip || "") && choose(wanted);
   }
 
   function choose(wanted) {
@@ -50,7 +54,7 @@
   }
 
   function writeAddress() {
-    window.history.replaceState(null, "", "#" + new URLSearchParams(chosen()));
+    window.history.replaceState(null, "", "#" + new URLSearchParams({ ...(data.chip ? { chip: data.chip } : {}), ...chosen() }));
   }
 
   // Spikes of one backend: a map from row * neurons + neuron to the spike's size, or null if the backend did not run this sample.
@@ -128,7 +132,7 @@
   }
 
   function showDecisions(sample) {
-    const list = document.getElementById("decisions");
+    const list = part("decisions");
     list.replaceChildren();
     const add = (text, mark) => {
       const item = document.createElement("li");
@@ -148,8 +152,8 @@
   }
 
   function say(text, note) {
-    document.getElementById("counts").textContent = text;
-    const place = document.getElementById("raster-note");
+    part("counts").textContent = text;
+    const place = part("raster-note");
     place.textContent = note;
     place.hidden = !note;
   }
@@ -196,21 +200,25 @@
 
   if (!data.samples.length || !data.nodes.length) {
     say("No spikes were recorded.", "");
-    document.getElementById("controls").hidden = true;
+    part("controls").hidden = true;
     return;
   }
   fillSelects();
   choose(new URLSearchParams(data.start));
   readAddress();
   draw();
-  document.getElementById("controls").addEventListener("change", () => {
+  part("controls").addEventListener("change", () => {
     writeAddress();
     draw();
   });
   window.addEventListener("hashchange", () => {
     if (!readAddress()) return;
     draw();
-    document.getElementById("rasters").scrollIntoView();
+    part("rasters").scrollIntoView();
   });
   dark.addEventListener("change", draw);
-})();
+}
+
+for (const script of document.querySelectorAll('script[type="application/json"]')) {
+  showRaster(script.id.slice(0, -"raster-data".length));
+}

@@ -13,7 +13,7 @@ from neurodeploy.backends import EMULATOR, REFERENCE
 from neurodeploy.comparison.compare import Comparison
 from neurodeploy.errors import counted
 from neurodeploy.families.target_file import load_target
-from neurodeploy.report.formats import number, percent, points, share
+from neurodeploy.report.formats import number, percent, points, share, use_share
 from neurodeploy.report.rasters import comparable_nodes
 
 VERDICT_WORDS = {"pass": "Pass", "fail": "Fail", "not-judged": "Not judged"}
@@ -65,9 +65,6 @@ EVENTS = {
 def headline(comparison: Comparison) -> dict[str, Any]:
     """Return what was compared, and on what."""
     result, provenance = comparison.result, comparison.result["provenance"]
-    model = provenance.get("model") or (
-        f"model {provenance['model_sha256'][:12]}" if provenance["model_sha256"] else "model in memory"
-    )
     samples = max(result["samples"].values())
     facts = [
         counted(len(result["nodes"]), "spiking node"),
@@ -75,7 +72,13 @@ def headline(comparison: Comparison) -> dict[str, Any]:
         f"{counted(result['steps'], 'step')} of {provenance['dt_s']:g} s",
         f"{counted(samples, 'sample')} of {provenance['data']}",
     ]
-    return {"model": model, "target": provenance["target"], "facts": facts}
+    return {"model": model_title(provenance), "target": provenance["target"], "facts": facts}
+
+
+def model_title(provenance: dict[str, Any]) -> str:
+    """Return what a model is called."""
+    in_memory = f"model {provenance['model_sha256'][:12]}" if provenance["model_sha256"] else "model in memory"
+    return provenance.get("model") or in_memory
 
 
 def verdict(comparison: Comparison) -> dict[str, Any]:
@@ -95,10 +98,21 @@ def verdict(comparison: Comparison) -> dict[str, Any]:
         "status": said["status"],
         "word": VERDICT_WORDS[said["status"]],
         "claim": CLAIMS[said["status"]],
-        "reasons": [_as_sentence(_equality_names(text)) for text in said["reasons"]],
+        "reasons": [reason(text) for text in said["reasons"]],
         "not_run": [*(_equality_names(text) for text in said["not_run"]), *asked],
         "tolerance": tolerance,
     }
+
+
+def reason(text: str) -> str:
+    """Return a reason of a verdict as a sentence; names of registers, which are one letter, stay as they are."""
+    text = _equality_names(text)
+    return text if text[1:2] == " " else text[:1].upper() + text[1:]
+
+
+def equality_title(key: str) -> str:
+    """Return what an equality is called."""
+    return _equality_words(key)[0]
 
 
 def equality_cards(comparison: Comparison) -> list[dict[str, Any]]:
@@ -220,8 +234,8 @@ def agreement_table(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def first_differences(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a sentence for each pair of backends, with the raster that shows it."""
+def first_differences(comparison: Comparison, chip: str | None = None) -> list[dict[str, Any]]:
+    """Return a sentence for each pair of backends, and the raster that shows it; it is ``chip``'s of several."""
     found = []
     for a, b in combinations(comparison.recordings, 2):
         different = comparison.result["first_difference"].get(f"{a}-{b}")
@@ -236,7 +250,10 @@ def first_differences(comparison: Comparison) -> list[dict[str, Any]]:
             )
         else:
             text = difference_sentence(a, b, different)
-        show = None if different is None else {"sample": different["sample"], "node": different["node"], "a": a, "b": b}
+        show = None
+        if different is not None:
+            of_chip = {} if chip is None else {"chip": chip}
+            show = {**of_chip, "sample": different["sample"], "node": different["node"], "a": a, "b": b}
         found.append({"text": text, "equal": different is None and bool(shared), "show": show})
     return found
 
@@ -252,6 +269,26 @@ def difference_sentence(a: str, b: str, different: dict[str, Any]) -> str:
         f"node {different['node']} neuron ({unit}): "
         f"{what}{number(different['a'])} against {number(different['b'])}; {entries} {differ} there."
     )
+
+
+def fit_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return how much of each limit of the chip the program takes."""
+    return [
+        {
+            "limit": use["limit"],
+            "used": used(use),
+            "available": number(use["available"]),
+            "share": use_share(use["used"] / use["available"]),
+            "fits": use["fits"],
+            "is_least": use["is_least"],
+        }
+        for use in comparison.result["fit"]
+    ]
+
+
+def used(use: dict[str, Any]) -> str:
+    """Return how much of a limit is taken."""
+    return f"{'at least ' if use['is_least'] else ''}{number(use['used'])}"
 
 
 def spike_table(comparison: Comparison) -> dict[str, Any]:
@@ -377,11 +414,6 @@ def _equality_words(key: str) -> tuple[str, str, tuple[str, str]]:
     name = key.removeprefix(f"{EMULATOR}_")
     other = (f"Emulator = {name}", "Our emulator against this simulator, in its arithmetic", (EMULATOR, name))
     return EQUALITIES.get(key, other)
-
-
-def _as_sentence(text: str) -> str:
-    """Return a text that begins with a capital, but for names of registers, which are one letter."""
-    return text if text[1:2] == " " else text[:1].upper() + text[1:]
 
 
 def _equality_names(text: str) -> str:

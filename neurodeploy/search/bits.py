@@ -9,10 +9,11 @@ from typing import Any, Unpack
 from neurodeploy.analysis.calibration_data import run_reference
 from neurodeploy.coding.given import Given, given_samples
 from neurodeploy.coding.inputs import check_inputs
-from neurodeploy.compiler import Compiled, CompileOptions, compile_with_plan
+from neurodeploy.compiler import Compiled, compile_with_plan
 from neurodeploy.compiler.keywords import Quantising, shows
 from neurodeploy.errors import DeployError, known
 from neurodeploy.families import find_family
+from neurodeploy.families.options import CompileOptions
 from neurodeploy.families.target_file import load_target
 from neurodeploy.files import check_outputs
 from neurodeploy.importers.lower import read_network

@@ -12,9 +12,10 @@ import numpy as np
 from neurodeploy.coding.calibration import Calibration
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import decide
-from neurodeploy.compiler import Compiled, CompileOptions, compile_network
+from neurodeploy.compiler import Compiled, compile_network
 from neurodeploy.cost.energy import count_events, profile_energy
 from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.families.options import CompileOptions
 from neurodeploy.files import to_json
 from neurodeploy.ir.decision import Decision, Settled, class_count, membranes, settle_decision
 from neurodeploy.ir.network import Network

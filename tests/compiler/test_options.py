@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 import neurodeploy
-from neurodeploy.compiler import CompileOptions, compile_with_plan
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.compiler.keywords import Compiling, Quantising
+from neurodeploy.families.options import CompileOptions
 from neurodeploy.finetuning.finetune import begin
 from neurodeploy.importers.lower import read_network
-from neurodeploy.search import run_search
+from neurodeploy.search.bits import run_search
 from tests.conftest import ROOT
 
 FIELDS = {field.name: field for field in dataclasses.fields(CompileOptions)}

@@ -12,7 +12,7 @@ import pytest
 
 from neurodeploy.exporters.export import export
 from neurodeploy.importers.lower import read_network
-from neurodeploy.inspection.model import inspect
+from neurodeploy.inspection import inspect
 
 pytest.importorskip("norse", reason="norse is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # norse's own

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.compiler.pipeline import compile
+from neurodeploy.compiler import compile
 from neurodeploy.errors import DeployError
 from neurodeploy.importers.lower import read_network
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
-from neurodeploy.importers.findings import CODES, SEVERITIES
+from neurodeploy.importers.findings import CODES, SEVERITIES, Finding
 from neurodeploy.importers.lower import read_network
-from neurodeploy.inspection import Finding, inspect
+from neurodeploy.inspection import inspect
 from neurodeploy.shipped import shipped_folder
 from tests.conftest import DT, SHARED, ZERO, chain_edges, lif, save_nir, spikes
 from tests.inspection.conftest import NORSE, SINABS, SNNTORCH, cuba, model, neuron, replace

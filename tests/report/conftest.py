@@ -14,6 +14,7 @@ from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import decide
 from neurodeploy.comparison.compare import Comparison, compare
+from neurodeploy.comparison.side_by_side import SideBySide, compare_targets
 
 RULES = json.dumps({"dialect": "snntorch", "dt": 1e-4, "rules": {"reset": "zero"}})
 STEPS, SAMPLES, CLASSES = 20, 15, 3
@@ -41,11 +42,15 @@ def small_graph(rng: np.random.Generator, hidden: str = "lif1") -> nir.NIRGraph:
 
 def small_comparison(model: Path | nir.NIRGraph, target: str, labelled: bool = True) -> Comparison:
     """Run reference and emulator on random spikes."""
+    return compare(model, target, small_data(model, labelled), only=("reference", "emulator"))
+
+
+def small_data(model: Path | nir.NIRGraph, labelled: bool = True) -> Data:
+    """Return random spikes; their labels are what the reference decides."""
     rng = np.random.default_rng(5)
     x = (rng.random((STEPS, SAMPLES, 6)) < 0.4).astype(np.uint8)
     labels = decide(run(model, {"input": x})) if labelled else None
-    data = Data({"input": x}, labels, "spikes drawn at random, seed 5")
-    return compare(model, target, data, only=("reference", "emulator"))
+    return Data({"input": x}, labels, "spikes drawn at random, seed 5")
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +80,18 @@ def hostile() -> Comparison:
     """A comparison whose hidden node's name would run a script on a careless page."""
     name = "<img src=x onerror=showTrouble('boo')><\\script>&\"'"
     return small_comparison(small_graph(np.random.default_rng(4), name), "loihi2")
+
+
+HOSTILE_CHIP = "<img src=x onerror=showTrouble('boo')>&\""
+
+
+@pytest.fixture(scope="session")
+def chips(model: Path, tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
+    """Two chips that take the network, one of few bits and of a hostile name, and between them one that refuses it."""
+    folder = tmp_path_factory.mktemp("chips")
+    (folder / "tiny.toml").write_text('extends = "loihi1"\n[limits]\ncores = 1\nneurons_per_core = 4\n')
+    (folder / "coarse.toml").write_text(
+        f'extends = "loihi2"\nname = {json.dumps(HOSTILE_CHIP)}\n[number_formats]\nweight_bits_max = 2\n'
+    )
+    targets = ["loihi1", folder / "tiny.toml", folder / "coarse.toml"]
+    return compare_targets(model, targets, small_data(model), only=("reference", "emulator"))

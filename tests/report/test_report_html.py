@@ -124,6 +124,19 @@ def test_page_gives_the_verdict_and_what_was_not_run(page: Page) -> None:
     assert "Emulator = Lava: lava did not run: not asked for" in page.text
 
 
+def test_page_gives_used_and_available_of_each_limit(page: Page, on_loihi1: Comparison) -> None:
+    weights = sum(int(np.count_nonzero(p.weight)) for p in on_loihi1.program.projections)
+    assert re.search(rf"neurons ?11 ?131,072 ?0.01 % ?bytes of synapses ?{weights} ?16,777,216 ?0.01 %", page.text)
+    assert re.search(r"cores ?at least 1 ?128 ?0.79 %", page.text)
+    assert "Does not fit" not in page.text
+
+
+def test_limit_that_is_exceeded_is_marked(on_loihi1: Comparison) -> None:
+    use = {"limit": "neurons", "used": 100_001, "available": 100_000, "is_least": False, "fits": False}
+    text = Page(render_report(changed(on_loihi1, fit=[use]))).text
+    assert re.search(r"neurons ?100,001 ?100,000 ?100.01 % .{0,4}Does not fit", text)
+
+
 def test_failed_verdict_gives_its_reasons(on_loihi1: Comparison) -> None:
     said = {**on_loihi1.result["verdict"], "status": "fail", "reasons": ["emulator loses 5.00 points"]}
     found = Page(render_report(changed(on_loihi1, verdict=said)))

@@ -37,6 +37,7 @@ KEYS = [
     ("energy",),
     ("energy", "statement"),
     ("energy", "events", "synops"),
+    ("fit",),
     ("ladder",),
     ("warnings",),
     ("provenance", "model_sha256"),

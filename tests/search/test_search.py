@@ -18,8 +18,9 @@ from neurodeploy.analysis.calibration_data import run_reference
 from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import decide
-from neurodeploy.compiler import CompileOptions, compile_with_plan
+from neurodeploy.compiler import compile_with_plan
 from neurodeploy.errors import BackendError, DeployError
+from neurodeploy.families.options import CompileOptions
 from neurodeploy.families.target_file import load_target
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.plan import Plan, ProjectionPlan

@@ -182,7 +182,9 @@ def test_a_target_file_of_many_megabytes_is_not_read(tmp_path: Path) -> None:
 def test_a_target_is_a_name_a_file_or_itself(tmp_path: Path) -> None:
     chip = load_target("loihi1")
     assert load_target(chip) is chip
-    with pytest.raises(DeployError, match=r"no target is called 'loihi9'(?s:.*)loihi1, loihi2, xylo-.*, or name a TOML file"):
+    with pytest.raises(
+        DeployError, match=r"no target is called 'loihi9'(?s:.*)loihi1, loihi2, xylo-.*, or name a TOML file"
+    ):
         load_target("loihi9")
     with pytest.raises(DeployError, match=r"target is \{\}"):
         load_target({})  # type: ignore[arg-type]

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from neurodeploy.coding.calibration import Calibration
-from neurodeploy.families.base import Draft, Emulated, Family
+from neurodeploy.families.base import Draft, Emulated, Family, Use
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS
 from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.compile import stages
 from neurodeploy.families.loihi.compile.cautions import refuse_too_many_neurons
 from neurodeploy.families.loihi.compile.nearest import nearest_form
+from neurodeploy.families.loihi.fit import use_of
 from neurodeploy.families.loihi.program import LoihiProgram, program_faults
 from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.families.options import CompileOptions, check_options
@@ -44,6 +45,10 @@ class Loihi(Family):
     def refuse_size(self, network: Network, target: LoihiTarget, options: CompileOptions) -> None:
         """Refuse a network of more neurons than the chip has."""
         refuse_too_many_neurons(network, target, options)
+
+    def uses(self, program: LoihiProgram, target: LoihiTarget) -> tuple[Use, ...]:
+        """Return neurons, bytes of synapses, and the cores that these take at least."""
+        return use_of(program, target)
 
     def nearest_form(self, network: Network, target: LoihiTarget, calibration: Calibration) -> str:
         """Return what real-valued input on the host, means for maxima, and the nearest neurons cost."""

@@ -7,13 +7,13 @@ from typing import Any
 
 from neurodeploy.coding.calibration import Calibration
 from neurodeploy.errors import DeployError
-from neurodeploy.families.base import Draft, Emulated, Family
+from neurodeploy.families.base import Draft, Emulated, Family, Use
 from neurodeploy.families.options import CompileOptions, check_options
 from neurodeploy.families.xylo import stages
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
 from neurodeploy.families.xylo.emulate import XyloProgram, emulate
 from neurodeploy.families.xylo.layout import lay_out
-from neurodeploy.families.xylo.limits import SHIFT_MAX
+from neurodeploy.families.xylo.limits import SHIFT_MAX, usage
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.ir.codes import outside
@@ -80,6 +80,11 @@ class Xylo(Family):
                 where="--target",
                 fix="Make the network smaller, or choose a chip that holds it.",
             )
+
+    def uses(self, program: XyloProgram, target: XyloTarget) -> tuple[Use, ...]:
+        """Return channels, neurons, fan-out and weights."""
+        codes = lay_out(program.inputs, program.populations, program.projections).codes
+        return tuple(Use(one.what, one.used, one.available) for one in usage(codes, target.chip))
 
     def nearest_form(self, network: Network, target: XyloTarget, calibration: Calibration) -> str:
         """Return what the nearest neurons that Xylo has cost."""

@@ -16,7 +16,7 @@ from neurodeploy.families.xylo.codes import HIDDEN_MAX
 from neurodeploy.families.xylo.contract import check_program
 from neurodeploy.families.xylo.exactness import check_exact
 from neurodeploy.families.xylo.layout import lay_out
-from neurodeploy.families.xylo.limits import faults, usage
+from neurodeploy.families.xylo.limits import faults
 from neurodeploy.families.xylo.losses import loss_sentences
 from neurodeploy.families.xylo.plan import as_given, as_plan
 from neurodeploy.families.xylo.population import XyloPopulation
@@ -122,7 +122,6 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
     provenance = {
         **draft.provenance,
         **_approximations(draft),
-        "fit": {one.what: [one.used, one.available] for one in usage(layout.codes, chip)},
         "network_sha256": draft.digest,
         "plan_sha256": complete.digest(),
     }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from neurodeploy.coding.approximation import approximation_sentence
 from neurodeploy.errors import DeployError
+from neurodeploy.families.base import Use
+from neurodeploy.families.loihi.fit import use_of, uses
 from neurodeploy.families.loihi.helpers import relay_warnings
 from neurodeploy.families.loihi.messages import bits_kept
 from neurodeploy.families.loihi.messages import sentence as messages_sentence
@@ -69,7 +69,7 @@ def refuse_too_many_neurons(network: Network, target: LoihiTarget, options: Comp
     Raises:
         DeployError: it has, and that was not allowed.
     """
-    what = _misfit(target, sum(prod(population.shape) for population in network.populations))
+    what = _misfit(target, uses(target, sum(prod(population.shape) for population in network.populations)))
     if what and not options.allow_oversize:
         raise DeployError(what, where="--target", fix=_SMALLER)
 
@@ -80,9 +80,7 @@ def beyond(network: Network, program: LoihiProgram, target: LoihiTarget, options
     Raises:
         DeployError: it does, and that was not allowed.
     """
-    # A weight of 0 is no synapse.
-    synapse_bytes = int(sum(np.count_nonzero(p.weight) * p.weight_bits / 8 for p in program.projections))
-    what = _misfit(target, sum(population.size for population in program.populations), synapse_bytes)
+    what = _misfit(target, use_of(program, target))
     if not what:
         return []
     if options.allow_oversize:
@@ -93,14 +91,14 @@ def beyond(network: Network, program: LoihiProgram, target: LoihiTarget, options
 _SMALLER = "Use a smaller network or fewer --weight-bits, or say --allow-oversize to run it on the emulator."
 
 
-def _misfit(target: LoihiTarget, neurons: int, synapse_bytes: int = 0) -> str:
+def _misfit(target: LoihiTarget, found: tuple[Use, ...]) -> str:
     """Return what of a network no whole chip holds, as a sentence, or nothing."""
-    limits = target.limits
-    used = {
-        "neurons": (neurons, limits.cores.value * limits.neurons_per_core.value),
-        "bytes of synapses": (synapse_bytes, limits.cores.value * limits.synapse_bytes_per_core.value),
-    }
-    over = [f"{name}: {need:,} needed, {most:,} available" for name, (need, most) in used.items() if need > most]
+    # Too few cores are too few neurons or bytes, which say more.
+    over = [
+        f"{use.limit}: {use.used:,} needed, {use.available:,} available"
+        for use in found
+        if not (use.fits or use.is_least)
+    ]
     return f"the network does not fit one {target.title} chip ({'; '.join(over)})" if over else ""
 
 
