@@ -28,8 +28,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.xylosim.backend import WORKER, arguments
 from neurodeploy.backends.xylosim.install import SIMULATOR, install_xylo
+from neurodeploy.backends.xylosim.simulate import WORKER, arguments
 from neurodeploy.families.xylo import kernel
 from neurodeploy.families.xylo.codes import XyloCodes, XyloNeurons
 

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
-from neurodeploy.backends.xylosim import backend
+from neurodeploy.backends.xylosim import simulate
 from neurodeploy.backends.xylosim.install import SIMULATOR, install_xylo
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo import definition, kernel
@@ -31,7 +31,7 @@ from tests.families.xylo.configurations import KINDS, draw, reached
 def prove(seed: int) -> tuple[Counter[str], list[str]]:
     """Return what one seed's run counts, and what differs from XyloSim in it."""
     case = draw(seed)
-    recorded = backend.run(case.codes, case.inputs)
+    recorded = simulate.run(case.codes, case.inputs)
     ours = {
         name: run(case.codes, case.inputs) for name, run in (("definition", definition.run), ("kernel", kernel.run))
     }

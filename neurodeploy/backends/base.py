@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from neurodeploy.coding.inputs import chip_inputs
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, known
 from neurodeploy.ir.host import entering
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.program import Program
@@ -23,6 +23,7 @@ class Backend(Protocol):
     can_be_ended: it takes a time limit.
     counts: its recordings count events, among them what left a register.
     exact_in: of a vendor's simulator the arithmetic in which the emulator must equal it bit for bit; else None.
+    families: whose programs it runs, by name; None for all.
     note: what is to be said wherever the backend is listed, or nothing.
     """
 
@@ -33,6 +34,7 @@ class Backend(Protocol):
     can_be_ended: bool = False
     counts: bool = False
     exact_in: str | None = None
+    families: tuple[str, ...] | None = None
     note: str = ""
 
     def missing(self) -> str | None:
@@ -95,6 +97,21 @@ def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -
             f"{backend} cannot run this program: " + "; ".join(faults),
             where=f"program for target {program.target}",
             fix=fix,
+        )
+
+
+def refuse_other_families(backend: Backend, program: Program) -> None:
+    """Refuse a program for a chip family that a backend does not run.
+
+    Raises:
+        DeployError: it does not.
+    """
+    if backend.families is not None and program.family not in backend.families:
+        raise DeployError(
+            f"backend {backend.name!r} runs programs for the family {known(backend.families)}, but this one is for"
+            f" {program.target}, of the family {program.family!r}",
+            where="--backend",
+            fix="Run it on --backend emulator, or on the simulator of that chip's maker; see `neurodeploy backends`.",
         )
 
 

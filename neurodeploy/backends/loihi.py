@@ -73,6 +73,7 @@ class Loihi:
     can_be_ended: bool = True
     counts: bool = False
     exact_in: str | None = None
+    families: tuple[str, ...] | None = ("loihi",)
     note: str = NOTE
 
     def missing(self) -> str | None:

@@ -22,7 +22,7 @@ from neurodeploy.ir.synapses import Shape
 
 GROUP = "neurodeploy.backends"
 
-_SAID = ("is_reference", "is_chip", "is_slow", "can_be_ended", "counts", "exact_in", "note")
+_SAID = ("is_reference", "is_chip", "is_slow", "can_be_ended", "counts", "exact_in", "families", "note")
 
 
 def names() -> tuple[str, ...]:

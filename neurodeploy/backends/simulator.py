@@ -78,6 +78,11 @@ class Simulator:
         except BackendError as error:
             return f"{error.what} ({error.where}). {error.fix}"
 
+    def version(self) -> str:
+        """Return which version an interpreter has that is installed, or its complaint."""
+        python = self.python()
+        return "" if python is None else _version(str(python), self.finds)
+
     def venv_path(self) -> Path:
         """Return where its virtual environment is made; another set of requirements is another place."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -127,6 +132,11 @@ def _problem(python: str, code: str) -> str | None:
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     return None if done.returncode == 0 else _complaint(done.stderr)
+
+
+@functools.cache
+def _version(python: str, finds: str) -> str:
+    return ask([python, "-I", "-c", finds])
 
 
 def ask(command: list[str], environment: dict[str, str] | None = None, timeout: float = 60) -> str:

@@ -36,10 +36,11 @@ def demo(output: Path, target: str) -> None:
     from neurodeploy.shipped import shipped_folder
 
     chip = load_target(target)
-    ready = [name for name in backends.simulators() if backends.load(name).missing() is None]
+    simulators = backends.simulators(chip.family)
+    ready = [name for name in simulators if backends.load(name).missing() is None]
     require = ("trained", *ready, "accuracy")
     click.echo(f"required of both models: {', '.join(require)}")
-    for name in set(backends.simulators()) - set(ready):
+    for name in set(simulators) - set(ready):
         click.echo(f"not required, because it cannot run here: {name} ({backends.load(name).missing()})")
     output.mkdir(parents=True, exist_ok=True)
     passed = True

@@ -142,7 +142,9 @@ def compare(
         decide=decide,
         compiling={"plan": plan, "calibrate": calibrate, **compiling},
     )
-    case = put(question, load_target(target))
+    chip = load_target(target)
+    question.refuse_unsuited([chip])
+    case = put(question, chip)
     for refusal in run_cases(question, [case]).values():
         raise refusal
     return case.comparison()
@@ -161,6 +163,7 @@ def put(question: Question, chip: Target, pace: Pace | None = None, chips: int =
         DeployError: the chip cannot run the network.
     """
     network = question.network
+    running, not_run = question.on(chip)
     lost: tuple[str, ...] = ()
     if (program := question.program) is None:
         compiled = compile_with_plan(question.model, chip, **question.compiling)
@@ -171,8 +174,8 @@ def put(question: Question, chip: Target, pace: Pace | None = None, chips: int =
     read = membranes(network, answers.settled.decision, *answers.settled.candidates)
     for node in read:
         find_readout(program, node + MEMBRANE)
-    runner = Runner(network, program, question.data, question.backends, pace or question.pace, read)
-    return Case(question, chip, runner, question.not_run, lost, _Run.of(runner, answers, runner.shown_samples // chips))
+    runner = Runner(network, program, question.data, running, pace or question.pace, read)
+    return Case(question, chip, runner, not_run, lost, _Run.of(runner, answers, runner.shown_samples // chips))
 
 
 def run_cases(question: Question, cases: Sequence[Case]) -> dict[str, DeployError]:
@@ -233,7 +236,7 @@ class Case:
         """Return what was found, once all blocks have run."""
         question, runner, shown = self.question, self.runner, self.run.shown
         equalities = {"reference_trained": self.run.reference_trained(question.trained)}
-        for name in backends.simulators():
+        for name in backends.simulators(self.chip.family):
             equalities[f"{EMULATOR}_{name}"] = runner.emulator_equals(name, self.not_run)
         result = self._result(self.run.evidence(runner, equalities))
         recordings, answers = shown.recordings(), self.run.answers
@@ -336,7 +339,9 @@ class _Run:
 
     def evidence(self, runner: Runner, equalities: dict[str, Any]) -> Evidence:
         """Return what the verdict is found from; a simulator that was compared with the emulator is judged by that."""
-        proved = [name for name in backends.simulators() if equalities[f"{EMULATOR}_{name}"]["status"] != "not-run"]
+        family = runner.program.family
+        simulators = backends.simulators(family)
+        proved = [name for name in simulators if equalities[f"{EMULATOR}_{name}"]["status"] != "not-run"]
         chips = tuple(name for name, one in runner.backends.items() if one.is_chip and name not in proved)
         outputs = tuple(one.name for one in readouts(runner.network))
         ran = tuple(runner.backends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from neurodeploy.comparison.answers import make_answers
 from neurodeploy.comparison.equality import check_trained
 from neurodeploy.comparison.runner import Pace, choose_backends
 from neurodeploy.comparison.verdict import Demands
-from neurodeploy.errors import DeployError
+from neurodeploy.errors import DeployError, known
 from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.settle import Dialect
@@ -26,6 +26,7 @@ from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import load_plan
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recorded, RecordingFile, recorded_on
+from neurodeploy.targets.target import Target
 from neurodeploy.version import __version__
 
 
@@ -36,7 +37,7 @@ class Question:
     model, decide: as :func:`compare` takes them. network, settled, graph: the model as it was read.
     program: the compiled model, or None where it is compiled for each chip, as ``compiling`` says.
     trained: the framework's own recording, or None. remarks: what is to be said of it.
-    backends: those that run, by name. not_run: why each of the others does not.
+    backends: those that run, by name. not_run: why each of the others does not. named: those that were asked for.
     """
 
     model: Path | str | Any
@@ -48,12 +49,48 @@ class Question:
     program: Program | None
     backends: dict[str, Backend]
     not_run: dict[str, str]
+    named: tuple[str, ...]
     trained: Recorded | None
     remarks: list[str]
     demands: Demands
     pace: Pace
     decide: Decision | str | None
     compiling: dict[str, Any]
+
+    def on(self, chip: Target) -> tuple[dict[str, Backend], dict[str, str]]:
+        """Return the backends that run a chip's programs, by name, and why each of the others does not.
+
+        Of those for other chip families nothing is said, unless they were asked for.
+        """
+        own = {name: one for name, one in self.backends.items() if backends.runs(one, chip.family)}
+        others = {
+            name: f"it runs no programs for the family {chip.family!r}"
+            for name in self.backends
+            if name not in own and name in self.named
+        }
+        not_run = {
+            name: reason
+            for name, reason in self.not_run.items()
+            if name in self.named or backends.runs(backends.load(name), chip.family)
+        }
+        return own, not_run | others
+
+    def refuse_unsuited(self, chips: Sequence[Target]) -> None:
+        """Refuse backends and gates that were asked for and have to do with none of some chips.
+
+        Raises:
+            DeployError: at the first of them.
+        """
+        families = {chip.family for chip in chips}
+        asked = {"--backend": self.named, "--require": tuple(set(self.demands.require) & set(backends.simulators()))}
+        for flag, names in asked.items():
+            for name in names:
+                if not any(backends.runs(backends.load(name), family) for family in families):
+                    raise DeployError(
+                        f"{flag} names {name}, which runs no programs for {known(chip.name for chip in chips)}",
+                        where=flag,
+                        fix="Leave it out, or name a chip of the family whose programs it runs.",
+                    )
 
     def provenance(self) -> dict[str, Any]:
         """Return what was asked, of which versions, and how the model was read."""
@@ -88,7 +125,8 @@ def ask(
         DeployError: the model, the data, the trained recording, the decision or an option is refused.
         BackendError: a backend that was named is missing.
     """
-    chosen, not_run = choose_backends((only,) if isinstance(only, str) and only else tuple(only))
+    named = (only,) if isinstance(only, str) and only else tuple(only)
+    chosen, not_run = choose_backends(named)
     if isinstance(trained, (str, Path)):
         trained = RecordingFile(Path(trained))
     if program is not None:
@@ -112,6 +150,7 @@ def ask(
         program,
         chosen,
         not_run,
+        named,
         trained,
         remarks,
         demands,

@@ -119,6 +119,7 @@ def compare_targets(
         decide=decide,
         compiling={"plan": plan, "calibrate": calibrate, **compiling},
     )
+    question.refuse_unsuited(list(chips.values()))
     cases, refusals = _put_to_all(question, chips)
     if cases:
         refusals |= run_cases(question, cases)

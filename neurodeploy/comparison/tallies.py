@@ -18,6 +18,8 @@ OVERFLOWS = {
     "u_wraps": "u left its register and wrapped",
     "v_clips": "v was clipped at the end of its register",
     "input_wraps": "a step's input left the register in which the chip, not the emulator, wraps it",
+    "i_saturated": "a current lay at the end of its register",
+    "v_saturated": "v lay at the end of its register",
 }
 """What is counted of registers that were left, by counter."""
 

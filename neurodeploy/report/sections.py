@@ -36,6 +36,11 @@ EQUALITIES: dict[str, tuple[str, str, tuple[str, str]]] = {
         "Our emulator against Intel's simulator, both in Lava's arithmetic: spikes and states",
         ("emulator", "Lava"),
     ),
+    "emulator_xylosim": (
+        "Emulator = XyloSim",
+        "Our emulator against SynSense's simulator: spikes, currents and potentials",
+        ("emulator", "XyloSim"),
+    ),
 }
 
 COUNTERS = {
@@ -47,6 +52,8 @@ COUNTERS = {
     "u_wraps": "current (u) wrapped",
     "v_clips": "potential (v) clipped",
     "input_wraps": "sum of a step's input beyond its register",
+    "i_saturated": "current at the end of its register",
+    "v_saturated": "potential (v) at the end of its register",
 }
 """The emulator's counters in words; one that is not here is shown by its own name."""
 

@@ -42,6 +42,7 @@ class Lava(Backend):
     """Intel's simulator of Loihi, on the same program as the emulator; always in ``lava`` arithmetic."""
 
     name = "lava"
+    families = ("loihi",)
     is_slow = True
     can_be_ended = True
     exact_in = LAVA.name

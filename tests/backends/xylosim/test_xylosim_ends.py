@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.backends.xylosim import backend
+from neurodeploy.backends.xylosim import simulate
 from neurodeploy.errors import BackendError
 from tests.backends.processes import members, needs_proc, sessions_begun_by, wait_for
 from tests.families.xylo.configurations import Case, draw
@@ -43,7 +43,7 @@ def test_time_limit_ends_the_run(folder: Path, endless: Case) -> None:
     sessions: set[int] = set()
     start = time.monotonic()
     with pytest.raises(BackendError, match=r"XyloSim was ended .*: its time limit of 5 s had passed"):
-        backend.run(
+        simulate.run(
             endless.codes,
             endless.inputs,
             time_limit=5,
@@ -64,7 +64,7 @@ def test_death_of_the_worker_is_named(number: signal.Signals, folder: Path, endl
             os.kill(session, number)
 
     with pytest.raises(BackendError, match=f"XyloSim died with signal {number.name}"):
-        backend.run(endless.codes, endless.inputs, progress=kill)
+        simulate.run(endless.codes, endless.inputs, progress=kill)
     assert sessions and not [pid for session in sessions for pid in members(session)]
     assert not list(folder.iterdir())
 
@@ -77,17 +77,17 @@ def test_interrupt_leaves_nothing(folder: Path, endless: Case) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backend.run(endless.codes, endless.inputs, progress=interrupt)
+        simulate.run(endless.codes, endless.inputs, progress=interrupt)
     assert sessions and not [pid for session in sessions for pid in members(session)]
     assert not list(folder.iterdir())
 
 
 HOST = """
 import numpy as np
-from neurodeploy.backends.xylosim import backend
+from neurodeploy.backends.xylosim import simulate
 from tests.families.xylo.configurations import draw
 codes = draw(1).codes
-backend.run(codes, np.ones((3_000_000, 1, codes.n_in), np.uint8), progress=lambda *_: print("on", flush=True))
+simulate.run(codes, np.ones((3_000_000, 1, codes.n_in), np.uint8), progress=lambda *_: print("on", flush=True))
 """
 
 

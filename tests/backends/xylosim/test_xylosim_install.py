@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.backends.xylosim import backend
+from neurodeploy.backends.xylosim import simulate
 from neurodeploy.backends.xylosim.install import ENV_PYTHON, SIMULATOR, install_xylo
 from neurodeploy.errors import BackendError, DeployError
 from tests.families.xylo.configurations import draw
@@ -26,7 +26,7 @@ def test_nothing_installed_says_how_to_get_it(bare: Path) -> None:
     assert SIMULATOR.missing() == "XyloSim is not installed. Run `neurodeploy install xylo`."
     codes = draw(0).codes
     with pytest.raises(BackendError, match=r"XyloSim is not installed(?s:.*)neurodeploy install xylo"):
-        backend.run(codes, np.zeros((1, 1, codes.n_in), np.uint8))
+        simulate.run(codes, np.zeros((1, 1, codes.n_in), np.uint8))
 
 
 def test_installation_without_a_compiler_is_refused(bare: Path) -> None:
