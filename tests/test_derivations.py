@@ -15,7 +15,7 @@ from neurodeploy.families.loihi.arithmetic import decay
 PAGE = Path(__file__).parent.parent / "docs" / "derivations.md"
 MODULES = {
     "bounds": "neurodeploy.families.loihi.bounds",
-    "definition": "neurodeploy.families.loihi.definition",
+    "step": "neurodeploy.families.loihi.step",
     "equality": "neurodeploy.comparison.equality",
     "program_check": "neurodeploy.analysis.program_check",
     "ties": "neurodeploy.comparison.ties",

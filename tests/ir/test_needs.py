@@ -72,6 +72,7 @@ ROOMS_OF_OTHERS = {
     "analysis/program_check.py": "its bounds are reach's, its observations those of observe.py",
     "families/loihi/exactness.py": "chooses the neuron, for quantise/population.py",
     "families/loihi/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
+    "families/loihi/step.py": "a neuron of definition.py and of the worker, which look at what they can",
     "families/loihi/registers.py": "codes for quantise/population.py",
     "compiler/losses.py": "looks at what quantise/population.py made, by reach's bounds",
     "passes/helpers.py": "makes populations that keep time, and reads none",

@@ -38,6 +38,9 @@ OBSERVABLES = ("spikes", "v", "u")
 
 WORKER = Path(__file__).with_name("worker.py")
 
+MODULES = ("families.loihi.arithmetic", "families.loihi.step", "backends.lava.processes")
+"""Files of the package that the worker loads, in this order; none needs another but those before it, and NumPy."""
+
 CONV_SUM_BITS = 24
 """Width, with the sign, of what leaves Lava's Conv; all other sums have the 32 bits of our own."""
 
@@ -231,7 +234,9 @@ def _write_request(folder: Path, job: Job) -> None:
         }
         for population in job.program.populations
     }
-    write_text(folder / "request.json", to_json({**files, "nodes": nodes}))
+    package = Path(__file__).parents[2]
+    modules = [(f"{package.name}.{name}", f"{package.joinpath(*name.split('.'))}.py") for name in MODULES]
+    write_text(folder / "request.json", to_json({**files, "nodes": nodes, "modules": modules}))
 
 
 def _python() -> Path:
