@@ -172,7 +172,7 @@ def check(program: Program[Any], options: RunOptions) -> None:
     Raises:
         DeployError: it names all that is wrong with a program, or the option.
     """
-    from neurodeploy.backends.lava.processes import process_of
+    from neurodeploy.backends.lava.process_names import process_of
     from neurodeploy.errors import DeployError
     from neurodeploy.families.loihi.program import program_faults
     from neurodeploy.ir.needs import lacking, refuse_missing

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.backends.lava.processes import process_of
+from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.families.loihi.arithmetic import STATE_LIMIT
 from neurodeploy.families.loihi.codes import (
     ADAPTATIONS,

@@ -74,6 +74,7 @@ ROOMS_OF_OTHERS = {
     "families/loihi/check/program_check.py": "its bounds are reach's, its observations those of observe.py",
     "families/loihi/exactness.py": "chooses the neuron, for quantise/population.py",
     "families/loihi/affine_form.py": "brings float neurons into affine form, for quantise/population.py",
+    "families/loihi/step.py": "a neuron of definition.py and of the worker, which look at what they can",
     "families/loihi/registers.py": "codes for quantise/population.py",
     "families/loihi/compile/losses.py": "looks at what quantise/population.py made, by reach's bounds",
     "families/loihi/helpers.py": "makes populations that keep time, and reads none",

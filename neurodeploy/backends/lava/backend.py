@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Backend, expect, refuse_faults, register_units, spike_inputs
 from neurodeploy.backends.lava.install import INSTALL, SIMULATOR, lava_python
-from neurodeploy.backends.lava.processes import process_of
+from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.backends.session import Task, run_session
 from neurodeploy.errors import BackendError, DeployError, known
 from neurodeploy.families.loihi.arithmetic import LAVA, find_arithmetic
@@ -33,6 +33,9 @@ from neurodeploy.version import __version__
 OBSERVABLES = ("spikes", "v", "u")
 
 WORKER = Path(__file__).with_name("worker.py")
+
+MODULES = ("families.loihi.arithmetic", "families.loihi.step", "backends.lava.processes")
+"""Files of the package that the worker loads, in this order; none needs another but those before it, and NumPy."""
 
 CONV_SUM_BITS = 24
 """Width, with the sign, of what leaves Lava's Conv; all other sums have the 32 bits of our own."""
@@ -228,7 +231,9 @@ def _write_request(folder: Path, job: Job) -> None:
         }
         for population in job.program.populations
     }
-    write_text(folder / "request.json", to_json({**files, "nodes": nodes}))
+    package = Path(__file__).parents[2]
+    modules = [(f"{package.name}.{name}", f"{package.joinpath(*name.split('.'))}.py") for name in MODULES]
+    write_text(folder / "request.json", to_json({**files, "nodes": nodes, "modules": modules}))
 
 
 def _python() -> Path:

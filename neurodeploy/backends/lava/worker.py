@@ -1,30 +1,29 @@
 """Run a program on Lava's simulator: ``python worker.py REQUEST.json``.
 
-This file runs alone, in a Python 3.10 that has only numpy 1 and lava-nc, and in a process session of its own; nothing
-else of the package is there. The request names the files ``program``, ``inputs`` and ``output``, and for each
-population its ``process`` and what is recorded of it, with the type: ``nodes``. ``guard.py``, which started it, tidies
-up when the host dies. Progress goes to standard output as lines of JSON, all else to standard error.
+This file runs in a Python 3.10 that has only numpy 1 and lava-nc, and in a process session of its own. The package is
+not there; the request names the few of its files that need no other, ``modules``, the files ``program``, ``inputs`` and
+``output``, and for each population its ``process`` and what is recorded of it, with the type: ``nodes``. ``guard.py``,
+which started it, tidies up when the host dies. Progress goes to standard output as lines of JSON, all else to standard
+error.
 
 All arithmetic is that of Lava's own process models (tag ``fixed_pt``), but for neurons that Lava does not have: those
-are Lava's LIF up to the spike test, and our own after it (``Neuron``). What is added to Lava's: spikes that enter,
-states that are read, and samples kept apart. The samples follow one another in one run, ``rows`` steps each; before
-the first step of a sample every register of every process gets its initial value, so that each sample runs as if it
-were alone, whatever spikes the one before left under way.
+are Lava's LIF up to the spike test, and the package's definition after it (``Neuron``). What is added to Lava's: spikes
+that enter, states that are read, and samples kept apart. The samples follow one another in one run, ``rows`` steps
+each; before the first step of a sample every register of every process gets its initial value, so that each sample runs
+as if it were alone, whatever spikes the one before left under way.
 """
 
-import ctypes
 import json
 import math
-import mmap
 import os
 import platform
-import resource
-import signal
 import sys
-import threading
 import time
 import traceback
+from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
+from types import SimpleNamespace
 
 import numpy as np
 from lava.magma.compiler.compiler_graphs import find_processes
@@ -50,12 +49,28 @@ from lava.utils.weightutils import SignMode
 from scipy.sparse import csc_matrix
 
 FORMAT, VERSION = "neurodeploy-program", 4
-STATE_MAX = 2**23 - 1
+EXTRA_CODES = ("threshold_low_code", "v_min", "adapt_decay", "adapt_step", "du_second")
+"""Codes that a neuron may lack."""
+
+PROCESSES = "backends.lava.processes"
 CHANNEL_SLOTS = 4
 """Messages that a channel holds. Lava's 64 would fill a small ``/dev/shm``; all processes walk in step, so few do."""
 
 CHUNK_SECONDS = 0.5
 """How long Lava runs between two lines of progress, about."""
+
+
+def load(modules):
+    """Load files of the package that need numpy and each other alone, from pairs of module name and path."""
+    for name, path in modules:
+        spec = spec_from_file_location(name, path)
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+
+
+def shared(name):
+    """Return a module that ``load`` has loaded, by its name within the package."""
+    return sys.modules[f"neurodeploy.{name}"]
 
 
 class Sampled:
@@ -73,7 +88,7 @@ class Sampled:
             self.run_row(row, sample)
         except BaseException:
             traceback.print_exc()
-            end_group()
+            shared(PROCESSES).end_group()
 
     def start_sample(self):
         """Give every register its value before the first step of a sample."""
@@ -134,140 +149,94 @@ class Neuron(LIF):
 class NeuronModel(Recorded, AbstractPyLifModelFixed):
     """See Neuron and, for what the parameters mean, ``neurodeploy.ir.codes.NeuronModel``.
 
-    Current, decay, bias, wrapping and clipping are Lava's own.
+    Current, decay, bias, wrapping and clipping are Lava's own; the rest is ``families/loihi/step.py``.
     """
 
     s_out = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
     vth = LavaPyType(int, np.int32)
-    effective_vth = 0
 
     def start_sample(self):
-        """Load the initial codes, and forget spikes, refractory time and the raised threshold."""
+        """Load the initial codes, and forget spikes, refractory time, adaptation and the second current."""
         super().start_sample()
-        self._model, self._codes = self.proc_params["model"], self.proc_params["codes"]
-        self._fired, self._hold, self._b, self._second = (np.zeros(self.v.shape, np.int64) for _ in range(4))
+        given = {**dict.fromkeys(EXTRA_CODES), **self.proc_params["codes"]}
+        self._population = SimpleNamespace(model=SimpleNamespace(**self.proc_params["model"]), **given)
+        self._step, self._lava = shared("families.loihi.step"), shared("families.loihi.arithmetic").LAVA
+        self._state = self._step.State(*(np.zeros(self.v.shape, np.int64) for _ in range(6)))
+
+    def registers(self):
+        """Return what a neuron carries, u and v as Lava holds them now."""
+        return replace(self._state, u=self.u.astype(np.int64), v=self.v.astype(np.int64))
 
     def run_row(self, row, sample):
         """Run the step, after a reset if one is due."""
-        interval = self._model["reset_interval"]
-        if interval and (row + 1) % interval == self._model["reset_offset"]:
-            self.u[:], self.v[:], self._second[:] = 0, 0, 0
+        if self._step.is_reset_row(self._population.model, row):
+            self.u[:], self.v[:], self._state.second[:] = 0, 0, 0
         super().run_row(row, sample)
 
     def scale_bias(self):
-        """Let a late subtraction enter v with the bias, after the decay and before v is clipped."""
+        """Let what spikes of before take from v enter it with the bias, after the decay and before v is clipped."""
         super().scale_bias()
-        self.scale_threshold()
-        self._owed = np.zeros(self.v.shape, np.int64)
-        if self._model["reset"] == "subtract-late":
-            self._owed = self._fired
-        elif self._model["reset"] == "subtract-pending":
-            self._owed = self.held()
-        lowered = self._b if self._model["adapts"] == "v" else 0
-        self.effective_bias = (self.effective_bias - lowered - self._owed * self.effective_vth).astype(np.int32)
+        state = self.registers()
+        self._owed = self._step.owed_thresholds(self._population, state)
+        taken = self._step.lowered(self._population, state) + self._owed * self._step.threshold(self._population)
+        self.effective_bias = (self.effective_bias - taken).astype(np.int32)
 
     def scale_threshold(self):
-        """Shift the threshold as Lava's LIF does."""
-        self.effective_vth = np.left_shift(self.vth, self.vth_shift)
-        self.isthrscaled = True
+        """Leave the threshold to the step."""
 
     def subthr_dynamics(self, activation_in):
         """Run Lava's dynamics, then hold v at 0 where the last spike says so; a second current enters with the bias."""
-        if "du_second" in self._codes:
-            kept = np.abs(self._second) * (self.decay_unity - 1 - self._codes["du_second"]) >> self.decay_shift
-            entering = np.left_shift(activation_in, self.act_shift).astype(np.int64)
-            other = (np.sign(self._second) * kept - entering).astype(np.int32).astype(np.int64)
-            limit = self.max_uv_val
-            self._second = other - 2 * limit * (other > limit) + 2 * limit * (other <= -limit)
-            self.effective_bias = (self.effective_bias + self._second).astype(np.int32)
+        entering = np.left_shift(activation_in, self.act_shift).astype(np.int64)
+        second, _ = self._step.second_current(self._population, self._state.second, entering, self._lava)
+        self.effective_bias = (self.effective_bias + second).astype(np.int32)
         super().subthr_dynamics(activation_in)
-        if self._model["reset"] == "zero-late":
-            self.v[self._fired != 0] = 0
-        self.v[self._hold > 0] = 0
-
-    def level(self):
-        """Return the threshold of this step."""
-        return self.effective_vth + (0 if self._model["adapts"] == "v" else self._b)
-
-    def held(self):
-        """Return how often v holds the threshold, as often as one step can send."""
-        v, threshold = self.v.astype(np.int64), self.level()
-        held = (v >= threshold if self._model["spike"] == ">=" else v > threshold).astype(np.int64)
-        if self._model["max_spikes"] != 1:
-            held *= np.clip(v // np.maximum(threshold, 1), 1, self._model["max_spikes"] or STATE_MAX)
-        return held
+        self.v[:] = self._step.held_at_zero(self._population, self._state, self.v)
+        self._state = replace(self._state, second=second)
 
     def spiking_activation(self):
         """Return what is sent: 0 or 1, a count, or -1 too."""
-        sent = self.held()
-        if "threshold_low_code" in self._codes:
-            sent -= self.v < self._codes["threshold_low_code"] << self.vth_shift
-        return sent
+        state = self.registers()
+        return self._step.fire(self._population, state, state.v)
 
     def reset_voltage(self, spike_vector):
         """Do what a spike does to v, and in the steps to come."""
-        before, self._fired = self._fired, spike_vector
-        sent = self.s_out_buff = spike_vector
-        if self._model["reset"] == "zero":
-            self.v[sent != 0] = 0
-        elif self._model["reset"] == "subtract":
-            self.v[:] = self.v - sent * self.level()
-        elif self._model["reset"] == "subtract-pending":
-            self.v[:] = np.minimum(self.v - (sent - self._owed) * self.effective_vth, STATE_MAX)
-        self._hold = np.where(sent != 0, self._model["refractory"], np.maximum(self._hold - 1, 0))
-        if "adapt_step" in self._codes:
-            kept = np.abs(self._b) * (self.decay_unity - self._codes["adapt_decay"]) >> self.decay_shift
-            raised = np.sign(self._b) * kept + sent * self._codes["adapt_step"]
-            self._b = np.clip(raised, -STATE_MAX, STATE_MAX)
-        if self._model["clears_u"]:
-            due = sent if self._model["clears_u"] == "now" else before
-            self.u[due != 0], self._second[due != 0] = 0, 0
-        if "v_min" in self._codes:
-            self.v[:] = np.maximum(self.v, self._codes["v_min"])
+        self.s_out_buff = spike_vector
+        self._state = self._step.after_spikes(self._population, self.registers(), spike_vector, self._owed)
+        self.u[:], self.v[:] = self._state.u, self._state.v
 
 
-class SampledDense(Sampled, PyDenseModelBitAcc):
+class Emptied(Sampled):
+    """Synapses that start each sample with nothing under way."""
+
+    def start_sample(self):
+        """Drop what is under way."""
+        self.a_buff[:] = 0
+
+
+class BuiltOnce(Emptied):
+    """Synapses with delays, whose constant matrix of delayed weights is built once instead of in every step."""
+
+    def get_delay_wgts_mat(self, weights, delays, max_delay):
+        """Return Lava's own matrix."""
+        if "_delayed" not in self.__dict__:
+            self._delayed = super().get_delay_wgts_mat(weights, delays, max_delay)
+        return self._delayed
+
+
+class SampledDense(Emptied, PyDenseModelBitAcc):
     """Lava's Dense."""
 
-    def start_sample(self):
-        """Drop what is under way."""
-        self.a_buff[:] = 0
+
+class SampledDelayDense(BuiltOnce, PyDelayDenseModelBitAcc):
+    """Lava's DelayDense."""
 
 
-class SampledDelayDense(Sampled, PyDelayDenseModelBitAcc):
-    """Lava's DelayDense, with its constant matrix of delayed weights built once instead of in every step."""
-
-    def start_sample(self):
-        """Drop what is under way."""
-        self.a_buff[:] = 0
-
-    def get_delay_wgts_mat(self, weights, delays, max_delay):
-        """Return Lava's own matrix."""
-        if "_delayed" not in self.__dict__:
-            self._delayed = super().get_delay_wgts_mat(weights, delays, max_delay)
-        return self._delayed
-
-
-class SampledSparse(Sampled, PySparseModelBitAcc):
+class SampledSparse(Emptied, PySparseModelBitAcc):
     """Lava's Sparse."""
 
-    def start_sample(self):
-        """Drop what is under way."""
-        self.a_buff[:] = 0
 
-
-class SampledDelaySparse(Sampled, PyDelaySparseModelBitAcc):
-    """Lava's DelaySparse, with its constant matrix of delayed weights built once instead of in every step."""
-
-    def start_sample(self):
-        """Drop what is under way."""
-        self.a_buff[:] = 0
-
-    def get_delay_wgts_mat(self, weights, delays, max_delay):
-        """Return Lava's own matrix."""
-        if "_delayed" not in self.__dict__:
-            self._delayed = super().get_delay_wgts_mat(weights, delays, max_delay)
-        return self._delayed
+class SampledDelaySparse(BuiltOnce, PyDelaySparseModelBitAcc):
+    """Lava's DelaySparse."""
 
 
 class SampledConv(Sampled, PyConvModelFixed):
@@ -386,7 +355,9 @@ class Net:
     def _add_population(self, entry, codes, node):
         name, shape = entry["name"], tuple(entry["shape"])
         flat = (self.rows, self.n_samples, math.prod(shape))
-        recorded = {observable: shared_array(flat, dtype) for observable, dtype in node["observables"].items()}
+        recorded = {
+            observable: shared(PROCESSES).shared_array(flat, dtype) for observable, dtype in node["observables"].items()
+        }
         for observable, values in recorded.items():
             self.recorded[f"{name}/{observable}"] = values.reshape(self.rows, self.n_samples, *shape)
         lif = new_neuron(node["process"], entry, codes)
@@ -481,13 +452,6 @@ def one_or_all(codes):
     return int(codes[0]) if (codes == codes[0]).all() else codes
 
 
-def shared_array(shape, dtype):
-    """Return an array of zeros that processes forked later write into."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape)
-    return np.frombuffer(mmap.mmap(-1, max(size, 1) * dtype.itemsize), dtype, size).reshape(shape)
-
-
 def run(net, emit, watchdog):
     """Run every connected part of a network for all samples; ``emit`` is told of progress."""
     parts, seen = [], set()
@@ -512,64 +476,6 @@ def run(net, emit, watchdog):
         process.stop()
 
 
-class Watchdog(threading.Thread):
-    """End everything when a process of Lava has died, which Lava would wait for in vain."""
-
-    def __init__(self):
-        """Wait for the simulation to begin."""
-        super().__init__(daemon=True)
-        self.running = False
-
-    def run(self):
-        """Look twice a second."""
-        while True:
-            time.sleep(0.5)
-            if self.running:
-                self._look_at_children()
-
-    def _look_at_children(self):
-        dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if dead is not None and self.running:
-            by_signal = dead.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
-            how = f"signal {signal.Signals(dead.si_status).name}" if by_signal else f"status {dead.si_status}"
-            sys.stderr.write(f"ChildProcessError: a process of the simulator ended early, with {how}\n")
-            end_group()
-
-
-def end_group():
-    """End all processes of this session; SIGTERM spares the tracker that then frees their shared memory."""
-    sys.stderr.flush()
-    os.killpg(0, signal.SIGTERM)
-
-
-def tie_children():
-    """Have Linux kill each process that is forked from here on when the one that forked it dies."""
-    forking = {}
-
-    def die_with_parent():
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
-        if os.getppid() != forking["pid"]:  # it died before that
-            os._exit(1)
-
-    os.register_at_fork(before=lambda: forking.update(pid=os.getpid()), after_in_child=die_with_parent)
-
-
-def raise_file_limit():
-    """Allow more open files than is usual: Lava opens about a dozen for each process of a net."""
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if most == resource.RLIM_INFINITY else min(most, 65536)
-    if limit != resource.RLIM_INFINITY and limit < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-def save(path, arrays, meta):
-    """Write the output file in full or not at all."""
-    temporary = f"{path}.part"
-    with open(temporary, "wb") as stream:
-        np.savez(stream, meta=np.array(json.dumps(meta)), **arrays)
-    os.replace(temporary, path)
-
-
 def main(request_path):
     """Serve one request."""
     channel = os.fdopen(os.dup(1), "w")
@@ -581,16 +487,13 @@ def main(request_path):
 
     with open(request_path) as stream:
         request = json.load(stream)
-    raise_file_limit()
-    watchdog = Watchdog()
-    watchdog.start()
-    if sys.platform == "linux":
-        tie_children()
+    load(request["modules"])
+    watchdog = shared(PROCESSES).prepare()
     with np.load(request["program"]) as program, np.load(request["inputs"]) as inputs:
         net = Net(program, dict(inputs), request["nodes"])
     run(net, emit, watchdog)
     versions = {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": platform.python_version()}
-    save(request["output"], net.recorded, {"versions": versions})
+    shared(PROCESSES).save(request["output"], net.recorded, {"versions": versions})
 
 
 if __name__ == "__main__":

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import DeployError, known
-
 DECAY_BITS = 12
 """Decays are fractions of ``2**DECAY_BITS``."""
 
@@ -62,6 +60,9 @@ def find_arithmetic(name: str, where: str = "--arithmetic") -> Arithmetic:
     Raises:
         DeployError: there is none of that name.
     """
+    # Here, so that Lava's worker, which has no package, can load this file.
+    from neurodeploy.errors import DeployError, known
+
     if name not in ARITHMETICS:
         raise DeployError(f"no arithmetic is called {name!r}", where=where, fix=f"Choose one of {known(ARITHMETICS)}.")
     return ARITHMETICS[name]

@@ -1,4 +1,4 @@
-"""The integer step in NumPy, which every other implementation must equal bit for bit.
+"""The integer run in NumPy, which every other implementation must equal bit for bit; a neuron's step is in ``step``.
 
 Written for reading, not for speed; works on int64 throughout and names every place where a register is narrower.
 """
@@ -11,9 +11,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, decay
+from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, Arithmetic
 from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.program import LoihiProgram, input_limit
+from neurodeploy.families.loihi.step import State, neuron, to_int32
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
 from neurodeploy.ir.run_options import Inputs
@@ -38,22 +39,6 @@ CAN = can(
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class State:
-    """The state that a population carries from step to step, int64 ``[B, n]``.
-
-    u, v: current and potential. fired: what it sent in the step before. hold: steps for which v is still held at 0.
-    b: by how much the threshold is raised, or v lowered. second: the second current.
-    """
-
-    u: Ints
-    v: Ints
-    fired: Ints
-    hold: Ints
-    b: Ints
-    second: Ints
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class Traces:
     """A whole run, in hardware rows; int64 ``[T, B, n]`` for each population, counters ``[T, B, populations]``."""
 
@@ -61,21 +46,6 @@ class Traces:
     v: dict[str, Ints]
     u: dict[str, Ints]
     counters: dict[str, Ints]
-
-
-def to_int32(x: Ints) -> Ints:
-    """Return x as an int32 register holds it."""
-    return x.astype(np.int32).astype(np.int64)
-
-
-def wrap(u: Ints, arithmetic: Arithmetic) -> Ints:
-    """Return u brought back into (-2**23, 2**23]: by one turn only (Lava), or by as many as it takes (the chip)."""
-    turn = 2 * STATE_LIMIT
-    if arithmetic.wraps_once:
-        wrapped: Ints = u - turn * (u > STATE_LIMIT) + turn * (u <= -STATE_LIMIT)
-    else:
-        wrapped = (u + STATE_LIMIT - 1) % turn - STATE_LIMIT + 1
-    return wrapped
 
 
 def synapses(projection: CodedProjection, spikes: Ints, arithmetic: Arithmetic) -> Ints:
@@ -107,91 +77,6 @@ def start(population: LoihiPopulation, n_samples: int) -> State:
     refuse_missing((population,), CAN, "the emulator's definition")
     u, v = (np.tile(code.astype(np.int64), (n_samples, 1)) for code in (population.u_init, population.v_init))
     return State(u, v, *(np.zeros_like(u) for _ in range(4)))
-
-
-def neuron(
-    population: LoihiPopulation, state: State, a: Ints, row: int, arithmetic: Arithmetic
-) -> tuple[State, dict[str, Ints]]:
-    """Return the registers after one step, with what was sent in ``fired``, and what was counted.
-
-    Args:
-        population: the codes.
-        state: the registers before.
-        a: input in weight units, ``[B, n]``.
-        row: hardware row, from 0.
-        arithmetic: how u wraps.
-    """
-    model, floor = population.model, -(STATE_LIMIT - 1)
-    threshold = population.threshold_code.astype(np.int64) << ALIGN_BITS
-    bias = population.bias_mantissa.astype(np.int64) << population.bias_exponent
-    u, v, second = state.u, state.v, state.second
-    if model.reset_interval and (row + 1) % model.reset_interval == model.reset_offset:
-        u, v, second = (np.zeros_like(u) for _ in range(3))
-    keeps_u = bool((population.du < 2**DECAY_BITS - 1).any())
-    active = ((u != 0) & keeps_u) | (second != 0) | (v != 0) | (a != 0) | (bias != 0)
-    current = to_int32(decay(u, population.du.astype(np.int64) + 1) + to_int32(a << ALIGN_BITS))
-    wraps = (current > STATE_LIMIT) | (current <= -STATE_LIMIT)
-    u = wrap(current, arithmetic)
-    if population.du_second is not None:
-        other = to_int32(decay(second, population.du_second.astype(np.int64) + 1) - to_int32(a << ALIGN_BITS))
-        wraps = wraps | (other > STATE_LIMIT) | (other <= -STATE_LIMIT)
-        second = wrap(other, arithmetic)
-    lowered, raised = (state.b, 0 * state.b) if model.adapts == "v" else (0 * state.b, state.b)
-    potential = to_int32(decay(v, population.dv.astype(np.int64)) + u + bias + second - lowered)
-    owed = _owed(population, state, v, threshold + raised)
-    potential = to_int32(potential - owed * threshold)
-    v = np.clip(potential, floor, STATE_LIMIT - 1)
-    clips = v != potential
-    if model.reset == "zero-late":
-        v = np.where(state.fired, 0, v)
-    v = np.where(state.hold > 0, 0, v)
-    sent, v_after = _fire(population, v, threshold + raised)
-    if model.reset == "subtract-pending":
-        v_after = np.minimum(v - (sent - owed) * threshold, STATE_LIMIT - 1)
-    hold = np.where(sent != 0, model.refractory, np.maximum(state.hold - 1, 0))
-    b = state.b
-    if population.adapt_decay is not None and population.adapt_step is not None:
-        b = decay(b, population.adapt_decay.astype(np.int64)) + sent * population.adapt_step
-        b = np.clip(b, floor, STATE_LIMIT - 1)
-    if population.v_min is not None:
-        v_after = np.maximum(v_after, population.v_min)
-    if model.clears_u:
-        due = sent if model.clears_u == "now" else state.fired
-        u, second = (np.where(due != 0, 0, one) for one in (u, second))
-    counts = {"spikes": np.abs(sent) * model.fires, "active": active, "u_wraps": wraps, "v_clips": clips}
-    return State(u, v_after, sent, hold, b, second), {key: value.sum(axis=1) for key, value in counts.items()}
-
-
-def _owed(population: LoihiPopulation, state: State, v: Ints, threshold: Ints) -> Ints:
-    """Return how many thresholds are subtracted before the spike test."""
-    match population.model.reset:
-        case "subtract-late":
-            return state.fired
-        case "subtract-pending":
-            return _held(population, v, threshold)
-    return np.zeros_like(v)
-
-
-def _held(population: LoihiPopulation, v: Ints, threshold: Ints) -> Ints:
-    """Return how often v holds the threshold, as often as one step can send."""
-    model = population.model
-    held = (v >= threshold if model.spike == ">=" else v > threshold).astype(np.int64)
-    if model.max_spikes != 1:
-        held = held * np.clip(v // np.maximum(threshold, 1), 1, model.max_spikes or STATE_LIMIT)
-    return held
-
-
-def _fire(population: LoihiPopulation, v: Ints, threshold: Ints) -> tuple[Ints, Ints]:
-    """Return what is sent, and v after a reset in this step."""
-    model = population.model
-    sent = _held(population, v, threshold)
-    if population.threshold_low_code is not None:
-        sent = sent - (v < population.threshold_low_code.astype(np.int64) << ALIGN_BITS)
-    if model.reset == "zero":
-        v = np.where(sent != 0, 0, v)
-    elif model.reset == "subtract":
-        v = v - sent * threshold
-    return sent, v
 
 
 def run(program: LoihiProgram, inputs: Inputs, arithmetic: Arithmetic) -> Traces:

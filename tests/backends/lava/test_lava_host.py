@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import neurodeploy
+from neurodeploy.backends.lava import backend
 from neurodeploy.backends.lava.backend import Job, Lava, check_program, observables, patience, run_worker
 from neurodeploy.backends.lava.install import lava_python
 from neurodeploy.backends.session import find_cause
@@ -249,3 +250,26 @@ def test_cause_skips_an_error_that_points_to_another() -> None:
     assert find_cause("RuntimeError: 1 Exception(s) occurred. See output above\n") == (
         "RuntimeError: 1 Exception(s) occurred. See output above"
     )
+
+
+def test_what_the_worker_loads_of_the_package_needs_numpy_alone() -> None:
+    package = Path(backend.__file__).parents[2]
+    paths = [(f"neurodeploy.{name}", f"{package.joinpath(*name.split('.'))}.py") for name in backend.MODULES]
+    code = f"""
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("neurodeploy", "scipy", "torch", "numba"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+for name, path in {paths!r}:
+    spec = spec_from_file_location(name, path)
+    sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+print(sys.modules["neurodeploy.families.loihi.step"].TOP)
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == str(2**23 - 1), done.stderr

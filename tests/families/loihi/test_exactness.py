@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurodeploy.backends.base import spike_inputs
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.backends.lava.processes import process_of
+from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile

@@ -227,7 +227,7 @@ def _first(
     register: str,
 ) -> Overflow | None:
     """Return the first time that a register was left, in order of samples, and what drove it there most."""
-    from neurodeploy.families.loihi.definition import wrap
+    from neurodeploy.families.loihi.step import wrap
 
     if not counts.any():
         return None
@@ -259,7 +259,7 @@ def _unrecorded(
     program: LoihiProgram, population: LoihiPopulation, inputs: Inputs, recording: Recording, sample: int, row: int
 ) -> Ints:
     """Return what a second current adds to v in a row, less what an adaptation takes from it."""
-    from neurodeploy.families.loihi.definition import wrap
+    from neurodeploy.families.loihi.step import wrap
 
     second, lowered = (np.zeros(population.size, np.int64) for _ in range(2))
     model, sent = population.model, recording.nodes[population.name].get("spikes")

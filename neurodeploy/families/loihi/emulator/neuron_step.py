@@ -1,4 +1,4 @@
-"""The step of Loihi's neurons, compiled with numba: ``definition.neuron`` for one sample, written in place.
+"""The step of Loihi's neurons, compiled with numba: ``step.neuron`` for one sample, written in place.
 
 The int32 registers wrap, as Lava's and the definition's do.
 """
@@ -49,7 +49,7 @@ def _decay(x, keep):  # type: ignore[no-untyped-def]
 
 @inlined
 def _wrap(current, wraps_once):  # type: ignore[no-untyped-def]
-    """Return u within (-2**23, 2**23]; see ``definition.wrap``."""
+    """Return u within (-2**23, 2**23]; see ``step.wrap``."""
     if wraps_once:
         return np.int32(current - (current > _LIMIT) * _TURN + (current <= -_LIMIT) * _TURN)
     return np.int32(((current + _TOP) & (_TURN - np.int32(1))) - _TOP)
@@ -105,7 +105,7 @@ def _step(  # type: ignore[no-untyped-def]
 def update_custom(  # type: ignore[no-untyped-def]
     model, extra, memory, thresholds, biases, keep_u, keep_v, u, v, a, wraps_once, fired, payload, count
 ):
-    """Take one step of programmable neurons; see ``definition.neuron``.
+    """Take one step of programmable neurons; see ``step.neuron``.
 
     model: row of the model table. extra: int32 (5, n), see ``Tables``. memory: int32 (4, n), what each neuron sent
     last, steps for which v is held, what the threshold is raised by, and the second current. payload: int32 (n,),

@@ -139,7 +139,7 @@ def to_int32(x: Tensor) -> Tensor:
 
 
 def wrap(u: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Return u brought back into (-2**23, 2**23], as :func:`neurodeploy.families.loihi.definition.wrap` does."""
+    """Return u brought back into (-2**23, 2**23], as :func:`neurodeploy.families.loihi.step.wrap` does."""
     turn = 2.0 * STATE_LIMIT
     over: Tensor
     with torch.no_grad():

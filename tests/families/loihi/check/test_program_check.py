@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.errors import DeployError
-from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi import definition, step
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS, STATE_LIMIT, decay
 from neurodeploy.families.loihi.check import program_check
 from neurodeploy.families.loihi.check.observe import observe_on_data
@@ -115,7 +115,7 @@ def test_bounds_without_spikes_are_reached(lost_u: int, dv: int, bias: int, u_in
     seen_u, seen_v = [], []
     for t in range(3000):
         before = state
-        state, _ = definition.neuron(subject.populations[0], state, np.full((1, 1), 2), t, ARITHMETICS["loihi"])
+        state, _ = step.neuron(subject.populations[0], state, np.full((1, 1), 2), t, ARITHMETICS["loihi"])
         seen_u.append(int(state.u[0, 0]))
         seen_v.append(int(state.v[0, 0]))
         if np.array_equal([state.u, state.v], [before.u, before.v]):
@@ -278,8 +278,8 @@ def test_the_first_clip_is_of_all_currents_that_v_saw(clears: str, adapts: str) 
     state = before = definition.start(one, 1)
     for t in range(first.row + 1):
         before, a = state, (x[t - 1].astype(np.int64) * [254, -254]) << 7 if t else 0 * a
-        state, _ = definition.neuron(one, state, a, t, ARITHMETICS["loihi"])
-    seen = definition.neuron(
+        state, _ = step.neuron(one, state, a, t, ARITHMETICS["loihi"])
+    seen = step.neuron(
         replace(one, model=NeuronModel("none", adapts=adapts)), before, a, first.row, ARITHMETICS["loihi"]
     )
     currents = seen[0].u + seen[0].second - (before.b if adapts == "v" else 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neurodeploy.backends.emulator import compiling
+from neurodeploy.families.loihi.emulator import compiling
 
 FOLDER = Path(compiling.__file__).parent
 LOOPS = [

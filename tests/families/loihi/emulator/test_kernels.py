@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_array
 
 from neurodeploy.backends.emulator.backend import Emulator
-from neurodeploy.families.loihi import definition
+from neurodeploy.families.loihi import definition, step
 from neurodeploy.families.loihi.arithmetic import ARITHMETICS, decay
 from neurodeploy.families.loihi.codes import ADAPTATIONS, CLEARED, CONDITIONS, RESETS, LoihiPopulation, NeuronModel
 from neurodeploy.ir.codes import CodedProjection
@@ -164,7 +164,7 @@ def test_kernels_equal_the_twin(program: Program, seed: int, arithmetic: str) ->
 @example(2**23)
 @example(-(2**23))
 def test_the_chip_wraps_by_as_many_turns_as_it_takes(u: int) -> None:
-    wrapped = int(definition.wrap(np.array([u]), ARITHMETICS["loihi"])[0])
+    wrapped = int(step.wrap(np.array([u]), ARITHMETICS["loihi"])[0])
     assert -(2**23) < wrapped <= 2**23
     assert (wrapped - u) % 2**24 == 0
 
@@ -173,7 +173,7 @@ def test_the_chip_wraps_by_as_many_turns_as_it_takes(u: int) -> None:
     ("u", "expected"), [(2**23, 2**23), (2**23 + 1, -(2**23) + 1), (-(2**23), 2**23), (3 * 2**23 + 1, 2**23 + 1)]
 )
 def test_lava_wraps_by_one_turn_only(u: int, expected: int) -> None:
-    assert int(definition.wrap(np.array([u]), ARITHMETICS["lava"])[0]) == expected
+    assert int(step.wrap(np.array([u]), ARITHMETICS["lava"])[0]) == expected
 
 
 @given(STATE, st.integers(0, 4096))
