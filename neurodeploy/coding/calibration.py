@@ -1,4 +1,4 @@
-"""What the float model does on calibration data, for quantisation to match."""
+"""The activity of the float model on calibration data, for quantisation to match."""
 
 from __future__ import annotations
 
