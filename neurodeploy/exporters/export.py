@@ -85,7 +85,7 @@ def export(
         weights: the module's state dict, as ``torch.save`` wrote it; None keeps the factory's.
         sample_shape: of one sample at one step, such as (1, 8, 8).
         output: the NIR file to write.
-        inputs: data [T, B, *sample_shape], or a file of it that is read in parts.
+        inputs: data [T, B, *sample_shape] of any dtype, or a file of it that is read in parts.
         record_output: the recording to write of the framework's own run on ``inputs``, a block of samples at a time.
         dt: seconds per step, written into the file. norse and rockpool neurons have one of their own, which is kept;
             None is 1e-4 for snnTorch and SpikingJelly, and 1 for sinabs, which counts in steps.
