@@ -126,7 +126,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as a compressed ``.npz`` whose bytes depend on the arrays alone (no time stamps)."""
+    """Write arrays of any dtype and shape as a ``.npz`` whose bytes depend on the arrays alone (no time stamps)."""
 
     def write(stream: IO[bytes]) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -211,7 +211,7 @@ def array_header(member: IO[bytes], info: zipfile.ZipInfo) -> tuple[tuple[int, .
 
 
 def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an ``.npz`` file.
+    """Return the arrays of an ``.npz`` file, each of the dtype and shape it has there.
 
     Args:
         path: the file.
@@ -227,7 +227,7 @@ def read_npz(path: Path, what: str) -> dict[str, NDArray[Any]]:
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    """Return an array of an ``.npz``.
+    """Return an array of an ``.npz``, of the dtype and shape it has there.
 
     Raises:
         ValueError: it is no whole array of plain values.
@@ -364,7 +364,7 @@ def to_json(value: object, *, indent: int | None = None) -> str:
 
 
 def text_array(text: str) -> NDArray[np.str_]:
-    """Return text as the 0-d string array that ``.npz`` files keep it in."""
+    """Return text as the string array of no axis (dtype U) that ``.npz`` files keep it in."""
     return np.array(text)
 
 

@@ -57,7 +57,7 @@ class Stored:
         self.shape, self.dtype, self.ndim = shape, dtype, len(shape)
 
     def part(self, first: int, last: int, axis: int) -> NDArray[Any]:
-        """Return entries ``first`` to ``last - 1`` along axis 0 or 1.
+        """Return entries ``first`` to ``last - 1`` along axis 0 or 1, of the array's own dtype.
 
         Args:
             first, last: entries. axis: 0 or 1.
@@ -91,7 +91,7 @@ class Packed:
         self.shape, self.dtype, self.ndim = shape, dtype, len(shape)
 
     def part(self, first: int, last: int, axis: int) -> NDArray[Any]:
-        """Return entries ``first`` to ``last - 1`` along axis 0 or 1.
+        """Return entries ``first`` to ``last - 1`` along axis 0 or 1, of the array's own dtype.
 
         Args:
             first, last: entries. axis: 0 or 1.
@@ -218,7 +218,7 @@ class NpzWriter:
         self._kinds: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
 
     def add(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Add a block of samples.
+        """Add a block of samples, arrays of any dtype by name.
 
         Raises:
             ValueError: it has other arrays than those before, or of other types or shapes.
@@ -236,7 +236,7 @@ class NpzWriter:
                     self._spools[name].write(np.ascontiguousarray(values).data.cast("B"))
 
     def close(self, path: Path, whole: dict[str, NDArray[Any]]) -> None:
-        """Write the file, with arrays that are given whole beside those in blocks.
+        """Write the file, with arrays of any dtype and shape that are given whole beside those in blocks.
 
         Raises:
             DeployError: the file cannot be written.

@@ -32,7 +32,11 @@ def completion(shell: str) -> None:
 
 
 def complete_target(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the targets that begin so, or let the shell complete a file."""
+    """Return the targets that begin so, or let the shell complete a file.
+
+    Args:
+        _context, _option: of click. incomplete: what is typed so far.
+    """
     from neurodeploy.families.target_file import target_names
 
     return _beginning(target_names(), incomplete) or [CompletionItem(incomplete, type="file")]

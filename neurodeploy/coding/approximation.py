@@ -1,4 +1,4 @@
-"""What is changed of a network where a chip lacks something, and what that costs: the rung ``neuron`` of the ladder."""
+"""Changes of a network where a chip lacks something, and what they cost: the rung ``neuron`` of the ladder."""
 
 from __future__ import annotations
 

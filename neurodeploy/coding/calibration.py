@@ -1,4 +1,4 @@
-"""What the float model does on calibration data, for quantisation to match."""
+"""The activity of the float model on calibration data, for quantisation to match."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Calibration:
         return {name: np.count_nonzero(values) / max(values.size, 1) for name, values in self.inputs.items()}
 
     def arriving(self, projection: Projection, input_scale: float | None) -> NDArray[Any]:
-        """Return a source's spikes ``[T, B, *shape]`` in the rows in which they act; whole numbers where graded."""
+        """Return a source's spikes ``[T, B, *shape]`` in the rows in which they act; of any dtype."""
         if projection.source in self.inputs:
             values = self.inputs[projection.source]
             if input_scale is not None:

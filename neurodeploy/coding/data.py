@@ -62,7 +62,7 @@ class Samples(Protocol):
 
     @property
     def targets(self) -> NDArray[np.float64] | None:
-        """Numbers to be met, or None."""
+        """Numbers to be met, float64 as :class:`Data` has them, or None."""
 
     @property
     def n_steps(self) -> int:

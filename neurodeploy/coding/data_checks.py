@@ -36,8 +36,14 @@ def check_static(found: Shape, name: str, shape: Shape, path: Path, model: Path 
         found: the shape of the data. name: of the input. shape: of the input. path: of the data. model: its file.
 
     Raises:
-        DeployError: the shapes differ.
+        DeployError: the shapes differ, or there is nothing to run.
     """
+    if found[:1] == (0,) and found[1:] == shape:
+        raise DeployError(
+            f"input {name!r} holds 0 samples, so there is nothing to run",
+            where=str(path),
+            fix="Give data with at least one sample.",
+        )
     if found[1:] != shape:
         raise DeployError(
             f"input {name!r} has shape {found}, but --encode takes static data of shape [B, *{list(shape)}]",

@@ -20,7 +20,7 @@ class DataHash:
         self._is_new = True
 
     def add(self, x: dict[str, NDArray[Any]]) -> None:
-        """Add the next samples, for each input ``[T, B, *shape]``."""
+        """Add the next samples, for each input ``[T, B, *shape]`` of any dtype."""
         values = [x[name] for name in sorted(x)]
         if self._is_new:
             # A single input has different names in a model and in its framework.

@@ -82,7 +82,7 @@ class Draws:
         self.seed, self.before, self.first, self.n_samples = seed, before, first, n_samples
 
     def random(self, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return numbers from 0 to 1, ``[T, B, ...]``; each takes one state of the generator."""
+        """Return numbers from 0 to 1, float64 ``[T, B, ...]``; each takes one state of the generator."""
         found, each = np.empty(size), prod(size[2:])
         for t in range(size[0]):
             generator = np.random.PCG64(self.seed)

@@ -82,7 +82,7 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
     """Return a graded input as whole numbers, ``rint(values * scale)``.
 
     Args:
-        values: any numbers.
+        values: numbers of any dtype and shape.
         message_bits: width of a payload, with the sign.
         scale: by what values are multiplied.
         name: of the input, for the message.
@@ -112,7 +112,7 @@ def payloads(values: NDArray[Any], message_bits: int, scale: float, name: str) -
 
 
 def is_binary(values: NDArray[Any]) -> bool:
-    """Tell whether all values are 0 or 1."""
+    """Tell whether all values, of any dtype and shape, are 0 or 1."""
     if values.dtype.kind == "b":
         return True
     if values.dtype.kind == "u":

@@ -15,13 +15,17 @@ from neurodeploy.ir.recording import Recording
 
 
 def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Return the share of spikes that two rasters have in common: shared over all, 1 where neither fires."""
+    """Return the share of spikes that two rasters have in common: shared over all, 1 where neither fires.
+
+    Args:
+        a, b: of any dtype, of one shape.
+    """
     shared, either = shared_spikes(a, b)
     return shared / either if either else 1.0
 
 
 def shared_spikes(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
-    """Return how many spikes two rasters have in common, and how many either has."""
+    """Return how many spikes two rasters of one shape and any dtype have in common, and how many either has."""
     either = int(np.count_nonzero((a != 0) | (b != 0)))
     return int(np.count_nonzero((a == b) & (a != 0))), either
 
@@ -37,7 +41,7 @@ class Pairs:
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(7))
 
     def add(self, wanted: NDArray[Any], found: NDArray[Any]) -> None:
-        """Add pairs."""
+        """Add pairs: numbers of any dtype, of one shape."""
         a, b = np.asarray(wanted, np.float64).ravel(), np.asarray(found, np.float64).ravel()
         difference = b - a
         self.n += a.size
@@ -104,7 +108,7 @@ def winners(found: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.b
 
 
 def read_rows(recording: Recording, decision: Decision) -> NDArray[Any]:
-    """Return what a decision reads, ``[T, B, units]``, values in the model's units.
+    """Return what a decision reads, ``[T, B, units]``: integers for spikes, float for values in the model's units.
 
     Raises:
         DeployError: it was not recorded.

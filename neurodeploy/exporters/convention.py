@@ -150,16 +150,9 @@ def detect_convention(
     for one in asked:
         if one == "time-last" and found:
             continue
-        more = _fixed_steps(model, data_steps, n_steps) if one != "static" else ()
-        for length in (n_steps, *more):
-            outcome = probing.outcome(one, length, is_unused=length == n_steps)
-            if isinstance(outcome, tuple):
-                made = probing.convention(one, length, outcome[0])
-                found.append(made if length == n_steps else replace(made, n_steps=length))
-                break
-            tried.append(f"{_axes(one, length, n_samples, sample_shape)}: {outcome}")
-            if not outcome.startswith(_FAILED):
-                break
+        lengths = (n_steps, *(_fixed_steps(model, data_steps, n_steps) if one != "static" else ()))
+        if (made := probing.first_that_works(one, lengths, tried)) is not None:
+            found.append(made)
     if len(found) != 1:
         raise _undecided(found, tried)
     return found[0]
@@ -221,6 +214,22 @@ class _Probing:
         return Convention(
             form, count, evidence if form == "static" else f"{evidence}; that number is fixed in the model"
         )
+
+    def first_that_works(self, form: str, lengths: tuple[int, ...], tried: list[str]) -> Convention | None:
+        """Return the convention of a form at the first length that works; notes in ``tried`` what happened at others.
+
+        Args:
+            form: to try. lengths: numbers of steps, the one that no number of the model is first. tried: lines.
+        """
+        for length in lengths:
+            outcome = self.outcome(form, length, is_unused=length == lengths[0])
+            if isinstance(outcome, tuple):
+                made = self.convention(form, length, outcome[0])
+                return made if length == lengths[0] else replace(made, n_steps=length)
+            tried.append(f"{_axes(form, length, self.n_samples, self.sample_shape)}: {outcome}")
+            if not outcome.startswith(_FAILED):
+                break
+        return None
 
     def _probe(self) -> Any:
         return torch.rand((self.n_samples, *self.sample_shape), generator=torch.Generator().manual_seed(0))

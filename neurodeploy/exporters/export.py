@@ -85,7 +85,7 @@ def export(
         weights: the module's state dict, as ``torch.save`` wrote it; None keeps the factory's.
         sample_shape: of one sample at one step, such as (1, 8, 8).
         output: the NIR file to write.
-        inputs: data [T, B, *sample_shape], or a file of it that is read in parts.
+        inputs: data [T, B, *sample_shape] of any dtype, or a file of it that is read in parts.
         record_output: the recording to write of the framework's own run on ``inputs``, a block of samples at a time.
         dt: seconds per step, written into the file. norse and rockpool neurons have one of their own, which is kept;
             None is 1e-4 for snnTorch and SpikingJelly, and 1 for sinabs, which counts in steps.
@@ -116,16 +116,25 @@ def export(
     write_bytes(Path(output), content)
     if data is not None and record_output is not None:
         meta = _provenance(followed, versions, hashlib.sha256(content).hexdigest())
-        meta["data_sha256"] = data_sha256(data)
-        options = RunOptions(record=record, nodes=record_nodes)
-        with Writer(Path(record_output)) as writer:
-            for _, part in blocks(data, recorded_bytes(network, data.n_steps, options)):
-                writer.add(followed.record(network, part.x["input"], meta, record).of_nodes(record_nodes))
+        _write_recording(
+            Path(record_output), followed, network, data, RunOptions(record=record, nodes=record_nodes), meta
+        )
     framework = f"{followed.package} {versions[followed.package]}"
     said = f"{followed.convention.form}: {followed.convention.evidence}"
     outputs = followed.built.outputs
     lines = (f"framework: {framework}", f"input: {said}", *findings, f"outputs: {', '.join(outputs)}")
     return ExportResult(graph, Path(output), framework, said, outputs, (*lines, *followed.findings, *checked))
+
+
+def _write_recording(
+    path: Path, followed: _Followed, network: Network, data: Samples, options: RunOptions, meta: dict[str, Any]
+) -> None:
+    """Write what the framework itself computes, a block of samples at a time."""
+    meta = {**meta, "data_sha256": data_sha256(data)}
+    with Writer(path) as writer:
+        for _, part in blocks(data, recorded_bytes(network, data.n_steps, options)):
+            found = followed.record(network, part.x["input"], meta, options.record)
+            writer.add(found.of_nodes(options.nodes))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

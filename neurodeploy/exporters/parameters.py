@@ -53,7 +53,7 @@ def by_neuron(name: str, key: str, values: Any, shape: Shape) -> NDArray[np.floa
 
 
 def compact(values: NDArray[np.floating]) -> Any:
-    """Return values for metadata: one number where all are alike, else nested lists without the axes that are."""
+    """Return floats of any shape for metadata: one number if all are alike, else nested lists without alike axes."""
     array = np.asarray(values, dtype=np.float64)
     for axis in range(array.ndim):
         first = array.take([0], axis)
@@ -63,7 +63,7 @@ def compact(values: NDArray[np.floating]) -> Any:
 
 
 def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
-    """Return tau (s) such that float32(1 - dt / tau) is ``decay``, which is from 0 to 1."""
+    """Return tau (s), of any shape, such that float32(1 - dt / tau) is ``decay``, which is from 0 to 1."""
     exact = decay.astype(np.float64)
     tau = np.where(exact == 1, dt * HUGE_STEPS, dt / np.where(exact == 1, 1.0, 1 - exact))
     for candidate in (np.nextafter(tau, 0), np.nextafter(tau, np.inf)):
@@ -73,7 +73,7 @@ def euler_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
 
 
 def exp_tau(decay: NDArray[np.float32], dt: float) -> NDArray[np.float64]:
-    """Return tau (s) such that float32(exp(-dt / tau)) is ``decay``, which is from 0 to 1."""
+    """Return tau (s), of any shape, such that float32(exp(-dt / tau)) is ``decay``, which is from 0 to 1."""
     exact = decay.astype(np.float64)
     inside = (exact > 0) & (exact < 1)
     tau = -dt / np.log(np.where(inside, exact, 0.5))

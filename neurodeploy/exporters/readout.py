@@ -71,46 +71,60 @@ def find_readout(trace: Trace, sent: Sent) -> Readout:
     Raises:
         DeployError: it has no neurons, and returns what is no layer's output.
     """
-    draft, findings, undecided, is_clear = trace.draft, [], "", False
+    returned = [_whole(signal, trace) for signal in (trace.returned[0] if trace.returned else [])]
+    broken = [signal.broken for signal in returned if signal.broken]
+    findings = [
+        f"readout: {said(cause)} is applied to the output but does not belong to the network"
+        "; say --decide where it changes which output is the largest"
+        for cause in broken
+    ]
+    undecided = f"the model applies {said(broken[-1])} to its output" if broken else ""
+    readings = _readings(returned, trace, sent)
+    if not readings:
+        readings = _last_neurons(trace.draft)
+        findings.append("readout: the model returns nothing that is followed; the last neurons are read")
+        undecided = "nothing that the model returns is followed"
+    findings += [f"readout: {_words(reading)}" for reading in readings if reading.rule]
+    is_clear = len(broken) < len(returned)
+    return Readout(tuple(readings), tuple(dict.fromkeys(findings)), "" if is_clear else undecided)
+
+
+def _whole(signal: Signal, trace: Trace) -> Signal:
+    """Return a returned signal as one step and the rule by which its steps became one, or marked as broken."""
+    if signal.rule == "max" and signal.latest not in (None, trace.n_steps - 1):
+        signal = replace(signal, broken="maximum()")
+    if "members" in signal.axes:
+        signal = replace(signal, broken="reshape()")
+    signal = accumulated(signal, trace.n_steps)
+    if not signal.broken and not signal.rule and len(signal.steps) > 1:
+        signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
+    if signal.broken and not trace.modules:
+        raise DeployError(
+            f"{said(signal.broken)} is not supported in a module without neurons",
+            where="what the model returns",
+            fix=hint_for(signal.broken),
+        )
+    return signal
+
+
+def _readings(returned: list[Signal], trace: Trace, sent: Sent) -> list[Reading]:
+    """Return what is read of returned signals, of broken ones the nodes that they come from: the last nodes, if any."""
+    draft = trace.draft
     found: dict[tuple[str, str], Reading] = {}
-    for signal in trace.returned[0] if trace.returned else []:
-        if signal.rule == "max" and signal.latest not in (None, trace.n_steps - 1):
-            signal = replace(signal, broken="maximum()")
-        if "members" in signal.axes:
-            signal = replace(signal, broken="reshape()")
-        signal = accumulated(signal, trace.n_steps)
-        if not signal.broken and not signal.rule and len(signal.steps) > 1:
-            signal = replace(signal, broken="a sum of steps that weights them differently, or adds to them,")
-        if signal.broken and not trace.modules:
-            raise DeployError(
-                f"{said(signal.broken)} is not supported in a module without neurons",
-                where="what the model returns",
-                fix=hint_for(signal.broken),
-            )
-        if signal.broken:
-            undecided = f"the model applies {said(signal.broken)} to its output"
-            findings.append(
-                f"readout: {said(signal.broken)} is applied to the output but does not belong to the network"
-                "; say --decide where it changes which output is the largest"
-            )
-            taps = {(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT}
-            signals = [_bare(Tap(node, port, None), draft) for node, port in sorted(taps)]
-        else:
-            signals, is_clear = [signal], True
-        for one in signals:
+    for signal in returned:
+        taps = sorted({(tap.node, tap.port) for tap in signal.terms if tap.node != INPUT})
+        for one in [_bare(Tap(*tap, None), draft) for tap in taps] if signal.broken else [signal]:
             reading = _reading(one, trace, sent)
             if reading is not None:
                 found.setdefault((reading.node, reading.port), reading)
     readings = list(found.values())
-    last = [reading for reading in readings if not feeds_other(draft, reading.node)]
-    readings = last or readings
-    if not readings:
-        ends = [name for name, node in draft.nodes.items() if node.is_neuron and not feeds_other(draft, name)]
-        readings = [Reading(name, SPIKES, None, None, _bare(Tap(name, SPIKES, None), draft)) for name in sorted(ends)]
-        findings.append("readout: the model returns nothing that is followed; the last neurons are read")
-        undecided = "nothing that the model returns is followed"
-    findings += [f"readout: {_words(reading)}" for reading in readings if reading.rule]
-    return Readout(tuple(readings), tuple(dict.fromkeys(findings)), "" if is_clear else undecided)
+    return [reading for reading in readings if not feeds_other(draft, reading.node)] or readings
+
+
+def _last_neurons(draft: Draft) -> list[Reading]:
+    """Return what reads the neurons that feed no others."""
+    ends = [name for name, node in draft.nodes.items() if node.is_neuron and not feeds_other(draft, name)]
+    return [Reading(name, SPIKES, None, None, _bare(Tap(name, SPIKES, None), draft)) for name in sorted(ends)]
 
 
 def feeds_other(draft: Draft, name: str) -> bool:

@@ -58,7 +58,7 @@ class Trained:
         """Return the whole of :meth:`run` as a recording.
 
         Args:
-            network: as the file is read. inputs: [T, B, *shape]. meta: of the recording. record: observables.
+            network: as the file is read. inputs: [T, B, *shape], any dtype. meta: of the recording. record: what.
         """
         nodes: Rows = {}
         for index, rows in enumerate(self.run(network, inputs, record)):

@@ -42,7 +42,7 @@ def late_bias(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
     """Return the bias of a recurrence whose first step gives nothing, not even its bias; zeros if it has none.
 
     Args:
-        name: of the neurons. module: that feeds back. shape: of the neurons, which the bias has.
+        name: of the neurons. module: that feeds back. shape: of the neurons, which the bias has, float64.
 
     Raises:
         DeployError: a layer other than the last has a bias.

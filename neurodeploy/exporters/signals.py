@@ -112,7 +112,7 @@ def reshaped(value: Any, before: Shape, after: Shape) -> Any:
 
 
 def features_of(constant: Any, signal: Signal) -> NDArray[np.float64] | float | None:
-    """Return a constant that is broadcast against a signal as an array of features; None if it varies elsewhere."""
+    """Return a constant beside a signal as features, float64 of their rank; None if it varies over other axes."""
     if not hasattr(constant, "detach"):
         return float(constant) if isinstance(constant, (int, float)) else None
     values = constant.detach().double().numpy()

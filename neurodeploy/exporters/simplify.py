@@ -100,27 +100,13 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
             del slot.terms[source]
             slot.terms.update({Source(part, "", source.delay): factor for part in embedded})
             continue
-        made = []
-        for part, op in zip(parts, pieces, strict=True):
-            own = {
-                s._replace(delay=s.delay + source.delay): f * part.of(factor, len(shape))
-                for s, f in part.slot.terms.items()
-            }
-            offset = part.slot.offset * part.of(factor, len(shape)) + part.of(slot.offset, len(shape))
-            entering = part.shape
-            made.append(draft.add(node.name, op, [Slot(own, offset)], entering, op.output_shape(entering), None))
-            draft.nodes[made[-1]].steps = set(node.steps)
+        made = _divided(draft, node, slot, source, list(zip(parts, pieces, strict=True)))
         del slot.terms[source]
         if isinstance(node.op, (Linear, Conv1d, Conv2d)) and not _is_depthwise(node.op):
             slot.offset = 0.0
             _add_terms(draft, node, made)
             continue
-        starts = np.cumsum([0, *(draft.nodes[piece].leaving[0] for piece in made)])
-        after = [
-            _Part(Slot({Source(piece): 1.0}), int(at), draft.nodes[piece].leaving)
-            for piece, at in zip(made, starts, strict=False)
-        ]
-        _distribute(draft, node.name, after, kept)
+        _distribute(draft, node.name, _behind_each_other(draft, made), kept)
         if node.name not in kept:
             del draft.nodes[node.name]
     if name in kept:
@@ -128,6 +114,27 @@ def _distribute(draft: Draft, name: str, parts: list[_Part], kept: set[str]) -> 
         node.op = Scale(np.ones(1, np.float32))
         embedded = embedded or [_embedded(draft, name, part, shape) for part in parts]
         node.slots = [Slot({Source(part): 1.0 for part in embedded})]
+
+
+def _divided(draft: Draft, node: DraftNode, slot: Slot, source: Source, pieces: list[tuple[_Part, Any]]) -> list[str]:
+    """Add a node for each part, given its share of what ``node`` gets from ``source``; return their names."""
+    made, factor, rank = [], slot.terms[source], len(draft.nodes[source.node].leaving)
+    for part, op in pieces:
+        own = {s._replace(delay=s.delay + source.delay): f * part.of(factor, rank) for s, f in part.slot.terms.items()}
+        offset = part.slot.offset * part.of(factor, rank) + part.of(slot.offset, rank)
+        entering = part.shape
+        made.append(draft.add(node.name, op, [Slot(own, offset)], entering, op.output_shape(entering), None))
+        draft.nodes[made[-1]].steps = set(node.steps)
+    return made
+
+
+def _behind_each_other(draft: Draft, names: list[str]) -> list[_Part]:
+    """Return what nodes give as parts of joined features."""
+    starts = np.cumsum([0, *(draft.nodes[name].leaving[0] for name in names)])
+    return [
+        _Part(Slot({Source(name): 1.0}), int(start), draft.nodes[name].leaving)
+        for name, start in zip(names, starts, strict=False)
+    ]
 
 
 def _add_terms(draft: Draft, node: DraftNode, made: list[str]) -> None:

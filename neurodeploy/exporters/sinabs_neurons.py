@@ -172,16 +172,18 @@ def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
         factor = by_neuron(name, "tau_syn", alpha_syn, shape)
         if is_scaled and not norm:
             factor = ((1 - decay) * factor.astype(np.float32)).astype(np.float64)
-        tau_syn = exp_tau(_decay(name, "tau_syn", factor, shape), dt)
         rules |= {"norm_input": norm, "order": "add-decay"}
-        common |= {"tau_syn": tau_syn, "w_in": 1.0 / np.expm1(dt / tau_syn), "metadata": rules_metadata(rules)}
-        return nir.CubaLIF(tau_mem=tau, **common)
+        common |= _current(exp_tau(_decay(name, "tau_syn", factor, shape), dt), dt)
+        return nir.CubaLIF(tau_mem=tau, **common, metadata=rules_metadata(rules))
     common["metadata"] = rules_metadata(rules)
-    if is_iaf:
-        return nir.IF(
-            **{key: value for key, value in common.items() if key != "v_leak"} | {"r": np.full(shape, 1.0 / dt)}
-        )
-    return nir.LIF(tau=tau, **common)
+    if not is_iaf:
+        return nir.LIF(tau=tau, **common)
+    return nir.IF(**{key: value for key, value in common.items() if key != "v_leak"} | {"r": np.full(shape, 1.0 / dt)})
+
+
+def _current(tau_syn: NDArray[np.float64], dt: float) -> dict[str, Any]:
+    """Return time constant and gain of a synaptic current that decays with its input."""
+    return {"tau_syn": tau_syn, "w_in": 1.0 / np.expm1(dt / tau_syn)}
 
 
 def _adaptation(name: str, module: Any, shape: Shape) -> dict[str, Any]:

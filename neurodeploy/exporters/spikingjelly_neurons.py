@@ -225,40 +225,56 @@ def _layers_before_neuron(name: str, module: Any, shape: Shape) -> list[Any]:
 
 def _neuron_node(name: str, module: Any, shape: Shape, dt: float) -> Any:
     """Return the NIR node of a neuron itself; one that never fires is an integrator."""
-    kind, is_soft = _kind(module), module.v_reset is None
-    v_reset = 0.0 if is_soft else float(module.v_reset)
+    kind, v_reset = _kind(module), 0.0 if module.v_reset is None else float(module.v_reset)
+    rules = _rules(kind, module, v_reset)
+    threshold, fires = float(module.v_threshold), not np.isinf(module.v_threshold)
+    k = _slope(name, module)
+    if kind == "KLIFNode" and module.scale_reset:
+        threshold, k = threshold / k, 1.0
+    common: dict[str, Any] = {}
+    if fires:
+        common = {"v_threshold": by_neuron(name, "v_threshold", threshold, shape), "v_reset": np.full(shape, v_reset)}
+    common["metadata"] = rules_metadata(rules if fires else {"v_init": rules["v_init"]})
+    if kind.endswith("IFNode") and "LIF" not in kind:
+        return (nir.IF if fires else nir.I)(r=np.full(shape, 1.0 / dt), **common)
+    if kind == "CUBALIFNode":
+        rates = _two_rates(name, module, shape, dt)
+        return (nir.CubaLIF if fires else nir.CubaLI)(**rates, v_leak=np.zeros(shape), **common)
+    return (nir.LIF if fires else nir.LI)(**_rates(name, module, shape, dt, k, v_reset), **common)
+
+
+def _rules(kind: str, module: Any, v_reset: float) -> dict[str, Any]:
+    """Return what NIR itself has no place for."""
     v_init = 0.0 if kind.startswith("Simple") else v_reset
     if kind == "HalfThresholdIFNode":
         v_init = float(module.v_threshold) / 2
-    rules = {"reset": "subtract" if is_soft else "value", "spike": ">=", "v_init": v_init, "max_spikes": 1}
-    threshold, fires = float(module.v_threshold), not np.isinf(module.v_threshold)
+    reset = "subtract" if module.v_reset is None else "value"
+    rules: dict[str, Any] = {"reset": reset, "spike": ">=", "v_init": v_init, "max_spikes": 1}
     if kind.startswith("Ternary"):
         rules["signed"] = True
     if kind == "ILIFNode":
         rules |= {"rounds": True, "max_spikes": int(module.surrogate_function.max_spike_count)}
-    k = _slope(name, module)
     if kind == "KLIFNode":
         rules["min_v_mem"] = 0.0
-        threshold, k = (threshold / k, 1.0) if module.scale_reset else (threshold, k)
-    common: dict[str, Any] = {}
-    if fires:
-        common = {"v_threshold": by_neuron(name, "v_threshold", threshold, shape), "v_reset": np.full(shape, v_reset)}
-    common["metadata"] = rules_metadata(rules if fires else {"v_init": v_init})
-    if kind.endswith("IFNode") and "LIF" not in kind:
-        return (nir.IF if fires else nir.I)(r=np.full(shape, 1.0 / dt), **common)
-    if kind == "CUBALIFNode":
-        tau_syn = euler_tau(decay_of(name, "c_decay", np.full(shape, float(module.c_decay))), dt)
-        tau_mem = euler_tau(decay_of(name, "v_decay", np.full(shape, float(module.v_decay))), dt)
-        rates = {"tau_syn": tau_syn, "tau_mem": tau_mem, "r": tau_mem / dt, "w_in": tau_syn / dt}
-        return (nir.CubaLIF if fires else nir.CubaLI)(**rates, v_leak=np.zeros(shape), **common)
+    return rules
+
+
+def _two_rates(name: str, module: Any, shape: Shape, dt: float) -> dict[str, Any]:
+    """Return time constants and gains of a CUBALIFNode."""
+    tau_syn = euler_tau(decay_of(name, "c_decay", np.full(shape, float(module.c_decay))), dt)
+    tau_mem = euler_tau(decay_of(name, "v_decay", np.full(shape, float(module.v_decay))), dt)
+    return {"tau_syn": tau_syn, "tau_mem": tau_mem, "r": tau_mem / dt, "w_in": tau_syn / dt}
+
+
+def _rates(name: str, module: Any, shape: Shape, dt: float, k: float, v_reset: float) -> dict[str, Any]:
+    """Return time constant, gain and leak of a leaky neuron, whose slope is ``k``."""
     steps = _steps(module)
     decay_of(name, "tau", np.full(shape, k * (1.0 - 1.0 / steps)))
     kept, leak, r = steps, v_reset, 1.0 if getattr(module, "decay_input", True) else steps
     if k != 1:
         kept = 1.0 / max(1.0 - k * (1.0 - 1.0 / steps), 1.0 / HUGE_STEPS)
         leak, r = v_reset * k * kept / steps, r * k * kept / steps
-    rates = {"tau": np.full(shape, kept * dt), "r": np.full(shape, r), "v_leak": np.full(shape, leak)}
-    return (nir.LIF if fires else nir.LI)(**rates, **common)
+    return {"tau": np.full(shape, kept * dt), "r": np.full(shape, r), "v_leak": np.full(shape, leak)}
 
 
 def _slope(name: str, module: Any) -> float:

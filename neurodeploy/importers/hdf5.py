@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,11 @@ class _Walk:
                 f"{path} is of type {data.dtype}, which is neither numbers nor text",
                 "Export the model again; parameters have to be numbers.",
             )
-        count = 1
-        for extent in data.shape:
-            count *= int(extent)
+        self._check_size(data, path, is_text)
+
+    def _check_size(self, data: Any, path: str, is_text: bool) -> None:
+        """Refuse data that is larger than is read, or than what the file stores can unpack to."""
+        count = prod(int(extent) for extent in data.shape)
         if is_text:
             MAX_PROJECTIONS.check(count // 2, f"{path} of shape {data.shape}", self.where)
         elif not path.endswith("/weight"):

@@ -36,7 +36,7 @@ class Texts:
         self.heaps: dict[int, dict[int, bytes]] = {}
 
     def read(self, data: Any) -> bytes | NDArray[np.object_]:
-        """Return the texts of an ``h5py`` data set, an object array of ``bytes`` if it is one.
+        """Return the texts of an ``h5py`` data set, an array of its shape and dtype object, of ``bytes``, if it is one.
 
         Raises:
             ValueError: a pointer leads nowhere, or the data set is kept in a way that is not read.

@@ -55,11 +55,11 @@ class NirNode:
 
     @property
     def membrane_tau(self) -> NDArray[np.float64]:
-        """Membrane time constants as the file has them, one axis at least; infinity where it has none."""
+        """Membrane time constants as the file has them, float64, one axis at least; infinity where it has none."""
         return self.numbers("tau_mem" if "tau_mem" in self.params else "tau", np.inf)
 
     def numbers(self, key: str, default: float = 0.0) -> NDArray[np.float64]:
-        """Return a parameter, one axis at least; ``default`` where the file does not have it."""
+        """Return a parameter as float64, one axis at least; ``default`` where the file does not have it."""
         value = self.params.get(key)
         return np.atleast_1d(np.asarray(default if value is None else value, dtype=np.float64))
 

@@ -42,7 +42,7 @@ def parameter_findings(graph: NirGraph, settled: Dialect | None) -> list[Finding
 
 
 def kept_share(tau: Floats, settings: Settings) -> Floats:
-    """Return the factor that a state keeps in a step, of the time constants as the file has them."""
+    """Return the factor that a state keeps in a step, float64 of the shape of the file's time constants."""
     steps = _steps(tau, settings)
     with np.errstate(over="ignore", divide="ignore"):
         kept = np.exp(-1.0 / steps) if settings.decay == "exp" else 1.0 - 1.0 / steps
@@ -50,7 +50,7 @@ def kept_share(tau: Floats, settings: Settings) -> Floats:
 
 
 def right_r(node: NirNode, settings: Settings) -> Floats | None:
-    """Return the r with which NIR's equations have the gain that the dialect has, or None where r is that gain."""
+    """Return the r (float64, the file's shape) with which NIR has the dialect's gain; None where r is that gain."""
     if settings.gain == "euler" or "r" not in node.params:
         return None
     if node.kind in ("IF", "I"):
@@ -61,7 +61,7 @@ def right_r(node: NirNode, settings: Settings) -> Floats | None:
 
 
 def right_w_in(node: NirNode, settings: Settings) -> Floats | None:
-    """Return the w_in with which NIR's equations have the current's jump that the dialect has, or None where it is."""
+    """Return the w_in (float64, the file's shape) with which NIR has the dialect's jump; None where w_in is that."""
     if settings.gain_syn == "euler" or "tau_syn" not in node.params:
         return None
     kept = kept_share(node.numbers("tau_syn"), settings)

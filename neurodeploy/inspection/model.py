@@ -93,18 +93,8 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         network, refusal = _network(graph, reading)
         if refusal is not None and not any(f.severity == "error" for f in findings):
             findings.append(finding("refused", None, refusal.what, refusal.where, refusal.fix))
-    counts: dict[str, dict[str, int | float]] = {}
-    if inputs is not None and settled is not None and network is not None:
-        data = inputs(network.inputs) if callable(inputs) else inputs
-        counts = activity(network, data)
-        findings += [*input_findings(data), *activity_findings(counts)]
-    elif inputs is not None:
-        reason = "the dialect is not known" if settled is None else "the network is refused"
-        findings.append(
-            finding(
-                "not-run", None, f"the data was not run, because {reason}", "--input", "First mend what is said above."
-            )
-        )
+    counts, of_data = _run(inputs, settled, network)
+    findings += of_data
     return Inspection(
         graph.where,
         graph.version,
@@ -118,6 +108,21 @@ def inspect(model: Path | str | Any, dialect: str | None = None, inputs: GetInpu
         tuple(sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))),
         None if network is None else settle_decision(network).sentence,
     )
+
+
+def _run(
+    inputs: GetInputs | None, settled: Dialect | None, network: Network | None
+) -> tuple[dict[str, dict[str, int | float]], list[Finding]]:
+    """Return each population's activity on data and what is wrong with it, or why the data was not run."""
+    if inputs is None:
+        return {}, []
+    if settled is not None and network is not None:
+        data = inputs(network.inputs) if callable(inputs) else inputs
+        counts = activity(network, data)
+        return counts, [*input_findings(data), *activity_findings(counts)]
+    reason = "the dialect is not known" if settled is None else "the network is refused"
+    what = f"the data was not run, because {reason}"
+    return {}, [finding("not-run", None, what, "--input", "First mend what is said above.")]
 
 
 def _settle(graph: NirGraph, option: str | None) -> tuple[Dialect | None, str | None]:

@@ -56,12 +56,12 @@ class Folded:
 
     @property
     def entries(self) -> Floats:
-        """The weights that are stored, in the layout's own order."""
+        """The weights that are stored, float64: ``(nnz,)`` of sparse ones, else in the shape of the layout."""
         values: Floats = self.weight.data if self.is_sparse else self.weight
         return values
 
     def with_stored(self, values: Floats) -> Folded:
-        """Return the same synapses with other weights at the same places."""
+        """Return the same synapses with other weights, float64 of the same shape, at the same places."""
         weight = with_data(self.weight, values) if self.is_sparse else values
         return Folded(weight, self.bias, self.conv)
 
@@ -84,7 +84,7 @@ class Folded:
         return Folded(_times(matrix, factor.ravel()), bias)
 
     def largest(self) -> Floats:
-        """Return the size of the largest weight into each neuron, or each channel of a convolution."""
+        """Return the size of the largest weight into each neuron, or channel of a convolution, float64 (n,)."""
         sizes = np.abs(self.entries)
         if not self.is_sparse:
             return np.asarray(sizes.reshape(len(sizes), -1).max(axis=1, initial=0.0), np.float64)
@@ -93,7 +93,7 @@ class Folded:
         return found
 
     def row_sums(self) -> tuple[Floats, Floats]:
-        """Return the sums of negative and of positive weights into each neuron, or each channel of a convolution."""
+        """Return the sums of negative and of positive weights into each neuron, or channel, float64 (n,) each."""
 
         def sums(side: Floats) -> Floats:
             if self.is_sparse:

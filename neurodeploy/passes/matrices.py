@@ -106,7 +106,7 @@ def as_float64(weight: sparse.csc_array) -> sparse.csc_array:
 
 
 def with_data(weight: sparse.csc_array, data: Floats) -> sparse.csc_array:
-    """Return a matrix with other values at the same places, whose indices it shares."""
+    """Return a matrix with other values, float64 (nnz,), at the same places, whose indices it shares."""
     return sparse.csc_array((data, weight.indices, weight.indptr), shape=weight.shape)
 
 
@@ -138,7 +138,7 @@ def pool_as_convolution(pool: Pool2d, shape: Shape) -> Conv2d:
 
 
 def ungrouped(conv: Conv2d) -> Floats:
-    """Return the weights with the zeros between groups written out."""
+    """Return the weights with the zeros between groups written out, float64 (n_out, n_in, rows, columns)."""
     n_out, per_group, *kernel = conv.weight.shape
     weight = np.zeros((n_out, per_group * conv.groups, *kernel))
     for group in range(conv.groups):

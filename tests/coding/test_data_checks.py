@@ -27,3 +27,8 @@ def test_bytes_of_0_and_255_are_no_spikes(tmp_path: Path, rng: np.random.Generat
 def test_data_without_steps_or_samples_is_called_so(tmp_path: Path, extent: tuple[int, int]) -> None:
     with pytest.raises(DeployError, match=f"holds {extent[0]} steps and {extent[1]} samples"):
         load_data(save(tmp_path, x=np.zeros((*extent, 2, 3), np.uint8)), SHAPE)
+
+
+def test_static_data_without_samples_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="input 'input' holds 0 samples"):
+        load_data(save(tmp_path, x=np.zeros((0, 2, 3))), SHAPE, encode=parse_encoding("rate,steps=5"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from time import perf_counter
 
+import nir
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +15,9 @@ from neurodeploy.errors import DeployError
 from neurodeploy.importers.loops import find_back_edges, order_populations
 from neurodeploy.importers.nir_graph import NirGraph
 from neurodeploy.importers.node import NirNode
+from neurodeploy.ir.network import Network
+from tests.conftest import chain_edges
+from tests.importers.graphs import BATCH, STEPS, currents, euler, network_of, played, ports
 
 NAMES = "abcdefg"
 
@@ -84,3 +88,66 @@ def test_a_long_chain_of_loops_takes_no_time() -> None:
     back = find_back_edges(fed, names[:1], "f")
     assert back == {(b, a) for a, b in pairwise(names)}
     assert perf_counter() - started < 5
+
+
+def test_two_populations_in_a_loop_take_a_step_on_the_way_back(rng: np.random.Generator) -> None:
+    w, back = rng.normal(0, 1, (2, 2)), rng.normal(0, 1, (2, 2))
+    nodes = {**ports(2, 2), "a": euler(), "w": nir.Linear(w), "b": euler(), "back": nir.Linear(back)}
+    edges = [*chain_edges("input", "a", "w", "b", "output"), *chain_edges("b", "back", "a")]
+    network = network_of(nodes, edges)
+    assert {(p.source, p.target): p.delay for p in network.projections}["b", "a"] == 1
+    x = currents(rng, 2)
+    got = played(network, input=x)
+    va, vb, sb = (np.zeros((BATCH, 2)) for _ in range(3))
+    for t in range(STEPS):
+        va = 0.8 * va + x[t] + sb @ back.T
+        sa = va > 1
+        va[sa] = 0
+        vb = 0.8 * vb + sa @ w.T
+        sb = vb > 1
+        vb[sb] = 0
+        np.testing.assert_array_equal(got.spikes("a")[t], sa)
+        np.testing.assert_array_equal(got.spikes("b")[t], sb)
+
+
+def pair(first: str, second: str, *entries: str) -> Network:
+    """Two populations that feed each other; ``entries`` are those that the input feeds."""
+    nodes = {**ports(2, 2), first: euler(), second: euler()}
+    edges = [*[("input", name) for name in entries], (first, second), (second, first), (second, "output")]
+    return network_of(nodes, edges)
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_the_edge_back_to_where_a_loop_is_entered_takes_the_step(first: str, second: str) -> None:
+    delays = {(p.source, p.target): p.delay for p in pair(first, second, first).projections}
+    assert (delays[first, second], delays[second, first]) == (0, 1)
+
+
+def test_a_loop_that_is_entered_at_two_places_is_asked_about() -> None:
+    with pytest.raises(DeployError, match="the file does not say which edge takes a step") as caught:
+        pair("a", "b", "a", "b")
+    assert "edge:a->b=delayed" in caught.value.fix
+    assert "edge:b->a=delayed" in caught.value.fix
+
+
+@pytest.mark.parametrize(("edge", "delays"), [("a->b", (1, 0)), ("b->a", (0, 1))])
+def test_an_edge_that_is_said_to_be_delayed_takes_the_step(edge: str, delays: tuple[int, int]) -> None:
+    nodes = {**ports(2, 2), "a": euler(), "b": euler()}
+    edges = [("input", "a"), ("input", "b"), ("a", "b"), ("b", "a"), ("b", "output")]
+    network = network_of(nodes, edges, f"nir,dt=1e-3,edge:{edge}=delayed")
+    found = {(p.source, p.target): p.delay for p in network.projections}
+    assert (found["a", "b"], found["b", "a"]) == delays
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("edge:b->b=delayed", "no path leads from 'b' to 'b'"),
+        ("edge:a->x=delayed", "no neuron 'x'"),
+        ("edge:a=delayed", "does not name an edge"),
+    ],
+)
+def test_an_edge_that_is_not_there_is_refused(said: str, message: str) -> None:
+    nodes = {**ports(2, 2), "a": euler(), "b": euler()}
+    with pytest.raises(DeployError, match=message):
+        network_of(nodes, chain_edges("input", "a", "b", "output"), f"nir,dt=1e-3,{said}")

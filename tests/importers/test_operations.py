@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
 
 from neurodeploy.errors import DeployError
+from neurodeploy.importers.lower import read_network
 from neurodeploy.importers.node import NirNode
 from neurodeploy.importers.operations import operation
 from neurodeploy.ir.synapses import Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Pool2d, Scale, Sparse
+from tests.conftest import DT, ZERO, chain_edges, lif
+from tests.importers.graphs import currents, network_of, played, ports
 
 WHERE = "m.nir, node 'n'"
 BIAS = np.arange(4.0)
@@ -117,3 +122,48 @@ def test_what_is_no_operation_is_refused() -> None:
     with pytest.raises(DeployError, match="a Delay cannot stand before a neuron") as caught:
         operation(NirNode("Delay", {}), WHERE)
     assert caught.value.where == WHERE
+
+
+@pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), [(1, 0, 1, 1), (2, 1, 2, 2), (1, "same", 1, 1)])
+def test_a_conv1d_slides_over_the_last_axis(
+    rng: np.random.Generator, stride: int, padding: Any, dilation: int, groups: int
+) -> None:
+    weight, bias = rng.normal(0, 1, (4, 2 // groups, 3)), rng.normal(0, 1, 4)
+    nodes = {**ports((2, 9), (4, 1)), "conv": nir.Conv1d(9, weight, stride, padding, dilation, groups, bias)}
+    nodes |= {"beside": nir.I(r=np.ones((2, 9))), "other": nir.Output({"output": np.array([2, 9])})}
+    x = currents(rng, 2, 9)
+    edges = [*chain_edges("input", "conv", "output"), *chain_edges("input", "beside", "other")]
+    got = played(network_of(nodes, edges), input=x).nodes["conv"]["value"]
+    pad = 1 if padding == "same" else padding
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (pad, pad)))
+    for o in range(4):
+        channels = range(2) if groups == 1 else [o // 2]
+        for k, start in enumerate(range(0, padded.shape[-1] - dilation * 2, stride)):
+            expected = bias[o] + sum(
+                weight[o, j, i] * padded[:, :, c, start + dilation * i]
+                for j, c in enumerate(channels)
+                for i in range(3)
+            )
+            np.testing.assert_allclose(got[:, :, o, k], expected, rtol=1e-4, atol=1e-5)
+
+
+def prod_is(shape: Any) -> bool:
+    return shape in ([2, 2, 1], [4, 1, 1])
+
+
+@pytest.mark.parametrize("shape", [[2, 2, 1], [4, 1, 1], [5], [], "4", [2.0, 2.0], [float("inf")], [-2, -2]])
+def test_a_matrix_gives_the_shape_that_its_metadata_says(shape: Any) -> None:
+    fc = nir.Linear(np.eye(4), metadata={"neurodeploy": json.dumps({"shape": shape})})
+    nodes = {
+        "input": nir.Input({"input": np.array([4])}),
+        "fc": fc,
+        "lif": lif(tuple(shape) if prod_is(shape) else (4,)),
+    }
+    nodes["output"] = nir.Output({"output": np.array([4])})
+    text = json.dumps({"dialect": "snntorch", "dt": DT, "rules": ZERO})
+    graph = nir.NIRGraph(nodes, chain_edges(*nodes), metadata={"neurodeploy": text}, type_check=False)
+    if prod_is(shape):
+        assert read_network(graph)[0].population("lif").shape == tuple(shape)
+    else:
+        with pytest.raises(DeployError, match=r"Linear cannot be read|metadata key 'neurodeploy' is not of the form"):
+            read_network(graph)

@@ -18,7 +18,7 @@ from neurodeploy.inspection import inspect, repair
 from neurodeploy.ir.run_options import RunOptions
 from tests.conformance.test_corpus import DIALECTS
 from tests.conftest import SHARED, ZERO, chain_edges, lif, save_nir, spikes
-from tests.importers.test_lower import spyx_image
+from tests.importers.test_spyx import spyx_image
 from tests.inspection.conftest import NORSE, SINABS, cuba, model, neuron, replace
 
 CORPUS = SHARED / "corpus"
