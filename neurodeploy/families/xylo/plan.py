@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class XyloPopulationPlan:
     """Decisions for a population, a number for each neuron; None is decided anew.
 
-    dash_syn, dash_mem, threshold, bias: codes. units: register units per volt.
+    dash_syn, dash_mem, threshold, bias: codes. units: register units per volt that a weight brings.
     """
 
     dash_syn: list[int] | None = None
