@@ -97,7 +97,7 @@ def quantise(
             where="the chip's limits",
             fix="Make the network smaller, prune it, or choose a chip that holds it.",
         )
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), work.spikes)
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, work.spikes)
     return Quantised(layout.populations, projections, layout, _plan(work), losses)
 
 
@@ -153,6 +153,7 @@ def _trial(
         np.concatenate([none, *shifted]).astype(np.int16)[:, np.newaxis],
         spikes.sent[name],
         np.concatenate([np.zeros(0, np.bool_), *own]),
+        work.placed.latency[name],
     )
 
 
@@ -170,20 +171,15 @@ def _as_planned(registers: Registers, plan: XyloPopulationPlan) -> Registers:
 
 def _assembled(work: _Work) -> tuple[tuple[XyloPopulation, ...], tuple[CodedProjection, ...]]:
     """Return all populations and synapses of the chip, with relays where a spike has to wait."""
-    relays = Relays(work.shifts, work.placed.latency)
+    inputs = frozenset(work.network.inputs)
+    relays = Relays(work.shifts, inputs, work.placed.latency)
     populations, projections = [], []
     for coding in work.codings.values():
         populations.append(_population(coding, work))
         for part, codes in zip(coding.parts, coding.weights, strict=True):
-            source = relays.source(part)
-            is_input = source in work.network.inputs
-            matrix = "in" if is_input else "rec" if part.matrix == "in" else part.matrix
-            if work.shifts[matrix] != work.shifts[part.matrix]:
-                codes = _weight_codes(part, coding.task, work.shifts[matrix])
-            delay = CODED_INPUT_DELAY if is_input else CODED_DELAY
-            projections.append(
-                CodedProjection(source, coding.name, codes, work.shifts[matrix], WEIGHT_BITS, "mixed", delay)
-            )
+            source, shift = relays.source(part), work.shifts[part.matrix]
+            delay = CODED_INPUT_DELAY if source in inputs else CODED_DELAY
+            projections.append(CodedProjection(source, coding.name, codes, shift, WEIGHT_BITS, "mixed", delay))
     return (*relays.populations.values(), *populations), (*relays.projections, *projections)
 
 

@@ -125,18 +125,20 @@ class Trial:
 
     drive: uint8 [T, B, n_sources], spikes in the steps in which they act. weight: int16 (n_sources, 1, n), shifted.
     wanted: uint8 [T, B, n], spikes of the float model. own: bool (n_sources,), sources that are the neurons themselves.
+    latency: steps of the chip before the model's first, in which biases act already.
     """
 
     drive: NDArray[np.uint8]
     weight: NDArray[np.int16]
     wanted: NDArray[np.uint8]
     own: NDArray[np.bool_]
+    latency: int = 0
 
     def sent(self, registers: Registers, task: Task) -> NDArray[np.uint8]:
         """Return what neurons send, uint8 [T, B, n], where they hear their own spikes instead of the model's."""
-        drive = np.ascontiguousarray(self.drive[:, :, ~self.own])
         own = self.weight[self.own] if self.own.any() else None
-        return run_alone(drive, self.weight[~self.own], registers.neurons(), task.most, own)
+        drive = self._ahead(self.drive[:, :, ~self.own])
+        return run_alone(drive, self.weight[~self.own], registers.neurons(), task.most, own)[self.latency :]
 
     def error(self, choices: list[Registers], task: Task) -> Floats:
         """Return the mean absolute error of each choice and neuron, float64 (n_choices, n).
@@ -150,13 +152,18 @@ class Trial:
         found: Floats = np.zeros((len(choices), n))
         for first in range(0, n_samples, block := max(1, EVENTS_AT_ONCE // events)):
             part = slice(first, min(first + block, n_samples))
-            spikes = run_alone(np.ascontiguousarray(self.drive[:, part]), weight, neurons, task.most)
+            drive = self._ahead(self.drive[:, part])
+            spikes = run_alone(drive, weight, neurons, task.most)[self.latency :]
             wanted = np.cumsum(self.wanted[:, part], axis=0, dtype=np.int32)
             for k in range(len(choices)):
                 sent = np.cumsum(spikes[:, :, k * n : (k + 1) * n], axis=0, dtype=np.int32)
                 found[k] += _distance(sent, wanted, WEIGHT_OF_TIMES if task.role == "hidden" else 0.0)
         found /= n_samples
         return found
+
+    def _ahead(self, drive: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what arrives with the steps before the model's first."""
+        return np.concatenate([np.zeros((self.latency, *drive.shape[1:]), np.uint8), drive])
 
 
 def nearest_registers(task: Task) -> Registers:
