@@ -75,6 +75,12 @@ def _decays(coding: Coding) -> list[str]:
                 f" step; the chip's keep {kept(int(syn)):.4g} (dash_syn {int(syn)}) and {kept(int(mem)):.4g} (dash_mem"
                 f" {int(mem)}), so that {100 * lost:.2g} % of the answer to a spike has another form"
             )
+    least = 1.0 / registers.threshold_code
+    if coding.task.fires and (linear := registers.threshold_code >> registers.dash_mem == 0).any():
+        found.append(
+            f"{coding.name}: v of {counted(int(linear.sum()), 'neuron')} loses 1 register unit a step whatever it is, up"
+            f" to {100 * least[linear].max():.2g} % of the threshold, as no register loses less"
+        )
     return found
 
 

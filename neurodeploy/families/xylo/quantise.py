@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.activity import Activity
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
-from neurodeploy.families.xylo.exactness import check_exact
+from neurodeploy.families.xylo.exactness import check_exact, spikes_in_a_step
+from neurodeploy.families.xylo.integrators import fitted_integrators
 from neurodeploy.families.xylo.layout import Layout, lay_out
 from neurodeploy.families.xylo.limits import XyloChip, faults
 from neurodeploy.families.xylo.losses import Coding, loss_sentences
@@ -121,11 +122,17 @@ def _prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> _Wor
 def _code(name: str, work: _Work) -> None:
     """Code one population, and let its integers drive those that follow."""
     population, parts = work.network.population(name), work.placed.into[name]
-    task = Task(work.forms[name], work.units[name], population.rule.spike == ">=", work.placed.roles[name])
+    rule, role = population.rule, work.placed.roles[name]
+    capped = rule.max_spikes is not None and rule.max_spikes < spikes_in_a_step(role)
+    task = Task(work.forms[name], work.units[name], rule.spike == ">=", role, capped)
     weights = tuple(_weight_codes(part, task, work.shifts[part.matrix]) for part in parts)
     plan = work.plan.populations.get(name, XyloPopulationPlan())
-    if work.spikes is None or not task.fires:
+    if work.spikes is None:
         registers = _as_planned(nearest_registers(task), plan)
+    elif not task.fires:
+        sent = work.spikes.arriving(parts, name).astype(np.float64)
+        arriving = sent @ np.concatenate([part.weight for part in parts], axis=1).T
+        registers = _as_planned(fitted_integrators(task, arriving), plan)
     else:
         trial = _trial(name, parts, weights, work, work.spikes)
         registers = _as_planned(calibrated_registers(task, trial), plan)

@@ -12,8 +12,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.families.xylo.codes import HIDDEN_MAX, OUTPUT_MAX, STATE_MAX, STATE_MIN, XyloNeurons
+from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN, XyloNeurons
 from neurodeploy.families.xylo.decays import dash_pairs, rise, rise_of_bias
+from neurodeploy.families.xylo.exactness import spikes_in_a_step
 from neurodeploy.families.xylo.kernel import run_alone
 from neurodeploy.families.xylo.neuron_form import NeuronForm
 from neurodeploy.families.xylo.population import NEVER_FIRES
@@ -24,6 +25,9 @@ Ints = NDArray[np.int64]
 COARSE = tuple(np.geomspace(0.7, 1.4, 15).tolist())
 """Factors on thresholds that are tried first; the finer ones lie around the best of them."""
 
+WIDE = tuple(np.geomspace(0.7, 8.0, 36).tolist())
+"""The same where the model sends fewer spikes in a step than the chip does when v holds several thresholds."""
+
 FINE = tuple(np.geomspace(0.953, 1.049, 15).tolist())
 
 DRIFTS = (
@@ -32,7 +36,7 @@ DRIFTS = (
 )
 """Biases, as the share of the threshold at which v then settles, that are tried with factors around the best one."""
 
-COMMON = (1.0, 0.97, 1.03, 0.94, 1.06, 0.9, 1.1, 0.85, 1.15, 0.8, 1.2)
+COMMON = (1.0, 0.97, 1.03, 0.94, 1.06, 0.9, 1.1, 0.85, 1.15, 0.8, 1.2, 1.5, 2.0, 3.0, 4.0)
 """Factors on all thresholds of neurons that feed themselves; the nearest to 1 first, so that a tie changes nothing."""
 
 MAX_DRIFT = 0.35
@@ -55,7 +59,7 @@ FEWEST_SPIKES = 20
 class Registers:
     """Registers of a population; every array is int64 (n,), or float64 (n,).
 
-    factor: on the threshold, beside the one that answers to spikes as the model's does.
+    factor: on the threshold, beside the one that answers to spikes as the model's does; of an integrator, on v's unit.
     drift: what the bias has beyond the model's, as the share of the threshold at which v then settles.
     """
 
@@ -75,14 +79,16 @@ class Registers:
 class Task:
     """A population that needs registers.
 
-    form: in the chip's form. units: float64 (n,), register units per volt. meets: whether v at the threshold fires.
-    role: ``hidden`` or ``output``.
+    form: in the chip's form. units: float64 (n,), register units per volt that a weight brings.
+    meets: whether v at the threshold fires. role: ``hidden`` or ``output``.
+    capped: whether the model sends fewer spikes in a step than the chip may.
     """
 
     form: NeuronForm
     units: Floats
     meets: bool
     role: str
+    capped: bool = False
 
     @property
     def fires(self) -> bool:
@@ -92,12 +98,12 @@ class Task:
     @property
     def most(self) -> int:
         """Spikes in a step at most."""
-        return HIDDEN_MAX if self.role == "hidden" else OUTPUT_MAX
+        return spikes_in_a_step(self.role)
 
     def registers(self, dash_syn: Ints, dash_mem: Ints, factor: Floats, drift: Floats) -> Registers:
         """Return the registers for shifts, a factor on the threshold and a drift; each of shape (n,)."""
         form = self.form
-        rises, of_bias = _rises(form, dash_syn, dash_mem)
+        rises, of_bias = rises_of(form, dash_syn, dash_mem)
         threshold, drift = np.full(len(factor), float(NEVER_FIRES)), np.clip(drift, -MAX_DRIFT, MAX_DRIFT)
         if self.fires:
             threshold = np.rint(form.threshold * self.units * rises * factor) + (not self.meets)
@@ -111,7 +117,7 @@ class Task:
         if self.fires:
             found: Floats = registers.threshold_code / self.form.threshold
             return found
-        return self.units * _rises(self.form, registers.dash_syn, registers.dash_mem)[0]
+        return self.units * rises_of(self.form, registers.dash_syn, registers.dash_mem)[0] * registers.factor
 
     def changed(self, registers: Registers, factor: float, drift: float = 0.0) -> Registers:
         """Return registers with thresholds times one more factor, and one more drift."""
@@ -181,8 +187,6 @@ def calibrated_registers(task: Task, trial: Trial) -> Registers:
         trial: what it receives, and what it should send.
     """
     start = nearest_registers(task)
-    if not task.fires:
-        return start
     ahead = [dash_pairs(*both) for both in zip(task.form.keep_syn, task.form.keep_mem, strict=True)]
     best, least = start, trial.error([start], task)[0]
 
@@ -193,7 +197,7 @@ def calibrated_registers(task: Task, trial: Trial) -> Registers:
     for rank in range(max((len(pairs) for pairs in ahead), default=0)):
         dash_syn, dash_mem = np.array([pairs[min(rank, len(pairs) - 1)] for pairs in ahead], np.int64).T
         own = task.registers(dash_syn, dash_mem, start.factor, start.drift)
-        rough = [task.changed(own, factor) for factor in COARSE]
+        rough = [task.changed(own, factor) for factor in (WIDE if task.capped else COARSE)]
         found, _ = _best(rough, trial.error(rough, task))
         better_of([task.changed(found, factor) for factor in FINE])
     for options in DRIFTS:
@@ -241,7 +245,7 @@ def _chosen(choices: list[Registers], index: Ints) -> Registers:
     return Registers(*(np.stack([getattr(c, key) for c in choices])[index, neurons] for key in keys))
 
 
-def _rises(form: NeuronForm, dash_syn: Ints, dash_mem: Ints) -> tuple[Floats, Floats]:
+def rises_of(form: NeuronForm, dash_syn: Ints, dash_mem: Ints) -> tuple[Floats, Floats]:
     """Return by how much the chip's answers to a spike, and to a bias, are larger than the model's, float64 (n,)."""
     rises, of_bias = np.ones(len(dash_syn)), np.ones(len(dash_syn))
     rows = np.stack([form.keep_syn, form.keep_mem, dash_syn, dash_mem], axis=1)
