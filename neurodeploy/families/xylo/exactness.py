@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurodeploy.errors import LackingError
-from neurodeploy.families.xylo.codes import HIDDEN_MAX
+from neurodeploy.families.xylo.codes import HIDDEN_MAX, OUTPUT_MAX
 from neurodeploy.ir.needs import refuse_unread
 from neurodeploy.ir.network import Network, Population
 from neurodeploy.ir.synapses import MaxPool2d
@@ -143,6 +143,11 @@ def lacks_current(population: Population) -> bool:
     return population.decay_syn is None or bool((population.decay_syn == 0).any())
 
 
+def spikes_in_a_step(role: str) -> int:
+    """Return how many spikes a neuron of the chip sends in a step at most."""
+    return HIDDEN_MAX if role == "hidden" else OUTPUT_MAX
+
+
 def spikes_beyond(population: Population, role: str) -> str:
     """Return how a population's counts of spikes in one step differ from the chip's; empty if they cannot.
 
@@ -150,7 +155,7 @@ def spikes_beyond(population: Population, role: str) -> str:
         population: the float neurons.
         role: ``hidden`` or ``output``.
     """
-    most, chips = population.rule.max_spikes, HIDDEN_MAX if role == "hidden" else 1
+    most, chips = population.rule.max_spikes, spikes_in_a_step(role)
     if not population.rule.fires or most == chips:
         return ""
     ours = "any number of spikes" if most is None else f"at most {most}"

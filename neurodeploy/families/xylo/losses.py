@@ -9,11 +9,17 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import counted
 from neurodeploy.families.xylo.activity import Activity
+from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN
 from neurodeploy.families.xylo.decays import kept, misfit
 from neurodeploy.families.xylo.exactness import spikes_beyond
+from neurodeploy.families.xylo.kernel import run as run_codes
+from neurodeploy.families.xylo.layout import Layout
 from neurodeploy.families.xylo.synapses import DenseSynapses, Placed
 from neurodeploy.families.xylo.thresholds import Registers, Task
-from neurodeploy.ir.network import Network
+from neurodeploy.ir.network import Network, Population
+
+SATURATION_SAMPLES = 64
+"""Samples on which registers are watched."""
 
 FAR = 0.01
 """Share of the answer to a spike that may be lost without a word."""
@@ -30,24 +36,29 @@ class Coding:
     weights: tuple[NDArray[np.int16], ...]
 
 
-def loss_sentences(network: Network, placed: Placed, codings: list[Coding], spikes: Activity | None) -> tuple[str, ...]:
+def loss_sentences(
+    network: Network, placed: Placed, codings: list[Coding], layout: Layout, spikes: Activity | None
+) -> tuple[str, ...]:
     """Return all losses.
 
     Args:
         network: the float network.
         placed: where its populations lie.
         codings: all populations in integers.
+        layout: the configuration.
         spikes: what the float model and the integers send on calibration data, or None.
     """
     found = []
     for coding in codings:
-        found += _decays(coding) + _counts(network, coding, spikes) + _late_bias(coding)
-        if coding.name in network.outputs and placed.roles[coding.name] == "hidden":
+        population, role = network.population(coding.name), placed.roles[coding.name]
+        found += _decays(coding) + _spikes(population, coding, spikes)
+        found += _biases(coding, placed.latency[coding.name])
+        if coding.name in network.outputs and role == "hidden":
             found.append(
                 f"{coding.name} is read, but lies in the hidden layer, as it feeds others or is fed by an input;"
                 " simulators record it, and the chip reports outputs alone"
             )
-    return tuple(found)
+    return (*found, *([] if spikes is None else _saturation(network, layout, spikes)))
 
 
 def _decays(coding: Coding) -> list[str]:
@@ -64,31 +75,59 @@ def _decays(coding: Coding) -> list[str]:
                 f" step; the chip's keep {kept(int(syn)):.4g} (dash_syn {int(syn)}) and {kept(int(mem)):.4g} (dash_mem"
                 f" {int(mem)}), so that {100 * lost:.2g} % of the answer to a spike has another form"
             )
+    least = 1.0 / registers.threshold_code
+    if coding.task.fires and (linear := registers.threshold_code >> registers.dash_mem == 0).any():
+        found.append(
+            f"{coding.name}: v of {counted(int(linear.sum()), 'neuron')} loses 1 register unit a step whatever it is,"
+            f" up to {100 * least[linear].max():.2g} % of the threshold, as no register loses less"
+        )
     return found
 
 
-def _counts(network: Network, coding: Coding, spikes: Activity | None) -> list[str]:
-    """Return where the chip sends more spikes in a step than the model's rule, or fewer."""
-    beyond = spikes_beyond(network.population(coding.name), coding.task.role)
-    if not beyond:
-        return []
-    most, chips = network.population(coding.name).rule.max_spikes, coding.task.most
+def _spikes(population: Population, coding: Coding, spikes: Activity | None) -> list[str]:
+    """Return by how much counts differ, and where the chip sends more spikes in a step than the model, or fewer."""
+    beyond = spikes_beyond(population, coding.task.role)
     if spikes is None:
-        return [f"{coding.name} {beyond}; without calibration data nobody can say how often that matters"]
-    if most is None or most > chips:
-        n = int((spikes.sent[coding.name] > chips).sum())
-        said = f"the model sent more in {counted(n, 'step')}"
-    else:
-        n = int((spikes.coded[coding.name] > most).sum())
-        said = f"the integers sent more in {counted(n, 'step')}"
-    return [f"{coding.name} {beyond}; on calibration data {said}"] if n else []
-
-
-def _late_bias(coding: Coding) -> list[str]:
-    late = np.abs(coding.task.form.late_bias)
-    if not late.any():
+        said = "; without calibration data nobody can say how often that matters"
+        return [f"{coding.name} {beyond}{said}"] if beyond else []
+    if not coding.task.fires:
         return []
-    return [
-        f"{coding.name}: the bias of its synapses acts through a current in the model, and on v from the first step on"
-        f" the chip ({late.max():.3g} V per step at most)"
+    wanted, sent = spikes.sent[coding.name], spikes.coded[coding.name]
+    counts = [values.sum(axis=0, dtype=np.int64) for values in (wanted, sent)]
+    found = [
+        f"{coding.name}: on calibration data counts of a sample and neuron differ by"
+        f" {np.abs(counts[1] - counts[0]).mean():.3g} on average; the float model's are {counts[0].mean():.3g}"
     ]
+    most = min(population.rule.max_spikes or coding.task.most, coding.task.most)
+    if beyond and (n := int(((wanted > most) | (sent > most)).sum())):
+        found.append(f"{coding.name} {beyond}; on calibration data that matters {counted(n, 'time')}")
+    return found
+
+
+def _biases(coding: Coding, latency: int) -> list[str]:
+    """Return where a bias acts sooner than in the model."""
+    form, found = coding.task.form, []
+    if form.late_bias.any():
+        found.append(
+            f"{coding.name}: the bias of its synapses acts through a current in the model, and on v from the first step"
+            f" on the chip ({np.abs(form.late_bias).max():.3g} V per step at most)"
+        )
+    if latency and form.bias.any():
+        found.append(f"{coding.name}: its bias acts {counted(latency, 'step')} before the model's first")
+    return found
+
+
+def _saturation(network: Network, layout: Layout, spikes: Activity) -> list[str]:
+    """Return which populations' registers saturate on some samples of calibration data."""
+    some = {name: spikes.sent[name][:, :SATURATION_SAMPLES] for name in network.inputs}
+    run, found = run_codes(layout.codes, layout.counts(some)), []
+    for population in network.populations:
+        rows = layout.rows(run, population.name)
+        ends = {key: ((rows[key] == STATE_MIN) | (rows[key] == STATE_MAX)) for key in ("i", "v")}
+        hit = (ends["i"] | ends["v"]).reshape(-1, population.size).any(axis=0)
+        if hit.any():
+            found.append(
+                f"{population.name}: registers of {hit.sum()} of {population.size} neurons reach their ends on"
+                " calibration data"
+            )
+    return found

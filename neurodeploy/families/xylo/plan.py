@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from neurodeploy.ir.plan import BiasPlan, Plan, PopulationPlan, ProjectionPlan, 
 class XyloPopulationPlan:
     """Decisions for a population, a number for each neuron; None is decided anew.
 
-    dash_syn, dash_mem, threshold, bias: codes. units: register units per volt.
+    dash_syn, dash_mem, threshold, bias: codes. units: register units per volt that a weight brings.
     """
 
     dash_syn: list[int] | None = None
@@ -51,8 +52,7 @@ def as_plan(found: XyloPlan, target: str, network: Network) -> Plan:
     role = roles(network)
     populations = {
         name: PopulationPlan(
-            codes_per_volt=(base := _base(own.units or [1.0])),
-            channel_gain=_listed(compact(np.asarray(own.units) / base, of_shape[name]), network.fires(name)),
+            **_units(own.units or [1.0], of_shape[name], network.fires(name)),
             threshold=compact(np.asarray(own.threshold), of_shape[name]) if network.fires(name) else None,
             leak_u=compact(np.asarray(own.dash_syn), of_shape[name]),
             leak_v=compact(np.asarray(own.dash_mem), of_shape[name]),
@@ -108,13 +108,13 @@ def _named(network: Network) -> list[tuple[str, Projection]]:
     return list(zip(projection_names(network), network.projections, strict=True))
 
 
-def _base(units: list[float]) -> float:
-    """Return the power of two that is nearest to typical units, so that dividing by it loses nothing."""
-    return float(2.0 ** np.rint(np.log2(np.median(units))))
+def _units(units: list[float], shape: tuple[int, ...], fires: bool) -> dict[str, Any]:
+    """Return register units per volt as plans have them; those of what is read are one number for all neurons.
 
-
-def _listed(gain: object, fires: bool) -> list[float] | None:
-    """Return gains as a list; none of what is read, whose neurons share one unit."""
+    The base is a power of two near typical units, so that dividing by it loses nothing.
+    """
     if not fires:
-        return None
-    return gain if isinstance(gain, list) else [float(gain)]  # type: ignore[arg-type]
+        return {"codes_per_volt": units[0]}
+    base = float(2.0 ** np.rint(np.log2(np.median(units))))
+    gain = compact(np.asarray(units) / base, shape)
+    return {"codes_per_volt": base, "channel_gain": gain if isinstance(gain, list) else [gain]}

@@ -27,12 +27,12 @@ class XyloPopulation(CodedPopulation):
 
     name, shape: as the float population has them.
     latency: hardware step (from 0) of the model's row 0.
-    unit: register units per volt that a weight brings, the median of ``units``.
+    unit: register units of v per volt, the median of ``units``.
     role: ``hidden``, which sends up to 31 spikes in a step, or ``output``, which sends one.
     dash_syn, dash_mem: the current, and v, lose ``x >> dash`` in a step.
     threshold_code: the neuron fires when ``v >= threshold_code``, and v loses it for each spike.
     bias_code: added to v in each step.
-    units: float64 (n,), register units per volt, of each neuron.
+    units: float64 (n,), register units of v per volt of the float model, of each neuron.
     fires: False for an integrator, whose v is read.
     helps: the purpose of a population that the model does not have; empty for the model's own.
     """

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.activity import Activity
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
-from neurodeploy.families.xylo.exactness import check_exact
-from neurodeploy.families.xylo.kernel import run_alone
+from neurodeploy.families.xylo.exactness import check_exact, spikes_in_a_step
+from neurodeploy.families.xylo.integrators import fitted_integrators
 from neurodeploy.families.xylo.layout import Layout, lay_out
 from neurodeploy.families.xylo.limits import XyloChip, faults
 from neurodeploy.families.xylo.losses import Coding, loss_sentences
@@ -31,15 +31,12 @@ from neurodeploy.families.xylo.thresholds import (
     Trial,
     calibrated_registers,
     nearest_registers,
-    with_factor,
+    with_common_factor,
 )
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network
 
 Floats = NDArray[np.float64]
-
-COMMON_FACTORS = (1.0, 0.97, 1.03, 0.94, 1.06, 0.9, 1.1, 0.85, 1.15, 0.8, 1.2)
-"""Factors on all thresholds of a population that feeds itself, tried with its own spikes; the nearest to 1 first."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -101,7 +98,7 @@ def quantise(
             where="the chip's limits",
             fix="Make the network smaller, prune it, or choose a chip that holds it.",
         )
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), work.spikes)
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, work.spikes)
     return Quantised(layout.populations, projections, layout, plan_of(work), losses)
 
 
@@ -119,20 +116,32 @@ def prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> Work:
     for name, asked in demands.items():
         given = plan.populations.get(name, XyloPopulationPlan()).units
         units[name] = asked.units(shifts) if given is None else np.asarray(given, np.float64)
+        if given is None and not network.fires(name) and units[name].size:
+            # Potentials that are read are compared with each other.
+            units[name] = np.full_like(units[name], units[name].min())
     return Work(network, placed, forms, shifts, units, plan, spikes)
 
 
 def code_population(name: str, work: Work) -> None:
     """Code one population, and let its integers drive those that follow."""
     population, parts = work.network.population(name), work.placed.into[name]
-    task = Task(work.forms[name], work.units[name], population.rule.spike == ">=", work.placed.roles[name])
+    rule, role = population.rule, work.placed.roles[name]
+    capped = rule.max_spikes is not None and rule.max_spikes < spikes_in_a_step(role)
+    task = Task(work.forms[name], work.units[name], rule.spike == ">=", role, capped)
     weights = tuple(_weight_codes(part, task, work.shifts[part.matrix]) for part in parts)
-    trial = _trial(name, parts, weights, work)
-    registers = nearest_registers(task) if trial is None else calibrated_registers(task, trial)
-    registers = _as_planned(registers, work.plan.populations.get(name))
-    if trial is not None and work.spikes is not None and task.fires:
-        registers, sent = _closed(name, task, registers, trial, parts, weights, work)
-        work.spikes = work.spikes.with_coded(name, sent)
+    plan = work.plan.populations.get(name, XyloPopulationPlan())
+    if work.spikes is None:
+        registers = _as_planned(nearest_registers(task), plan)
+    elif not task.fires:
+        sent = work.spikes.arriving(parts, name).astype(np.float64)
+        arriving = sent @ np.concatenate([part.weight for part in parts], axis=1).T
+        registers = _as_planned(fitted_integrators(task, arriving), plan)
+    else:
+        trial = _trial(name, parts, weights, work, work.spikes)
+        registers = _as_planned(calibrated_registers(task, trial), plan)
+        if trial.own.any() and plan.threshold is None:
+            registers = _as_planned(with_common_factor(task, registers, trial), plan)
+        work.spikes = work.spikes.with_coded(name, trial.sent(registers, task))
     work.codings[name] = Coding(name, task, registers, parts, weights)
 
 
@@ -143,21 +152,23 @@ def _weight_codes(part: DenseSynapses, task: Task, shift: int) -> NDArray[np.int
 
 
 def _trial(
-    name: str, parts: tuple[DenseSynapses, ...], weights: tuple[NDArray[np.int16], ...], work: Work
-) -> Trial | None:
-    if work.spikes is None or name not in work.spikes.sent:
-        return None
-    n = work.network.population(name).size
+    name: str, parts: tuple[DenseSynapses, ...], weights: tuple[NDArray[np.int16], ...], work: Work, spikes: Activity
+) -> Trial:
+    """Return what a population is measured with, given what the coded ones before it send."""
     shifted = [(codes << work.shifts[part.matrix]).T for part, codes in zip(parts, weights, strict=True)]
-    weight = np.concatenate([np.zeros((0, n), np.int16), *shifted]).astype(np.int16)[:, np.newaxis]
-    wanted = work.spikes.sent[name].sum(axis=0, dtype=np.int64)
-    return Trial(work.spikes.arriving(parts, name), weight, wanted)
+    none = np.zeros((0, work.network.population(name).size), np.int16)
+    own = [np.full(part.weight.shape[1], part.source == name and part.after == 1) for part in parts]
+    return Trial(
+        spikes.arriving(parts, name),
+        np.concatenate([none, *shifted]).astype(np.int16)[:, np.newaxis],
+        spikes.sent[name],
+        np.concatenate([np.zeros(0, np.bool_), *own]),
+        work.placed.latency[name],
+    )
 
 
-def _as_planned(registers: Registers, plan: XyloPopulationPlan | None) -> Registers:
+def _as_planned(registers: Registers, plan: XyloPopulationPlan) -> Registers:
     """Return registers with those that a plan gives."""
-    if plan is None:
-        return registers
     given = {
         "dash_syn": plan.dash_syn,
         "dash_mem": plan.dash_mem,
@@ -168,60 +179,23 @@ def _as_planned(registers: Registers, plan: XyloPopulationPlan | None) -> Regist
     return replace(registers, **codes)
 
 
-def _closed(
-    name: str,
-    task: Task,
-    registers: Registers,
-    trial: Trial,
-    parts: tuple[DenseSynapses, ...],
-    weights: tuple[NDArray[np.int16], ...],
-    work: Work,
-) -> tuple[Registers, NDArray[np.uint8]]:
-    """Return registers, and what the population sends with them, where it hears its own spikes instead of the model's.
-
-    Only one that feeds itself in the next step does; its thresholds then get one more factor, unless a plan has them.
-    """
-    own = [i for i, part in enumerate(parts) if part.source == name and part.after == 1]
-    if not own:
-        return registers, run_alone(trial.drive, trial.weight, registers.neurons(), task.most)
-    starts = np.cumsum([0, *(part.weight.shape[1] for part in parts)])
-    rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in own])
-    outside = np.delete(np.arange(starts[-1]), rows)
-    drive = np.ascontiguousarray(trial.drive[:, :, outside])
-    weight, weight_own = trial.weight[outside], trial.weight[rows]
-    planned = work.plan.populations.get(name)
-    factors = COMMON_FACTORS if planned is None or planned.threshold is None else (1.0,)
-    tried: list[tuple[float, int, Registers, NDArray[np.uint8]]] = []
-    for factor in factors:
-        chosen = registers if factor == 1.0 else with_factor(task, registers, factor)
-        sent = run_alone(drive, weight, chosen.neurons(), task.most, weight_own)
-        error = float(np.abs(sent.sum(axis=0, dtype=np.int64) - trial.wanted).mean())
-        tried.append((error, len(tried), chosen, sent))
-    _, _, chosen, sent = min(tried, key=lambda one: one[:2])
-    return chosen, sent
-
-
 def assembled(work: Work) -> tuple[tuple[XyloPopulation, ...], tuple[CodedProjection, ...]]:
     """Return all populations and synapses of the chip, with relays where a spike has to wait."""
-    relays = Relays(work.shifts, work.placed.latency)
+    inputs = frozenset(work.network.inputs)
+    relays = Relays(work.shifts, inputs, work.placed.latency)
     populations, projections = [], []
     for coding in work.codings.values():
         populations.append(_population(coding, work))
         for part, codes in zip(coding.parts, coding.weights, strict=True):
-            source = relays.source(part)
-            is_input = source in work.network.inputs
-            matrix = "in" if is_input else "rec" if part.matrix == "in" else part.matrix
-            if work.shifts[matrix] != work.shifts[part.matrix]:
-                codes = _weight_codes(part, coding.task, work.shifts[matrix])
-            delay = CODED_INPUT_DELAY if is_input else CODED_DELAY
-            projections.append(
-                CodedProjection(source, coding.name, codes, work.shifts[matrix], WEIGHT_BITS, "mixed", delay)
-            )
+            source, shift = relays.source(part), work.shifts[part.matrix]
+            delay = CODED_INPUT_DELAY if source in inputs else CODED_DELAY
+            projections.append(CodedProjection(source, coding.name, codes, shift, WEIGHT_BITS, "mixed", delay))
     return (*relays.populations.values(), *populations), (*relays.projections, *projections)
 
 
 def _population(coding: Coding, work: Work) -> XyloPopulation:
-    registers, units = coding.registers, coding.task.units
+    registers = coding.registers
+    units = coding.task.units_of_v(registers)
     return XyloPopulation(
         coding.name,
         work.network.population(coding.name).shape,

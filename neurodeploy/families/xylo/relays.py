@@ -27,10 +27,11 @@ CODED_INPUT_DELAY = CODED_DELAY = 1
 class Relays:
     """Relays that are made on demand; those of one source are shared by all that waits for it.
 
-    shifts: of the three matrices. latency: hardware step of row 0 of each source, by name.
+    shifts: of the three matrices. inputs: names. latency: hardware step of row 0 of each source, by name.
     """
 
     shifts: dict[str, int]
+    inputs: frozenset[str]
     latency: dict[str, int]
     populations: dict[str, XyloPopulation] = field(default_factory=dict)
     projections: list[CodedProjection] = field(default_factory=list)
@@ -41,8 +42,8 @@ class Relays:
         for k in range(part.waits):
             relay = f"{part.source} relay {k + 1}"
             if relay not in self.populations:
-                is_input = k == 0 and part.matrix == "in"
-                latency = self.latency[part.source] + (k if part.matrix == "in" else k + 1)
+                is_input = name in self.inputs
+                latency = self.latency[part.source] + (k if part.source in self.inputs else k + 1)
                 self.populations[relay] = relay_population(relay, size, latency, relay_unit(self.shifts, is_input))
                 self.projections += relay_projections(name, relay, size, self.shifts, is_input)
             name = relay

@@ -32,6 +32,9 @@ RAISED = 1.5
 STATE_NOISE = 1.0
 """Square of what rounding in the registers changes in a step, in units of a spike's weight that is rounded to 1."""
 
+HORIZON = 32
+"""Steps of lasting input that registers are made to hold, where no data says what they have to."""
+
 ASSUMED_RATE = 0.1
 """Share of steps with a spike of each source, where no data says it."""
 
@@ -132,12 +135,19 @@ def _bounds(form: NeuronForm, parts: tuple[DenseSynapses, ...]) -> tuple[Floats,
     for part in parts:
         weight = part.weight * form.gain[:, np.newaxis]
         low, high = low + np.minimum(weight, 0).sum(axis=1), high + np.maximum(weight, 0).sum(axis=1)
-    current = np.maximum(-low, high) / (1.0 - _slowest(form))
-    below = (-low * form.keep_syn / (1.0 - form.keep_syn) + np.maximum(-form.bias, 0)) / (1.0 - form.keep_mem)
-    above = high * form.keep_syn / (1.0 - form.keep_syn) + np.maximum(form.bias, 0)
+    current = np.maximum(-low, high) * _lasting(_slowest(form))
+    charge, leaking = form.keep_syn * _lasting(form.keep_syn), _lasting(form.keep_mem)
+    below = (np.maximum(-form.bias, 0) - low * charge) * leaking
+    above = np.maximum(form.bias, 0) + high * charge
     fires = np.isfinite(form.threshold)
-    above = np.where(fires, np.where(fires, form.threshold, 0.0) + above, above / (1.0 - form.keep_mem))
+    above = np.where(fires, np.where(fires, form.threshold, 0.0) + above, above * leaking)
     return current, np.maximum(below, above)
+
+
+def _lasting(keep: Floats) -> Floats:
+    """Return how many steps' input a register holds that keeps so much, of at most ``HORIZON`` steps."""
+    held: Floats = np.minimum(1.0 / np.maximum(1.0 - keep, 1e-6), HORIZON)
+    return held
 
 
 def _seen(form: NeuronForm, parts: tuple[DenseSynapses, ...], spikes: Activity, name: str) -> tuple[Floats, Floats]:

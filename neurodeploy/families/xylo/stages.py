@@ -125,7 +125,7 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
         "network_sha256": draft.digest,
         "plan_sha256": complete.digest(),
     }
-    losses = loss_sentences(network, placed, list(work.codings.values()), draft.spikes)
+    losses = loss_sentences(network, placed, list(work.codings.values()), layout, work.spikes)
     program = Program(
         target=draft.target.name,
         arithmetic=draft.target.arithmetic,

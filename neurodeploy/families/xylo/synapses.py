@@ -25,7 +25,7 @@ class DenseSynapses:
     """All synapses from one source to one target that take the same time.
 
     weight: float64 (n_out, n_in), V per spike, before the target's gains. bias: float64 (n_out,), V per step.
-    matrix: where they lie, ``in``, ``rec`` or ``out``.
+    matrix: where they lie, ``in``, ``rec`` or ``out``; where an input waits, its relays are hidden neurons.
     after: steps of the model from a spike to its effect. waits: hardware steps beyond those that the chip takes.
     """
 
@@ -96,7 +96,7 @@ def _dense(network: Network, projection: Projection, role: str, waits: int) -> D
     else:
         weight = folded.weight.toarray() if folded.is_sparse else folded.weight
     after = acts_after(projection, network)
-    matrix = matrix_of(is_input, role)
+    matrix = matrix_of(is_input and not waits, role)
     return DenseSynapses(projection.source, projection.target, weight, folded.bias.ravel(), matrix, after, waits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -45,8 +46,10 @@ def chain(
     return Network({"input": (sizes[0],)}, tuple(layers), tuple(projections), (names[-1],), 1e-3, "test")
 
 
-def data(network: Network, n_steps: int = 50, n_samples: int = 10, rate: float = 0.4) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(5)
+def data(
+    network: Network, n_steps: int = 50, n_samples: int = 10, rate: float = 0.4, seed: int = 5
+) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
     return {
         name: (rng.random((n_steps, n_samples, *shape)) < rate).astype(np.uint8)
         for name, shape in network.inputs.items()
@@ -56,3 +59,50 @@ def data(network: Network, n_steps: int = 50, n_samples: int = 10, rate: float =
 def reference(network: Network, inputs: dict[str, np.ndarray]) -> Activity:
     nodes = Reference().run(network, inputs, RunOptions()).nodes
     return activity(inputs, {name: found["spikes"] for name, found in nodes.items() if "spikes" in found})
+
+
+def recurrent(n: int = 12) -> Network:
+    """Return a hidden layer that feeds itself, and an output."""
+    network = chain((6, n, 4), keep_syn=0.9, keep_mem=0.95)
+    weight = np.random.default_rng(1).normal(-0.02, 0.05, (n, n))
+    back = Projection("layer0", "layer0", (Linear(weight),), 1)
+    return replace(network, projections=(*network.projections, back))
+
+
+def biased() -> Network:
+    """Return layers with biases, of neurons and of synapses."""
+    network = chain((6, 12, 4), keep_syn=0.85, keep_mem=0.9)
+    populations = [replace(p, bias=np.float32(0.03)) for p in network.populations]
+    (op,) = network.projections[0].ops
+    assert isinstance(op, Linear)
+    first = replace(network.projections[0], ops=(replace(op, bias=np.full(12, 0.004)),))
+    return replace(network, populations=tuple(populations), projections=(first, network.projections[1]))
+
+
+def integrating() -> Network:
+    """Return a layer and an output whose v is read."""
+    network = chain((6, 12, 4), keep_syn=0.9, keep_mem=0.95)
+    first, last = network.populations
+    return replace(network, populations=(first, replace(last, rule=replace(last.rule, fires=False))))
+
+
+def skipping(n_layers: int = 4) -> Network:
+    """Return layers of which the input reaches the first and the last hidden one, and the first also the output."""
+    rng = np.random.default_rng(3)
+    names = [f"layer{k}" for k in range(n_layers)]
+    layers = tuple(
+        population(name, 5, 0.75, 0.9375, most=1 if k == n_layers - 1 else 31) for k, name in enumerate(names)
+    )
+    ends = [("input", names[0]), *pairwise(names), ("input", names[-2]), (names[0], names[-1])]
+    projections = tuple(Projection(a, b, (Linear(rng.normal(0.1, 0.1, (5, 5))),)) for a, b in ends)
+    return Network({"input": (5,)}, layers, projections, (names[-1],), 1e-3, "test")
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "two layers": lambda: chain((6, 12, 4), keep_syn=0.9, keep_mem=0.95),
+    "four layers": lambda: chain((6, 12, 12, 8, 4), keep_syn=0.8, keep_mem=0.9),
+    "recurrent": recurrent,
+    "skips": skipping,
+    "biases": biased,
+    "integrator": integrating,
+}

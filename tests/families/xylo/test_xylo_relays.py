@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -15,10 +13,8 @@ from neurodeploy.families.xylo.quantise import quantise
 from neurodeploy.families.xylo.relays import relay_population, relay_projections, relay_unit
 from neurodeploy.families.xylo.synapses import place
 from neurodeploy.ir.codes import CodedProjection
-from neurodeploy.ir.network import Network, Projection
-from neurodeploy.ir.synapses import Linear
 from tests.families.xylo.chips import CHIPS
-from tests.families.xylo.networks import data, population, reference
+from tests.families.xylo.networks import data, reference, skipping
 
 COUNTS = st.lists(st.integers(0, 15), min_size=1, max_size=12)
 
@@ -58,18 +54,6 @@ def test_relay_of_a_hidden_neuron_sends_up_to_31_spikes_on(counts: list[int], sh
 def test_shifts_that_lie_too_far_apart_are_refused() -> None:
     with pytest.raises(DeployError, match="weights of one size"):
         relay_projections("x", "a", 1, {"in": 0, "rec": 6, "out": 0}, True)
-
-
-def skipping(n_layers: int) -> Network:
-    """The input reaches the first layer and, past all others, the last hidden one."""
-    rng = np.random.default_rng(3)
-    names = [f"layer{k}" for k in range(n_layers)]
-    layers = tuple(
-        population(name, 5, 0.75, 0.9375, most=1 if k == n_layers - 1 else 31) for k, name in enumerate(names)
-    )
-    ends = [("input", names[0]), *pairwise(names), ("input", names[-2]), (names[0], names[-1])]
-    projections = tuple(Projection(a, b, (Linear(rng.normal(0.1, 0.1, (5, 5))),)) for a, b in ends)
-    return Network({"input": (5,)}, layers, projections, (names[-1],), 1e-3, "test")
 
 
 def test_skip_connections_wait_in_relays_that_targets_share() -> None:
