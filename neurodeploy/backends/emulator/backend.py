@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Backend, expect, register_units, spike_inputs
+from neurodeploy.backends.base import Backend, expect, register_units
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.families import find_family
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording

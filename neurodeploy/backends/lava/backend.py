@@ -11,7 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Backend, expect, refuse_faults, register_units, spike_inputs
+from neurodeploy.backends.base import Backend, expect, refuse_faults, register_units
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.lava.install import INSTALL, SIMULATOR, lava_python
 from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.backends.session import Task, run_session

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from neurodeploy.backends.base import Backend, expect, refuse_other_families, register_units, spike_inputs
+from neurodeploy.backends.base import Backend, expect, refuse_other_families, register_units
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.xylosim.install import SIMULATOR
 from neurodeploy.backends.xylosim.simulate import run
 from neurodeploy.errors import DeployError, known

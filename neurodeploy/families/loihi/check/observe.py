@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, STATE_LIMIT, decay, find_arithmetic
 from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.program import LoihiProgram
