@@ -23,9 +23,10 @@ FLOORS = (
     ("backends.host",),
     ("backends.reference",),
     ("backends",),
+    ("cost",),
     ("families.loihi", "families.xylo"),
     ("families",),
-    ("cost", "passes", "importers", "coding"),
+    ("passes", "importers", "coding"),
     ("ir", "targets"),
 )
 """Rooms from the top to the bottom; a room imports from floors below its own, and some from their own."""
@@ -38,7 +39,7 @@ def room(module: str) -> str:
         return "backends.table"
     if len(parts) > 1 and parts[0] == "families" and parts[1] in FAMILIES:
         return f"families.{parts[1]}"
-    if len(parts) > 1 and f"backends.{parts[1]}" in {name for floor in FLOORS for name in floor}:
+    if len(parts) > 1 and parts[0] == "backends" and f"backends.{parts[1]}" in {n for floor in FLOORS for n in floor}:
         return f"backends.{parts[1]}"
     return parts[0] if parts and (PACKAGE / parts[0]).is_dir() else ""
 
