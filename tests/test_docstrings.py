@@ -83,7 +83,7 @@ WITHOUT_ARGS = {
             "backends/lava/worker.py",
             "backends/loihi.py",
             "backends/reference/neuron.py",
-            "backends/reference/operations.py",
+            "passes/torch_operations.py",
             "backends/run.py",
             "backends/simulator.py",
             "backends/xylosim/worker.py",

@@ -53,26 +53,6 @@ def register_units(program: Program) -> dict[str, dict[str, Any]]:
     return {p.name: {"unit": "V", "scale": p.unit} for p in program.populations if p.name not in by_channel}
 
 
-def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -> None:
-    """Refuse a program with faults.
-
-    Args:
-        faults: what is wrong with it, a sentence each, or nothing.
-        program: the program.
-        backend: what cannot run it, as the message begins.
-        fix: what to do about it.
-
-    Raises:
-        DeployError: there are faults; it names them all.
-    """
-    if faults:
-        raise DeployError(
-            f"{backend} cannot run this program: " + "; ".join(faults),
-            where=f"program for target {program.target}",
-            fix=fix,
-        )
-
-
 def refuse_other_families(backend: Backend, program: Program) -> None:
     """Refuse a program for a chip family that a backend does not run.
 
