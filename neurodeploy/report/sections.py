@@ -350,6 +350,7 @@ def energy(comparison: Comparison) -> dict[str, Any] | None:
     ]
     return {
         **estimate,
+        "measured": estimate.get("measured", []),
         "profiles": profiles,
         "owner": None if own else load_target(estimate["figures_of"]).title,
         "events": [
