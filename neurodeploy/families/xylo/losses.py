@@ -78,8 +78,8 @@ def _decays(coding: Coding) -> list[str]:
     least = 1.0 / registers.threshold_code
     if coding.task.fires and (linear := registers.threshold_code >> registers.dash_mem == 0).any():
         found.append(
-            f"{coding.name}: v of {counted(int(linear.sum()), 'neuron')} loses 1 register unit a step whatever it is, up"
-            f" to {100 * least[linear].max():.2g} % of the threshold, as no register loses less"
+            f"{coding.name}: v of {counted(int(linear.sum()), 'neuron')} loses 1 register unit a step, as no register"
+            f" loses less: up to {100 * least[linear].max():.2g} % of the threshold"
         )
     return found
 

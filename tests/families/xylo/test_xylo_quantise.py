@@ -145,7 +145,7 @@ def _leakless(network: Network) -> Network:
         (lambda n: n, r"layer1: on calibration data counts of a sample and neuron differ by 0\.\d+ on average"),
         (_bias, "layer1: its bias acts 1 step before the model's first"),
         (_single, r"layer0 sends at most 1 in a step, and the chip's hidden neuron 31; .* matters \d+ times"),
-        (_leakless, r"layer0: v of 12 neurons loses 1 register unit a step .* up to \S+ % of the threshold"),
+        (_leakless, r"layer0: v of 12 neurons loses 1 register unit a step.* up to \S+ % of the threshold"),
         (lambda n: replace(n, outputs=("layer0",)), "layer0 is read, but lies in the hidden layer"),
     ],
 )
