@@ -45,7 +45,7 @@ MAX_DRIFT = 0.35
 WEIGHT_OF_TIMES = 0.5
 """Of the times of hidden neurons' spikes, beside their counts; of outputs, counts are what is read."""
 
-MAX_EVENTS = 1_000_000_000
+MAX_EVENTS = 200_000_000
 """Neurons times steps, samples and choices at most for one comparison; of more samples, the first are taken."""
 
 EVENTS_AT_ONCE = 40_000_000
