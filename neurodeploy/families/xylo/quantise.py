@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.activity import Activity
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
 from neurodeploy.families.xylo.exactness import check_exact, spikes_in_a_step
 from neurodeploy.families.xylo.integrators import fitted_integrators
 from neurodeploy.families.xylo.layout import Layout, lay_out
-from neurodeploy.families.xylo.limits import XyloChip, faults
+from neurodeploy.families.xylo.limits import XyloChip, refuse_faults
 from neurodeploy.families.xylo.losses import Coding, loss_sentences
 from neurodeploy.families.xylo.neuron_form import NeuronForm, neuron_form
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
 from neurodeploy.families.xylo.scale import choose_shifts, demand
-from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place
+from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
 from neurodeploy.families.xylo.thresholds import (
     Registers,
     Task,
@@ -87,22 +86,21 @@ def quantise(
         DeployError: the chip does not hold it; all limits that are violated are named, with used and available.
     """
     check_exact(network)
-    work = _prepared(network, spikes, plan or XyloPlan())
-    for population in network.populations:
-        _code(population.name, work)
-    populations, projections = _assembled(work)
-    layout = lay_out(network.inputs, populations, projections)
-    if found := faults(layout.codes, chip):
-        raise DeployError(
-            f"the network does not fit {chip.title}: {'; '.join(found)}",
-            where="the chip's limits",
-            fix="Make the network smaller, prune it, or choose a chip that holds it.",
-        )
+    refuse_large(network, chip)
+    work = _prepared(network, plan or XyloPlan(), spikes)
+    for given in (None, spikes) if spikes is not None else (None,):
+        # What the chip holds is seen before anything is run on data.
+        work.spikes = given
+        for population in network.populations:
+            _code(population.name, work)
+        populations, projections = _assembled(work)
+        layout = lay_out(network.inputs, populations, projections)
+        refuse_faults(layout.codes, chip)
     losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, work.spikes)
     return Quantised(layout.populations, projections, layout, _plan(work), losses)
 
 
-def _prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> _Work:
+def _prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> _Work:
     """Return the network's populations in the chip's form, with their scales."""
     placed = place(network)
     forms, demands = {}, {}
@@ -124,9 +122,10 @@ def _code(name: str, work: _Work) -> None:
     population, parts = work.network.population(name), work.placed.into[name]
     rule, role = population.rule, work.placed.roles[name]
     capped = rule.max_spikes is not None and rule.max_spikes < spikes_in_a_step(role)
-    task = Task(work.forms[name], work.units[name], rule.spike == ">=", role, capped)
-    weights = tuple(_weight_codes(part, task, work.shifts[part.matrix]) for part in parts)
     plan = work.plan.populations.get(name, XyloPopulationPlan())
+    dashes = (None if given is None else np.asarray(given, np.int64) for given in (plan.dash_syn, plan.dash_mem))
+    task = Task(work.forms[name], work.units[name], rule.spike == ">=", role, capped, *dashes)
+    weights = tuple(_weight_codes(part, task, work.shifts[part.matrix]) for part in parts)
     if work.spikes is None:
         registers = _as_planned(nearest_registers(task), plan)
     elif not task.fires:
@@ -165,13 +164,8 @@ def _trial(
 
 
 def _as_planned(registers: Registers, plan: XyloPopulationPlan) -> Registers:
-    """Return registers with those that a plan gives."""
-    given = {
-        "dash_syn": plan.dash_syn,
-        "dash_mem": plan.dash_mem,
-        "threshold_code": plan.threshold,
-        "bias_code": plan.bias,
-    }
+    """Return registers with the thresholds and biases that a plan gives."""
+    given = {"threshold_code": plan.threshold, "bias_code": plan.bias}
     codes: dict[str, Any] = {key: np.asarray(v, np.int64) for key, v in given.items() if v is not None}
     return replace(registers, **codes)
 

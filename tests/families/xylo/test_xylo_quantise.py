@@ -17,7 +17,7 @@ from neurodeploy.families.xylo.limits import CHIPS
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.quantise import Quantised, quantise
 from neurodeploy.importers.lower import read_network
-from neurodeploy.ir.network import Network
+from neurodeploy.ir.network import Network, Population
 from tests.families.xylo.networks import NETWORKS, chain, data, reference
 
 CHIP = CHIPS["xylo-audio3"]
@@ -98,6 +98,23 @@ def test_plan_may_give_a_part_and_leaves_the_rest_to_be_decided() -> None:
     assert found.plan.populations["layer0"].dash_mem == [5] * 12
     assert found.plan.shifts["out"] == 2
     assert found.plan.populations["layer1"].threshold is not None
+
+
+def test_thresholds_are_fitted_to_shifts_that_are_given() -> None:
+    network = chain((6, 12, 4), keep_syn=0.9, keep_mem=0.95)
+    inputs = data(network, n_samples=30)
+    spikes, layer = reference(network, inputs), XyloPopulationPlan(dash_syn=[2] * 12)
+    found = quantise(network, CHIP, spikes, XyloPlan({}, {"layer0": layer}))
+    wanted = spikes.sent["layer0"].sum(axis=0, dtype=np.int64)
+    assert np.abs(output_counts(found, inputs, "layer0") - wanted).mean() < 0.05 * wanted.mean()
+
+
+def test_network_that_is_far_too_large_is_refused_before_its_matrices_are_made() -> None:
+    network = chain((6, 4))
+    first = Population("p", (1_000_000,), network.populations[0].rule, np.float32(0.9), np.float32(1), np.float32(0.9))
+    huge = Network({"input": (6,)}, (first,), (), ("p",), 1e-3, "test")
+    with pytest.raises(DeployError, match=r"by far: outputs: 1,000,000 used, 32 available"):
+        quantise(huge, CHIP)
 
 
 def test_v_of_an_integrator_is_read_in_its_unit() -> None:
