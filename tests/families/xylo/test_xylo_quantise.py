@@ -150,6 +150,11 @@ def _single(network: Network) -> Network:
     return replace(network, populations=(replace(first, rule=rule), *network.populations[1:]))
 
 
+def _varied(network: Network) -> Network:
+    first = replace(network.populations[0], decay_syn=np.linspace(0.8, 0.86, 12))
+    return replace(network, populations=(first, *network.populations[1:]))
+
+
 def _leakless(network: Network) -> Network:
     first = replace(network.populations[0], decay_mem=np.float32(1))
     return approximate(replace(network, populations=(first, *network.populations[1:])))[0]
@@ -158,11 +163,12 @@ def _leakless(network: Network) -> Network:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda n: n, r"layer0: \d+ neurons? keeps? 0.9 of the current and 0.95 of v .* \(dash_syn \d\)"),
+        (lambda n: n, r"layer0: of \d+ of 12 neurons the current keeps 0.9 and v 0.95 in a step, .* \(dash_syn \d\)"),
+        (_varied, r"layer0: no shifts are the decays of 12 of 12 neurons, so that \S+ % .* on average"),
         (lambda n: n, r"layer1: on calibration data counts of a sample and neuron differ by 0\.\d+ on average"),
         (_bias, "layer1: its bias acts 1 step before the model's first"),
         (_single, r"layer0 sends at most 1 in a step, and the chip's hidden neuron 31; .* matters \d+ times"),
-        (_leakless, r"layer0: v of 12 neurons loses 1 register unit a step.* up to \S+ % of the threshold"),
+        (_leakless, r"layer0: v of 12 of 12 neurons loses 1 register unit a step.* up to \S+ % of the threshold"),
         (lambda n: replace(n, outputs=("layer0",)), "layer0 is read, but lies in the hidden layer"),
     ],
 )

@@ -81,7 +81,7 @@ def test_each_neuron_finds_its_shifts() -> None:
 
 def test_neurons_that_hardly_fire_in_either_keep_their_thresholds() -> None:
     of = task()
-    made = trial(of, of.changed(nearest_registers(of), 0.9), weight=41)
+    made = trial(of, of.changed(nearest_registers(of), 0.9), weight=39)
     assert 0 < made.wanted.sum() < FEWEST_SPIKES
     assert calibrated_registers(of, made).threshold_code[0] == 1000
 
