@@ -214,10 +214,10 @@ def test_a_sum_is_off_by_its_terms_times_their_sizes() -> None:
     many = Projection("a", "n", (Linear(weight, np.array([-0.5], np.float32)), Scale(np.array([-2.0], np.float32))))
     few = Projection("b", "n", (Sparse(csc_array(np.array([[8.0, -16.0]], np.float32))),))
     sums = _sizes_of_sums((many, few))
-    spikes = {many: torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]).double(), few: torch.ones((2, 2)).double()}
-    found = sums(spikes)
-    np.testing.assert_array_equal(found.size, [[2 * 7.5 + 24], [2 * 2.5 + 24]])
-    np.testing.assert_array_equal(found.off / ROUNDOFF, [[(3 + 2 + 2) * 39], [(1 + 2 + 2) * 29]])
+    of_many = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    found = sums({many: of_many, few: torch.ones((3, 2), dtype=torch.float64)})
+    np.testing.assert_array_equal(found.size, [[2 * 7.5 + 24], [2 * 2.5 + 24], [2 * 0.5 + 24]])
+    np.testing.assert_array_equal(found.off / ROUNDOFF, [[(3 + 2 + 2) * 39], [(1 + 2 + 2) * 29], [(2 + 1 + 2) * 25]])
 
 
 RULES: list[tuple[dict[str, object], dict[str, object]]] = [
