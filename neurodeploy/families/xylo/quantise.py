@@ -21,6 +21,7 @@ from neurodeploy.families.xylo.losses import Coding, loss_sentences
 from neurodeploy.families.xylo.neuron_form import NeuronForm, neuron_form
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.random_activity import random_activity
 from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
 from neurodeploy.families.xylo.scale import choose_shifts, demand
 from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
@@ -78,7 +79,7 @@ def quantise(
         network: float neurons that Xylo has; :func:`neurodeploy.families.xylo.approximate.approximate` makes such.
         chip: one of :data:`neurodeploy.families.xylo.limits.CHIPS`.
         spikes: what the float model sends on calibration data, or None: then scales follow from bounds of weights, and
-            thresholds are rounded.
+            thresholds from random spikes.
         plan: decisions that are taken over; what it leaves out is decided anew.
 
     Raises:
@@ -88,15 +89,16 @@ def quantise(
     check_exact(network)
     refuse_large(network, chip)
     work = _prepared(network, plan or XyloPlan(), spikes)
-    for given in (None, spikes) if spikes is not None else (None,):
-        # What the chip holds is seen before anything is run on data.
+    for given in (None, spikes or random_activity(network, work.placed, work.forms)):
+        # What the chip holds is seen before anything is run.
         work.spikes = given
         for population in network.populations:
             _code(population.name, work)
         populations, projections = _assembled(work)
         layout = lay_out(network.inputs, populations, projections)
         refuse_faults(layout.codes, chip)
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, work.spikes)
+    seen = None if spikes is None else work.spikes
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, seen)
     return Quantised(layout.populations, projections, layout, _plan(work), losses)
 
 
