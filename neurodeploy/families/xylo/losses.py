@@ -21,6 +21,11 @@ from neurodeploy.ir.network import Network, Population
 SATURATION_SAMPLES = 64
 """Samples on which registers are watched."""
 
+NO_DATA = (
+    "there is no calibration data: scales hold all that weights allow for, and thresholds were fitted on random spikes"
+)
+"""Said of every network that is quantised without data."""
+
 MOST_KINDS = 4
 """Pairs of decays and shifts that are said one by one; of more, the worst."""
 
@@ -61,7 +66,9 @@ def loss_sentences(
                 f"{coding.name} is read, but lies in the hidden layer, as it feeds others or is fed by an input;"
                 " simulators record it, and the chip reports outputs alone"
             )
-    return (*found, *([] if spikes is None else _saturation(network, layout, spikes)))
+    if spikes is None:
+        return (*found, NO_DATA)
+    return (*found, *_saturation(network, layout, spikes))
 
 
 def _decays(coding: Coding) -> list[str]:

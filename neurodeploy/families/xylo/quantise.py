@@ -21,6 +21,7 @@ from neurodeploy.families.xylo.losses import Coding, loss_sentences
 from neurodeploy.families.xylo.neuron_form import NeuronForm, neuron_form
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.random_activity import random_activity
 from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
 from neurodeploy.families.xylo.scale import choose_shifts, demand
 from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
@@ -78,7 +79,7 @@ def quantise(
         network: float neurons that Xylo has; :func:`neurodeploy.families.xylo.approximate.approximate` makes such.
         chip: what it holds.
         spikes: what the float model sends on calibration data, or None: then scales follow from bounds of weights, and
-            thresholds are rounded.
+            thresholds from random spikes.
         plan: decisions that are taken over; what it leaves out is decided anew.
 
     Raises:
@@ -91,7 +92,8 @@ def quantise(
     code_network(work, chip)
     populations, projections = assembled(work)
     layout = lay_out(network.inputs, populations, projections)
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, work.spikes)
+    seen = None if spikes is None else work.spikes
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, seen)
     return Quantised(layout.populations, projections, layout, plan_of(work), losses)
 
 
@@ -99,10 +101,9 @@ def code_network(work: Work, chip: XyloChip) -> None:
     """Code all populations in the order in which they feed each other.
 
     Raises:
-        DeployError: the chip does not hold them; that is seen before anything is run on data.
+        DeployError: the chip does not hold them; that is seen before anything is run.
     """
-    spikes = work.spikes
-    for given in (None, spikes) if spikes is not None else (None,):
+    for given in (None, work.spikes or random_activity(work.network, work.placed, work.forms)):
         work.spikes = given
         for population in work.network.populations:
             code_population(population.name, work)

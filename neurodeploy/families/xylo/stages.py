@@ -118,7 +118,8 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
         "network_sha256": draft.digest,
         "plan_sha256": complete.digest(),
     }
-    losses = loss_sentences(network, placed, list(work.codings.values()), layout, work.spikes)
+    seen = None if draft.spikes is None else work.spikes
+    losses = loss_sentences(network, placed, list(work.codings.values()), layout, seen)
     program = Program(
         target=draft.target.name,
         arithmetic=draft.target.arithmetic,
