@@ -23,7 +23,7 @@ from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.random_activity import random_activity
 from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
-from neurodeploy.families.xylo.scale import choose_shifts, demand
+from neurodeploy.families.xylo.scale import FILLED, FILLED_AT_RANDOM, choose_shifts, demand
 from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
 from neurodeploy.families.xylo.thresholds import (
     Registers,
@@ -78,8 +78,8 @@ def quantise(
     Args:
         network: float neurons that Xylo has; :func:`neurodeploy.families.xylo.approximate.approximate` makes such.
         chip: one of :data:`neurodeploy.families.xylo.limits.CHIPS`.
-        spikes: what the float model sends on calibration data, or None: then scales follow from bounds of weights, and
-            thresholds from random spikes.
+        spikes: what the float model sends on calibration data, or None: then it is what it sends on random
+            spikes.
         plan: decisions that are taken over; what it leaves out is decided anew.
 
     Raises:
@@ -88,8 +88,8 @@ def quantise(
     """
     check_exact(network)
     refuse_large(network, chip)
-    work = _prepared(network, plan or XyloPlan(), spikes)
-    for given in (None, spikes or random_activity(network, work.placed, work.forms)):
+    work, seen = _prepared(network, plan or XyloPlan(), spikes)
+    for given in (None, seen):
         # What the chip holds is seen before anything is run.
         work.spikes = given
         for population in network.populations:
@@ -97,26 +97,26 @@ def quantise(
         populations, projections = _assembled(work)
         layout = lay_out(network.inputs, populations, projections)
         refuse_faults(layout.codes, chip)
-    seen = None if spikes is None else work.spikes
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, seen)
+    measured = None if spikes is None else work.spikes
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, measured)
     return Quantised(layout.populations, projections, layout, _plan(work), losses)
 
 
-def _prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> _Work:
-    """Return the network's populations in the chip's form, with their scales."""
-    placed = place(network)
-    forms, demands = {}, {}
+def _prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> tuple[_Work, Activity]:
+    """Return the network's populations in the chip's form with their scales, and what those are made for."""
+    placed, forms = place(network), {}
     for population in network.populations:
-        parts = placed.into[population.name]
-        bias = sum((part.bias for part in parts), np.zeros(population.size))
-        forms[population.name] = form = neuron_form(population, bias)
-        demands[population.name] = demand(form, parts, spikes, population.name)
+        bias = sum((part.bias for part in placed.into[population.name]), np.zeros(population.size))
+        forms[population.name] = neuron_form(population, bias)
+    seen = random_activity(network, placed, forms) if spikes is None else spikes
+    filled = FILLED_AT_RANDOM if spikes is None else FILLED
+    demands = {name: demand(form, placed.into[name], seen, name, filled) for name, form in forms.items()}
     shifts = choose_shifts(list(demands.values()), plan.shifts)
     units = {}
     for name, asked in demands.items():
         given = plan.populations.get(name, XyloPopulationPlan()).units
         units[name] = asked.units(shifts) if given is None else np.asarray(given, np.float64)
-    return _Work(network, placed, forms, shifts, units, plan, spikes)
+    return _Work(network, placed, forms, shifts, units, plan, None), seen
 
 
 def _code(name: str, work: _Work) -> None:
