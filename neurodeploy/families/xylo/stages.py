@@ -99,7 +99,7 @@ def scale(draft: XyloDraft) -> XyloDraft:
 def code(draft: XyloDraft) -> XyloDraft:
     """Code populations in the order in which they feed each other, each on what the coded ones before it send."""
     assert draft.work is not None
-    work = replace(draft.work, codings={}, spikes=draft.spikes)
+    work = replace(draft.work, codings={})
     code_network(work, draft.target.chip)
     return replace(draft, work=work)
 
