@@ -72,9 +72,8 @@ def find_nearest(draft: XyloDraft) -> XyloDraft:
         return draft
     network, changed = approximate(draft.network)
     changes = tuple(Approximation(name, what) for name, what in changed.items())
-    calibration = draft.calibration
-    if calibration is not None and changes:
-        calibration = calibration.of(network)
+    # Counts are to meet those of the model as it was trained, not of its approximation.
+    calibration = None if draft.calibration is None else replace(draft.calibration, network=network)
     return replace(draft, network=network, calibration=calibration, changes=changes)
 
 
