@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.families.xylo import definition, kernel
@@ -18,6 +17,7 @@ from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.quantise import Quantised, quantise
 from neurodeploy.importers.lower import read_network
 from neurodeploy.ir.network import Network, Population
+from neurodeploy.ir.run_options import RunOptions
 from tests.families.xylo.chips import CHIPS
 from tests.families.xylo.networks import NETWORKS, chain, data, reference
 
