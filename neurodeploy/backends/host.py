@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurodeploy.coding.inputs import chip_inputs
+from neurodeploy.families import find_family
 from neurodeploy.ir.host import entering
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.program import Program
@@ -20,6 +21,7 @@ def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
     """
     if program.host is not None:
         inputs = entering(program.host, program.inputs, inputs, run_float)
+    find_family(program.family).check_inputs(inputs)
     return chip_inputs(program, inputs)
 
 

@@ -209,8 +209,9 @@ def read(request: Request) -> Draft:
     plan = load_plan(request.plan) if isinstance(request.plan, (str, Path)) else request.plan
     samples = None if request.calibrate is None else given_samples(request.calibrate, network.inputs)
     data = None if samples is None else samples.part(0, samples.n_samples)
+    # Of what was said alone, since a default is nothing that a chip could lack.
+    family.check_options(request.options, chip, data is not None)
     options = request.options.settled(data is not None)
-    family.check_options(options, chip, data is not None)
     host, on_chip, data = _split(network, options, data)
     family.refuse_size(on_chip, chip, options)
     calibration = None if data is None else run_reference(on_chip, data)

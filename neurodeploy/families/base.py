@@ -151,6 +151,7 @@ class Family(ABC):
     name: as target files call it. title: as people do.
     population: its registers. target: the schema of its target files. draft: what its stages hand on.
     arithmetics: by which names programs say how they are computed.
+    has_weight_widths: whether there are bits of weights to choose from.
     """
 
     name: ClassVar[str]
@@ -159,6 +160,7 @@ class Family(ABC):
     target: ClassVar[type[Target]]
     draft: ClassVar[type[Draft]]
     arithmetics: ClassVar[tuple[str, ...]]
+    has_weight_widths: ClassVar[bool] = True
 
     def check_arithmetic(self, name: str, where: str = "--arithmetic") -> None:
         """Refuse an arithmetic that the family does not have.
@@ -207,6 +209,10 @@ class Family(ABC):
         Raises:
             DeployError: a name is unknown, or the program has numbers that the emulator cannot hold.
         """
+
+    @abstractmethod
+    def check_inputs(self, inputs: Inputs) -> None:
+        """Refuse what no input of a chip of the family takes, before it is rounded; DeployError if there is any."""
 
     def trainer(self) -> Any:
         """Return the module that trains in the chip's integers.

@@ -42,7 +42,8 @@ class CompileOptions:
         calibration data, or 1 without.
     allow_oversize: compile what does not fit one chip, for the emulator.
     allow_silent: compile a network even if one of its populations never fires.
-    input_range: the least and the most of each graded input, by name, for where no calibration data says it.
+    input_range: the least and the most of each graded input, by name, for where no calibration data says it; chips
+        whose inputs count spikes have no use for it.
     host: how many layers the host runs in float, ``auto`` for those that an input reaches directly, where calibration
         data does not say that it holds spikes; None for none. See :mod:`neurodeploy.ir.host`.
     approximate: take the nearest neuron where the target lacks the model's, and measure on calibration data what that

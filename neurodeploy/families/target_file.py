@@ -168,7 +168,7 @@ def _energy_faults(target: Target) -> Iterator[tuple[Place, str]]:
         )
 
 
-_FIX = "Correct the file; `neurodeploy targets loihi2` shows every fact with its unit and its source."
+_FIX = "Correct the file; `neurodeploy targets NAME` shows every fact of a chip with its unit and its source."
 
 
 def _refused(path: Path, text: str, faults: list[tuple[Place, str]]) -> DeployError:

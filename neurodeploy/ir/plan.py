@@ -175,8 +175,17 @@ def load_plan(path: Path | str) -> Plan:
     return plan
 
 
-def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int]) -> None:
+def check_plan(
+    plan: Plan, network: Network, target: str, formats: dict[str, int], has_gains_by_neuron: bool = False
+) -> None:
     """Refuse a plan for another target, with names that the network does not have, or codes that no register holds.
+
+    Args:
+        plan: decisions.
+        network: what they are for.
+        target: name of the chip.
+        formats: its numbers, by name.
+        has_gains_by_neuron: whether ``channel_gain`` may have a number for each neuron, beside one for each channel.
 
     Raises:
         DeployError: it names all that is wrong, with its line.
@@ -199,6 +208,7 @@ def check_plan(plan: Plan, network: Network, target: str, formats: dict[str, int
     for name, own in plan.populations.items():
         if name in sizes:
             faults += _population_faults(plan, name, own, sizes[name], formats)
+            faults += _gain_faults(plan, name, own, sizes[name], has_gains_by_neuron)
     for name, sent in plan.inputs.items():
         faults += _input_faults(plan, name, sent, formats)
     for name, projection in plan.projections.items():
@@ -263,10 +273,19 @@ def _population_faults(
             found.append(f"{place}: there are {array.size} values for {prod(shape)} neurons")
         if array.size and (array.min() < low or array.max() > high):
             found.append(f"{place}: {key} is {array.min()} to {array.max()}, but the target has {low} to {high}")
-    if own.channel_gain is not None and len(own.channel_gain) not in (1, shape[0] if shape else 1):
-        place = plan.place("populations", name, "channel_gain")
-        found.append(f"{place}: there are {len(own.channel_gain)} gains for {shape[0] if shape else 1} channels")
     return found
+
+
+def _gain_faults(
+    plan: Plan, name: str, own: PopulationPlan, population: Population, has_gains_by_neuron: bool
+) -> list[str]:
+    if own.channel_gain is None or not population.rule.fires:
+        return []
+    n_channels, given = population.shape[0] if population.shape else 1, len(own.channel_gain)
+    if given in (1, n_channels) or (has_gains_by_neuron and given == population.size):
+        return []
+    place = plan.place("populations", name, "channel_gain")
+    return [f"{place}: there are {given} gains for {n_channels} channels"]
 
 
 def compact(values: NDArray[Any], shape: Shape) -> Any:

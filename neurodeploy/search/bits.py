@@ -192,7 +192,14 @@ def find_front(trials: tuple[Trial, ...], budget: Budget) -> tuple[Trial, ...]:
 def _check(subject: Subject, budget: Budget) -> None:
     """Refuse what cannot be searched before anything runs."""
     network, data = subject.network, subject.data
-    find_family(subject.target.family).check_options(subject.options, subject.target, True)
+    family = find_family(subject.target.family)
+    if not family.has_weight_widths:
+        raise DeployError(
+            f"there are no bits to search for: all weights of {subject.target.title} are equally wide",
+            where="--search bits",
+            fix="Leave --search out, or search for another target.",
+        )
+    family.check_options(subject.options, subject.target, True)
     check_plan(subject.plan, network, subject.target.name, subject.target.formats())
     check_inputs(network.inputs, data.x)
     if not subject.names:

@@ -38,7 +38,7 @@ class XyloSim(Backend):
 
         Args:
             subject: program for a Xylo.
-            inputs: for each input ``[T, B, *shape]``, whole numbers from 0; above 15 count 15.
+            inputs: for each input ``[T, B, *shape]``, whole numbers from 0 to 15.
             options: what to record. Without a time limit a run is ended when it makes no progress for minutes.
 
         Returns:
@@ -46,7 +46,7 @@ class XyloSim(Backend):
             v and u, the current, int32, of the recorded nodes ``[T, B, *shape]``.
 
         Raises:
-            DeployError: the program is for another chip family, or an option is unknown.
+            DeployError: the program is for another chip family, an option is unknown, or an input is no such number.
             BackendError: XyloSim is missing, died or took too long.
         """
         expect(Program, subject, self.name)

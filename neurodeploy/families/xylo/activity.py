@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,16 +64,25 @@ def activity(inputs: dict[str, NDArray[Any]], spikes: dict[str, NDArray[Any]]) -
     Raises:
         DeployError: an input is no count of spikes that the chip takes.
     """
+    check_counts(inputs)
+    sent = {**inputs, **spikes}
+    return Activity({name: _counts(values) for name, values in sent.items()}, {})
+
+
+def check_counts(inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse inputs that are no counts of spikes which the chip takes.
+
+    Raises:
+        DeployError: a value is no whole number from 0 to 15.
+    """
     for name, values in inputs.items():
         if np.any(values != np.rint(values)) or np.any(values < 0) or np.any(values > INPUT_MAX):
             raise DeployError(
                 f"input {name!r} holds values of {np.min(values):g} to {np.max(values):g}, but Xylo counts 0 to"
                 f" {INPUT_MAX} spikes of a channel in a step",
                 where=f"input {name!r}",
-                fix="Encode the data as spikes, or as whole numbers of them.",
+                fix="Give whole numbers of spikes, or encode the data as spikes (--encode rate or latency).",
             )
-    sent = {**inputs, **spikes}
-    return Activity({name: _counts(values) for name, values in sent.items()}, {})
 
 
 def _counts(values: NDArray[Any]) -> Counts:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import DeployError
 from neurodeploy.families.base import Emulated
 from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN, XyloRun
 from neurodeploy.families.xylo.kernel import run
@@ -26,11 +25,11 @@ def emulate(program: XyloProgram, inputs: Inputs, options: RunOptions) -> Emulat
 
     Args:
         program: the program.
-        inputs: counts from 0, int32 ``[T, B, *shape]`` for each input; above 15 count 15.
+        inputs: counts from 0 to 15, int32 ``[T, B, *shape]`` for each input.
         options: what to record.
 
     Raises:
-        DeployError: a name is unknown, or an input holds negative counts.
+        DeployError: a name is unknown.
     """
     layout, counts = laid_out(program, inputs)
     found = run(layout.codes, counts, options.threads)
@@ -40,18 +39,7 @@ def emulate(program: XyloProgram, inputs: Inputs, options: RunOptions) -> Emulat
 
 
 def laid_out(program: XyloProgram, inputs: Inputs) -> tuple[Layout, NDArray[np.int64]]:
-    """Return the configuration of a program, and what it is sent, int64 [rows, B, n_in].
-
-    Raises:
-        DeployError: an input holds negative counts.
-    """
-    for name, values in inputs.items():
-        if values.min(initial=0) < 0:
-            raise DeployError(
-                f"input {name!r} holds values below 0, and Xylo counts spikes",
-                where="--input",
-                fix="Give counts from 0 to 15, or encode the input as spikes (--encode rate or latency).",
-            )
+    """Return the configuration of a program, and what it is sent, int64 [rows, B, n_in]."""
     layout = lay_out(program.inputs, program.populations, program.projections)
     return layout, layout.counts(inputs)
 

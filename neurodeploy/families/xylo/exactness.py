@@ -64,7 +64,8 @@ def refuse(found: tuple[Reason, ...]) -> None:
         f"Xylo's neurons do not compute this network: {'; '.join(str(reason) for reason in found)}",
         where=", ".join(f"node {name!r}" for name in dict.fromkeys(reason.node for reason in found)),
         fix=f"{nearest if mendable else 'Train'} with a synaptic current, a leak, and a reset by subtraction in the"
-        " spike's own step (rockpool: LIFTorch; snnTorch: Synaptic with reset_mechanism='subtract').",
+        " spike's own step (rockpool: LIFTorch; snnTorch: Synaptic with reset_mechanism='subtract' and"
+        " reset_delay=False).",
     )
 
 

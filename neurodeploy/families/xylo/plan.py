@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.layout import matrix_of
+from neurodeploy.families.xylo.relays import WEIGHT_BITS
 from neurodeploy.families.xylo.synapses import roles
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.plan import BiasPlan, Plan, PopulationPlan, ProjectionPlan, compact, projection_names, spread
@@ -90,6 +91,52 @@ def as_given(plan: Plan, network: Network) -> XyloPlan:
         shifts,
         {p.name: _given(plan.populations[p.name], p.shape) for p in network.populations if p.name in plan.populations},
     )
+
+
+def refuse_unused(plan: Plan) -> None:
+    """Refuse decisions of a plan that Xylo has no use for, or that no neuron of it could live with.
+
+    Raises:
+        DeployError: it names all of them, with their lines.
+    """
+    found = [
+        f"{plan.place('inputs', name)}: Xylo's inputs count spikes, so that nothing is decided of them"
+        for name in plan.inputs
+    ]
+    for name, own in plan.populations.items():
+        found += [f"{plan.place('populations', name, key)}: {why}" for key, why in _population_faults(own).items()]
+    for name, projection in plan.projections.items():
+        faults = _projection_faults(projection)
+        found += [f"{plan.place('projections', name, key)}: {why}" for key, why in faults.items()]
+    if found:
+        raise DeployError(
+            f"the plan does not fit: {'; '.join(found)}", where="--plan", fix="Change these lines, or remove them."
+        )
+
+
+def _population_faults(own: PopulationPlan) -> dict[str, str]:
+    """Return what is wrong with decisions for a population, by key."""
+    found = {}
+    if own.scale is not None:
+        found["scale"] = f"scale is {own.scale}, but Xylo's scales have no method"
+    if own.channel_gain is not None and own.codes_per_volt is None:
+        found["channel_gain"] = "channel_gain says how many times codes_per_volt, which is not given"
+    if own.threshold is not None and np.min(own.threshold, initial=1) < 1:
+        found["threshold"] = f"threshold is {np.min(own.threshold)}, but a neuron that fires at rest never ends"
+    if own.leak_u is not None and np.min(own.leak_u, initial=1) < 1:
+        found["leak_u"] = "leak_u is 0, but a current that keeps nothing never reaches v"
+    return found
+
+
+def _projection_faults(own: ProjectionPlan) -> dict[str, str]:
+    """Return what is wrong with decisions for a projection, by key."""
+    found = {}
+    if own.bits not in (None, WEIGHT_BITS):
+        found["bits"] = f"bits is {own.bits}, but all weights have {WEIGHT_BITS}"
+    if own.rounding == "learned" or own.learned is not None:
+        key = "learned" if own.learned is not None else "rounding"
+        found[key] = "rounding is learned, but Xylo's weights are rounded to the nearest code"
+    return found
 
 
 def _given(own: PopulationPlan, shape: tuple[int, ...]) -> XyloPopulationPlan:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.arrays import finite, frozen_array
 from neurodeploy.families.xylo.codes import RANGES, STATE_MAX
-from neurodeploy.ir.codes import CodedPopulation, whole_shape
+from neurodeploy.ir.codes import MAX_LATENCY, CodedPopulation, outside, whole_shape
 from neurodeploy.ir.synapses import Shape
 
 ROLES = ("hidden", "output")
@@ -58,6 +58,8 @@ class XyloPopulation(CodedPopulation):
             raise ValueError(f"XyloPopulation {self.name!r} has role {self.role!r}, which is not one of {ROLES}")
         if not finite(self.unit):
             raise ValueError(f"XyloPopulation {self.name!r} has a unit of {self.unit!r}, but it must be finite")
+        if not isinstance(self.fires, bool) or not isinstance(self.helps, str):
+            raise ValueError(f"XyloPopulation {self.name!r} has fires {self.fires!r} and helps {self.helps!r}")
         for key in REGISTERS:
             object.__setattr__(self, key, frozen_array(self._whole(key), np.int32, (self.size,)))
         object.__setattr__(self, "units", frozen_array(self.units, np.float64, (self.size,)))
@@ -88,13 +90,15 @@ class XyloPopulation(CodedPopulation):
 
     def faults(self) -> list[str]:
         """Return which codes no register holds, or have no meaning, a sentence each."""
-        found = []
+        found = [f"{self.name}: {fault}" for fault in outside({"latency": (self.latency, (0, MAX_LATENCY))})]
         for key, codes in self.arrays().items():
             low, high = (1, STATE_MAX) if key == "threshold_code" else RANGES[key]
             if codes.size and (codes.min() < low or codes.max() > high):
                 found.append(
                     f"{self.name}: {key} is {codes.min()} to {codes.max()}, but registers hold {low} to {high}"
                 )
+        if self.size and not (self.unit > 0 and np.isfinite(self.units).all() and (self.units > 0).all()):
+            found.append(f"{self.name}: its register units per volt have to be finite and above 0")
         return found
 
     def _whole(self, key: str) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from neurodeploy.families.xylo.exactness import check_exact
 from neurodeploy.families.xylo.layout import lay_out
 from neurodeploy.families.xylo.limits import refuse_faults
 from neurodeploy.families.xylo.losses import loss_sentences
-from neurodeploy.families.xylo.plan import as_given, as_plan
+from neurodeploy.families.xylo.plan import as_given, as_plan, refuse_unused
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.quantise import Work, assembled, code_network, plan_of, prepared
 from neurodeploy.families.xylo.synapses import INPUT_STEPS, NEURON_STEPS, Placed, place
@@ -61,7 +61,8 @@ class XyloDraft(Draft):
 
 def fold(draft: XyloDraft) -> XyloDraft:
     """Check the plan; operations become matrices when populations are placed."""
-    check_plan(draft.plan, draft.network, draft.target.name, draft.target.formats())
+    check_plan(draft.plan, draft.network, draft.target.name, draft.target.formats(), has_gains_by_neuron=True)
+    refuse_unused(draft.plan)
     return draft
 
 

@@ -42,7 +42,7 @@ class NumberFormats(Facts):
 class Limits(Facts):
     """Limits of one chip.
 
-    version: of the arithmetic. inputs, hidden, outputs: channels and neurons.
+    version: of the arithmetic; we compile for 2. inputs, hidden, outputs: channels and neurons.
     synapses: currents of a hidden neuron. input_reaches: the first so many hidden neurons have weights from the input.
     outputs_see: the last so many hidden neurons have weights to the outputs.
     fan_out: weights other than 0 from one hidden neuron to hidden neurons, over all its synapses.
@@ -81,7 +81,7 @@ ALLOWED: dict[str, Allowed] = {
     "number_formats.decay_shift_max": _fixed("1", RANGES["dash_mem"][1]),
     "number_formats.weight_bits": _fixed("bit", _WEIGHT_BITS),
     "number_formats.weight_shift_max": _fixed("1", SHIFT_MAX),
-    "limits.version": Allowed("1", (1, 2)),
+    "limits.version": _fixed("1", 2),
     **{f"limits.{key}": Allowed("1", (1, 2**31 - 1)) for key in _COUNTS},
 }
 """What each fact may be, by its key."""
