@@ -1,4 +1,4 @@
-"""What a chip family is to the rest: its registers, its stages of compiling, its emulation."""
+"""The interface of a chip family: its registers, its stages of compiling, its emulation."""
 
 from __future__ import annotations
 

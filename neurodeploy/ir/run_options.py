@@ -1,4 +1,4 @@
-"""What is asked of a run: what to record, how to run, and which rows are the model's."""
+"""Options of a run: what to record, how to run, and which rows are the model's."""
 
 from __future__ import annotations
 

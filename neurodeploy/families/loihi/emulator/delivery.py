@@ -1,4 +1,4 @@
-"""What spikes deliver through synapses, summed for each neuron; compiled with numba.
+"""Delivery of spikes through synapses, summed for each neuron; compiled with numba.
 
 All sums are of int32 and wrap, as Lava's and the definition's do, so that spikes may come in any order.
 """
