@@ -29,18 +29,6 @@ BEGIN_WITH_WHAT = dict.fromkeys(
 WITHOUT_ARGS = {
     **dict.fromkeys(
         (
-            "families/loihi/bounds.py",
-            "families/loihi/check/observe.py",
-            "families/loihi/check/remedies.py",
-            "families/loihi/compile/cautions.py",
-            "families/loihi/compile/changes.py",
-            "families/loihi/compile/inputs.py",
-            "families/loihi/definition.py",
-            "families/loihi/emulator/delivery.py",
-            "families/loihi/emulator/flags.py",
-            "families/loihi/emulator/neuron_step.py",
-            "families/loihi/emulator/tables.py",
-            "families/loihi/exactness.py",
             "families/loihi/finetuning/gradients.py",
             "families/loihi/finetuning/integer.py",
             "families/loihi/fit.py",
