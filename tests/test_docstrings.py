@@ -29,18 +29,6 @@ BEGIN_WITH_WHAT = dict.fromkeys(
 WITHOUT_ARGS = {
     **dict.fromkeys(
         (
-            "families/loihi/finetuning/gradients.py",
-            "families/loihi/finetuning/integer.py",
-            "families/loihi/fit.py",
-            "families/loihi/membrane.py",
-            "families/loihi/messages.py",
-            "families/loihi/quantise/drive.py",
-            "families/loihi/quantise/fit.py",
-            "families/loihi/quantise/second_moments.py",
-            "families/loihi/registers.py",
-            "families/loihi/scale.py",
-            "families/loihi/step.py",
-            "families/loihi/weights.py",
             "families/xylo/codes.py",
             "families/xylo/decays.py",
             "families/xylo/kernel.py",
