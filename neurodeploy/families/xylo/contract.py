@@ -1,4 +1,4 @@
-"""Check a program on calibration data before it runs: what is silent, and what saturates."""
+"""Check a program on calibration data before it runs: what is silent, and how often registers saturate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_program(program: Program[Any], spikes: Activity | None, allow_silent: 
     layout = lay_out(program.inputs, program.populations, program.projections)
     shapes = {name: (*spikes.sent[name].shape[:2], *shape) for name, shape in program.inputs.items()}
     found = run(layout.codes, layout.counts({name: spikes.sent[name].reshape(shapes[name]) for name in shapes}))
-    observed, silent, warnings = {}, [], []
+    observed, silent = {}, {}
     for population in layout.populations:
         name = population.name
         rows = layout.rows(found, name)
@@ -40,17 +40,11 @@ def check_program(program: Program[Any], spikes: Activity | None, allow_silent: 
         observed[name] = {"spikes": sent, "i_saturated": at_end["i"], "v_saturated": at_end["v"]}
         in_float = int(spikes.sent[name].sum(dtype=np.int64)) if name in spikes.sent else 0
         if population.fires and not sent and in_float:
-            silent.append(name)
-            warnings.append(f"{name}: no spike on calibration data, {in_float} in the float model")
-        if any(at_end.values()):
-            warnings.append(
-                f"{name}: on calibration data the current lay {at_end['i']} times and v {at_end['v']} times at the end"
-                " of their registers, where they saturate: smaller units in the plan (channel_gain) leave more room"
-            )
+            silent[name] = f"{name}: no spike on calibration data, {in_float} in the float model"
     if silent and not allow_silent:
         raise DeployError(
-            "; ".join(warnings[: len(silent)]),
+            "; ".join(silent.values()),
             where=f"node {known(map(repr, silent))}",
             fix="Calibrate with data like that which the network is to run on. To compile it as it is: --allow-silent.",
         )
-    return Contract(tuple(warnings), {"worst_case": {}, "observed": observed, "silent": silent})
+    return Contract(tuple(silent.values()), {"worst_case": {}, "observed": observed, "silent": sorted(silent)})

@@ -21,9 +21,7 @@ from neurodeploy.ir.network import Network, Population
 SATURATION_SAMPLES = 64
 """Samples on which registers are watched."""
 
-NO_DATA = (
-    "there is no calibration data: scales hold all that weights allow for, and thresholds were fitted on random spikes"
-)
+NO_DATA = "there is no calibration data: scales and thresholds were fitted on random spikes"
 """Said of every network that is quantised without data."""
 
 MOST_KINDS = 4

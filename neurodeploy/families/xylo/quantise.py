@@ -23,7 +23,7 @@ from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.random_activity import random_activity
 from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
-from neurodeploy.families.xylo.scale import choose_shifts, demand
+from neurodeploy.families.xylo.scale import FILLED, FILLED_AT_RANDOM, choose_shifts, demand
 from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
 from neurodeploy.families.xylo.thresholds import (
     Registers,
@@ -78,8 +78,8 @@ def quantise(
     Args:
         network: float neurons that Xylo has; :func:`neurodeploy.families.xylo.approximate.approximate` makes such.
         chip: what it holds.
-        spikes: what the float model sends on calibration data, or None: then scales follow from bounds of weights, and
-            thresholds from random spikes.
+        spikes: what the float model sends on calibration data, or None: then it is what it sends on random
+            spikes.
         plan: decisions that are taken over; what it leaves out is decided anew.
 
     Raises:
@@ -103,7 +103,7 @@ def code_network(work: Work, chip: XyloChip) -> None:
     Raises:
         DeployError: the chip does not hold them; that is seen before anything is run.
     """
-    for given in (None, work.spikes or random_activity(work.network, work.placed, work.forms)):
+    for given in (None, work.spikes):
         work.spikes = given
         for population in work.network.populations:
             code_population(population.name, work)
@@ -111,14 +111,14 @@ def code_network(work: Work, chip: XyloChip) -> None:
 
 
 def prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> Work:
-    """Return the network's populations in the chip's form, with their scales."""
-    placed = place(network)
-    forms, demands = {}, {}
+    """Return the network's populations in the chip's form, with their scales and the spikes that these are made for."""
+    placed, forms = place(network), {}
     for population in network.populations:
-        parts = placed.into[population.name]
-        bias = sum((part.bias for part in parts), np.zeros(population.size))
-        forms[population.name] = form = neuron_form(population, bias)
-        demands[population.name] = demand(form, parts, spikes, population.name)
+        bias = sum((part.bias for part in placed.into[population.name]), np.zeros(population.size))
+        forms[population.name] = neuron_form(population, bias)
+    seen = random_activity(network, placed, forms) if spikes is None else spikes
+    filled = FILLED_AT_RANDOM if spikes is None else FILLED
+    demands = {name: demand(form, placed.into[name], seen, name, filled) for name, form in forms.items()}
     shifts = choose_shifts(list(demands.values()), plan.shifts)
     units = {}
     for name, asked in demands.items():
@@ -127,7 +127,7 @@ def prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> Work:
         if given is None and not network.fires(name) and units[name].size:
             # Potentials that are read are compared with each other.
             units[name] = np.full_like(units[name], units[name].min())
-    return Work(network, placed, forms, shifts, units, plan, spikes)
+    return Work(network, placed, forms, shifts, units, plan, seen)
 
 
 def code_population(name: str, work: Work) -> None:

@@ -72,9 +72,8 @@ def find_nearest(draft: XyloDraft) -> XyloDraft:
         return draft
     network, changed = approximate(draft.network)
     changes = tuple(Approximation(name, what) for name, what in changed.items())
-    calibration = draft.calibration
-    if calibration is not None and changes:
-        calibration = calibration.of(network)
+    # Counts are to meet those of the model as it was trained, not of its approximation.
+    calibration = None if draft.calibration is None else replace(draft.calibration, network=network)
     return replace(draft, network=network, calibration=calibration, changes=changes)
 
 
@@ -99,7 +98,7 @@ def scale(draft: XyloDraft) -> XyloDraft:
 def code(draft: XyloDraft) -> XyloDraft:
     """Code populations in the order in which they feed each other, each on what the coded ones before it send."""
     assert draft.work is not None
-    work = replace(draft.work, codings={}, spikes=draft.spikes)
+    work = replace(draft.work, codings={})
     code_network(work, draft.target.chip)
     return replace(draft, work=work)
 
