@@ -120,7 +120,7 @@ class Task:
         Args:
             dash_syn, dash_mem: shifts, int64 (n,).
             factor: on the threshold, beside the one that answers to spikes as the model's does, float64 (n,).
-            drift: what the bias has beyond the model's, as the share of the threshold at which v then settles, float64 (n,).
+            drift: what the bias has beyond the model's, float64 (n,), see :class:`Registers`.
         """
         form = self.form
         rises, of_bias = rises_of(form, dash_syn, dash_mem)
