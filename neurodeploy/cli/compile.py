@@ -261,7 +261,7 @@ def _population_lines(program: Any) -> Iterator[str]:
     for population in program.populations:
         low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
         codes = f"threshold code {low if low == high else f'{low} to {high}'}"
-        what = codes if population.model.fires else f"output is v (1 V = {population.unit:g} register units)"
+        what = codes if population.fires else f"output is v (1 V = {population.unit:g} register units)"
         latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
         yield f"{population.name}: {population.size} neurons, {what}, {latency}"
 
@@ -272,5 +272,5 @@ def _projection_lines(program: Any) -> Iterator[str]:
         yield (
             f"{p.name}: {p.weight.size} {p.kind} weights{f', {zeros} of them 0,' if zeros else ''} of {p.weight_bits}"
             f" bits, {p.sign_mode}, codes {p.weight.min(initial=0)} to {p.weight.max(initial=0)}, exponent"
-            f" {p.exponent}, {p.delay} step{'s' if p.delay > 1 else ''}"
+            f" {p.exponent}, {p.delay} step{'' if p.delay == 1 else 's'}"
         )
