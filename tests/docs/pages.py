@@ -61,8 +61,8 @@ def _counted(n: int, what: str) -> list[str]:
 
 def follow(name: str, folder: Path) -> None:
     """Do all that a page says, in a copy of the checkout; AssertionError where something else happens."""
-    for part in ("neurodeploy", "targets"):
-        shutil.copytree(ROOT / part, folder / part)
+    for part in ("neurodeploy", "targets", "tests"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("golden"))
     for part in ("models", "pyproject.toml"):
         (folder / part).symlink_to(ROOT / part)
     printed = ""
