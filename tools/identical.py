@@ -1,7 +1,8 @@
 """Compare what this checkout writes for the shipped models with what another commit writes, byte for byte.
 
-Programs, plans, recordings and reports are made by the command line of both, in folders of the same form. Versions and
-times are left out, nothing else: a change that only moves code must leave all as it was.
+Programs, plans, recordings and reports are made by the command line of both, in folders of the same form. Versions,
+what follows from them (the hash of a program, and the family that version 4 names) and times are left out, nothing
+else: a change that only moves code must leave all as it was.
 
     tools/identical [--base HEAD~1] [--models digits-fc,...] [--keep FOLDER]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -18,6 +20,8 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("digits-fc", "digits-conv", "digits-rows")
@@ -31,11 +35,11 @@ VARIANTS = {
 """Ways in which a model is compiled: the target and further options."""
 
 CHANGING = re.compile(
-    rb'"(neurodeploy|version|[a-z_]*seconds)": ?("[^"]*"|[0-9.e+-]+|null)'
+    rb'"(neurodeploy|version|program_sha256|family|[a-z_]*seconds)": ?("[^"]*"|[0-9.e+-]+|null),? ?'
     rb"|(?<![0-9.,])[0-9.,]{1,12} (ms|s)\b|^.*compiling the emulator.*\n",
     re.MULTILINE,
 )
-"""Versions and times, in JSON and in sentences, and the notice of what is done once after an installation."""
+"""Versions, what follows from them, and times, in JSON and in sentences, and the notice of what is done once."""
 
 
 def write_all(checkout: Path, model: str, folder: Path) -> None:
@@ -69,6 +73,15 @@ def write_all(checkout: Path, model: str, folder: Path) -> None:
     )
 
 
+def text_or_bytes(content: bytes) -> bytes:
+    """Return the text of an array that holds one, or the bytes as they are."""
+    try:
+        array = np.load(io.BytesIO(content))
+    except ValueError:
+        return content
+    return str(array[()]).encode() if array.dtype.kind == "U" else content
+
+
 def digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of each file, and of each member of those that are archives, without versions and times."""
     found = {}
@@ -76,7 +89,7 @@ def digests(folder: Path) -> dict[str, str]:
         name = str(path.relative_to(folder))
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as opened:
-                contents = {f"{name}:{member}": opened.read(member) for member in opened.namelist()}
+                contents = {f"{name}:{member}": text_or_bytes(opened.read(member)) for member in opened.namelist()}
         else:
             contents = {name: path.read_bytes()}
         for key, content in contents.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neurodeploy.backends.base import run_float
+from neurodeploy.backends.host import run_float
 from neurodeploy.coding.calibration import Calibration
 from neurodeploy.coding.data import Data
 from neurodeploy.errors import DeployError

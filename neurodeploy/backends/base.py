@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from neurodeploy.coding.inputs import chip_inputs
 from neurodeploy.errors import DeployError, known
-from neurodeploy.ir.host import entering
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
@@ -46,31 +44,6 @@ class Backend(Protocol):
         raise NotImplementedError
 
 
-def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
-    """Return inputs as a program takes them: uint8 spikes, or int32 payloads where an input is graded.
-
-    Where the host runs the first layers, they are run on the model's inputs.
-
-    Raises:
-        DeployError: an input does not fit, is not 0 or 1 throughout, or has values that its payload cannot hold.
-    """
-    if program.host is not None:
-        inputs = entering(program.host, program.inputs, inputs, run_float)
-    return chip_inputs(program, inputs)
-
-
-def run_float(network: Network, inputs: Inputs, options: RunOptions | None = None) -> Recording:
-    """Run a network in float, as the reference does.
-
-    Raises:
-        DeployError: the data does not fit the model.
-        BackendError: torch is missing.
-    """
-    from neurodeploy.backends.reference.backend import Reference
-
-    return Reference().run(network, inputs, options or RunOptions())
-
-
 def register_units(program: Program) -> dict[str, dict[str, Any]]:
     """Return what register units stand for, by node, as recordings keep it; nodes with a scale by channel are left out.
 
@@ -78,26 +51,6 @@ def register_units(program: Program) -> dict[str, dict[str, Any]]:
     """
     by_channel = program.provenance.get("per_channel", ())
     return {p.name: {"unit": "V", "scale": p.unit} for p in program.populations if p.name not in by_channel}
-
-
-def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -> None:
-    """Refuse a program with faults.
-
-    Args:
-        faults: what is wrong with it, a sentence each, or nothing.
-        program: the program.
-        backend: what cannot run it, as the message begins.
-        fix: what to do about it.
-
-    Raises:
-        DeployError: there are faults; it names them all.
-    """
-    if faults:
-        raise DeployError(
-            f"{backend} cannot run this program: " + "; ".join(faults),
-            where=f"program for target {program.target}",
-            fix=fix,
-        )
 
 
 def refuse_other_families(backend: Backend, program: Program) -> None:

@@ -114,7 +114,8 @@ class Loihi:
             DeployError: this path cannot carry the program, or an option.
             BackendError: lava-loihi or a board is missing, or the run died.
         """
-        from neurodeploy.backends.base import expect, spike_inputs
+        from neurodeploy.backends.base import expect
+        from neurodeploy.backends.host import spike_inputs
         from neurodeploy.backends.lava.backend import Job, run_worker
         from neurodeploy.backends.lava.install import lava_python
         from neurodeploy.errors import BackendError

@@ -286,17 +286,23 @@ def _print_fit(result: dict[str, Any]) -> None:
 
 def _print_costs(result: dict[str, Any]) -> None:
     """Print how many synaptic operations a sample takes, and what they would cost."""
+    from neurodeploy.report.formats import si
+
     events = result["counters"]["emulator"]
     if synops := sum(events.get("synops", {}).values()):
         dense = sum(events.get("synops_dense", {}).values())
-        click.echo(f"synaptic operations: {synops:,.0f} per sample; {dense:,.0f} if weights of 0 were stored as well")
+        stored = f"; {dense:,.0f} if weights of 0 were stored as well" if "synops_dense" in events else ""
+        click.echo(f"synaptic operations: {synops:,.0f} per sample{stored}")
     if (energy := result["energy"]) is not None:
         if energy["statement"]:
             click.echo(f"energy: {energy['statement']}")
-        click.echo(
-            f"energy under {energy['figures_of']}'s published profiles: {energy['low_j'] * 1e6:.2g} to"
-            f" {energy['high_j'] * 1e6:.2g} uJ per sample ({energy['scope']})"
-        )
+        for one in energy.get("measured", ()):
+            click.echo(f"measured elsewhere: {one['what']}: {si(one['value'], one['unit'])} ({one['source']})")
+        if energy["profiles"]:
+            click.echo(
+                f"energy under {energy['figures_of']}'s published profiles: {energy['low_j'] * 1e6:.2g} to"
+                f" {energy['high_j'] * 1e6:.2g} uJ per sample ({energy['scope']})"
+            )
 
 
 def print_verdict(verdict: dict[str, Any]) -> None:

@@ -105,6 +105,12 @@ from neurodeploy.errors import DeployError
     metavar="FILE",
     help="File that is written after each trial, and from which a later search goes on.",
 )
+@click.option(
+    "--dump",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write what each stage of compiling leaves: read, fold, approximate, schedule, scale, code, map, check.",
+)
 @click.option("--search-page", type=OUTPUT, metavar="P.html", help="Write the Pareto front as a page.")
 @dialect_option
 @decide_option
@@ -196,7 +202,8 @@ def _searched(searching: dict[str, Any], seed: int, model: Path, target: str, da
     from neurodeploy.report.pareto import front_lines, write_pareto_page
     from neurodeploy.search.bits import SearchOptions, run_search
 
-    for key, why in (("host", "looks at the whole network"), ("weight_bits", "finds the bits")):
+    reasons = {"host": "looks at the whole network", "weight_bits": "finds the bits", "dump": "compiles many times"}
+    for key, why in reasons.items():
         if options.pop(key) is not None:
             flag = f"--{key.replace('_', '-')}"
             raise DeployError(f"a search of bits {why}", where=flag, fix=f"Leave out --search, or {flag}.")

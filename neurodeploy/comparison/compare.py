@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neurodeploy import backends
 from neurodeploy.analysis.calibration_data import Rounding, other_data_sentences
 from neurodeploy.backends import EMULATOR, REFERENCE
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.coding.data import Data, Samples, blocks
 from neurodeploy.coding.given import Given
 from neurodeploy.comparison.answers import Answers, make_answers

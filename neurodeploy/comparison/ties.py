@@ -97,7 +97,7 @@ def potentials(
     import torch
 
     from neurodeploy.backends.reference.neuron import Neuron
-    from neurodeploy.backends.reference.operations import chain
+    from neurodeploy.passes.torch_operations import chain
 
     population, projections = network.population(node), network.into(node)
     exact = Neuron(population, torch.device("cpu"), torch.float64)
@@ -220,7 +220,7 @@ def _sizes_of_sums(projections: tuple[Projection, ...]) -> Callable[[dict[Projec
     """
     import torch
 
-    from neurodeploy.backends.reference.operations import chain
+    from neurodeploy.passes.torch_operations import chain
 
     absolute = {p: chain(_absolute(p.ops), torch.device("cpu"), torch.float64) for p in projections}
 

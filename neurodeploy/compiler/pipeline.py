@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from neurodeploy.analysis.calibration_data import run_reference
-from neurodeploy.backends.base import run_float
+from neurodeploy.backends.host import run_float
 from neurodeploy.coding.calibration import Calibration
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.given import Given, given_samples

@@ -18,7 +18,8 @@ from neurodeploy.ir.host import sentence as host_sentence
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.plan import Plan
 from neurodeploy.ir.program import Program
-from neurodeploy.ir.run_options import Inputs, RunOptions
+from neurodeploy.ir.recording import Recording
+from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
 from neurodeploy.targets.target import Target
 
 
@@ -117,6 +118,32 @@ class Emulated:
 
     nodes: dict[str, dict[str, NDArray[Any]]]
     counters: dict[str, NDArray[np.int64]]
+
+    def recording(
+        self, program: Program[Any], n_steps: int, meta: dict[str, Any] | None = None, raw_time: bool = False
+    ) -> Recording:
+        """Return the rows of the model's own time, each population's its own; all rows with ``raw_time``.
+
+        Args:
+            program: what ran.
+            n_steps: rows of its input.
+            meta: what the recording says of its run.
+            raw_time: keep the hardware's rows.
+        """
+
+        def cut(values: NDArray[Any], latency: int) -> NDArray[Any]:
+            return model_rows(values, latency, n_steps, raw_time)
+
+        nodes = {
+            name: {key: cut(values, program.latency[name]) for key, values in observed.items()}
+            for name, observed in self.nodes.items()
+        }
+        counters = {}
+        for key, counted in self.counters.items():
+            rows = [cut(counted[:, :, i], p.latency) for i, p in enumerate(program.populations)]
+            counters[key] = np.stack(rows, axis=2) if rows else counted
+            counters[key].flags.writeable = False
+        return Recording(nodes, {} if meta is None else meta, counters)
 
 
 class Family(ABC):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data
 from neurodeploy.families import find_family

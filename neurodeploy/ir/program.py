@@ -10,7 +10,7 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from neurodeploy.arrays import finite
-from neurodeploy.errors import counted
+from neurodeploy.errors import DeployError, counted
 from neurodeploy.ir.codes import MESSAGE_BITS, CodedPopulation, CodedProjection, outside, whole_shape
 from neurodeploy.ir.decision import Decision
 from neurodeploy.ir.needs import Needy, needs_of
@@ -207,3 +207,23 @@ _KINDS: dict[type, tuple[str, ...]] = {
     dict: ("inputs", "number_formats", "provenance", "message_bits", "input_scale"),
     tuple: ("populations", "projections", "outputs", "warnings", "readouts"),
 }
+
+
+def refuse_faults(faults: list[str], program: Program, backend: str, fix: str) -> None:
+    """Refuse a program with faults.
+
+    Args:
+        faults: what is wrong with it, a sentence each, or nothing.
+        program: the program.
+        backend: what cannot run it, as the message begins.
+        fix: what to do about it.
+
+    Raises:
+        DeployError: there are faults; it names them all.
+    """
+    if faults:
+        raise DeployError(
+            f"{backend} cannot run this program: " + "; ".join(faults),
+            where=f"program for target {program.target}",
+            fix=fix,
+        )

@@ -171,7 +171,7 @@ def _widest(before: tuple[SynapseOp, ...], pool: MaxPool2d, shape: Shape, rows: 
     import torch
     from torch.nn import functional
 
-    from neurodeploy.backends.reference.operations import chain
+    from neurodeploy.passes.torch_operations import chain
 
     operation = chain(before, torch.device("cpu"), torch.float32)
     if rows is None:

@@ -57,7 +57,7 @@ COUNTERS = {
 }
 """The emulator's counters in words; one that is not here is shown by its own name."""
 
-WORST_CASE = ("u_wraps", "v_clips", "input_wraps")
+WORST_CASE = ("u_wraps", "v_clips", "input_wraps", "i_saturated", "v_saturated")
 
 EVENTS = {
     "synops": "synaptic operations (weights other than 0)",
@@ -328,6 +328,7 @@ def worst_case_table(comparison: Comparison) -> dict[str, Any] | None:
         "columns": [f"{COUNTERS[key]} ({key})" for key in found],
         "rows": rows,
         "clean": not any(value for key in found for value in events[key].values()),
+        "names": ", ".join(f"{COUNTERS[key]} ({key})" for key in found),
     }
 
 
@@ -349,6 +350,7 @@ def energy(comparison: Comparison) -> dict[str, Any] | None:
     ]
     return {
         **estimate,
+        "measured": estimate.get("measured", []),
         "profiles": profiles,
         "owner": None if own else load_target(estimate["figures_of"]).title,
         "events": [

@@ -18,7 +18,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.quantise.drive import drive
 from neurodeploy.ir.network import Network
 from tests.conftest import ZERO, chain_edges, lif, save_nir
-from tests.families.loihi.test_helpers import deep, skipping, spikes
+from tests.families.loihi.test_relays import deep, skipping, spikes
 
 
 @pytest.mark.parametrize("network", [deep(), skipping(5)], ids=["deep", "skipping"])

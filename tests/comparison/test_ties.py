@@ -214,10 +214,10 @@ def test_a_sum_is_off_by_its_terms_times_their_sizes() -> None:
     many = Projection("a", "n", (Linear(weight, np.array([-0.5], np.float32)), Scale(np.array([-2.0], np.float32))))
     few = Projection("b", "n", (Sparse(csc_array(np.array([[8.0, -16.0]], np.float32))),))
     sums = _sizes_of_sums((many, few))
-    spikes = {many: torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]).double(), few: torch.ones((2, 2)).double()}
-    found = sums(spikes)
-    np.testing.assert_array_equal(found.size, [[2 * 7.5 + 24], [2 * 2.5 + 24]])
-    np.testing.assert_array_equal(found.off / ROUNDOFF, [[(3 + 2 + 2) * 39], [(1 + 2 + 2) * 29]])
+    of_many = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    found = sums({many: of_many, few: torch.ones((3, 2), dtype=torch.float64)})
+    np.testing.assert_array_equal(found.size, [[2 * 7.5 + 24], [2 * 2.5 + 24], [2 * 0.5 + 24]])
+    np.testing.assert_array_equal(found.off / ROUNDOFF, [[(3 + 2 + 2) * 39], [(1 + 2 + 2) * 29], [(2 + 1 + 2) * 25]])
 
 
 RULES: list[tuple[dict[str, object], dict[str, object]]] = [
@@ -257,3 +257,44 @@ def test_no_order_of_a_float32_sum_leaves_the_bound(
             assert (off <= step.off_v.numpy()).all()
             offs.append(off)
     assert np.max(offs) > 0
+
+
+COUNTS: dict[str, object] = {"reset": "subtract", "max_spikes": None}
+ADAPTS: dict[str, object] = {"adapt_decay": 0.5, "adapt_gain": 50.0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters", "v", "expected"),
+    [
+        ({"reset": "subtract"}, {}, 2.0, True),
+        ({"reset": "subtract"}, {}, 4.0, False),  # it fires once in any case
+        ({"reset": "subtract"}, {}, 0.001, False),
+        ({"reset": "subtract"}, {}, -2.0, False),
+        (COUNTS, {}, 2.0, True),
+        (COUNTS, {}, 6.0, True),
+        (COUNTS, {}, 5.0, False),
+        (COUNTS, {}, 0.001, False),
+        (COUNTS, {}, -6.0, False),
+        (COUNTS | {"signed": True}, {}, -6.0, True),
+        (COUNTS | {"max_spikes": 2}, {}, 4.0, True),
+        (COUNTS | {"max_spikes": 2}, {}, 6.0, False),
+        (COUNTS | {"rounds": True}, {}, 5.0, True),
+        (COUNTS | {"rounds": True}, {}, 1.0, True),
+        (COUNTS | {"rounds": True}, {}, 6.0, False),
+        (COUNTS, ADAPTS, 6.0 + 1e-4, True),  # within what the raised threshold may be off by, three times over
+        (COUNTS, {}, 6.0 + 1e-4, False),
+        ({"output_delay": 1}, {}, 2.0, True),
+        ({"output_delay": 1}, {}, 4.0, False),
+    ],
+)
+def test_a_count_is_a_tie_where_v_is_beside_the_next_multiple(
+    rule: dict[str, object], parameters: dict[str, object], v: float, expected: bool
+) -> None:
+    """One spike of weight v meets a neuron whose threshold is 2, in the second of three samples."""
+    own = Population("n", (1,), NeuronRule(**rule), np.float32(0.5), np.float32(2.0), **parameters)  # type: ignore[arg-type]
+    projection = Projection("in", "n", (Linear(np.array([[v]], np.float32)),))
+    network = Network({"in": (1,)}, (own,), (projection,), ("n",), 1e-3, "nir")
+    x = np.zeros((4, 3, 1), np.uint8)
+    x[0, 1] = 1
+    recording = Reference().run(network, {"in": x}, RunOptions())
+    assert is_tie(network, {"in": x}, recording, "n", 1, own.rule.output_delay).tolist() == [expected]

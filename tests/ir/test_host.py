@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurodeploy.backends.base import run_float, spike_inputs
+from neurodeploy.backends.host import run_float, spike_inputs
 from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.compiler import compile

@@ -77,7 +77,7 @@ ROOMS_OF_OTHERS = {
     "families/loihi/step.py": "a neuron of definition.py and of the worker, which look at what they can",
     "families/loihi/registers.py": "codes for quantise/population.py",
     "families/loihi/compile/losses.py": "looks at what quantise/population.py made, by reach's bounds",
-    "families/loihi/helpers.py": "makes populations that keep time, and reads none",
+    "families/loihi/relays.py": "makes populations that keep time, and reads none",
     "families/loihi/emulator/limits.py": "ranges for tables.py",
     "backends/lava/worker.py": "runs what backends/lava/backend.py lets through",
 }

@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy import sparse
 
-from neurodeploy.backends.reference.operations import chain
 from neurodeploy.errors import DeployError
 from neurodeploy.ir.network import Projection
 from neurodeploy.ir.synapses import (
@@ -28,6 +27,7 @@ from neurodeploy.ir.synapses import (
 from neurodeploy.passes import matrices
 from neurodeploy.passes.fold import applied, apply, fold
 from neurodeploy.passes.matrices import chain_matrix
+from neurodeploy.passes.torch_operations import chain
 
 RNG = np.random.default_rng(3)
 

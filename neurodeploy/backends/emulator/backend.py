@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from neurodeploy.backends.base import Backend, expect, register_units, spike_inputs
+from neurodeploy.backends.base import Backend, expect, register_units
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.families import find_family
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
-from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
+from neurodeploy.ir.run_options import Inputs, RunOptions
 from neurodeploy.version import __version__
 
 
@@ -44,15 +42,7 @@ class Emulator(Backend):
         family.check_arithmetic(arithmetic)
         emulated = family.emulate(subject, spikes, options)
         n_steps = len(next(iter(spikes.values())))
-        nodes = {
-            name: {
-                key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
-                for key, values in observed.items()
-            }
-            for name, observed in emulated.nodes.items()
-        }
-        counters = {key: _cut(subject, values, n_steps, options) for key, values in emulated.counters.items()}
-        return Recording(nodes, _meta(subject, arithmetic, options), counters)
+        return emulated.recording(subject, n_steps, _meta(subject, arithmetic, options), options.raw_time)
 
 
 def _meta(program: Program, arithmetic: str, options: RunOptions) -> dict[str, object]:
@@ -72,13 +62,3 @@ def _meta(program: Program, arithmetic: str, options: RunOptions) -> dict[str, o
         "custom_neurons": [p.name for p in program.populations if p.is_custom],
         "model_sha256": program.provenance.get("model_sha256", ""),
     }
-
-
-def _cut(program: Program, counted: NDArray[np.int64], n_steps: int, options: RunOptions) -> NDArray[np.int64]:
-    """Return a counter ``[T, B, populations]``, each population's in its own rows."""
-    rows = [
-        model_rows(counted[:, :, i], p.latency, n_steps, options.raw_time) for i, p in enumerate(program.populations)
-    ]
-    cut = np.stack(rows, axis=2) if rows else counted
-    cut.flags.writeable = False
-    return cut

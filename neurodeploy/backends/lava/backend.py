@@ -11,7 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Backend, expect, refuse_faults, register_units, spike_inputs
+from neurodeploy.backends.base import Backend, expect, register_units
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.lava.install import INSTALL, SIMULATOR, lava_python
 from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.backends.session import Task, run_session
@@ -23,7 +24,7 @@ from neurodeploy.families.program_file import save_program
 from neurodeploy.files import read_npz, to_json, write_npz, write_text
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
-from neurodeploy.ir.program import Program
+from neurodeploy.ir.program import Program, refuse_faults
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
 from neurodeploy.ir.run_options import observables as observed

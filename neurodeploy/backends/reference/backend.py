@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from neurodeploy.backends.base import Backend, expect
 from neurodeploy.backends.reference.neuron import Neuron, State
-from neurodeploy.backends.reference.operations import chain
 from neurodeploy.coding.inputs import check_inputs
 from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.ir.network import Network, Population
 from neurodeploy.ir.order import components
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions
+from neurodeploy.passes.torch_operations import chain
 from neurodeploy.version import __version__
 
 if TYPE_CHECKING:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from neurodeploy.backends.base import Backend, expect, refuse_other_families, register_units, spike_inputs
+from neurodeploy.backends.base import Backend, expect, refuse_other_families, register_units
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.xylosim.install import SIMULATOR
 from neurodeploy.backends.xylosim.simulate import run
 from neurodeploy.errors import DeployError, known
 from neurodeploy.families.xylo.emulate import XyloProgram, laid_out, recorded
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
-from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
+from neurodeploy.ir.run_options import Inputs, RunOptions
 from neurodeploy.version import __version__
 
 ARITHMETIC = "xylo"
@@ -54,16 +55,9 @@ class XyloSim(Backend):
         spikes = spike_inputs(program, inputs)
         layout, counts = laid_out(program, spikes)
         found = run(layout.codes, counts, options.time_limit, options.progress)
-        n_steps = len(next(iter(spikes.values())))
         emulated = recorded(program, layout, found, counts, replace(options, counters=False))
-        nodes = {
-            name: {
-                key: model_rows(values, subject.latency[name], n_steps, options.raw_time)
-                for key, values in observed.items()
-            }
-            for name, observed in emulated.nodes.items()
-        }
-        return Recording(nodes, _meta(subject, options))
+        n_steps = len(next(iter(spikes.values())))
+        return emulated.recording(program, n_steps, _meta(program, options), options.raw_time)
 
 
 def xylo_program(backend: Backend, program: Program[Any]) -> XyloProgram:

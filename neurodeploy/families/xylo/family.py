@@ -15,6 +15,7 @@ from neurodeploy.families.xylo.emulate import XyloProgram, emulate
 from neurodeploy.families.xylo.layout import lay_out
 from neurodeploy.families.xylo.limits import SHIFT_MAX, usage
 from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.synapses import refuse_large
 from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.ir.codes import outside
 from neurodeploy.ir.network import Network
@@ -71,15 +72,8 @@ class Xylo(Family):
                 )
 
     def refuse_size(self, network: Network, target: XyloTarget, options: CompileOptions) -> None:
-        """Refuse a network of more neurons than the chip has before any work is done on it."""
-        used, limits = sum(population.size for population in network.populations), target.limits
-        available = limits.hidden.value + limits.outputs.value
-        if used > available:
-            raise DeployError(
-                f"the network does not fit {target.title}: neurons: {used:,} used, {available:,} available",
-                where="--target",
-                fix="Make the network smaller, or choose a chip that holds it.",
-            )
+        """Refuse a network that is so large that its matrices need not be written out to see it."""
+        refuse_large(network, target.chip)
 
     def uses(self, program: XyloProgram, target: XyloTarget) -> tuple[Use, ...]:
         """Return channels, neurons, fan-out and weights."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.families.xylo.decays import dash_pairs
 from neurodeploy.families.xylo.thresholds import Registers, Task, rises_of
 
 Floats = NDArray[np.float64]
@@ -24,7 +23,7 @@ def fitted_integrators(task: Task, arriving: Floats) -> Registers:
     form, found = task.form, []
     wanted = _potential(form.keep_syn, form.keep_mem, arriving)
     power = np.maximum((wanted**2).sum(axis=(0, 1)), 1e-30)
-    ahead = [dash_pairs(*both) for both in zip(form.keep_syn, form.keep_mem, strict=True)]
+    ahead = task.pairs()
     for rank in range(max(len(pairs) for pairs in ahead)):
         dash_syn, dash_mem = np.array([pairs[min(rank, len(pairs) - 1)] for pairs in ahead], np.int64).T
         ours = _potential(1.0 - 2.0**-dash_syn, 1.0 - 2.0**-dash_mem, arriving)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.codes import XyloCodes, XyloNeurons
 
 SHIFT_MAX = 7
@@ -61,6 +62,20 @@ def faults(codes: XyloCodes, chip: XyloChip) -> list[str]:
         if (shift := getattr(codes, key)) > SHIFT_MAX:
             found.append(f"{key} is {shift}, but it must be 0 to {SHIFT_MAX}, or weights leave 16 bits")
     return found + _thresholds("hidden neurons", codes.hidden) + _thresholds("outputs", codes.outputs)
+
+
+def refuse_faults(codes: XyloCodes, chip: XyloChip) -> None:
+    """Refuse a configuration that the chip does not hold.
+
+    Raises:
+        DeployError: it names everything that :func:`faults` does.
+    """
+    if found := faults(codes, chip):
+        raise DeployError(
+            f"the network does not fit {chip.title}: {'; '.join(found)}",
+            where="--target",
+            fix="Make the network smaller, prune it, or choose a chip that holds it.",
+        )
 
 
 def usage(codes: XyloCodes, chip: XyloChip) -> Iterator[Violation]:

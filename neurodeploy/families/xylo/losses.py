@@ -21,6 +21,12 @@ from neurodeploy.ir.network import Network, Population
 SATURATION_SAMPLES = 64
 """Samples on which registers are watched."""
 
+NO_DATA = "there is no calibration data: scales and thresholds were fitted on random spikes"
+"""Said of every network that is quantised without data."""
+
+MOST_KINDS = 4
+"""Pairs of decays and shifts that are said one by one; of more, the worst."""
+
 FAR = 0.01
 """Share of the answer to a spike that may be lost without a word."""
 
@@ -51,37 +57,54 @@ def loss_sentences(
     found = []
     for coding in codings:
         population, role = network.population(coding.name), placed.roles[coding.name]
-        found += _decays(coding) + _spikes(population, coding, spikes)
+        found += _decays(coding) + _least_leak(coding) + _spikes(population, coding, spikes)
         found += _biases(coding, placed.latency[coding.name])
         if coding.name in network.outputs and role == "hidden":
             found.append(
                 f"{coding.name} is read, but lies in the hidden layer, as it feeds others or is fed by an input;"
                 " simulators record it, and the chip reports outputs alone"
             )
-    return (*found, *([] if spikes is None else _saturation(network, layout, spikes)))
+    if spikes is None:
+        return (*found, NO_DATA)
+    return (*found, *_saturation(network, layout, spikes))
 
 
 def _decays(coding: Coding) -> list[str]:
-    """Return how far the shifts of a population lie from its decays."""
-    form, registers = coding.task.form, coding.registers
+    """Return how far the shifts of a population lie from its decays: each kind, or the worst of many."""
+    form, registers, found = coding.task.form, coding.registers, []
     rows = np.stack([form.keep_syn, form.keep_mem, registers.dash_syn, registers.dash_mem], axis=1)
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    found = []
-    for (keep_syn, keep_mem, syn, mem), n in zip(kinds, counts.tolist(), strict=True):
-        lost = misfit(keep_syn, keep_mem, int(syn), int(mem))
-        if lost > FAR:
-            found.append(
-                f"{coding.name}: {counted(n, 'neuron')} keep {keep_syn:.4g} of the current and {keep_mem:.4g} of v in a"
-                f" step; the chip's keep {kept(int(syn)):.4g} (dash_syn {int(syn)}) and {kept(int(mem)):.4g} (dash_mem"
-                f" {int(mem)}), so that {100 * lost:.2g} % of the answer to a spike has another form"
-            )
-    least = 1.0 / registers.threshold_code
-    if coding.task.fires and (linear := registers.threshold_code >> registers.dash_mem == 0).any():
+    lost = np.array([misfit(syn, mem, int(dash_syn), int(dash_mem)) for syn, mem, dash_syn, dash_mem in kinds])
+    far = np.flatnonzero(lost > FAR)
+    if len(far) > MOST_KINDS:
+        mean = (lost[far] @ counts[far]) / counts[far].sum()
         found.append(
-            f"{coding.name}: v of {counted(int(linear.sum()), 'neuron')} loses 1 register unit a step whatever it is,"
-            f" up to {100 * least[linear].max():.2g} % of the threshold, as no register loses less"
+            f"{coding.name}: no shifts are the decays of {counts[far].sum()} of {counts.sum()} neurons, so that"
+            f" {100 * mean:.2g} % of the answer to a spike has another form on average"
+        )
+        far = np.array([lost.argmax()])
+    for k in far:
+        keep_syn, keep_mem, syn, mem = kinds[k]
+        found.append(
+            f"{coding.name}: of {counts[k]} of {counts.sum()} neurons the current keeps {keep_syn:.4g} and v"
+            f" {keep_mem:.4g} in a step, on the chip {kept(int(syn)):.4g} (dash_syn {int(syn)}) and"
+            f" {kept(int(mem)):.4g} (dash_mem {int(mem)}), so that {100 * lost[k]:.2g} % of the answer to a spike has"
+            " another form"
         )
     return found
+
+
+def _least_leak(coding: Coding) -> list[str]:
+    """Return where the leak's least, 1 register unit a step, is all of it."""
+    registers = coding.registers
+    linear = registers.threshold_code >> registers.dash_mem == 0
+    if not coding.task.fires or not linear.any():
+        return []
+    share = 100 / registers.threshold_code[linear].min()
+    return [
+        f"{coding.name}: v of {linear.sum()} of {linear.size} neurons loses 1 register unit a step, as no register"
+        f" loses less: up to {share:.2g} % of the threshold"
+    ]
 
 
 def _spikes(population: Population, coding: Coding, spikes: Activity | None) -> list[str]:

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.activity import Activity
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
 from neurodeploy.families.xylo.exactness import check_exact, spikes_in_a_step
 from neurodeploy.families.xylo.integrators import fitted_integrators
 from neurodeploy.families.xylo.layout import Layout, lay_out
-from neurodeploy.families.xylo.limits import XyloChip, faults
+from neurodeploy.families.xylo.limits import XyloChip, refuse_faults
 from neurodeploy.families.xylo.losses import Coding, loss_sentences
 from neurodeploy.families.xylo.neuron_form import NeuronForm, neuron_form
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.random_activity import random_activity
 from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
-from neurodeploy.families.xylo.scale import choose_shifts, demand
-from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place
+from neurodeploy.families.xylo.scale import FILLED, FILLED_AT_RANDOM, choose_shifts, demand
+from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
 from neurodeploy.families.xylo.thresholds import (
     Registers,
     Task,
@@ -78,8 +78,8 @@ def quantise(
     Args:
         network: float neurons that Xylo has; :func:`neurodeploy.families.xylo.approximate.approximate` makes such.
         chip: what it holds.
-        spikes: what the float model sends on calibration data, or None: then scales follow from bounds of weights, and
-            thresholds are rounded.
+        spikes: what the float model sends on calibration data, or None: then it is what it sends on random
+            spikes.
         plan: decisions that are taken over; what it leaves out is decided anew.
 
     Raises:
@@ -87,30 +87,38 @@ def quantise(
         DeployError: the chip does not hold it; all limits that are violated are named, with used and available.
     """
     check_exact(network)
-    work = prepared(network, spikes, plan or XyloPlan())
-    for population in network.populations:
-        code_population(population.name, work)
+    refuse_large(network, chip)
+    work = prepared(network, plan or XyloPlan(), spikes)
+    code_network(work, chip)
     populations, projections = assembled(work)
     layout = lay_out(network.inputs, populations, projections)
-    if found := faults(layout.codes, chip):
-        raise DeployError(
-            f"the network does not fit {chip.title}: {'; '.join(found)}",
-            where="the chip's limits",
-            fix="Make the network smaller, prune it, or choose a chip that holds it.",
-        )
-    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, work.spikes)
+    seen = None if spikes is None else work.spikes
+    losses = loss_sentences(network, work.placed, list(work.codings.values()), layout, seen)
     return Quantised(layout.populations, projections, layout, plan_of(work), losses)
 
 
-def prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> Work:
-    """Return the network's populations in the chip's form, with their scales."""
-    placed = place(network)
-    forms, demands = {}, {}
+def code_network(work: Work, chip: XyloChip) -> None:
+    """Code all populations in the order in which they feed each other.
+
+    Raises:
+        DeployError: the chip does not hold them; that is seen before anything is run.
+    """
+    for given in (None, work.spikes):
+        work.spikes = given
+        for population in work.network.populations:
+            code_population(population.name, work)
+        refuse_faults(lay_out(work.network.inputs, *assembled(work)).codes, chip)
+
+
+def prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> Work:
+    """Return the network's populations in the chip's form, with their scales and the spikes that these are made for."""
+    placed, forms = place(network), {}
     for population in network.populations:
-        parts = placed.into[population.name]
-        bias = sum((part.bias for part in parts), np.zeros(population.size))
-        forms[population.name] = form = neuron_form(population, bias)
-        demands[population.name] = demand(form, parts, spikes, population.name)
+        bias = sum((part.bias for part in placed.into[population.name]), np.zeros(population.size))
+        forms[population.name] = neuron_form(population, bias)
+    seen = random_activity(network, placed, forms) if spikes is None else spikes
+    filled = FILLED_AT_RANDOM if spikes is None else FILLED
+    demands = {name: demand(form, placed.into[name], seen, name, filled) for name, form in forms.items()}
     shifts = choose_shifts(list(demands.values()), plan.shifts)
     units = {}
     for name, asked in demands.items():
@@ -119,7 +127,7 @@ def prepared(network: Network, spikes: Activity | None, plan: XyloPlan) -> Work:
         if given is None and not network.fires(name) and units[name].size:
             # Potentials that are read are compared with each other.
             units[name] = np.full_like(units[name], units[name].min())
-    return Work(network, placed, forms, shifts, units, plan, spikes)
+    return Work(network, placed, forms, shifts, units, plan, seen)
 
 
 def code_population(name: str, work: Work) -> None:
@@ -127,9 +135,10 @@ def code_population(name: str, work: Work) -> None:
     population, parts = work.network.population(name), work.placed.into[name]
     rule, role = population.rule, work.placed.roles[name]
     capped = rule.max_spikes is not None and rule.max_spikes < spikes_in_a_step(role)
-    task = Task(work.forms[name], work.units[name], rule.spike == ">=", role, capped)
-    weights = tuple(_weight_codes(part, task, work.shifts[part.matrix]) for part in parts)
     plan = work.plan.populations.get(name, XyloPopulationPlan())
+    dashes = (None if given is None else np.asarray(given, np.int64) for given in (plan.dash_syn, plan.dash_mem))
+    task = Task(work.forms[name], work.units[name], rule.spike == ">=", role, capped, *dashes)
+    weights = tuple(_weight_codes(part, task, work.shifts[part.matrix]) for part in parts)
     if work.spikes is None:
         registers = _as_planned(nearest_registers(task), plan)
     elif not task.fires:
@@ -168,13 +177,8 @@ def _trial(
 
 
 def _as_planned(registers: Registers, plan: XyloPopulationPlan) -> Registers:
-    """Return registers with those that a plan gives."""
-    given = {
-        "dash_syn": plan.dash_syn,
-        "dash_mem": plan.dash_mem,
-        "threshold_code": plan.threshold,
-        "bias_code": plan.bias,
-    }
+    """Return registers with the thresholds and biases that a plan gives."""
+    given = {"threshold_code": plan.threshold, "bias_code": plan.bias}
     codes: dict[str, Any] = {key: np.asarray(v, np.int64) for key, v in given.items() if v is not None}
     return replace(registers, **codes)
 

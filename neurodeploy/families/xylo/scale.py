@@ -23,20 +23,14 @@ from neurodeploy.families.xylo.synapses import DenseSynapses
 Floats = NDArray[np.float64]
 
 TOP_CODE = WEIGHT_RANGE[1]
-FILLED = 0.9
-"""Share of a register that what was seen may fill."""
+FILLED, FILLED_AT_RANDOM = 0.9, 0.45
+"""Share of a register that what was seen may fill, on calibration data, and on random spikes."""
 
 RAISED = 1.5
 """By how much thresholds may be raised once scales stand, see :mod:`neurodeploy.families.xylo.thresholds`."""
 
 STATE_NOISE = 1.0
 """Square of what rounding in the registers changes in a step, in units of a spike's weight that is rounded to 1."""
-
-HORIZON = 32
-"""Steps of lasting input that registers are made to hold, where no data says what they have to."""
-
-ASSUMED_RATE = 0.1
-"""Share of steps with a spike of each source, where no data says it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,29 +62,30 @@ class Demand:
         return float((of_all / (self.units(shifts) * self.threshold) ** 2).sum())
 
 
-def demand(form: NeuronForm, parts: tuple[DenseSynapses, ...], spikes: Activity | None, name: str) -> Demand:
+def demand(
+    form: NeuronForm, parts: tuple[DenseSynapses, ...], spikes: Activity, name: str, filled: float = FILLED
+) -> Demand:
     """Return what a population asks of scales.
 
     Args:
         form: the population in the chip's form.
         parts: all that flows into it.
-        spikes: what the float model sends, or None: then each source is taken to send one spike in every step.
+        spikes: what the float model sends.
         name: of the population.
+        filled: share of a register that what is seen may fill.
     """
     largest: dict[str, Floats] = {}
     squares: dict[str, float] = {}
     for part in parts:
         sizes = (np.abs(part.weight) * np.abs(form.gain)[:, np.newaxis]).max(axis=1, initial=0.0)
         largest[part.matrix] = np.maximum(largest.get(part.matrix, 0.0), sizes)
-        n = ASSUMED_RATE * part.weight.shape[1]
-        if spikes is not None:
-            n = float((spikes.sent[part.source].astype(np.float64) ** 2).sum() / max(np.prod(spikes.extent), 1))
+        n = float((spikes.sent[part.source].astype(np.float64) ** 2).sum() / max(np.prod(spikes.extent), 1))
         squares[part.matrix] = squares.get(part.matrix, 0.0) + n
-    current, potential = _bounds(form, parts) if spikes is None else _seen(form, parts, spikes, name)
+    current, potential = _seen(form, parts, spikes, name)
     worst = _largest_rise(form)
     threshold = np.where(np.isfinite(form.threshold), form.threshold, potential)
     needed = np.maximum.reduce([current, potential * worst, RAISED * worst * threshold, RAISED * np.abs(form.bias)])
-    room = FILLED * STATE_MAX / np.maximum(needed, 1e-30)
+    room = filled * STATE_MAX / np.maximum(needed, 1e-30)
     return Demand(np.where(needed > 0, room, 1.0), np.maximum(threshold, 1e-30), largest, squares)
 
 
@@ -127,27 +122,6 @@ def _largest_rise(form: NeuronForm) -> Floats:
 def _slowest(form: NeuronForm) -> Floats:
     """Return the largest factor on the current that the chip may be given, float64 (n,)."""
     return np.array([kept(near_dashes(keep, least=1)[-1]) for keep in form.keep_syn.tolist()])
-
-
-def _bounds(form: NeuronForm, parts: tuple[DenseSynapses, ...]) -> tuple[Floats, Floats]:
-    """Return the largest sizes of current and v, V, if each source sends one spike in every step."""
-    low, high = np.zeros_like(form.gain), np.zeros_like(form.gain)
-    for part in parts:
-        weight = part.weight * form.gain[:, np.newaxis]
-        low, high = low + np.minimum(weight, 0).sum(axis=1), high + np.maximum(weight, 0).sum(axis=1)
-    current = np.maximum(-low, high) * _lasting(_slowest(form))
-    charge, leaking = form.keep_syn * _lasting(form.keep_syn), _lasting(form.keep_mem)
-    below = (np.maximum(-form.bias, 0) - low * charge) * leaking
-    above = np.maximum(form.bias, 0) + high * charge
-    fires = np.isfinite(form.threshold)
-    above = np.where(fires, np.where(fires, form.threshold, 0.0) + above, above * leaking)
-    return current, np.maximum(below, above)
-
-
-def _lasting(keep: Floats) -> Floats:
-    """Return how many steps' input a register holds that keeps so much, of at most ``HORIZON`` steps."""
-    held: Floats = np.minimum(1.0 / np.maximum(1.0 - keep, 1e-6), HORIZON)
-    return held
 
 
 def _seen(form: NeuronForm, parts: tuple[DenseSynapses, ...], spikes: Activity, name: str) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from neurodeploy.coding.approximation import Approximation, approximation_sentence, measure_changes
 from neurodeploy.coding.calibration import Calibration
-from neurodeploy.errors import DeployError, LackingError
+from neurodeploy.errors import LackingError
 from neurodeploy.families.base import Draft
 from neurodeploy.families.xylo.activity import Activity, activity
 from neurodeploy.families.xylo.approximate import approximate
@@ -16,11 +16,11 @@ from neurodeploy.families.xylo.codes import HIDDEN_MAX
 from neurodeploy.families.xylo.contract import check_program
 from neurodeploy.families.xylo.exactness import check_exact
 from neurodeploy.families.xylo.layout import lay_out
-from neurodeploy.families.xylo.limits import faults
+from neurodeploy.families.xylo.limits import refuse_faults
 from neurodeploy.families.xylo.losses import loss_sentences
 from neurodeploy.families.xylo.plan import as_given, as_plan
 from neurodeploy.families.xylo.population import XyloPopulation
-from neurodeploy.families.xylo.quantise import Work, assembled, code_population, plan_of, prepared
+from neurodeploy.families.xylo.quantise import Work, assembled, code_network, plan_of, prepared
 from neurodeploy.families.xylo.synapses import INPUT_STEPS, NEURON_STEPS, Placed, place
 from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.ir.codes import CodedProjection
@@ -93,15 +93,14 @@ def scale(draft: XyloDraft) -> XyloDraft:
         sent = {name: one["spikes"] for name, one in calibration.recording.nodes.items() if "spikes" in one}
         spikes = activity(calibration.inputs, sent)
     given = as_given(draft.plan, draft.network)
-    return replace(draft, spikes=spikes, work=prepared(draft.network, spikes, given))
+    return replace(draft, spikes=spikes, work=prepared(draft.network, given, spikes))
 
 
 def code(draft: XyloDraft) -> XyloDraft:
     """Code populations in the order in which they feed each other, each on what the coded ones before it send."""
     assert draft.work is not None
-    work = replace(draft.work, codings={}, spikes=draft.spikes)
-    for population in draft.network.populations:
-        code_population(population.name, work)
+    work = replace(draft.work, codings={})
+    code_network(work, draft.target.chip)
     return replace(draft, work=work)
 
 
@@ -111,13 +110,7 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
     assert work is not None and placed is not None
     populations, projections = assembled(work)
     layout = lay_out(network.inputs, populations, projections)
-    chip = draft.target.chip
-    if found := faults(layout.codes, chip):
-        raise DeployError(
-            f"the network does not fit {chip.title}: {'; '.join(found)}",
-            where="--target",
-            fix="Make the network smaller, prune it, or choose a chip that holds it.",
-        )
+    refuse_faults(layout.codes, draft.target.chip)
     complete = as_plan(plan_of(work), draft.target.name, network)
     provenance = {
         **draft.provenance,
@@ -125,7 +118,8 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
         "network_sha256": draft.digest,
         "plan_sha256": complete.digest(),
     }
-    losses = loss_sentences(network, placed, list(work.codings.values()), layout, work.spikes)
+    seen = None if draft.spikes is None else work.spikes
+    losses = loss_sentences(network, placed, list(work.codings.values()), layout, seen)
     program = Program(
         target=draft.target.name,
         arithmetic=draft.target.arithmetic,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.layout import matrix_of
+from neurodeploy.families.xylo.limits import XyloChip
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.synapses import as_map
 from neurodeploy.passes.fold import fold
@@ -16,6 +19,9 @@ from neurodeploy.passes.schedule import acts_after, schedule
 
 INPUT_STEPS, NEURON_STEPS = 0, 1
 """From what is sent to its effect: an input acts in its own step, a spike of a hidden neuron in the next."""
+
+FAR_TOO_LARGE = 4
+"""Times a chip's hidden neurons, beyond which only neurons are counted."""
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +86,30 @@ def place(network: Network) -> Placed:
 def roles(network: Network) -> dict[str, str]:
     """Return whether each population lies in the hidden layer or among the outputs, ``hidden`` or ``output``."""
     return {p.name: _role(p.name, network) for p in network.populations}
+
+
+def refuse_large(network: Network, chip: XyloChip) -> None:
+    """Refuse a network of so many neurons that its matrices need not be written out to see that they do not fit.
+
+    Raises:
+        DeployError: its neurons or channels are more than ``FAR_TOO_LARGE`` times the chip's hidden neurons.
+    """
+    sizes = {"hidden": 0, "output": 0}
+    for population in network.populations:
+        sizes[_role(population.name, network)] += population.size
+    used = {
+        "input channels": (sum(prod(shape) for shape in network.inputs.values()), chip.inputs),
+        "hidden neurons": (sizes["hidden"], chip.hidden),
+        "outputs": (sizes["output"], chip.outputs),
+    }
+    if all(n <= FAR_TOO_LARGE * chip.hidden for n, _ in used.values()):
+        return
+    said = "; ".join(f"{what}: {n:,} used, {most:,} available" for what, (n, most) in used.items() if n > most)
+    raise DeployError(
+        f"the network does not fit {chip.title} by far: {said}; its synapses were not counted",
+        where="--target",
+        fix="Make the network smaller.",
+    )
 
 
 def _role(name: str, network: Network) -> str:

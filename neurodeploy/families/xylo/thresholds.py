@@ -45,14 +45,16 @@ MAX_DRIFT = 0.35
 WEIGHT_OF_TIMES = 0.5
 """Of the times of hidden neurons' spikes, beside their counts; of outputs, counts are what is read."""
 
-MAX_EVENTS = 1_000_000_000
+MAX_EVENTS = 200_000_000
 """Neurons times steps, samples and choices at most for one comparison; of more samples, the first are taken."""
+
+MOST_CHOICES = len(WIDE)
 
 EVENTS_AT_ONCE = 40_000_000
 """Of these, what one run holds."""
 
 FEWEST_SPIKES = 20
-"""Spikes of a neuron on calibration data, of the float model, below which its threshold stays as it was rounded."""
+"""Spikes of a neuron on calibration data, and errors, below which its registers stay as they were rounded."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,6 +84,7 @@ class Task:
     form: in the chip's form. units: float64 (n,), register units per volt that a weight brings.
     meets: whether v at the threshold fires. role: ``hidden`` or ``output``.
     capped: whether the model sends fewer spikes in a step than the chip may.
+    dash_syn, dash_mem: int64 (n,), shifts that are given, or None.
     """
 
     form: NeuronForm
@@ -89,6 +92,17 @@ class Task:
     meets: bool
     role: str
     capped: bool = False
+    dash_syn: Ints | None = None
+    dash_mem: Ints | None = None
+
+    def pairs(self) -> list[tuple[tuple[int, int], ...]]:
+        """Return the shifts of each neuron that come into question, of the current and of v; the nearest first."""
+        found = [dash_pairs(*both) for both in zip(self.form.keep_syn, self.form.keep_mem, strict=True)]
+        for place, given in enumerate((self.dash_syn, self.dash_mem)):
+            for k, dash in enumerate([] if given is None else given.tolist()):
+                fixed = [(dash, mem) if place == 0 else (syn, dash) for syn, mem in found[k]]
+                found[k] = tuple(dict.fromkeys(fixed))
+        return found
 
     @property
     def fires(self) -> bool:
@@ -152,7 +166,7 @@ class Trial:
         Of outputs it is that of counts; of hidden neurons half of it is that of counts up to each step.
         """
         n_steps, n_samples, n = self.wanted.shape
-        events = max(n * len(choices) * n_steps, 1)
+        events = max(n * n_steps * MOST_CHOICES, 1)
         n_samples = min(n_samples, max(1, MAX_EVENTS // events))
         neurons, weight = _side_by_side(choices), np.tile(self.weight, (1, 1, len(choices)))
         found: Floats = np.zeros((len(choices), n))
@@ -174,7 +188,7 @@ class Trial:
 
 def nearest_registers(task: Task) -> Registers:
     """Return registers without data: the shifts that answer most like the model, thresholds as they are."""
-    pairs = [dash_pairs(*both)[0] for both in zip(task.form.keep_syn, task.form.keep_mem, strict=True)]
+    pairs = [near[0] for near in task.pairs()]
     dash_syn, dash_mem = np.array(pairs, np.int64).reshape(-1, 2).T
     return task.registers(dash_syn, dash_mem, np.ones(len(pairs)), np.zeros(len(pairs)))
 
@@ -186,9 +200,9 @@ def calibrated_registers(task: Task, trial: Trial) -> Registers:
         task: the population.
         trial: what it receives, and what it should send.
     """
-    start = nearest_registers(task)
-    ahead = [dash_pairs(*both) for both in zip(task.form.keep_syn, task.form.keep_mem, strict=True)]
-    best, least = start, trial.error([start], task)[0]
+    start, ahead = nearest_registers(task), task.pairs()
+    best = start
+    least = rounded = trial.error([start], task)[0]
 
     def better_of(choices: list[Registers]) -> None:
         nonlocal best, least
@@ -202,8 +216,8 @@ def calibrated_registers(task: Task, trial: Trial) -> Registers:
         better_of([task.changed(found, factor) for factor in FINE])
     for options in DRIFTS:
         better_of([task.changed(best, factor, drift) for drift, factor in options])
-    silent = trial.wanted.sum(axis=(0, 1), dtype=np.int64) < FEWEST_SPIKES
-    return _chosen([best, start], silent.astype(np.int64))
+    few = np.maximum(trial.wanted.sum(axis=(0, 1), dtype=np.int64), rounded * trial.wanted.shape[1]) < FEWEST_SPIKES
+    return _chosen([best, start], few.astype(np.int64))
 
 
 def with_common_factor(task: Task, registers: Registers, trial: Trial) -> Registers:

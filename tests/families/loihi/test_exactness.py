@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.backends.base import spike_inputs
 from neurodeploy.backends.emulator.backend import Emulator
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.data import Data

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.run import run
 from neurodeploy.coding.data import Data
 from neurodeploy.coding.scoring import agreement

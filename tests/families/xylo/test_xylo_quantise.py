@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy.backends.base import RunOptions
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.errors import DeployError, LackingError
 from neurodeploy.families.xylo import definition, kernel
 from neurodeploy.families.xylo.approximate import approximate
+from neurodeploy.families.xylo.losses import NO_DATA
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.quantise import Quantised, quantise
 from neurodeploy.importers.lower import read_network
-from neurodeploy.ir.network import Network
+from neurodeploy.ir.network import Network, Population
+from neurodeploy.ir.run_options import RunOptions
 from tests.families.xylo.chips import CHIPS
 from tests.families.xylo.networks import NETWORKS, chain, data, reference
 
@@ -100,6 +101,23 @@ def test_plan_may_give_a_part_and_leaves_the_rest_to_be_decided() -> None:
     assert found.plan.populations["layer1"].threshold is not None
 
 
+def test_thresholds_are_fitted_to_shifts_that_are_given() -> None:
+    network = chain((6, 12, 4), keep_syn=0.9, keep_mem=0.95)
+    inputs = data(network, n_samples=30)
+    spikes, layer = reference(network, inputs), XyloPopulationPlan(dash_syn=[2] * 12)
+    found = quantise(network, CHIP, spikes, XyloPlan({}, {"layer0": layer}))
+    wanted = spikes.sent["layer0"].sum(axis=0, dtype=np.int64)
+    assert np.abs(output_counts(found, inputs, "layer0") - wanted).mean() < 0.05 * wanted.mean()
+
+
+def test_network_that_is_far_too_large_is_refused_before_its_matrices_are_made() -> None:
+    network = chain((6, 4))
+    first = Population("p", (1_000_000,), network.populations[0].rule, np.float32(0.9), np.float32(1), np.float32(0.9))
+    huge = Network({"input": (6,)}, (first,), (), ("p",), 1e-3, "test")
+    with pytest.raises(DeployError, match=r"by far: outputs: 1,000,000 used, 32 available"):
+        quantise(huge, CHIP)
+
+
 def test_v_of_an_integrator_is_read_in_its_unit() -> None:
     network = NETWORKS["integrator"]()
     inputs = data(network)
@@ -133,6 +151,11 @@ def _single(network: Network) -> Network:
     return replace(network, populations=(replace(first, rule=rule), *network.populations[1:]))
 
 
+def _varied(network: Network) -> Network:
+    first = replace(network.populations[0], decay_syn=np.linspace(0.8, 0.86, 12))
+    return replace(network, populations=(first, *network.populations[1:]))
+
+
 def _leakless(network: Network) -> Network:
     first = replace(network.populations[0], decay_mem=np.float32(1))
     return approximate(replace(network, populations=(first, *network.populations[1:])))[0]
@@ -141,11 +164,12 @@ def _leakless(network: Network) -> Network:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda n: n, r"layer0: \d+ neurons? keeps? 0.9 of the current and 0.95 of v .* \(dash_syn \d\)"),
+        (lambda n: n, r"layer0: of \d+ of 12 neurons the current keeps 0.9 and v 0.95 in a step, .* \(dash_syn \d\)"),
+        (_varied, r"layer0: no shifts are the decays of 12 of 12 neurons, so that \S+ % .* on average"),
         (lambda n: n, r"layer1: on calibration data counts of a sample and neuron differ by 0\.\d+ on average"),
         (_bias, "layer1: its bias acts 1 step before the model's first"),
         (_single, r"layer0 sends at most 1 in a step, and the chip's hidden neuron 31; .* matters \d+ times"),
-        (_leakless, r"layer0: v of 12 neurons loses 1 register unit a step .* up to \S+ % of the threshold"),
+        (_leakless, r"layer0: v of 12 of 12 neurons loses 1 register unit a step.* up to \S+ % of the threshold"),
         (lambda n: replace(n, outputs=("layer0",)), "layer0 is read, but lies in the hidden layer"),
     ],
 )
@@ -156,7 +180,7 @@ def test_losses_are_named(change: Callable[[Network], Network], said: str) -> No
 
 
 def test_decays_that_shifts_meet_lose_nothing() -> None:
-    assert quantise(chain((6, 12, 4)), CHIP).losses == ()
+    assert quantise(chain((6, 12, 4)), CHIP).losses == (NO_DATA,)
 
 
 def test_registers_that_saturate_are_said() -> None:

@@ -6,7 +6,7 @@ import pytest
 from neurodeploy.families.xylo.codes import STATE_MAX
 from neurodeploy.families.xylo.limits import SHIFT_MAX
 from neurodeploy.families.xylo.neuron_form import NeuronForm
-from neurodeploy.families.xylo.scale import FILLED, Demand, choose_shifts, demand
+from neurodeploy.families.xylo.scale import Demand, choose_shifts, demand
 from neurodeploy.families.xylo.synapses import place
 from tests.families.xylo.networks import chain, data, reference
 
@@ -39,18 +39,18 @@ def test_shifts_that_are_given_stay() -> None:
     assert choose_shifts([asked(1000.0, in_=1.0)], {"in": 5})["in"] == 5
 
 
-@pytest.mark.parametrize("with_data", [True, False])
-def test_registers_hold_what_is_seen(with_data: bool) -> None:
+@pytest.mark.parametrize("filled", [0.9, 0.45])
+def test_registers_hold_what_is_seen(filled: float) -> None:
     network = chain((6, 12, 4), keep_syn=0.9, keep_mem=0.95)
-    spikes = reference(network, data(network)) if with_data else None
+    spikes = reference(network, data(network))
     n = 12
     form = NeuronForm(*(np.full(n, value) for value in (0.9, 0.95, 1.0, 1.0, 0.0, 0.0)))
     parts = place(network).into["layer0"]
-    found = demand(form, parts, spikes, "layer0")
-    drive = np.ones((50, 1, 6)) if spikes is None else spikes.sent["input"].astype(float)
+    found = demand(form, parts, spikes, "layer0", filled)
+    drive = spikes.sent["input"].astype(float)
     i, largest = np.zeros((drive.shape[1], n)), np.zeros(n)
     for row in drive:
         i = i + row @ parts[0].weight.T
         largest, i = np.maximum(largest, np.abs(i).max(axis=0)), 0.9 * i
-    assert (found.room * largest <= FILLED * STATE_MAX).all()
-    assert (found.room * 1.0 <= FILLED * STATE_MAX).all()
+    assert (found.room * largest <= filled * STATE_MAX).all()
+    assert (found.room * 1.0 <= filled * STATE_MAX).all()

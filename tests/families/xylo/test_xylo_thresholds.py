@@ -79,13 +79,19 @@ def test_each_neuron_finds_its_shifts() -> None:
     assert (found.dash_syn.tolist(), found.dash_mem.tolist()) == ([2, 3], [4, 3])
 
 
-def test_neurons_that_the_model_hardly_uses_keep_their_thresholds() -> None:
+def test_neurons_that_hardly_fire_in_either_keep_their_thresholds() -> None:
     of = task()
-    made = trial(of, of.changed(nearest_registers(of), 1.3))
-    quiet = made.wanted.copy()
-    quiet.reshape(-1)[np.flatnonzero(quiet)[FEWEST_SPIKES - 5 :]] = 0
-    found = calibrated_registers(of, Trial(made.drive, made.weight, quiet, made.own))
-    assert found.threshold_code[0] == 1000
+    made = trial(of, of.changed(nearest_registers(of), 0.9), weight=39)
+    assert 0 < made.wanted.sum() < FEWEST_SPIKES
+    assert calibrated_registers(of, made).threshold_code[0] == 1000
+
+
+def test_neurons_that_only_the_integers_use_are_silenced() -> None:
+    of = task()
+    made = trial(of, nearest_registers(of), weight=80)
+    silent = Trial(made.drive, made.weight, np.zeros_like(made.wanted), made.own)
+    found = calibrated_registers(of, silent)
+    assert silent.error([found], of)[0, 0] < 0.2 * silent.error([nearest_registers(of)], of)[0, 0]
 
 
 def test_drift_is_bounded_and_cannot_make_a_resting_neuron_fire() -> None:

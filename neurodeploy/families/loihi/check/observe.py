@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.coding.inputs import chip_inputs
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, STATE_LIMIT, decay, find_arithmetic
 from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.program import LoihiProgram
@@ -170,14 +170,16 @@ def with_payloads(program: LoihiProgram, inputs: Inputs) -> tuple[LoihiProgram, 
     Raises:
         DeployError: the data does not fit the program.
     """
-    return replace(program, input_scale={}), spike_inputs(program, inputs)
+    return replace(program, input_scale={}), chip_inputs(program, inputs)
 
 
 def emulate(program: LoihiProgram, inputs: Inputs, record: tuple[str, ...] = ("spikes",)) -> Recording:
     """Run a program on the emulator."""
-    from neurodeploy.backends.emulator.backend import Emulator
+    from neurodeploy.families.loihi.emulator import run
 
-    return Emulator().run(program, inputs, RunOptions(record=record, nodes=tuple(program.latency)))
+    entering = chip_inputs(program, inputs)
+    found = run.emulate(program, entering, RunOptions(record=record, nodes=tuple(program.latency)))
+    return found.recording(program, len(next(iter(entering.values()))))
 
 
 def _observe(program: LoihiProgram, index: int, inputs: Inputs, recording: Recording) -> Observation:

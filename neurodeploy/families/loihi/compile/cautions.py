@@ -8,7 +8,6 @@ from neurodeploy.coding.approximation import approximation_sentence
 from neurodeploy.errors import DeployError
 from neurodeploy.families.base import Use
 from neurodeploy.families.loihi.fit import use_of, uses
-from neurodeploy.families.loihi.helpers import relay_warnings
 from neurodeploy.families.loihi.messages import bits_kept
 from neurodeploy.families.loihi.messages import sentence as messages_sentence
 from neurodeploy.families.loihi.overflow import (
@@ -19,6 +18,7 @@ from neurodeploy.families.loihi.overflow import (
 )
 from neurodeploy.families.loihi.program import LoihiProgram, program_faults
 from neurodeploy.families.loihi.quantise.population import Coded
+from neurodeploy.families.loihi.relays import relay_warnings
 from neurodeploy.families.loihi.scale import ASSUMED_MAX_SPIKES
 from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.families.options import CompileOptions

@@ -11,6 +11,7 @@ from neurodeploy.coding.calibration import FEWEST_SPIKES, Calibration, correctio
 from neurodeploy.families.base import Contract, Draft
 from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.bias_source import BIAS_SOURCE, bias_source
 from neurodeploy.families.loihi.check.program_check import check_program
 from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.compile.cautions import beyond, cautions, refuse_misfits
@@ -18,13 +19,13 @@ from neurodeploy.families.loihi.compile.changes import helping, never_firing, st
 from neurodeploy.families.loihi.compile.inputs import float_parts, measure_inputs, messages_of_inputs
 from neurodeploy.families.loihi.compile.losses import Loss, find_losses, loss_sentences
 from neurodeploy.families.loihi.exactness import check_sent_potentials
-from neurodeploy.families.loihi.helpers import BIAS_SOURCE, bias_source, with_relays
 from neurodeploy.families.loihi.messages import Messages
 from neurodeploy.families.loihi.program import LoihiProgram, loihi_program
 from neurodeploy.families.loihi.quantise.approximate import approximate
 from neurodeploy.families.loihi.quantise.drive import drive
 from neurodeploy.families.loihi.quantise.fit import Choices, Fit, fit_population
 from neurodeploy.families.loihi.quantise.population import Coded, code_fit
+from neurodeploy.families.loihi.relays import with_relays
 from neurodeploy.families.loihi.scale import Synapses, is_out_of_reach
 from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.families.options import CompileOptions

@@ -131,25 +131,36 @@ def update_custom(  # type: ignore[no-untyped-def]
         sent = _count(potential_kept, threshold + raised, model[MAX_SPIKES], model[MEETS])
         if model[TERNARY] and potential_kept < extra[0, k]:
             sent = np.int32(sent - 1)
-        if sent != 0:
-            if reset == ZERO:
-                potential_kept = np.int32(0)
-            elif reset == SUBTRACT:
-                potential_kept = np.int32(potential_kept - sent * (threshold + raised))
-        if reset == SUBTRACT_PENDING:
-            potential_kept = min(np.int32(potential_kept - (sent - owed) * threshold), _TOP)
+        v[k] = _after_reset(reset, potential_kept, sent, owed, threshold, raised)
         if model[FLOOR]:
-            potential_kept = max(potential_kept, extra[1, k])
-        v[k] = potential_kept
+            v[k] = max(v[k], extra[1, k])
         memory[0, k] = sent
         memory[1, k] = model[REFRACTORY] if sent != 0 else max(hold - 1, 0)
         if model[ADAPTIVE]:
-            grown = np.int64(_decay(adapted, extra[2, k])) + np.int64(sent) * extra[3, k]
-            memory[2, k] = max(min(grown, STATE_LIMIT - 1), 1 - STATE_LIMIT)
+            memory[2, k] = _adapted(adapted, sent, extra[2, k], extra[3, k])
         keeps = _keeps(model, sent, before)
         u[k], memory[3, k] = u[k] * keeps, second * keeps
         fired[k] = sent != 0
         payload[k] = sent
+
+
+@inlined
+def _after_reset(reset, potential, sent, owed, threshold, raised):  # type: ignore[no-untyped-def]
+    """Return v after a reset in the spike's own step."""
+    if reset == SUBTRACT_PENDING:
+        return min(np.int32(potential - (sent - owed) * threshold), _TOP)
+    if sent != 0 and reset == ZERO:
+        return np.int32(0)
+    if sent != 0 and reset == SUBTRACT:
+        return np.int32(potential - sent * (threshold + raised))
+    return potential
+
+
+@inlined
+def _adapted(adapted, sent, keep, rise):  # type: ignore[no-untyped-def]
+    """Return the adaptation after a step: what is kept of it, and a rise for each spike, clipped."""
+    grown = np.int64(_decay(adapted, keep)) + np.int64(sent) * rise
+    return np.int32(max(min(grown, STATE_LIMIT - 1), 1 - STATE_LIMIT))
 
 
 @inlined

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import refuse_faults
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic
 from neurodeploy.families.loihi.codes import CLEARED, RESETS, LoihiPopulation
 from neurodeploy.families.loihi.emulator.fan_out import fan_outs
@@ -25,6 +24,7 @@ from neurodeploy.families.loihi.program import LoihiProgram, input_limit
 from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.needs import can, refuse_missing
 from neurodeploy.ir.order import components
+from neurodeploy.ir.program import refuse_faults
 from neurodeploy.ir.synapses import Shape, as_map
 
 LANES = 64

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from neurodeploy.coding.given import Given
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
+from neurodeploy.families.loihi.bias_source import source_of_bias
 from neurodeploy.families.loihi.codes import WEIGHT_RANGES, LoihiPopulation
 from neurodeploy.families.loihi.finetuning.latents import Levels
-from neurodeploy.families.loihi.helpers import source_of_bias
 from neurodeploy.families.loihi.program import LoihiProgram, loihi_program
 from neurodeploy.families.loihi.registers import bias_codes, settled_bias
 from neurodeploy.families.loihi.target import LoihiTarget

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS
+from neurodeploy.families.loihi.bias_source import BIAS_SOURCE
 from neurodeploy.families.loihi.codes import LoihiPopulation
-from neurodeploy.families.loihi.helpers import BIAS_SOURCE
 from neurodeploy.families.loihi.overflow import overflow_warnings
 from neurodeploy.families.loihi.quantise.fit import Choices, Fit, Scale, Weights
 from neurodeploy.families.loihi.quantise.grid import find_grid, is_kept

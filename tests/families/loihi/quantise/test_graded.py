@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurodeploy.backends.base import spike_inputs
+from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.reference.backend import Reference
 from neurodeploy.coding.inputs import payloads
 from neurodeploy.compiler import compile

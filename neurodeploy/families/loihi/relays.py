@@ -1,8 +1,6 @@
-"""Populations that the model does not have and a chip needs to keep its time: a source of bias, and relays.
+"""Relays, which send on what they receive, so that a spike can take longer than a connection's longest delay.
 
-A source that is always on lets a deep layer's bias act from the layer's own row 0 on. A relay sends what it receives,
-so that a spike can take longer than a connection's longest delay. Both are neurons without memory; they count in
-energy and size, and are not recorded unless they are asked for.
+They are neurons without memory; they count in energy and size, and are not recorded unless they are asked for.
 """
 
 from __future__ import annotations
@@ -14,28 +12,13 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.errors import DeployError
-from neurodeploy.families.loihi.arithmetic import DECAY_BITS
+from neurodeploy.families.loihi.bias_source import without_memory
 from neurodeploy.families.loihi.codes import LoihiPopulation, NeuronModel
 from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.codes import CodedProjection
-from neurodeploy.ir.synapses import Shape
-
-BIAS_SOURCE = "bias source"
-
-ALWAYS_ON = "is always on: lets bias act from a layer's own row 0 on"
 
 COUNTS = NeuronModel(max_spikes=None, reset_interval=1, spike=">=")
 """A neuron that sends a payload on: one threshold of v is one unit of it."""
-
-
-def source_of_bias(program: LoihiProgram) -> str | None:
-    """Return the name of the population whose spikes are biases, or None if there is none."""
-    return next((p.name for p in program.populations if p.helps == ALWAYS_ON), None)
-
-
-def bias_source(name: str) -> LoihiPopulation:
-    """Return one neuron that fires in every step from the first."""
-    return _without_memory(name, (1,), 0, ALWAYS_ON, bias=1)
 
 
 def with_relays(program: LoihiProgram, delay_max: int) -> LoihiProgram:
@@ -94,7 +77,7 @@ def _relayed(
     bits, size = projection.message_bits, prod(shape)
     model = _relay_model(program, projection) if bits else NeuronModel()
     helps = f"passes on what {projection.source} sends, because no connection of the chip has so long a delay"
-    relays[name] = _without_memory(name, shape, latency + steps, helps, threshold=1, model=model)
+    relays[name] = without_memory(name, shape, latency + steps, helps, threshold=1, model=model)
     arrays: dict[str, Any] = {"indices": np.arange(size, dtype=np.int32), "indptr": np.arange(size + 1)}
     weight = np.full(size, 1 if bits else 2)
     links.append(
@@ -118,14 +101,3 @@ def _relay_model(program: LoihiProgram, projection: CodedProjection) -> NeuronMo
             fix="Shorten the longer of the two paths that meet there.",
         )
     return COUNTS
-
-
-def _without_memory(
-    name: str, shape: Shape, latency: int, helps: str, bias: int = 0, threshold: int = 0, model: Any = None
-) -> LoihiPopulation:
-    n, last = prod(shape), 2**DECAY_BITS - 1
-    keys = {"du": last, "dv": last, "threshold_code": threshold, "bias_mantissa": bias, "u_init": 0, "v_init": 0}
-    codes: dict[str, Any] = {key: np.full(n, value) for key, value in keys.items()}
-    return LoihiPopulation(
-        name, shape, bias_exponent=0, latency=latency, unit=1.0, model=model or NeuronModel(), helps=helps, **codes
-    )
