@@ -95,7 +95,7 @@ def _install(project: Path) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {content['name']}\nVersion: {content['version']}\n")
     groups = [
         "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in entries.items())])
-        for group, entries in content["entry-points"].items()
+        for group, entries in content.get("entry-points", {}).items()
     ]
     (info / "entry_points.txt").write_text("\n".join([*groups, ""]))
 
