@@ -89,7 +89,9 @@ def membrane_error(parts: Sequence[Part], scales: Sequence[float], n: int) -> fl
     """Return the mean error of a population's ``n`` neurons, 0 to 1; see the module.
 
     Args:
-        parts: all projections into it. scales: codes a volt of each.
+        parts: all projections into it.
+        scales: codes a volt of each.
+        n: neurons of the population.
     """
     errors, sizes = np.zeros(n), np.zeros(n)
     for part, scale in zip(parts, scales, strict=True):
