@@ -43,7 +43,7 @@ def test_a_wheel_has_them_too(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "site")], check=True, capture_output=True, text=True, cwd=tmp_path
     )
-    assert done.stdout.split() == [str(tmp_path / "site/neurodeploy/_data/models"), "loihi1", "loihi2"]
+    assert done.stdout.split() == [str(tmp_path / "site/neurodeploy/_data/models"), *target_names()]
 
 
 def test_a_folder_that_did_not_come_along_is_refused() -> None:

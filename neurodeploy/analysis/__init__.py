@@ -1,1 +1,1 @@
-"""What is known of a program before it runs, and what the float model does on calibration data."""
+"""Calibration data, and what the float model does on it."""

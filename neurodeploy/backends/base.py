@@ -40,7 +40,13 @@ class Backend(Protocol):
         return None
 
     def run(self, subject: Any, inputs: Inputs, options: RunOptions) -> Recording:
-        """Run ``subject`` on ``inputs``; the recording has the rows of the model's own time."""
+        """Run ``subject`` on ``inputs``; the recording has the rows of the model's own time.
+
+        Args:
+            subject: the network where the backend is a reference, else the program.
+            inputs: ``[T, B, *shape]`` for each input.
+            options: what to record, and how to run.
+        """
         raise NotImplementedError
 
 
@@ -70,6 +76,11 @@ def refuse_other_families(backend: Backend, program: Program) -> None:
 
 def expect(kind: type, subject: Any, backend: str) -> None:
     """Refuse a network where a program is needed, and the other way round.
+
+    Args:
+        kind: ``Program`` or ``Network``, which the backend takes.
+        subject: what it was given.
+        backend: its name, for the message.
 
     Raises:
         DeployError: with the command to use.

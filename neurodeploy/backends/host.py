@@ -1,4 +1,4 @@
-"""What enters the chip: the model's inputs, or what the host makes of them in float."""
+"""Inputs as they enter the chip: the model's own, or what layers on the host make of them in float."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def spike_inputs(program: Program, inputs: Inputs) -> Inputs:
 
 def run_float(network: Network, inputs: Inputs, options: RunOptions | None = None) -> Recording:
     """Run a network in float, as the reference does.
+
+    Args:
+        network: the model.
+        inputs: ``[T, B, *shape]`` for each input.
+        options: what to record, and how to run; spikes of all nodes where None.
 
     Raises:
         DeployError: the data does not fit the model.

@@ -409,6 +409,12 @@ def run_samples(
 
     Blank steps between samples would not do: a bias keeps a potential from decaying to its initial code, and no number
     of steps is enough for every decay. A profiler, too, allows one run only.
+
+    Args:
+        program: the arrays of a program file, by name.
+        inputs: ``[T, B, *shape]`` for each input, spikes or payloads.
+        recorded: the observables to record of each node.
+        emit: called with ``progress``, how many samples are done and how many there are, after each of them.
     """
     manifest = json.loads(str(program["manifest"][()]))
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]

@@ -174,7 +174,13 @@ def _check_memory(subject: Network | Program, data: Samples, n_samples: int, opt
 
 
 def recorded_bytes(subject: Network | Program, n_steps: int, options: RunOptions) -> int:
-    """Return what a sample takes while it runs: its input, what is recorded of it, and the emulator's counters."""
+    """Return what a sample takes while it runs: its input, what is recorded of it, and the emulator's counters.
+
+    Args:
+        subject: what runs.
+        n_steps: steps of the data.
+        options: what is recorded.
+    """
     names = options.recorded(tuple(population.name for population in subject.populations))
     sizes = {population.name: prod(population.shape) for population in subject.populations}
     n_units = sum(sizes[name] for name in names)

@@ -140,7 +140,13 @@ def _version(python: str, finds: str) -> str:
 
 
 def ask(command: list[str], environment: dict[str, str] | None = None, timeout: float = 60) -> str:
-    """Return what a command prints, or its complaint."""
+    """Return what a command prints, or its complaint.
+
+    Args:
+        command: the program and its arguments.
+        environment: variables that it sees, or None for this process's own.
+        timeout: seconds after which it is ended.
+    """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
     except (OSError, subprocess.SubprocessError) as error:

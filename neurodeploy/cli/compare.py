@@ -206,6 +206,12 @@ def tell_and_write(comparison: Any, report: Path | None, output: Path | None, as
     """Print a comparison, then write report and JSON, both or none.
 
     Where standard output takes no more, the files are written all the same, and the verdict goes to standard error.
+
+    Args:
+        comparison: of one chip, or of several side by side.
+        report: the HTML file to write, or None.
+        output: the JSON file to write, or None.
+        as_json: print the JSON content in place of the summary.
     """
     lost = None
     try:
@@ -229,7 +235,13 @@ def tell_and_write(comparison: Any, report: Path | None, output: Path | None, as
 
 
 def write_results(comparison: Any, report: Path | None, output: Path | None) -> None:
-    """Write report and JSON, each where it is asked for; both or none."""
+    """Write report and JSON, each where it is asked for; both or none.
+
+    Args:
+        comparison: of one chip, or of several side by side.
+        report: the HTML file, or None.
+        output: the JSON file, or None.
+    """
     from neurodeploy.report.html import render_report
     from neurodeploy.report.json_file import render_comparison
 

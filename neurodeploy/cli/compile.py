@@ -259,9 +259,10 @@ def _as_json(compiled: Any, output: Path, plan: Path | None, warnings: list[str]
 
 def _population_lines(program: Any) -> Iterator[str]:
     for population in program.populations:
-        low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
-        codes = f"threshold code {low if low == high else f'{low} to {high}'}"
-        what = codes if population.fires else f"output is v (1 V = {population.unit:g} register units)"
+        what = f"output is v (1 V = {population.unit:g} register units)"
+        if population.fires:
+            low, high = int(population.threshold_code.min()), int(population.threshold_code.max())
+            what = f"threshold code {low if low == high else f'{low} to {high}'}"
         latency = f"latency {population.latency} step{'' if population.latency == 1 else 's'}"
         yield f"{population.name}: {population.size} neurons, {what}, {latency}"
 

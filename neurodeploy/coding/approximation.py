@@ -27,7 +27,9 @@ def measure_changes(trained: Calibration, nearest: Network, changes: tuple[Appro
     """Return what :func:`measure` finds of a network beside the one that it was made from.
 
     Args:
-        trained: what the float model does as it was trained. nearest: the network that ``changes`` made of it.
+        trained: what the float model does as it was trained.
+        nearest: the network that ``changes`` made of it.
+        changes: what was approximated.
     """
     settled = settle_decision(trained.network, None, class_count(trained.labels))
     return measure(trained.recording, trained.of(nearest).recording, trained.labels, changes, settled.decision)

@@ -138,6 +138,11 @@ class Answers:
 def make_answers(network: Network | Program, data: Samples, decide: Decision | str | None) -> Answers:
     """Return what is to be counted of a network's answers to data.
 
+    Args:
+        network: the model, or a program of it.
+        data: samples, with labels or target values if they have any.
+        decide: how a sample is decided, as given to ``--decide``, or None for what the model's file says.
+
     Raises:
         DeployError: the rule does not fit the network, or the labels do not fit what it decides.
     """

@@ -223,7 +223,14 @@ class Case:
         }
 
     def add(self, part: Data, first: int, references: dict[str, Recording], trained: Recording | None) -> None:
-        """Run a block on all other backends, and count."""
+        """Run a block on all other backends, and count.
+
+        Args:
+            part: the block's inputs.
+            first: the block's first sample among all.
+            references: the block's recordings by the backends that run the model itself, see :meth:`references`.
+            trained: the framework's recording of the same samples, or None.
+        """
         block = {
             name: references[name] if name in references else self.runner.run_block(name, part, first)
             for name in self.runner.backends

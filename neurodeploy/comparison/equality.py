@@ -111,7 +111,15 @@ class Equality:
 def reference_equals(
     network: Network, inputs: Inputs, reference: Recording, trained: Recording, read: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Compare the reference with the framework's own recording at once; see :class:`Equality`."""
+    """Compare the reference with the framework's own recording at once; see :class:`Equality`.
+
+    Args:
+        network: the model.
+        inputs: ``[T, B, *shape]`` for each input, which both ran on.
+        reference: the reference's recording, with the spikes of all populations and the values that are read.
+        trained: the framework's recording of the same samples.
+        read: firing nodes whose membrane potentials are compared, too.
+    """
     found = Equality(network, read)
     found.add(inputs, reference, trained)
     return found.result()
@@ -119,6 +127,12 @@ def reference_equals(
 
 def check_trained(network: Network, trained: Recording, n_steps: int, n_samples: int) -> None:
     """Refuse a framework's recording that holds nothing of the network's nodes, or not in their shapes.
+
+    Args:
+        network: the model.
+        trained: the framework's recording.
+        n_steps: steps that it has to hold.
+        n_samples: samples that it has to hold.
 
     Raises:
         DeployError: it does not fit.

@@ -80,7 +80,15 @@ def _has_scale(recording: Recording, node: str, key: str) -> bool:
 
 
 def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: int | None = None) -> Difference:
-    """Return the first difference of a node in row ``t``, of one sample if given."""
+    """Return the first difference of a node in row ``t``, of one sample if given.
+
+    Args:
+        a, b: recordings in which the node differs in row ``t``.
+        node: its name.
+        key: the observable, ``spikes``, ``value``, ``v`` or ``u``.
+        t: the row.
+        sample: the sample, or None for the first that differs.
+    """
     one, two = a.nodes[node][key], b.nodes[node][key]
     differs = one[t] != two[t]
     if sample is None:
@@ -92,7 +100,13 @@ def describe(a: Recording, b: Recording, node: str, key: str, t: int, sample: in
 
 
 def pairs_of(a: Recording, b: Recording, node: str, key: str = "value") -> dict[str, Any]:
-    """Return how far a node's values or states in ``b`` are from those in ``a``, in the model's units."""
+    """Return how far a node's values or states in ``b`` are from those in ``a``, in the model's units.
+
+    Args:
+        a, b: recordings of the same samples.
+        node: its name.
+        key: ``value``, or a state such as ``v``.
+    """
     pairs = Pairs()
     pairs.add(a.values(node, key), b.values(node, key))
     return pairs.result()

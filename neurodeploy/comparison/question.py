@@ -121,6 +121,12 @@ def ask(
 ) -> Question:
     """Read a model and data, and refuse what no chip could answer; arguments as :func:`compare` takes them.
 
+    Args:
+        model, data, dialect, program, only, trained, decide: as :func:`compare` takes them.
+        demands: what the comparison has to meet.
+        pace: how long backends may take.
+        compiling: keywords for compiling the model where ``program`` is None; ``plan`` and ``calibrate`` among them.
+
     Raises:
         DeployError: the model, the data, the trained recording, the decision or an option is refused.
         BackendError: a backend that was named is missing.

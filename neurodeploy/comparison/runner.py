@@ -103,7 +103,13 @@ class Runner:
             )
 
     def run_block(self, name: str, part: Data, first: int) -> Recording:
-        """Return a backend's recording of a block of samples."""
+        """Return a backend's recording of a block of samples.
+
+        Args:
+            name: the backend's name.
+            part: the block's inputs.
+            first: the block's first sample among all.
+        """
         if self.backends[name].is_slow:
             if name not in self.short:
                 n_samples = min(self.pace.lava_samples, self.data.n_samples)
@@ -112,7 +118,14 @@ class Runner:
         return self.run(name, part, first=first)
 
     def run(self, name: str, part: Data, *, arithmetic: str | None = None, first: int = 0) -> Recording:
-        """Return a backend's recording; with states where a simulator's are to be met."""
+        """Return a backend's recording; with states where a simulator's are to be met.
+
+        Args:
+            name: the backend's name.
+            part: the samples to run on.
+            arithmetic: what an integer backend computes with, or None for what the program says.
+            first: the first of these samples among all, for reports of progress.
+        """
         backend = self.backends[name]
         options = replace(self._options(name, arithmetic), progress=self._progress(name, part, first))
         return backend.run(self.network if backend.is_reference else self.program, part.x, options)

@@ -35,7 +35,13 @@ class Shown:
         self.differs = np.zeros(self.n_samples, bool)
 
     def add(self, block: Block, first: int, named: set[int]) -> None:
-        """Keep samples of a block; ``named`` are those that the report points at, of this block or earlier ones."""
+        """Keep samples of a block; ``named`` are those that the report points at, of this block or earlier ones.
+
+        Args:
+            block: recordings by backend.
+            first: the block's first sample among all.
+            named: samples, numbered among all.
+        """
         n = max(recording.n_samples for recording in block.values())
         self.differs[first : first + n] = differing(block, self.order, n)
         if n == self.n_samples:
@@ -67,7 +73,13 @@ class Shown:
 
 
 def differing(block: Block, order: tuple[str, ...], n: int) -> NDArray[np.bool_]:
-    """Tell for each of ``n`` samples whether any two backends that ran it have different spikes in any node."""
+    """Tell for each of ``n`` samples whether any two backends that ran it have different spikes in any node.
+
+    Args:
+        block: recordings by backend; a slow backend may have fewer samples.
+        order: nodes to compare.
+        n: samples of the block.
+    """
     differs = np.zeros(n, bool)
     for a, b in combinations(block.values(), 2):
         held = min(a.n_samples, b.n_samples)

@@ -154,7 +154,13 @@ class Events:
 
 
 def both(a: Recording, b: Recording, nodes: tuple[str, ...], key: str) -> tuple[str, ...]:
-    """Return the nodes that have an observable in both recordings, in the same shape."""
+    """Return the nodes that have an observable in both recordings, in the same shape.
+
+    Args:
+        a, b: recordings.
+        nodes: names of nodes, in the order in which they are returned.
+        key: the observable, for instance ``spikes``.
+    """
     return tuple(
         node
         for node in nodes

@@ -42,7 +42,13 @@ def undecided(answers: Answers, spikes: Mapping[str, Mapping[str, float]]) -> di
 
 
 def guessed(answers: Answers, name: str, decision: Decision | None = None) -> str | None:
-    """Return in a sentence why a backend is no better than the most common label, or None; None for the chosen rule."""
+    """Return in a sentence why a backend is no better than the most common label, or None; None for the chosen rule.
+
+    Args:
+        answers: with the backend's decisions and the labels.
+        name: the backend's name.
+        decision: the rule, or None for the one that was chosen.
+    """
     decided = answers.of(name, decision)
     if decided is None or answers.labels is None:
         return None
@@ -58,7 +64,13 @@ def guessed(answers: Answers, name: str, decision: Decision | None = None) -> st
 
 
 def constant(answers: Answers, name: str, decision: Decision) -> str | None:
-    """Return in a sentence that a backend decides all samples alike, or None."""
+    """Return in a sentence that a backend decides all samples alike, or None.
+
+    Args:
+        answers: with the backend's decisions.
+        name: the backend's name.
+        decision: the rule.
+    """
     decided = answers.of(name, decision)
     if decided is None or not len(decided) or (decided != decided[0]).any():
         return None

@@ -53,7 +53,13 @@ class Demands:
 
 
 def demand(tolerance: float, value_tolerance: float, require: tuple[str, ...] | str) -> Demands:
-    """Return demands of which the required gates may be given as a text with commas."""
+    """Return demands of which the required gates may be given as a text with commas.
+
+    Args:
+        tolerance: points of accuracy that may be lost, or per cent of decisions that may change.
+        value_tolerance: root mean square error of values, in per cent of the reference's standard deviation.
+        require: gates that fail where they cannot be judged: names, or one text of them.
+    """
     required = require.split(",") if isinstance(require, str) else require
     return Demands(tolerance, value_tolerance, tuple(word.strip() for word in required))
 

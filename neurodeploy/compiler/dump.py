@@ -1,4 +1,4 @@
-"""What each stage of compiling left, as files to look at: a summary in JSON, and networks and programs as arrays."""
+"""Write what each stage of compiling left into files: a summary in JSON, and networks and programs as arrays."""
 
 from __future__ import annotations
 

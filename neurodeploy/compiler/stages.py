@@ -100,7 +100,13 @@ def run_stages(draft: Draft, until: str = "check", dump: Path | None = None) -> 
 
 
 def run_stage(stage: Stage, run: Callable[[], Draft], before: Draft | None = None) -> Draft:
-    """Run one stage: its time is logged, what it left is checked, and a failure names it."""
+    """Run one stage: its time is logged, what it left is checked, and a failure names it.
+
+    Args:
+        stage: the stage.
+        run: does it, and returns the draft that it leaves.
+        before: what the stage before left, with which the draft is compared, or None where there is nothing to check.
+    """
     started = time.perf_counter()
     try:
         draft = run()

@@ -99,7 +99,7 @@ def reduced_again(found: Signal, rule: str, again: Any, out: Any, n_steps: int, 
 
     Args:
         found: what left it. rule: how steps are reduced. again: values that left it, ``[T * B, *shape]``. out: values
-            that left it when it was called on the reduced ones. place: of the layer.
+            that left it when it was called on the reduced ones. n_steps: T. place: of the layer.
 
     Returns:
         The signal, and by how much a sum of steps is off because the layer adds its bias in each of them, float64 of

@@ -163,6 +163,7 @@ def matrix_of(function: Callable[[Any], Any], n_lead: int, shape: Shape) -> Spar
 
     Args:
         function: of a tensor of ``n_lead`` axes, the last of samples, which it keeps, and the features behind them.
+        n_lead: axes before the features.
         shape: of the features.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a chip family is to the rest: its registers, its stages of compiling, its emulation."""
+"""The interface of a chip family: its registers, its stages of compiling, its emulation."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ class Emulated:
     """A program's run in hardware rows.
 
     nodes: spikes, u, v or value of each recorded population, ``[rows, B, *shape]``.
-    counters: int64 ``[rows, B, populations]`` by name; none where nothing was counted.
+    counters: int64 ``[rows, B, populations]`` by name, or none where nothing was counted. Energy and reports need
+        ``spikes``, ``synops`` (weights delivered) and ``active`` (neurons with anything to work on).
     """
 
     nodes: dict[str, dict[str, NDArray[Any]]]

@@ -81,6 +81,11 @@ class CompileOptions:
 def check_options(options: CompileOptions, target: Target, has_data: bool) -> None:
     """Refuse widths, methods and scales that there are not, or that the target's numbers do not have.
 
+    Args:
+        options: how to compile.
+        target: the chip.
+        has_data: whether there is calibration data.
+
     Raises:
         DeployError: at the first of them.
     """

@@ -41,6 +41,11 @@ def fingerprint(network: Network, trainer: Trainer) -> str:
 def save_checkpoint(path: Path, of_what: str, trainer: Trainer) -> None:
     """Write where training stands.
 
+    Args:
+        path: the file, which is replaced.
+        of_what: of :func:`fingerprint`.
+        trainer: the training.
+
     Raises:
         DeployError: the file cannot be written.
     """
@@ -60,6 +65,11 @@ def save_checkpoint(path: Path, of_what: str, trainer: Trainer) -> None:
 
 def load_checkpoint(path: Path, of_what: str, trainer: Trainer) -> None:
     """Set training to where a checkpoint stands.
+
+    Args:
+        path: the file.
+        of_what: of :func:`fingerprint`, which the checkpoint's has to equal.
+        trainer: the training, which is changed.
 
     Raises:
         DeployError: it is no whole checkpoint, or one of another model, other data or other options.

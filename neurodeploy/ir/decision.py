@@ -143,6 +143,11 @@ def parse_decision(text: str, where: str = "--decide") -> Decision:
 def find_readout(subject: Network | Program, name: str, where: str = "--decide") -> Readout:
     """Return what ``NAME`` or ``NAME.v`` reads.
 
+    Args:
+        subject: the model, or a program of it.
+        name: the node, or with ``.v`` its membrane potential.
+        where: the option at fault, for the message.
+
     Raises:
         DeployError: there is no such node, or its channels have scales of their own, so that potentials do not compare.
     """
@@ -172,6 +177,11 @@ def readouts(subject: Network | Program) -> tuple[Readout, ...]:
 
 def check_decision(decision: Decision, subject: Network | Program, where: str = "--decide") -> None:
     """Refuse a decision that the model's nodes do not allow.
+
+    Args:
+        decision: the rule.
+        subject: the model, or a program of it.
+        where: the option at fault, for the message.
 
     Raises:
         DeployError: the output is unknown or does not fire, or its units do not divide into the groups.
@@ -291,6 +301,12 @@ def _asked(found: tuple[Readout, ...], rules: dict[str, tuple[str, ...]], classe
 
 def check_labels(subject: Network | Program, settled: Settled, labels: NDArray[np.int64] | None, source: str) -> None:
     """Refuse labels that are none of the classes that are decided between.
+
+    Args:
+        subject: the model, or a program of it.
+        settled: the decision, or the rules that could be meant.
+        labels: int64 (B,), or None.
+        source: where the labels are from, for the message.
 
     Raises:
         DeployError: one is below 0 or beyond.

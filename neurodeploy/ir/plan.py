@@ -181,10 +181,10 @@ def check_plan(
     """Refuse a plan for another target, with names that the network does not have, or codes that no register holds.
 
     Args:
-        plan: decisions.
-        network: what they are for.
-        target: name of the chip.
-        formats: its numbers, by name.
+        plan: the plan.
+        network: the network that is compiled.
+        target: name of the target.
+        formats: the target's number formats, by key, as :meth:`Target.formats` returns them.
         has_gains_by_neuron: whether ``channel_gain`` may have a number for each neuron, beside one for each channel.
 
     Raises:
@@ -315,6 +315,12 @@ def pack_steps(steps: NDArray[np.int16], bits: int | str) -> str:
 
 def unpack_steps(text: str, size: int, bits: int | str, where: str) -> NDArray[np.int16]:
     """Return steps of learned rounding.
+
+    Args:
+        text: the plan's ``learned``: the bits, a colon, and the steps in base64.
+        size: weights of the projection.
+        bits: of the projection's weights, as the plan says them.
+        where: the projection, for the message.
 
     Raises:
         DeployError: it is no text of so many steps, or they are steps of other bits.

@@ -1,4 +1,4 @@
-"""What is asked of a run: what to record, how to run, and which rows are the model's."""
+"""Options of a run: what to record, how to run, and which rows are the model's."""
 
 from __future__ import annotations
 
@@ -76,7 +76,14 @@ class RunOptions:
 
 
 def model_rows(values: NDArray[Any], latency: int, n_steps: int, raw_time: bool) -> NDArray[Any]:
-    """Return the model's rows of an array whose first axis is hardware steps."""
+    """Return the model's rows of an array whose first axis is hardware steps.
+
+    Args:
+        values: any dtype, ``[rows, ...]``.
+        latency: hardware step of the node's row 0.
+        n_steps: rows of the model.
+        raw_time: return all rows of the hardware.
+    """
     return values if raw_time else values[latency : latency + n_steps]
 
 

@@ -18,7 +18,13 @@ Operation = Callable[["Tensor"], "Tensor"]
 
 
 def chain(ops: tuple[SynapseOp, ...], device: torch.device, dtype: torch.dtype) -> Operation:
-    """Return a chain of linear operations as a function on a batch ``[B, *shape]``."""
+    """Return a chain of linear operations as a function on a batch ``[B, *shape]``.
+
+    Args:
+        ops: linear operations, the first acts first.
+        device: where tensors live.
+        dtype: of weights and of the batch.
+    """
     functions = [_function(op, device, dtype) for op in ops]
 
     def apply(x: Tensor) -> Tensor:

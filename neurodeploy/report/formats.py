@@ -8,7 +8,13 @@ _PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3:
 
 
 def si(value: float, unit: str, digits: int = 2) -> str:
-    """Return ``value`` with ``digits`` significant digits and an SI prefix, for instance ``160 nJ``."""
+    """Return ``value`` with ``digits`` significant digits and an SI prefix, for instance ``160 nJ``.
+
+    Args:
+        value: in the unit without a prefix.
+        unit: its symbol.
+        digits: significant digits, 1 or more.
+    """
     if not value or not isfinite(value):
         return f"{value:g} {unit}"
     rounded = float(f"{value:.{digits - 1}e}")

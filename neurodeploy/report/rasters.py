@@ -103,7 +103,12 @@ def choose_samples(
 
 
 def comparable_nodes(a: Recording, b: Recording, order: list[str]) -> list[str]:
-    """Return the nodes whose spikes both recordings have in the same shape."""
+    """Return the nodes whose spikes both recordings have in the same shape.
+
+    Args:
+        a, b: recordings.
+        order: names of nodes, in the order in which they are returned.
+    """
     both = [node for node in order if "spikes" in a.nodes.get(node, {}) and "spikes" in b.nodes.get(node, {})]
     return [node for node in both if a.spikes(node).shape[2:] == b.spikes(node).shape[2:]]
 

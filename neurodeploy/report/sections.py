@@ -266,7 +266,13 @@ def first_differences(comparison: Comparison, chip: str | None = None) -> list[d
 
 
 def difference_sentence(a: str, b: str, different: dict[str, Any]) -> str:
-    """Return where ``a`` and ``b`` first differ, as a sentence."""
+    """Return where ``a`` and ``b`` first differ, as a sentence.
+
+    Args:
+        a, b: names of the backends.
+        different: as the comparison file has it: ``what``, ``node``, ``sample``, ``t``, ``unit``, ``a``, ``b`` and
+            ``count``.
+    """
     unit = ", ".join(str(i) for i in different["unit"])
     what = "" if different["what"] == "spikes" else f"{different['what']} is "
     entries = counted(different["count"], "entry", "entries")

@@ -77,7 +77,7 @@ def test_a_chip_that_refuses_is_exit_code_1_and_the_files_are_there(
     done = compared(fc_model, data, "--target", tiny, "--target", "loihi2", *files)
     assert done.returncode == 1
     what = "the network does not fit one Tiny chip (neurons: 13 needed, 8 available)"
-    assert f"refused: {what}\n  where: --target\n  fix:   Use a smaller network" in done.stdout
+    assert f"refused: {what}\n  where: --target\n  stage: read\n  fix:   Use a smaller network" in done.stdout
     assert f"verdict: fail: tiny: refused: {what}\n  loihi2: pass: " in done.stdout
     assert json.loads((tmp_path / "r.json").read_text())["targets"]["tiny"]["refused"][0]["what"] == what
     assert what in (tmp_path / "r.html").read_text()

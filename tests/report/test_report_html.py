@@ -247,7 +247,7 @@ def test_energy_is_left_out_where_nothing_was_counted(on_loihi1: Comparison) -> 
 
 
 def test_overflow_of_a_register_is_noted(on_loihi1: Comparison, page: Page) -> None:
-    assert "In no sample did a current" in page.text
+    assert "In no sample did a register come to its end" in page.text
     counters = copy.deepcopy(on_loihi1.result["counters"])
     counters["emulator"]["u_wraps"]["lif2"] = 0.001
     text = Page(render_report(changed(on_loihi1, counters=counters))).text

@@ -1,4 +1,4 @@
-"""What the worker's many processes need of the system: shared memory, a common end, open files, a whole output.
+"""Processes of the worker: shared memory, a common end, enough open files, and output that is whole or absent.
 
 Loaded by ``worker.py``, in a Python that has numpy and Lava only; Linux, and macOS but for :func:`tie_children`.
 """
@@ -85,7 +85,13 @@ def raise_file_limit():
 
 
 def save(path, arrays, meta):
-    """Write the output file in full or not at all."""
+    """Write the output file in full or not at all.
+
+    Args:
+        path: the file.
+        arrays: what it holds, by name.
+        meta: what describes it, JSON-ready.
+    """
     temporary = f"{path}.part"
     with open(temporary, "wb") as stream:
         np.savez(stream, meta=np.array(json.dumps(meta)), **arrays)

@@ -157,7 +157,13 @@ class Neuron:
         return self.fires(charged.v, charged.threshold) if self.rule.fires else charged.v
 
     def carry(self, state: State, charged: Charged, sent: Tensor) -> State:
-        """Return the state after a step that began at ``state`` and sent ``sent``."""
+        """Return the state after a step that began at ``state`` and sent ``sent``.
+
+        Args:
+            state: the state before the step.
+            charged: of :meth:`charge`, the population once it has taken its input.
+            sent: ``[B, *shape]``, of :meth:`sends`.
+        """
         if not self.rule.fires:
             # sinabs 3.1.3 sends what its integrator reached, and carries on what the floor leaves of it.
             v = charged.v if self.v_min is None else charged.v.maximum(self.v_min)

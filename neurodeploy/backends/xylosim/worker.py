@@ -30,7 +30,11 @@ def make_layer(request):
 def run_sample(layer, counts, request, output):
     """Run one sample from rest, and yield how many steps are done after each chunk.
 
-    layer: XyloSim's. counts: bytes, a channel's after another's, for each step. output: an open file.
+    Args:
+        layer: XyloSim's.
+        counts: bytes, the spikes of each channel in turn, for each step in turn.
+        request: ``n_in``, ``n_steps``, ``chunk`` (steps at once) and ``n_synapses``.
+        output: an open file; int16 are appended.
     """
     layer.reset_all()
     n_in, n_steps, chunk = request["n_in"], request["n_steps"], request["chunk"]

@@ -138,6 +138,11 @@ class Upper:
         """Return the highest v where no step carries on more than a ceiling, if there is one.
 
         ``v' <= decay(max(v at the start, ceiling)) + u' + second + bias``, unless it is what ``beside`` allows.
+
+        Args:
+            u: the highest u, int64 (n,), register units.
+            v: the highest v without the ceiling, int64 (n,), register units.
+            beside: the highest that something else sets v to, register units; nothing does by default.
         """
         ceiling = self.kept[1]
         bound = decay(np.maximum(self.v, ceiling), self.lost_v) + self.entering(u)
@@ -172,7 +177,15 @@ def driver(
     neuron: int,
     sign: int,
 ) -> str:
-    """Return what moves a neuron most in one direction: weights of one sign of a projection, its bias, or nothing."""
+    """Return what moves a neuron most in one direction: weights of one sign of a projection, its bias, or nothing.
+
+    Args:
+        population: the codes.
+        projections: all that flows into it.
+        payloads: for each projection the least and the most that a spike carries.
+        neuron: the neuron's place in C order over the shape.
+        sign: 1 for what raises v, -1 for what lowers it.
+    """
     bias = sign * (int(population.bias_mantissa[neuron]) << population.bias_exponent)
     strongest, name = max(bias, 0), "its bias" if bias > 0 else "nothing"
     for projection, payload in zip(projections, payloads, strict=True):

@@ -80,7 +80,13 @@ def start(population: LoihiPopulation, n_samples: int) -> State:
 
 
 def run(program: LoihiProgram, inputs: Inputs, arithmetic: Arithmetic) -> Traces:
-    """Run a program on spikes or payloads ``[T, B, *shape]``; the traces have ``T + max latency`` hardware rows."""
+    """Run a program on spikes or payloads ``[T, B, *shape]``; the traces have ``T + max latency`` hardware rows.
+
+    Args:
+        program: the codes.
+        inputs: for each input ``[T, B, *shape]``, 0 or 1, or whole numbers where it is graded.
+        arithmetic: how u wraps, and what a negative exponent shifts.
+    """
     refuse_missing(program.parts, CAN, "the emulator's definition")
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     rows = n_steps + program.max_latency
@@ -117,7 +123,13 @@ def run(program: LoihiProgram, inputs: Inputs, arithmetic: Arithmetic) -> Traces
 
 
 def delivered(projection: CodedProjection, spikes: Ints, which: NDArray[np.bool_]) -> Ints:
-    """Return how many of the weights in question spikes ``[B, *source shape]`` deliver; int64 ``[B]``."""
+    """Return how many of the weights in question spikes ``[B, *source shape]`` deliver; int64 ``[B]``.
+
+    Args:
+        projection: the synapses.
+        spikes: int64 ``[B, *source shape]``; all that are not 0 count alike.
+        which: bool of the weights' shape, those that are counted.
+    """
     counts: Ints = _weighted(projection, which.astype(np.int64), (spikes != 0).astype(np.int64)).sum(axis=1)
     return counts
 

@@ -104,7 +104,14 @@ def _with_article(words: str) -> str:
 
 
 def features(model: NeuronModel, has_floor: bool, adapts: bool, has_second: bool = False) -> list[str]:
-    """Return in words what a neuron has beyond the plain one."""
+    """Return in words what a neuron has beyond the plain one.
+
+    Args:
+        model: the integer neuron.
+        has_floor: whether v is not let fall below a value.
+        adapts: whether spikes raise the threshold, or lower v.
+        has_second: whether there is a second current.
+    """
     counted = "any number of spikes" if model.max_spikes is None else f"up to {model.max_spikes} spikes"
     found = {
         NEEDS["meets"]: model.fires and model.spike == ">=",

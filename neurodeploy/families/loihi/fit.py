@@ -23,6 +23,11 @@ def uses(target: LoihiTarget, neurons: int, weight_bytes: int = 0) -> tuple[Use,
     """Return how much of each limit of a chip so many neurons and bytes of synapses take.
 
     How populations share cores is not looked at, so that cores are those that could not be done without.
+
+    Args:
+        target: the chip.
+        neurons: how many.
+        weight_bytes: bytes that the weights take.
     """
     limits = target.limits
     cores, per_core = limits.cores.value, limits.neurons_per_core.value

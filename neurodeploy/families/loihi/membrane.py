@@ -44,7 +44,13 @@ class Part:
 
     @classmethod
     def of(cls, folded: Folded, codes: WeightRange, neuron: AffineNeuron) -> Part:
-        """Return the weights of a projection into neurons."""
+        """Return the weights of a projection into neurons.
+
+        Args:
+            folded: float weights, V.
+            codes: the range of codes that holds them.
+            neuron: the target's neurons.
+        """
         n_rows, step = folded.weight.shape[0], -(-folded.entries.size // LOOKED_AT)
         if folded.is_sparse:
             seen = slice(None) if step <= 1 else folded.weight.indices % step == 0
@@ -83,7 +89,9 @@ def membrane_error(parts: Sequence[Part], scales: Sequence[float], n: int) -> fl
     """Return the mean error of a population's ``n`` neurons, 0 to 1; see the module.
 
     Args:
-        parts: all projections into it. scales: codes a volt of each.
+        parts: all projections into it.
+        scales: codes a volt of each.
+        n: neurons of the population.
     """
     errors, sizes = np.zeros(n), np.zeros(n)
     for part, scale in zip(parts, scales, strict=True):

@@ -84,7 +84,15 @@ class Reached:
     def of(
         cls, neuron: AffineNeuron, synapses: Synapses, into: tuple[Synapses, ...], values: Any, learned: bool
     ) -> Reached:
-        """Return it with the second moments that learned rounding takes, where that is asked for and quick."""
+        """Return it with the second moments that learned rounding takes, where that is asked for and quick.
+
+        Args:
+            neuron: the population that is reached.
+            synapses: the input's synapses into it.
+            into: all that flows into it.
+            values: calibration data ``[T, B, *shape]`` of the input; read where rounding is learned.
+            learned: whether learned rounding is asked for.
+        """
         per_row = synapses.folded.entries[0].size if synapses.folded.entries.size else 0
         quick = learned and not synapses.folded.is_sparse and 0 < per_row <= MAX_LEARNED
         return cls(neuron, synapses, into, second_moments(values, synapses.folded, neuron) if quick else None)
@@ -145,6 +153,12 @@ def messages_of_range(
     """Return the width and scale for values whose range alone is known.
 
     Bits are shared out: as many are taken of the values' own as of the weights, if both cannot be kept.
+
+    Args:
+        low, high: the least and the largest value.
+        reached: each population that the input reaches.
+        bits: of the weights, 1 to 8, or ``ternary`` or ``binary``.
+        formats: the target's number formats.
     """
     width = _widths(formats["message_bits_max"])[0]
     full = min((_most(one, formats) / _filling(one, bits) for one in reached), default=np.inf) * (1 - 1e-9)
@@ -166,7 +180,13 @@ def expected_range(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def measured_swing(values: NDArray[Any], folded: Folded, shape: Shape) -> tuple[Floats, Floats]:
-    """Return the most by which one step of data like this lowers and raises each neuron, float64 (n,), V."""
+    """Return the most by which one step of data like this lowers and raises each neuron, float64 (n,), V.
+
+    Args:
+        values: calibration data ``[T, B, *shape]``.
+        folded: the input's synapses, V per unit of the values.
+        shape: of the input.
+    """
     current = applied(folded, _rows(values), shape)
     return SAFETY * current.min(axis=0, initial=0.0), SAFETY * current.max(axis=0, initial=0.0)
 

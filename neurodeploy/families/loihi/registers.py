@@ -74,6 +74,14 @@ def code_population(
     Where no initial codes make up for a bias that acts before the first input, it enters through synapses of a source
     that is always on and starts at the population's latency; what those synapses cannot hold stays a register's. So
     does a constant input of currents that spikes clear, or of two, of which nothing is left for a register.
+
+    Args:
+        population: the float neurons.
+        neuron: the same in the chip's form.
+        weights_per_volt: weight codes, at exponent 0, that are one volt.
+        latency: hardware step of the population's row 0.
+        formats: the target's number formats.
+        plan: codes that are taken over; what it leaves out is decided here.
     """
     unit = weights_per_volt * 2**ALIGN_BITS
     given = {key: values for key in ("threshold", "leak_u", "leak_v") if (values := getattr(plan, key)) is not None}
@@ -205,6 +213,12 @@ def is_on_grid(model: NeuronModel, du: Ints, dv: Ints, values: tuple[Ints, ...],
 
     Then ``v >= c`` is ``v > c - 1`` in threshold codes, too. Synapses deliver whole numbers of them; so it holds where
     bias and initial values are such, and nothing decays but to nothing.
+
+    Args:
+        model: the integer neuron.
+        du, dv: decay codes, int64 (n,).
+        values: bias and initial u and v, int64 (n,) each, register units.
+        extras: codes of what programmed neurons add, by name.
     """
     resets = model.reset in ("zero", "zero-late", "none") and model.max_spikes == 1
     keeps_all = bool((dv == 0).all()) or model.reset_interval == 1

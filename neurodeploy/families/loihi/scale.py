@@ -86,7 +86,17 @@ def rising_of_neurons(neuron: AffineNeuron, synapses: tuple[Synapses, ...]) -> F
 def most_codes_per_volt(
     neuron: AffineNeuron, synapses: tuple[Synapses, ...], formats: dict[str, int], name: str
 ) -> float:
-    """Return the most codes per volt at which threshold and bias are held and neither u nor a rising v overflows."""
+    """Return the most codes per volt at which threshold and bias are held and neither u nor a rising v overflows.
+
+    Args:
+        neuron: the population in the chip's form.
+        synapses: all that flows into it, in float.
+        formats: the target's number formats.
+        name: of the population, for the message.
+
+    Raises:
+        DeployError: threshold or bias are so large that their codes leave nothing for the weights.
+    """
     rising, _ = _farthest(neuron, synapses)
     _check_held(1.0, neuron, formats, name)
     held = 2.0 ** held_exponent(1.0, neuron, formats)
@@ -204,7 +214,13 @@ def unit_exponent(
 
 
 def held_exponent(base: float, neuron: AffineNeuron, formats: dict[str, int]) -> float:
-    """Return the exponent, of any sign, up to which threshold and bias fit their codes."""
+    """Return the exponent, of any sign, up to which threshold and bias fit their codes.
+
+    Args:
+        base: codes per volt, which a power of two multiplies.
+        neuron: the population in the chip's form.
+        formats: the target's number formats.
+    """
     return min(_threshold_exponent(base, neuron, formats), _bias_exponent(base, neuron, formats))
 
 

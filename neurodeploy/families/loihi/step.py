@@ -159,7 +159,13 @@ def _held(population: LoihiPopulation, v: Ints, level: Ints) -> Ints:
 
 
 def held_at_zero(population: LoihiPopulation, state: State, v: Ints) -> Ints:
-    """Return v, 0 where a spike of before holds it there."""
+    """Return v, 0 where a spike of before holds it there.
+
+    Args:
+        population: the codes.
+        state: the registers before the step.
+        v: of this step, before the spike test.
+    """
     holds = state.hold > 0
     if population.model.reset == "zero-late":
         holds = holds | (state.fired != 0)

@@ -73,7 +73,13 @@ def filling_scale(weight: NDArray[np.float64], codes: WeightRange) -> float:
 
 
 def quantise_weights(weight: NDArray[np.float64], scale: float, codes: WeightRange) -> NDArray[np.int16]:
-    """Return weights as codes: ``weight * scale`` to the nearest multiple of the step, clipped to the range."""
+    """Return weights as codes: ``weight * scale`` to the nearest multiple of the step, clipped to the range.
+
+    Args:
+        weight: of any shape.
+        scale: codes per unit of weight.
+        codes: the range, its step and its offset.
+    """
     steps = weight * scale
     steps -= codes.offset
     steps /= codes.step

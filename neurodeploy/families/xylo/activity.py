@@ -1,4 +1,4 @@
-"""What a float model sent on calibration data, and what arrives at its neurons."""
+"""Activity on calibration data: the spikes that a float model sent, and what arrives at its neurons."""
 
 from __future__ import annotations
 

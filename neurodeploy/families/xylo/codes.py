@@ -173,7 +173,13 @@ class XyloRun:
 
 
 def empty_run(codes: XyloCodes, n_steps: int, n_samples: int) -> XyloRun:
-    """Return a run that is still to be written: all zeros."""
+    """Return a run that is still to be written: all zeros.
+
+    Args:
+        codes: the configuration, for the numbers of neurons.
+        n_steps: hardware steps.
+        n_samples: samples.
+    """
     rows = (n_steps, n_samples)
     arrays: list[Any] = []
     for neurons in (codes.hidden, codes.outputs):

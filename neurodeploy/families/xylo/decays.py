@@ -43,6 +43,10 @@ def rise(keep_syn: float, keep_mem: float, dash_syn: int, dash_mem: int) -> floa
 
     It lies between two measures, as their geometric mean: the current that a spike brings in all, which says how often
     a strongly driven neuron fires; and the v at which lasting input settles, which says whether it fires at all.
+
+    Args:
+        keep_syn, keep_mem: the model's factors on the current and on v in a step.
+        dash_syn, dash_mem: the chip's shifts.
     """
     charge = _sum(kept(dash_syn)) / _sum(keep_syn)
     return charge * rise_of_bias(keep_mem, dash_mem)
@@ -59,7 +63,12 @@ def _sum(keep: float) -> float:
 
 
 def misfit(keep_syn: float, keep_mem: float, dash_syn: int, dash_mem: int) -> float:
-    """Return the share of the chip's answer, root mean square, that is no multiple of the model's."""
+    """Return the share of the chip's answer, root mean square, that is no multiple of the model's.
+
+    Args:
+        keep_syn, keep_mem: the model's factors on the current and on v in a step.
+        dash_syn, dash_mem: the chip's shifts.
+    """
     ours, theirs = _answers(keep_syn, keep_mem, dash_syn, dash_mem)
     left = ours - theirs * (ours @ theirs / (theirs @ theirs))
     return float(np.sqrt(left @ left / (ours @ ours)))

@@ -91,6 +91,9 @@ def _counted(
         found["active"][:, :, index] = ((own["i"] != 0) | (own["v"] != 0)).sum(axis=2)
         for key in ("i", "v"):
             at_end = (own[key] == STATE_MIN) | (own[key] == STATE_MAX)
+            if key == "v" and not population.fires:
+                # At its end v meets the threshold, and the chip takes all of it away.
+                at_end |= own["spikes"] > 0
             found[f"{key}_saturated"][:, :, index] = at_end.sum(axis=2)
         for p in (p for p in program.projections if p.target == population.name):
             fan_out = np.count_nonzero(p.weight, axis=0)

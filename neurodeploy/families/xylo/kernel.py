@@ -206,11 +206,14 @@ def run_sample(  # type: ignore[no-untyped-def]
 ):
     """Run one sample.
 
-    counts: uint8 (T, B, n_in), at most 15. at_once: whether v's change is summed at once, as version 1 does.
-    weights: of inputs, hidden neurons and outputs, int16, shifted.
-    hidden, outputs: int32, dash_syn, dash_mem, threshold, bias and alias.
-    hidden_run, outputs_run: the arrays of a :class:`XyloRun`, which are written to.
-    hidden_state, outputs_state: int32, i, v and spikes before the first step; they are changed.
+    Args:
+        counts: uint8 (T, B, n_in), at most 15.
+        sample: its place in ``counts`` and in the arrays that are written to.
+        at_once: whether v's change is summed at once, as version 1 does.
+        weights: of inputs, hidden neurons and outputs, int16, shifted.
+        hidden, outputs: int32, dash_syn, dash_mem, threshold, bias and alias.
+        hidden_run, outputs_run: the arrays of a :class:`XyloRun`, which are written to.
+        hidden_state, outputs_state: int32, i, v and spikes before the first step; they are changed.
     """
     weight_in, weight_rec, weight_out = weights
     dash_syn, dash_mem, threshold, bias, alias = hidden
@@ -233,9 +236,14 @@ def run_sample(  # type: ignore[no-untyped-def]
 def run_sample_alone(drive, sample, weights, neurons, most, out, state):  # type: ignore[no-untyped-def]
     """Run one sample of neurons by themselves.
 
-    drive: uint8 (T, B, n_sources). weights: of the sources and of the neurons' own spikes, int16, shifted.
-    neurons: int32, dash_syn, dash_mem, threshold, bias and alias. most: spikes in a step.
-    out: uint8 (T, B, n), which is written to. state: int32, i, v and spikes before the first step; they are changed.
+    Args:
+        drive: uint8 (T, B, n_sources), spikes of each source in the step in which they act.
+        sample: its place in ``drive`` and ``out``.
+        weights: of the sources and of the neurons' own spikes, int16, shifted.
+        neurons: int32, dash_syn, dash_mem, threshold, bias and alias.
+        most: spikes of a neuron in a step at most.
+        out: uint8 (T, B, n), which is written to.
+        state: int32, i, v and spikes before the first step; they are changed.
     """
     weight, weight_own = weights
     dash_syn, dash_mem, threshold, bias, alias = neurons

@@ -1,4 +1,4 @@
-"""What a network's integers do otherwise than the float model, in sentences."""
+"""Sentences on what a network's integers do otherwise than the float model."""
 
 from __future__ import annotations
 

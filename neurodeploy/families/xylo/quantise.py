@@ -111,7 +111,13 @@ def code_network(work: Work, chip: XyloChip) -> None:
 
 
 def prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> Work:
-    """Return the network's populations in the chip's form, with their scales and the spikes that these are made for."""
+    """Return the network's populations in the chip's form, with their scales and the spikes that these are made for.
+
+    Args:
+        network: float neurons that Xylo has.
+        plan: shifts and units that are taken over.
+        spikes: what the float model sends on calibration data, or None: then scales are made for random spikes.
+    """
     placed, forms = place(network), {}
     for population in network.populations:
         bias = sum((part.bias for part in placed.into[population.name]), np.zeros(population.size))

@@ -56,7 +56,14 @@ def relay_unit(shifts: dict[str, int], is_input: bool) -> int:
 
 
 def relay_population(name: str, size: int, latency: int, unit: int) -> XyloPopulation:
-    """Return relays whose threshold is ``1 << unit``."""
+    """Return relays whose threshold is ``1 << unit``.
+
+    Args:
+        name: of the population.
+        size: how many relays.
+        latency: hardware step of their row 0.
+        unit: of :func:`relay_unit`.
+    """
     ones, units = np.ones(size, np.int64), np.full(size, float(1 << unit))
     return XyloPopulation(
         name, (size,), latency, float(1 << unit), "hidden", ones, 0 * ones, ones << unit, 0 * ones, units, helps=WAITS

@@ -115,7 +115,13 @@ class Task:
         return spikes_in_a_step(self.role)
 
     def registers(self, dash_syn: Ints, dash_mem: Ints, factor: Floats, drift: Floats) -> Registers:
-        """Return the registers for shifts, a factor on the threshold and a drift; each of shape (n,)."""
+        """Return the registers for shifts, a factor on the threshold and a drift; each of shape (n,).
+
+        Args:
+            dash_syn, dash_mem: shifts, int64 (n,).
+            factor: on the threshold, beside the one that answers to spikes as the model's does, float64 (n,).
+            drift: what the bias has beyond the model's, float64 (n,), see :class:`Registers`.
+        """
         form = self.form
         rises, of_bias = rises_of(form, dash_syn, dash_mem)
         threshold, drift = np.full(len(factor), float(NEVER_FIRES)), np.clip(drift, -MAX_DRIFT, MAX_DRIFT)
@@ -134,7 +140,13 @@ class Task:
         return self.units * rises_of(self.form, registers.dash_syn, registers.dash_mem)[0] * registers.factor
 
     def changed(self, registers: Registers, factor: float, drift: float = 0.0) -> Registers:
-        """Return registers with thresholds times one more factor, and one more drift."""
+        """Return registers with thresholds times one more factor, and one more drift.
+
+        Args:
+            registers: the registers to start from.
+            factor: on all thresholds, beside those that they have.
+            drift: added to those that they have, see :class:`Registers`.
+        """
         factors, drifts = registers.factor * factor, registers.drift + drift
         return self.registers(registers.dash_syn, registers.dash_mem, factors, drifts)
 
@@ -224,6 +236,11 @@ def with_common_factor(task: Task, registers: Registers, trial: Trial) -> Regist
     """Return the registers of neurons that feed themselves, with one more factor on all thresholds.
 
     Each was fitted while the model's spikes came back; the factor makes up for those that the chip's own bring instead.
+
+    Args:
+        task: the population.
+        registers: as each neuron was fitted by itself.
+        trial: the spikes that come in, and those that are wanted.
     """
     wanted = trial.wanted.sum(axis=0, dtype=np.int64)
     tried = [task.changed(registers, factor) for factor in COMMON]
@@ -260,7 +277,12 @@ def _chosen(choices: list[Registers], index: Ints) -> Registers:
 
 
 def rises_of(form: NeuronForm, dash_syn: Ints, dash_mem: Ints) -> tuple[Floats, Floats]:
-    """Return by how much the chip's answers to a spike, and to a bias, are larger than the model's, float64 (n,)."""
+    """Return by how much the chip's answers to a spike, and to a bias, are larger than the model's, float64 (n,).
+
+    Args:
+        form: the population in the chip's form.
+        dash_syn, dash_mem: the chip's shifts, int64 (n,).
+    """
     rises, of_bias = np.ones(len(dash_syn)), np.ones(len(dash_syn))
     rows = np.stack([form.keep_syn, form.keep_mem, dash_syn, dash_mem], axis=1)
     for row in np.unique(rows, axis=0):

@@ -13,8 +13,9 @@ from neurodeploy.errors import DeployError
 from neurodeploy.families import find_family
 from neurodeploy.families.options import CompileOptions
 from neurodeploy.ir.plan import InputPlan, Plan, PopulationPlan, ProjectionPlan
+from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.search.bits import run_search
-from tests.families.xylo.networks import chain, data
+from tests.families.xylo.networks import chain, data, integrating
 
 CHIP = "xylo-audio2"
 
@@ -132,3 +133,11 @@ def test_synapses_that_take_other_steps_than_the_chips_are_a_fault(k: int, delay
 def test_program_whose_inputs_are_scaled_is_a_fault() -> None:
     program = replace(compile(small(), CHIP), input_scale={"input": 7.0})
     assert any("inputs input are scaled" in fault for fault in find_family("xylo").program_faults(program))
+
+
+def test_integrator_that_reaches_its_end_and_starts_again_is_counted_as_saturated() -> None:
+    network = integrating()
+    program = compile(network, CHIP, calibrate=data(network, rate=0.05), allow_silent=True)
+    hot = {"input": np.full((100, 2, 6), 15, np.int32)}
+    counted = find_family("xylo").emulate(program, hot, RunOptions()).counters["v_saturated"].sum(axis=(0, 1))
+    assert counted[program.populations.index(program.population("layer1"))] > 0

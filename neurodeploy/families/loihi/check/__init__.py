@@ -1,1 +1,1 @@
-"""What is known of a program before it runs: bounds, observations on data, and what mends what they show."""
+"""Check a program before it runs: bounds, observations on data, and remedies for what they show."""

@@ -174,7 +174,13 @@ def with_payloads(program: LoihiProgram, inputs: Inputs) -> tuple[LoihiProgram, 
 
 
 def emulate(program: LoihiProgram, inputs: Inputs, record: tuple[str, ...] = ("spikes",)) -> Recording:
-    """Run a program on the emulator."""
+    """Run a program on the emulator.
+
+    Args:
+        program: what to run.
+        inputs: ``[T, B, *shape]`` for each input.
+        record: which of ``spikes``, ``v``, ``u``.
+    """
     from neurodeploy.families.loihi.emulator import run
 
     entering = chip_inputs(program, inputs)

@@ -46,7 +46,14 @@ def reachable_threshold(population: LoihiPopulation, highest: Ints) -> str:
 
 
 def waking_threshold(program: LoihiProgram, population: LoihiPopulation, seen: Observation, inputs: Inputs) -> str:
-    """Return a change after which a silent population fires on calibration data; each is tried before it is named."""
+    """Return a change after which a silent population fires on calibration data; each is tried before it is named.
+
+    Args:
+        program: the program.
+        population: the silent one.
+        seen: what it does on the data.
+        inputs: calibration data, ``[T, B, *shape]`` for each input.
+    """
     codes, can = _below(population, seen.v_peak)
     if can.any():
         neuron = _nearest(population, codes, can)
@@ -68,7 +75,13 @@ def waking_threshold(program: LoihiProgram, population: LoihiPopulation, seen: O
 
 
 def lowered_threshold(program: LoihiProgram, population: LoihiPopulation, seen: Observation) -> str:
-    """Return how far v of the lost neurons got, and below which thresholds the first and all of them fire."""
+    """Return how far v of the lost neurons got, and below which thresholds the first and all of them fire.
+
+    Args:
+        program: the program.
+        population: the one with lost neurons.
+        seen: what it does on calibration data.
+    """
     lost = seen.lost
     threshold = np.maximum(population.threshold_code.astype(np.int64) << ALIGN_BITS, 1)
     share = float((seen.v_peak / threshold)[lost].max())
@@ -92,7 +105,14 @@ def lowered_threshold(program: LoihiProgram, population: LoihiPopulation, seen: 
 
 
 def raised_threshold(program: LoihiProgram, population: LoihiPopulation, seen: Observation, inputs: Inputs) -> str:
-    """Return a higher threshold at which the saturated neurons are so no longer, tried on the first samples."""
+    """Return a higher threshold at which the saturated neurons are so no longer, tried on the first samples.
+
+    Args:
+        program: the program.
+        population: the one with saturated neurons.
+        seen: what it does on the data.
+        inputs: calibration data, ``[T, B, *shape]`` for each input.
+    """
     old = population.threshold_code.astype(np.int64)
 
     def calms(sent: NDArray[Any]) -> bool:
@@ -112,7 +132,13 @@ def raised_threshold(program: LoihiProgram, population: LoihiPopulation, seen: O
 
 
 def quieting_threshold(program: LoihiProgram, population: LoihiPopulation, inputs: Inputs) -> str:
-    """Return a higher threshold at which a population no longer fires, tried on the first samples."""
+    """Return a higher threshold at which a population no longer fires, tried on the first samples.
+
+    Args:
+        program: the program.
+        population: the one that fires, and does not in the float model.
+        inputs: calibration data, ``[T, B, *shape]`` for each input.
+    """
     if found := _raised(
         program, population, inputs, (*SLIGHTLY_RAISED_FACTORS, *RAISED_FACTORS), lambda sent: not sent.any()
     ):

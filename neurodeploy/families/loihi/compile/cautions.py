@@ -28,7 +28,13 @@ from neurodeploy.ir.synapses import Conv1d, Conv2d, Pool2d
 
 
 def cautions(program: LoihiProgram, coded: list[Coded], beyond: list[str]) -> tuple[str, ...]:
-    """Return what can go wrong, or could not be matched."""
+    """Return what can go wrong, or could not be matched.
+
+    Args:
+        program: the program.
+        coded: the populations, with the warnings of their codes.
+        beyond: sentences of :func:`beyond`, which come first.
+    """
     found = list(beyond)
     for name, bits in program.message_bits.items():
         if name in program.provenance.get("graded_inputs", {}):
@@ -66,6 +72,11 @@ def cautions(program: LoihiProgram, coded: list[Coded], beyond: list[str]) -> tu
 def refuse_too_many_neurons(network: Network, target: LoihiTarget, options: CompileOptions) -> None:
     """Refuse a network of more neurons than the chip has before any work is done on it.
 
+    Args:
+        network: the model.
+        target: the chip.
+        options: of which ``allow_oversize`` is read.
+
     Raises:
         DeployError: it has, and that was not allowed.
     """
@@ -76,6 +87,12 @@ def refuse_too_many_neurons(network: Network, target: LoihiTarget, options: Comp
 
 def beyond(network: Network, program: LoihiProgram, target: LoihiTarget, options: CompileOptions) -> list[str]:
     """Return in what the program exceeds the whole chip; how populations share cores is not looked at.
+
+    Args:
+        network: the model, of which a refusal names layers.
+        program: the program.
+        target: the chip.
+        options: of which ``allow_oversize`` is read.
 
     Raises:
         DeployError: it does, and that was not allowed.

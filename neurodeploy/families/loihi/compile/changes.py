@@ -21,6 +21,11 @@ def without_maxima(
 ) -> tuple[Network, Calibration | None, dict[str, float], Changes]:
     """Return the network with rectifiers in place of maxima of values, what it does, their steps, and what changed.
 
+    Args:
+        network: the model.
+        target: the chip.
+        calibration: what the model does on calibration data, or None.
+
     Raises:
         LackingError: the target's neurons cannot rectify.
     """

@@ -34,7 +34,15 @@ from neurodeploy.passes.fold import fold
 def messages_of_inputs(
     network: Network, target: LoihiTarget, options: CompileOptions, plan: Plan, calibration: Calibration | None
 ) -> dict[str, Messages]:
-    """Return how each graded input is sent: as the plan or the options say, or as calibration data has it."""
+    """Return how each graded input is sent: as the plan or the options say, or as calibration data has it.
+
+    Args:
+        network: the model.
+        target: the chip.
+        options: how to compile: bits and scale of messages, known ranges of inputs, bits and rounding of weights.
+        plan: what it says of inputs comes first.
+        calibration: what the model does on calibration data, or None.
+    """
     formats = target.number_formats.values()
     found = {}
     for name in network.inputs:
@@ -81,7 +89,15 @@ def measure_inputs(
     coded: Coded,
     calibration: Calibration,
 ) -> None:
-    """Add to ``graded`` what sending inputs as messages costs a population on calibration data, JSON-ready."""
+    """Add to ``graded`` what sending inputs as messages costs a population on calibration data, JSON-ready.
+
+    Args:
+        graded: an entry for each graded input, by name; changed in place.
+        messages: how each graded input is sent, by name.
+        synapses: the population's projections, in float.
+        coded: the population's codes.
+        calibration: what the model does on calibration data.
+    """
     gains = coded.plan.channel_gain
     for s, projection in zip(synapses, coded.projections, strict=True):
         name = s.projection.source
@@ -125,7 +141,16 @@ def float_parts(
     calibration: Calibration | None,
     delays: dict[Projection, int],
 ) -> tuple[AffineNeuron, tuple[Synapses, ...]]:
-    """Return a population in the chip's form, and all that flows into it, in float."""
+    """Return a population in the chip's form, and all that flows into it, in float.
+
+    Args:
+        population: the float neurons.
+        network: the model that they are of.
+        target: the chip.
+        messages: how each graded input is sent, by name.
+        calibration: what the model does on calibration data, or None.
+        delays: hardware steps of each projection.
+    """
     formats = target.number_formats.values()
     sends = any(p.source == population.name for p in network.projections)
     into = network.into(population.name)

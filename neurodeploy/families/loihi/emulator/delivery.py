@@ -1,4 +1,4 @@
-"""What spikes deliver through synapses, summed for each neuron; compiled with numba.
+"""Delivery of spikes through synapses, summed for each neuron; compiled with numba.
 
 All sums are of int32 and wrap, as Lava's and the definition's do, so that spikes may come in any order.
 """
@@ -39,6 +39,13 @@ def deliver(  # type: ignore[no-untyped-def]
 
     Two need a sum of their own: a negative exponent, in Lava's arithmetic, which shifts the sum, and a convolution that
     sums in another order than its target's.
+
+    Args:
+        weight8, weight16, indptr, indices, places: see ``Tables``.
+        row: of the projection table.
+        sent, payload, n_sent: int32, places of active sources, what each of them carries, and how many they are.
+        small, part: int16 and int32 (n,), scratch.
+        total: int32 (n,), input in weight units.
     """
     kind, exponent, first = row[KIND], row[EXPONENT], row[PLACES_AT]
     apart = exponent < 0 or first >= 0
@@ -76,7 +83,15 @@ def _add_sums(sums, down, places, total):  # type: ignore[no-untyped-def]
 
 @inlined
 def count_synops(fan_out, row, sent, n_sent, delivered, count):  # type: ignore[no-untyped-def]
-    """Count what spikes delivered, and what a dense store would; weights of 0 are no synaptic operations."""
+    """Count what spikes delivered, and what a dense store would; weights of 0 are no synaptic operations.
+
+    Args:
+        fan_out: see ``Tables``.
+        row: of the projection table.
+        sent, n_sent: int32, places of active sources, and how many they are.
+        delivered: of :func:`deliver`.
+        count: int64 (counters,), added to.
+    """
     count[SYNOPS_DENSE] += n_sent * row[N_OUT] if row[KIND] == SPARSE else delivered
     if row[FAN_OUT_AT] >= 0:
         delivered = 0
@@ -137,7 +152,14 @@ def _sum_rows(sent, first, end, weight, start, part):  # type: ignore[no-untyped
 
 @compiled
 def deliver_dense(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
-    """Add the rows of weights of active sources, times their payloads, to ``total``; return how many rows that were."""
+    """Add the rows of weights of active sources, times their payloads, to ``total``; return how many rows that were.
+
+    Args:
+        sent, payload, n_sent: int32, places of active sources, what each of them carries, and how many they are.
+        weight: int8 or int16, of all projections.
+        row: of the projection table.
+        total: int32 (n,), added to.
+    """
     n, level = len(total), row[LEVEL]
     for k in range(n_sent):
         a, factor = _row(weight, row[WEIGHT_AT], sent[k], n), _factor(payload, k, row)
@@ -160,7 +182,15 @@ def _factor(payload, k, row):  # type: ignore[no-untyped-def]
 
 @compiled
 def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total):  # type: ignore[no-untyped-def]
-    """Add the weights of active sources to the neurons that they reach; return how many were delivered."""
+    """Add the weights of active sources to the neurons that they reach; return how many were delivered.
+
+    Args:
+        sent, payload, n_sent: int32, places of active sources, what each of them carries, and how many they are.
+        weight: int16, of this projection and those after it.
+        row: of the projection table.
+        indptr, indices: int64 and int32, of this projection and those after it.
+        total: int32 (n,), added to.
+    """
     delivered = 0
     for k in range(n_sent):
         factor, first, last = _factor(payload, k, row), indptr[sent[k]], indptr[sent[k] + 1]
@@ -172,7 +202,14 @@ def deliver_sparse(sent, payload, n_sent, weight, row, indptr, indices, total): 
 
 @compiled
 def deliver_conv(sent, payload, n_sent, weight, row, total):  # type: ignore[no-untyped-def]
-    """Add the kernel of every active source to the windows it lies in; return how many weights were delivered."""
+    """Add the kernel of every active source to the windows it lies in; return how many weights were delivered.
+
+    Args:
+        sent, payload, n_sent: int32, places of active sources, what each of them carries, and how many they are.
+        weight: int16, of all projections.
+        row: of the projection table, with the geometry.
+        total: int32 (n,), added to.
+    """
     start, g = row[WEIGHT_AT], row[GEOMETRY:]
     c_in, w_in, h_out, w_out, per_out, per_in, c_out, k_h, k_w, s_h, s_w, p_h, p_w, d_h, d_w = (
         g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13], g[14],

@@ -53,14 +53,28 @@ def compress(flags, active):  # type: ignore[no-untyped-def]
 
 @inlined
 def mark(places, n, column, out):  # type: ignore[no-untyped-def]
-    """Set the columns of the ``n`` listed to 1, if the row has any."""
+    """Set the columns of the ``n`` listed to 1, if the row has any.
+
+    Args:
+        places: int32, of which the first ``n`` count.
+        n: how many.
+        column: int64, column of each place in ``out``.
+        out: uint8 (columns,), written; nothing is where it has none.
+    """
     for k in range(n if len(out) > 0 else 0):
         out[column[places[k]]] = 1
 
 
 @inlined
 def gather(values, places, n, out):  # type: ignore[no-untyped-def]
-    """List the values at the places; return the sum of their sizes."""
+    """List the values at the places; return the sum of their sizes.
+
+    Args:
+        values: int32, one for each place.
+        places: int32, of which the first ``n`` count.
+        n: how many.
+        out: int32, of which the first ``n`` are written.
+    """
     size = 0
     for k in range(n):
         out[k] = values[places[k]]

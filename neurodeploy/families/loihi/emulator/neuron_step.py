@@ -61,9 +61,15 @@ def update_plain(  # type: ignore[no-untyped-def]
 ):
     """Take one step of Loihi's own neurons.
 
-    threshold, bias, keep_u, keep_v: of the population, see ``Tables``. u, v, a: int32 (n,). fired: uint8 (n,), written.
-    keeps_u: whether any keep_u is above 0; a current that nothing is kept of needs no decay.
-    counting: whether ``count``, int64 (counters,), is added to; spikes are not counted here.
+    Args:
+        threshold, bias, keep_u, keep_v: of the population, see ``Tables``.
+        u, v: int32 (n,), register units, changed.
+        a: int32 (n,), input in weight units.
+        keeps_u: whether any keep_u is above 0; a current that nothing is kept of needs no decay.
+        wraps_once: whether u wraps by one turn only, as Lava's does.
+        counting: whether ``count`` is added to.
+        fired: uint8 (n,), written.
+        count: int64 (counters,); spikes are not counted here.
     """
     # Written out, because each becomes a loop of its own without a branch in it.
     if keeps_u and counting:
@@ -107,9 +113,15 @@ def update_custom(  # type: ignore[no-untyped-def]
 ):
     """Take one step of programmable neurons; see ``step.neuron``.
 
-    model: row of the model table. extra: int32 (5, n), see ``Tables``. memory: int32 (4, n), what each neuron sent
-    last, steps for which v is held, what the threshold is raised by, and the second current. payload: int32 (n,),
-    written; the rest as above.
+    Args:
+        model: row of the model table.
+        extra: int32 (5, n), see ``Tables``.
+        memory: int32 (4, n), what each neuron sent last, steps for which v is held, what the threshold is raised by,
+            and the second current; changed.
+        thresholds, biases, keep_u, keep_v: of the population, see ``Tables``.
+        u, v, a, wraps_once, fired: as :func:`update_plain` takes them.
+        payload: int32 (n,), what each neuron sends, written.
+        count: int64 (counters,), added to; spikes are not counted here.
     """
     reset, n = model[RESET], len(u)
     for k in range(n):

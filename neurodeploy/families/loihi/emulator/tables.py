@@ -121,7 +121,13 @@ class Layout:
     order: dict[str, Ints | None]
 
     def place(self, node: int, name: str, size: int) -> Any:
-        """Return where in the tables a node's neurons are, in C order over its shape; an index for arrays."""
+        """Return where in the tables a node's neurons are, in C order over its shape; an index for arrays.
+
+        Args:
+            node: its number in the tables.
+            name: its name.
+            size: its neurons, without those that pad it.
+        """
         return _place(int(self.tables.offset[node]), size, self.order[name])
 
 

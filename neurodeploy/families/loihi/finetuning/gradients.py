@@ -107,7 +107,13 @@ def truncate(x: Tensor) -> Tensor:
 
 
 def rounded(x: Tensor, step: float, low: float, high: float) -> Tensor:
-    """Return the multiple of ``step`` nearest to x, within ``low`` to ``high``; straight through backward."""
+    """Return the multiple of ``step`` nearest to x, within ``low`` to ``high``; straight through backward.
+
+    Args:
+        x: of any shape.
+        step: above 0.
+        low, high: bounds of the result.
+    """
     result: Tensor = _Round.apply(x, step, low, high)  # type: ignore[no-untyped-call]
     return result
 
@@ -124,6 +130,13 @@ def spikes(v: Tensor, threshold: Tensor, low: Tensor | None = None, most: int = 
     A neuron that ``meets`` also fires where v equals the threshold.
 
     Backward, a spike is the fast sigmoid ``x / (1 + SLOPE * abs(x))`` of the distance to the threshold, in thresholds.
+
+    Args:
+        v: float64 ``[B, n]``, register units.
+        threshold: of a shape that broadcasts to v's, register units.
+        low: below it a neuron sends -1, register units; None where no neuron does.
+        most: spikes in a step at most.
+        meets: whether v at the threshold fires.
 
     Source: Zenke and Ganguli 2018, doi:10.1162/neco_a_01086.
     """

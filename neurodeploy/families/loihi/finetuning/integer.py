@@ -87,7 +87,13 @@ class Neurons:
         self.most = self.model.max_spikes or STATE_LIMIT
 
     def init(self, n_samples: int, bias: Tensor | None, initial: tuple[Any, Any] | None) -> Registers:
-        """Return the registers before the first hardware step, with initial codes other than the program's if given."""
+        """Return the registers before the first hardware step, with initial codes other than the program's if given.
+
+        Args:
+            n_samples: samples of the batch.
+            bias: float64 (n,), register units, in place of the program's from here on, or None.
+            initial: codes of u and of v, (n,) each, or None.
+        """
         if bias is not None:
             self.bias = bias
         u, v = initial or (self.population.u_init, self.population.v_init)
@@ -258,7 +264,13 @@ def _trace(kept: list[Registers]) -> Trace:
 
 
 def model_rows(program: LoihiProgram, traces: Mapping[str, Trace], n_steps: int) -> dict[str, Trace]:
-    """Return the rows that are the model's, latencies cut."""
+    """Return the rows that are the model's, latencies cut.
+
+    Args:
+        program: the program, whose latencies are cut.
+        traces: of a whole run in hardware rows, by population.
+        n_steps: rows of the model.
+    """
     found = {}
     for name, trace in traces.items():
         first = program.latency[name]

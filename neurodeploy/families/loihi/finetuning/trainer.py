@@ -1,4 +1,4 @@
-"""What fine-tuning asks of a chip family: where training starts, what is trained, and the integer forward pass."""
+"""Parts of fine-tuning that a chip family brings: the start, trainable codes, and the integer forward pass."""
 
 from neurodeploy.families.loihi.finetuning.coded import start
 from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork, model_rows

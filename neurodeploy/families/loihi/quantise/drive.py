@@ -19,7 +19,13 @@ from neurodeploy.ir.run_options import RunOptions, model_rows
 
 
 def drive(calibration: Calibration, name: str, input_scale: dict[str, float]) -> IsolatedPopulation:
-    """Return a population alone, given what its sources sent; graded inputs in units of their payload."""
+    """Return a population alone, given what its sources sent; graded inputs in units of their payload.
+
+    Args:
+        calibration: what the float model does on calibration data.
+        name: the population's name.
+        input_scale: by what the values of each graded input are multiplied, by name.
+    """
     into = calibration.network.into(name)
     observed = calibration.recording.nodes[name]
     fired = observed["spikes"] if "spikes" in observed else observed["value"]

@@ -179,6 +179,13 @@ def fit_population(
 ) -> Fit:
     """Return a population's volts and scales, as plan and options say or as is clearly best for its membranes.
 
+    Args:
+        population: the float neurons.
+        neuron: the same in the chip's form.
+        synapses: all that flows into it, in float.
+        formats: the target's number formats.
+        choices: what options, plan and data say.
+
     Raises:
         DeployError: a threshold or bias cannot be held at any scale.
     """

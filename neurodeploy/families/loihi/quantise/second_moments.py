@@ -60,6 +60,11 @@ def second_moments(spikes: NDArray[Any], folded: Folded, neuron: AffineNeuron) -
 
     The error of a row of weights ``d`` costs ``d @ moments @ d``: the mean square of what it does to v, if nothing is
     reset. Inputs are filtered by the population's mean decays, as u (less a second current) and v filter them.
+
+    Args:
+        spikes: ``[T, B, *source shape]``, in the rows in which they act; of any dtype.
+        folded: the projection's float weights.
+        neuron: the target's neurons.
     """
     spikes = few(spikes, MAX_VALUES // max(spikes[:, 0].size, 1))
     keeps = (float(neuron.keep_syn.mean()), float(neuron.keep_mem.mean()))
@@ -118,7 +123,14 @@ def _windows(flat: NDArray[np.float32], conv: Conv2d) -> list[Floats]:
 
 
 def mean_input(spikes: NDArray[Any], folded: Folded, weight: Floats, size: int) -> Floats:
-    """Return the mean input of each neuron, V a step, if the projection's stored weights were ``weight``; (n,)."""
+    """Return the mean input of each neuron, V a step, if the projection's stored weights were ``weight``; (n,).
+
+    Args:
+        spikes: ``[T, B, *source shape]``, in the rows in which they act; of any dtype.
+        folded: the projection's layout.
+        weight: float64, of the shape of the entries that are stored, V.
+        size: neurons of the target.
+    """
     mean = spikes.mean(axis=(0, 1), dtype=np.float64)
     if folded.conv is not None:
         c = folded.conv
