@@ -91,7 +91,7 @@ def expect(kind: type, subject: Any, backend: str) -> None:
         raise DeployError(
             f"backend {backend!r} runs a compiled program, but this is a model",
             where="--backend",
-            fix="Compile it first: neurodeploy compile MODEL.nir --target loihi2 -o prog.npz",
+            fix="Compile it first: neurodeploy compile MODEL.nir --target CHIP -o prog.npz",
         )
     assert kind is Network
     raise DeployError(

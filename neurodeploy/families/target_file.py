@@ -104,6 +104,11 @@ def _extended(path: Path, text: str, content: dict[str, Any], readers: tuple[Pat
         fix = f"Extend one of {known(target_names())}, or a TOML file, whose path starts at this file's folder."
         raise DeployError(f"this target {why}", where=_where(path, text, [("extends",)]), fix=fix)
     target, inherited = _read(base, readers)
+    if (family := own.get("family", target.family)) != target.family:
+        fault = (
+            f"family is {shortened(family)}, but {other!r}, which this file extends, is of the family {target.family!r}"
+        )
+        raise _refused(path, text, [(("family",), fault)])
     name = own.get("name", path.stem)
     known_of = {"name": name, "title": f"{name}, after {target.title}"}
     if target.energy.profiles and other in target_names():

@@ -23,6 +23,9 @@ READS_OF_POPULATION = (
 )  # fmt: skip
 """What is brought into integers of a rule and of a population; what a sum is rounded to first is no matter there."""
 
+MANY = 1000
+"""Spikes in a step from which a limit is none: rockpool's default is 65536."""
+
 NOTHING = "nothing: train without it"
 
 
@@ -159,5 +162,5 @@ def spikes_beyond(population: Population, role: str) -> str:
     most, chips = population.rule.max_spikes, spikes_in_a_step(role)
     if not population.rule.fires or most == chips:
         return ""
-    ours = "any number of spikes" if most is None else f"at most {most}"
+    ours = "any number of spikes" if most is None or most > MANY else f"at most {most}"
     return f"sends {ours} in a step, and the chip's {role} neuron {chips}"

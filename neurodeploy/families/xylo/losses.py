@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import counted
 from neurodeploy.families.xylo.activity import Activity
-from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN
+from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN, WEIGHT_RANGE
 from neurodeploy.families.xylo.decays import kept, misfit
 from neurodeploy.families.xylo.exactness import spikes_beyond
 from neurodeploy.families.xylo.kernel import run as run_codes
@@ -33,13 +33,17 @@ FAR = 0.01
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Coding:
-    """A coded population: what was asked, its registers, and its synapses with their codes, int16 (n_out, n_in)."""
+    """A coded population: what was asked, its registers, its synapses, and the shifts of the matrices.
+
+    weights: codes of each part, int16 (n_out, n_in).
+    """
 
     name: str
     task: Task
     registers: Registers
     parts: tuple[DenseSynapses, ...]
     weights: tuple[NDArray[np.int16], ...]
+    shifts: dict[str, int]
 
 
 def loss_sentences(
@@ -58,7 +62,7 @@ def loss_sentences(
     for coding in codings:
         population, role = network.population(coding.name), placed.roles[coding.name]
         found += _decays(coding) + _least_leak(coding) + _spikes(population, coding, spikes)
-        found += _biases(coding, placed.latency[coding.name])
+        found += _clipped(coding) + _biases(coding, placed.latency[coding.name])
         if coding.name in network.outputs and role == "hidden":
             found.append(
                 f"{coding.name} is read, but lies in the hidden layer, as it feeds others or is fed by an input;"
@@ -67,6 +71,24 @@ def loss_sentences(
     if spikes is None:
         return (*found, NO_DATA)
     return (*found, *_saturation(network, layout, spikes))
+
+
+def _clipped(coding: Coding) -> list[str]:
+    """Return how many weights are larger than codes are, where a plan gives the units."""
+    (low, high), found = WEIGHT_RANGE, []
+    for part, codes in zip(coding.parts, coding.weights, strict=True):
+        at_end = (codes == low) | (codes == high)
+        scale = coding.task.form.gain * coding.task.units / 2.0 ** coding.shifts[part.matrix]
+        whole = part.weight * scale[:, np.newaxis]
+        clipped = at_end & ((whole < low - 0.5) | (whole > high + 0.5))
+        if n := int(clipped.sum()):
+            times = float(np.abs(whole[clipped]).max() / high)
+            found.append(
+                f"{part.source} -> {coding.name}: {counted(n, 'weight')} of {codes.size} are clipped, up to {times:.3g}"
+                " times as large as codes are; smaller codes_per_volt or channel_gain in the plan, or a larger exponent"
+                " there, hold them"
+            )
+    return found
 
 
 def _decays(coding: Coding) -> list[str]:

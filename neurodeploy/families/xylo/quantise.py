@@ -157,7 +157,7 @@ def code_population(name: str, work: Work) -> None:
         if trial.own.any() and plan.threshold is None:
             registers = _as_planned(with_common_factor(task, registers, trial), plan)
         work.spikes = work.spikes.with_coded(name, trial.sent(registers, task))
-    work.codings[name] = Coding(name, task, registers, parts, weights)
+    work.codings[name] = Coding(name, task, registers, parts, weights, work.shifts)
 
 
 def _weight_codes(part: DenseSynapses, task: Task, shift: int) -> NDArray[np.int16]:

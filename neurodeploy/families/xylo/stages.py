@@ -131,7 +131,7 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
         dialect=network.dialect,
         number_formats=draft.target.formats(),
         provenance=provenance,
-        warnings=(*losses, *_helpers(layout.populations)),
+        warnings=(*_approximated(provenance), *losses, *_helpers(layout.populations)),
         message_bits=dict.fromkeys(network.inputs, draft.target.formats()["message_bits_max"]),
         input_scale=dict.fromkeys(network.inputs, 1.0),
         decision=network.decision,
@@ -169,6 +169,11 @@ def _approximations(draft: XyloDraft) -> dict[str, Any]:
     if draft.trained is None or not draft.changes:
         return {}
     return {"approximations": measure_changes(draft.trained, draft.network, draft.changes)}
+
+
+def _approximated(provenance: dict[str, Any]) -> list[str]:
+    rung = provenance.get("approximations")
+    return [] if rung is None else [approximation_sentence(rung)]
 
 
 def _helpers(populations: tuple[XyloPopulation, ...]) -> list[str]:

@@ -195,3 +195,14 @@ def test_network_that_xylo_does_not_compute_is_refused() -> None:
     first = replace(network.populations[0], decay_syn=None)
     with pytest.raises(LackingError, match="no synaptic current"):
         quantise(replace(network, populations=(first,)), CHIP)
+
+
+def test_weights_that_a_plan_clips_are_said() -> None:
+    network = chain((6, 8, 4))
+    found = quantise(network, CHIP)
+    name = network.populations[0].name
+    units = [1000.0 * unit for unit in found.plan.populations[name].units or ()]
+    plan = XyloPlan(found.plan.shifts, {name: XyloPopulationPlan(units=units)})
+    (said,) = (one for one in quantise(network, CHIP, plan=plan).losses if "are clipped" in one)
+    assert said.startswith(f"input -> {name}: ")
+    assert not any("are clipped" in one for one in found.losses)
