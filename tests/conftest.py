@@ -13,7 +13,9 @@ import nir
 import numpy as np
 import pytest
 
+from neurodeploy.backends.xylosim.install import SIMULATOR, find_compiler, install_xylo
 from neurodeploy.compiler import compile_with_plan
+from neurodeploy.errors import BackendError
 from neurodeploy.ir.program import Program
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -22,6 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 DT = 1e-4
 
 WriteModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def xylosim() -> None:
+    """Install XyloSim where it is not there, or skip with the reason why it cannot be."""
+    if SIMULATOR.missing() is None:
+        return
+    if find_compiler() is None:
+        pytest.skip("XyloSim is not installed, and there is no C++ compiler to build it")
+    try:
+        install_xylo()
+    except BackendError as error:
+        pytest.skip(f"XyloSim cannot be installed here: {error.what}")
 
 
 @pytest.fixture

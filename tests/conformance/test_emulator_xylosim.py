@@ -20,7 +20,7 @@ from neurodeploy.ir.run_options import RunOptions
 from neurodeploy.ir.synapses import Conv2d, Linear
 from tests.families.xylo.networks import biased, chain, data, integrating, population, recurrent, skipping
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("xylosim")]
 
 RECORD = RunOptions(record=("spikes", "u", "v"))
 
@@ -66,12 +66,6 @@ KINDS: dict[str, Callable[[], Network]] = {
     "two inputs": two_inputs,
     "convolution": convolving,
 }
-
-
-@pytest.fixture(autouse=True)
-def _installed() -> None:
-    if (reason := XyloSim().missing()) is not None:
-        pytest.skip(reason)
 
 
 def assert_equal(program: Program, inputs: dict[str, np.ndarray]) -> None:
