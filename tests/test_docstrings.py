@@ -54,7 +54,6 @@ WITHOUT_ARGS = {
             "families/loihi/emulator/neuron_step.py",
             "families/loihi/emulator/tables.py",
             "families/loihi/exactness.py",
-            "families/loihi/finetuning/gradients.py",
             "families/loihi/finetuning/integer.py",
             "families/loihi/fit.py",
             "families/loihi/membrane.py",

@@ -88,5 +88,11 @@ class Xylo(Family):
         """Run a program on the compiled step."""
         return emulate(program, inputs, options)
 
+    def trainer(self) -> Any:
+        """Return the module that trains in the chip's integers."""
+        from neurodeploy.families.xylo.finetuning import trainer
+
+        return trainer
+
 
 FAMILY = Xylo()
