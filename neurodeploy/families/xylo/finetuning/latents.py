@@ -43,6 +43,7 @@ class LatentWeight:
 
     latent: float64, flat; the largest code that a weight becomes, before rounding, divided by ``SIZE``.
     factor: that code per unit of each weight, 0 where it becomes none. original: the float weights, flat.
+    largest: size of the largest code at the start, at least 1.
     """
 
     node: str
@@ -50,6 +51,7 @@ class LatentWeight:
     factor: Floats
     original: Floats
     uses: tuple[Use, ...]
+    largest: float = float(SIZE)
 
     def weights(self) -> Tensor:
         """Return the float weights as a model's file has them, float64, flat; straight through backward."""
@@ -97,8 +99,11 @@ class Latents:
         yield from (weight.latent for weight in self.weights)
 
     def step_scales(self) -> Iterator[tuple[torch.nn.Parameter, float]]:
-        """Yield every latent tensor with what its learning rate is multiplied by, as for codes of any width."""
-        yield from ((latent, math.sqrt(1 / SIZE)) for latent in self.parameters())
+        """Yield every latent tensor with what its learning rate is multiplied by: the finer the codes, the smaller.
+
+        It is as for codes that end at the largest one of the start, which scales of a plan may leave far below ``SIZE``.
+        """
+        yield from ((weight.latent, math.sqrt(weight.largest) / SIZE) for weight in self.weights)
 
     def codes(self) -> dict[int, Tensor]:
         """Return weight codes by place of the projection."""

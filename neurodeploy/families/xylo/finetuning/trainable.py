@@ -91,5 +91,7 @@ def _latent(node: str, original: Floats, uses: tuple[Use, ...], device: str) -> 
     for use in uses:
         np.maximum.at(factor, use.index, np.abs(use.factor))
     factor = factor[:-1]
-    latent = torch.nn.Parameter(torch.as_tensor(np.clip(original * factor / SIZE, -1.0, 1.0), device=device))
-    return LatentWeight(node, latent, factor, original, uses)
+    smooth = np.clip(original * factor / SIZE, -1.0, 1.0)
+    latent = torch.nn.Parameter(torch.as_tensor(smooth, device=device))
+    largest = max(1.0, SIZE * float(np.abs(smooth).max(initial=0.0)))
+    return LatentWeight(node, latent, factor, original, uses, largest)
