@@ -101,7 +101,7 @@ class Latents:
     def step_scales(self) -> Iterator[tuple[torch.nn.Parameter, float]]:
         """Yield every latent tensor with what its learning rate is multiplied by: the finer the codes, the smaller.
 
-        It is as for codes that end at the largest one of the start, which scales of a plan may leave far below ``SIZE``.
+        It is as for codes that end at the largest one of the start, which a plan's scales may leave far below ``SIZE``.
         """
         yield from ((weight.latent, math.sqrt(weight.largest) / SIZE) for weight in self.weights)
 

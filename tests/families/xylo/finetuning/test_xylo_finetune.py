@@ -162,6 +162,25 @@ def test_tuned_network_compiles_with_its_plan_to_the_codes_that_were_trained(
     assert tuned.best.score >= tuned.epochs[0].score
 
 
+def coarse(network: Network) -> Plan:
+    """Return scales with which the largest weights are some 4 codes."""
+    populations = {}
+    for name, own in compile_with_plan(network, CHIP).plan.populations.items():
+        assert own.codes_per_volt is not None
+        populations[name] = PopulationPlan(codes_per_volt=own.codes_per_volt / 32, channel_gain=own.channel_gain)
+    return Plan(target=CHIP, populations=populations, projections={})
+
+
+def test_training_from_coarse_scales_gives_back_what_they_lose() -> None:
+    network = KINDS["two layers"]()
+    how = Training(epochs=6, patience=6, batch=16, imitation=0.0)
+    tuned = finetune(network, samples(network), CHIP, plan=coarse(network), training=how)
+    assert all(np.abs(p.weight).max() < 16 for p in tuned.program.projections)
+    assert tuned.best.number > 0
+    assert tuned.best.score > tuned.epochs[0].score
+    assert tuned.epochs[-1].loss < tuned.epochs[1].loss
+
+
 def test_pool_that_sums_weights_is_not_trained() -> None:
     rng = np.random.default_rng(2)
     conv = Conv2d(rng.normal(0.3, 0.4, (2, 1, 3, 3)), padding=(1, 1), name="conv")
