@@ -46,11 +46,11 @@ TOP_CODE = 127
 
 def float_network(weights: list[NDArray[np.float32]], taus: tuple[int, int]) -> Network:
     """Return the network with the dynamics of rockpool's LIFTorch, as our importer reads it."""
-    keep_syn, keep_mem = (np.float32(math.exp(-1 / tau)) for tau in taus)
+    keep_syn, keep_mem, threshold = (np.asarray(x, np.float32) for x in (*(math.exp(-1 / tau) for tau in taus), 1.0))
     layers = []
     for name, n, most in (("hidden", SIZES[1], 31), ("out", SIZES[2], 1)):
         rule = NeuronRule(spike=">=", reset="subtract", max_spikes=most, order="add-decay")
-        layers.append(Population(name, (n,), rule, keep_mem, np.float32(1.0), keep_syn))
+        layers.append(Population(name, (n,), rule, keep_mem, threshold, keep_syn))
     projections = (
         Projection("input", "hidden", (Linear(weights[0].T, name="fc1"),)),
         Projection("hidden", "out", (Linear(weights[1].T, name="fc2"),)),
