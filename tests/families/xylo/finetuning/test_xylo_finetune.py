@@ -141,25 +141,43 @@ def test_weights_have_a_gradient(network: Network) -> None:
         assert float((latent.grad != 0).double().mean()) > 0.3
 
 
-def test_tuned_network_compiles_with_its_plan_to_the_codes_that_were_trained(
-    network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    kept: dict[str, Program] = {}
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Program]:
+    """Programs in the codes that were trained, as training leaves them."""
+    found: list[Program] = []
     in_codes = Latents.program
 
     def program(self: Latents, before: Program) -> Program:
-        kept["codes"] = in_codes(self, before)
-        return kept["codes"]
+        found.append(in_codes(self, before))
+        return found[-1]
 
     monkeypatch.setattr(Latents, "program", program)
+    return found
+
+
+def test_tuned_network_compiles_with_its_plan_to_the_codes_that_were_trained(
+    network: Network, kept: list[Program], tmp_path: Path
+) -> None:
     output = network.population(network.outputs[0])
     decide = None if output.rule.fires else f"sum,output={output.name}"
     tuned = finetune(network, samples(network), CHIP, training=replace(SHORT, rate=0.1), decide=decide)
     save_plan(tuned.plan, tmp_path / "plan.yaml")
     again = compile(tuned.network, CHIP, plan=load_plan(tmp_path / "plan.yaml"))
-    same_codes(kept["codes"], tuned.program)
-    same_codes(kept["codes"], again)
+    same_codes(kept[0], tuned.program)
+    same_codes(kept[0], again)
     assert tuned.best.score >= tuned.epochs[0].score
+
+
+def test_tuned_file_compiles_with_its_plan_to_the_codes_that_were_trained(kept: list[Program], tmp_path: Path) -> None:
+    model, output, plan = save(tmp_path / "model.nir"), tmp_path / "tuned.nir", tmp_path / "plan.yaml"
+    before = read_network(model)[0]
+    how = Training(epochs=4, patience=4, batch=16, imitation=0.0)
+    tuned = finetune(model, samples(before), CHIP, plan=coarse(before), training=how, output=output)
+    save_plan(tuned.plan, plan)
+    network = read_network(output)[0]
+    assert network.digest() == tuned.network.digest() != before.digest()
+    assert tuned.best.number > 0
+    same_codes(kept[0], compile(output, CHIP, plan=load_plan(plan)))
 
 
 def coarse(network: Network) -> Plan:
