@@ -71,10 +71,10 @@ def finetune(
 ) -> None:  # fmt: skip
     """Train a NIR model further while it computes in the chip's own integers, and write it back as NIR.
 
-    Scales, thresholds and leaks stay; weights and biases move, so that the tuned file, compiled with the tuned plan,
-    is the network that was trained. With --encode rate, each epoch draws new spikes. The float network's own answers
-    guide the training; part of --data is held out to tell when to stop. Use other data than what accuracy is measured
-    on.
+    Scales, thresholds and leaks stay, on Xylo biases, too; weights and other biases move, so that the tuned file,
+    compiled with the tuned plan, is the network that was trained. With --encode rate, each epoch draws new spikes. The
+    float network's own answers guide the training; part of --data is held out to tell when to stop. Use other data
+    than what accuracy is measured on.
     """
     from neurodeploy.files import check_outputs
     from neurodeploy.finetuning.finetune import finetune as finetune_model

@@ -20,7 +20,8 @@ from neurodeploy.coding.data import Data  # noqa: E402
 from neurodeploy.coding.scoring import scores  # noqa: E402
 from neurodeploy.compiler import compile  # noqa: E402
 from neurodeploy.errors import DeployError  # noqa: E402
-from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork, model_rows  # noqa: E402
+from neurodeploy.families.finetuning.traces import model_rows  # noqa: E402
+from neurodeploy.families.loihi.finetuning.integer import IntegerNetwork  # noqa: E402
 from neurodeploy.families.loihi.finetuning.latents import Latents  # noqa: E402
 from neurodeploy.families.loihi.finetuning.trainable import make_latents  # noqa: E402
 from neurodeploy.finetuning import training as training_module  # noqa: E402

@@ -89,6 +89,12 @@ class Xylo(Family):
         """Run a program on the compiled step."""
         return emulate(program, inputs, options)
 
+    def trainer(self) -> Any:
+        """Return the module that trains in the chip's integers."""
+        from neurodeploy.families.xylo.finetuning import trainer
+
+        return trainer
+
 
 def _without_meaning(options: CompileOptions, target: XyloTarget) -> dict[str, tuple[bool, str]]:
     """Return by flag which options would change nothing on a Xylo: whether it is said, and why it would not."""

@@ -70,7 +70,7 @@ def place(network: Network) -> Placed:
     Raises:
         DeployError: a loop takes fewer steps than it has connections, or a chain becomes too many synapses.
     """
-    steps = dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
+    steps = _steps(network)
     latency, delays = schedule(network, steps)
     role = roles(network)
     found: dict[tuple[str, str, int], DenseSynapses] = {}
@@ -118,16 +118,32 @@ def _role(name: str, network: Network) -> str:
     return "output" if name in network.outputs and not feeds and not is_fed_outside else "hidden"
 
 
-def _dense(network: Network, projection: Projection, role: str, waits: int) -> DenseSynapses:
-    shape, is_input = network.shapes[projection.source], projection.source in network.inputs
+def waiting_steps(network: Network) -> dict[Projection, int]:
+    """Return the hardware steps that each projection's spikes wait beyond those that the chip takes."""
+    steps = _steps(network)
+    return {projection: delay - steps[projection.source] for projection, delay in schedule(network, steps)[1].items()}
+
+
+def dense_weight(network: Network, projection: Projection) -> tuple[Floats, Floats]:
+    """Return a projection's weights as one matrix (n_out, n_in), V per spike, and its bias (n_out,), V per step."""
+    shape = network.shapes[projection.source]
     folded = fold(projection, shape)
     if folded.conv is not None:
         weight = chain_matrix((folded.conv,), as_map(shape), projection.name).toarray()
     else:
         weight = folded.weight.toarray() if folded.is_sparse else folded.weight
+    return weight, folded.bias.ravel()
+
+
+def _steps(network: Network) -> dict[str, int]:
+    return dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
+
+
+def _dense(network: Network, projection: Projection, role: str, waits: int) -> DenseSynapses:
+    weight, bias = dense_weight(network, projection)
     after = acts_after(projection, network)
-    matrix = matrix_of(is_input and not waits, role)
-    return DenseSynapses(projection.source, projection.target, weight, folded.bias.ravel(), matrix, after, waits)
+    matrix = matrix_of(projection.source in network.inputs and not waits, role)
+    return DenseSynapses(projection.source, projection.target, weight, bias, matrix, after, waits)
 
 
 def _sum(one: DenseSynapses, other: DenseSynapses) -> DenseSynapses:

@@ -8,16 +8,18 @@ as long as no sum can reach 2**24. A population that is not in a loop receives a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from neurodeploy.families.finetuning.surrogates import spikes, truncate
+from neurodeploy.families.finetuning.traces import Trace
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS, DECAY_BITS, STATE_LIMIT, Arithmetic, find_arithmetic
 from neurodeploy.families.loihi.codes import LoihiPopulation
-from neurodeploy.families.loihi.finetuning.gradients import spikes, to_int32, truncate, wrap
+from neurodeploy.families.loihi.finetuning.gradients import to_int32, wrap
 from neurodeploy.families.loihi.finetuning.products import Synapses
 from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.needs import can, refuse_missing
@@ -47,15 +49,6 @@ class Registers:
     hold: Tensor
     b: Tensor
     second: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A whole run of one population in hardware rows, ``[rows, B, n]``: what it sent, and its registers after."""
-
-    fired: Tensor
-    v: Tensor
-    u: Tensor
 
 
 class Neurons:
@@ -261,19 +254,3 @@ def _total(blocks: Sequence[Tensor]) -> Tensor | None:
 
 def _trace(kept: list[Registers]) -> Trace:
     return Trace(*(torch.stack([getattr(state, key) for state in kept]) for key in ("fired", "v", "u")))
-
-
-def model_rows(program: LoihiProgram, traces: Mapping[str, Trace], n_steps: int) -> dict[str, Trace]:
-    """Return the rows that are the model's, latencies cut.
-
-    Args:
-        program: the program, whose latencies are cut.
-        traces: of a whole run in hardware rows, by population.
-        n_steps: rows of the model.
-    """
-    found = {}
-    for name, trace in traces.items():
-        first = program.latency[name]
-        keep = slice(first, first + n_steps)
-        found[name] = replace(trace, fired=trace.fired[keep], v=trace.v[keep], u=trace.u[keep])
-    return found

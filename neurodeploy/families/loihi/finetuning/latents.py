@@ -12,16 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurodeploy.families.finetuning.surrogates import rounded, signed
+from neurodeploy.families.finetuning.weights import Floats, with_values
 from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.codes import LoihiPopulation
-from neurodeploy.families.loihi.finetuning.gradients import rounded, signed
 from neurodeploy.families.loihi.initial import initial_codes
 from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.ir.network import Network
-from neurodeploy.ir.synapses import Conv1d, Conv2d, Linear, Sparse
-
-Floats = NDArray[np.float64]
-Weighted = Linear | Sparse | Conv1d | Conv2d
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +177,7 @@ class Latents:
     def tuned(self, network: Network) -> Network:
         """Return the network with the weights that the codes stand for, and the biases."""
         weights = {weight.node: weight.values() for weight in self.weights}
-        biases = {bias.node: bias.values() for bias in self.biases}
-
-        def changed(op: Any) -> Any:
-            name = getattr(op, "name", "")
-            if name in weights:
-                op = replace(op, weight=with_weights(op, weights[name]))
-            if name in biases and op.bias is not None:
-                op = replace(op, bias=biases[name])
-            return op
-
-        projections = tuple(replace(p, ops=tuple(changed(op) for op in p.ops)) for p in network.projections)
-        return replace(network, projections=projections)
+        return with_values(network, weights, {bias.node: bias.values() for bias in self.biases})
 
     def program(self, program: LoihiProgram) -> LoihiProgram:
         """Return the program with the codes as they are now."""
@@ -209,17 +195,3 @@ class Latents:
 def _with_bias(population: LoihiPopulation, bias: Tensor, initial: tuple[Any, Any]) -> LoihiPopulation:
     mantissa = bias.detach().cpu().numpy().astype(np.int64) >> population.bias_exponent
     return replace(population, bias_mantissa=mantissa, u_init=initial[0], v_init=initial[1])
-
-
-def flat_weights(op: Weighted) -> Any:
-    """Return an operation's weights, flat."""
-    return op.weight.data if isinstance(op, Sparse) else op.weight.ravel()
-
-
-def with_weights(op: Weighted, values: Floats) -> Any:
-    """Return an operation's weight with other values."""
-    if not isinstance(op, Sparse):
-        return values.reshape(op.weight.shape).astype(np.float32)
-    from scipy.sparse import csc_array
-
-    return csc_array((values.astype(np.float32), op.weight.indices, op.weight.indptr), shape=op.weight.shape)

@@ -14,19 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neurodeploy.families.finetuning.weights import Floats, Weighted, flat_weights, with_weights
 from neurodeploy.families.loihi.affine_form import AffineNeuron, affine_neuron
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
 from neurodeploy.families.loihi.finetuning.coded import Start, coded_order
-from neurodeploy.families.loihi.finetuning.latents import (
-    Floats,
-    LatentBias,
-    Latents,
-    LatentWeight,
-    Use,
-    Weighted,
-    flat_weights,
-    with_weights,
-)
+from neurodeploy.families.loihi.finetuning.latents import LatentBias, Latents, LatentWeight, Use
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.synapses import Flatten
 from neurodeploy.passes.fold import Folded, fold

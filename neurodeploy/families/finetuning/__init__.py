@@ -1,0 +1,1 @@
+"""The parts that the trainers of all chip families share."""

@@ -1,0 +1,1 @@
+"""Training while the forward pass computes in the integers of Xylo."""
