@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.quantise.gains import gains_of_rows
 from neurodeploy.families.loihi.quantise.grid import find_grid
-from neurodeploy.families.loihi.quantise.rounding import learned_codes
+from neurodeploy.families.loihi.quantise.learned_rounding import learned_codes
 from neurodeploy.families.loihi.quantise.second_moments import second_moments
 from neurodeploy.families.loihi.scale import Synapses, most_codes_per_volt
 from neurodeploy.families.loihi.weights import dequantise_weights, filling_scale, quantise_weights, weight_range

@@ -15,7 +15,7 @@ from neurodeploy.families.loihi.affine_form import AffineNeuron
 from neurodeploy.families.loihi.membrane import LEVELS, Part, membrane_error
 from neurodeploy.families.loihi.quantise.gains import filling_gains
 from neurodeploy.families.loihi.quantise.grid import Grid, aligned, channel_gains, find_grid
-from neurodeploy.families.loihi.quantise.rounding import RATIOS, ratio_by_error
+from neurodeploy.families.loihi.quantise.learned_rounding import RATIOS, ratio_by_error
 from neurodeploy.families.loihi.quantise.second_moments import IsolatedPopulation, second_moments
 from neurodeploy.families.loihi.scale import Synapses, base_scale, held_exponent, most_codes_per_volt, unit_exponent
 from neurodeploy.families.loihi.weights import WeightRange, filling_scale, weight_range

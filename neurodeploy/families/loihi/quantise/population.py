@@ -19,8 +19,9 @@ from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.overflow import overflow_warnings
 from neurodeploy.families.loihi.quantise.fit import Choices, Fit, Scale, Weights
 from neurodeploy.families.loihi.quantise.grid import find_grid, is_kept
-from neurodeploy.families.loihi.quantise.rounding import learned_codes
-from neurodeploy.families.loihi.quantise.second_moments import IsolatedPopulation, mean_input
+from neurodeploy.families.loihi.quantise.learned_rounding import learned_codes
+from neurodeploy.families.loihi.quantise.second_moments import mean_input
+from neurodeploy.families.loihi.quantise.thresholds import fitting_threshold
 from neurodeploy.families.loihi.registers import Registers, code_population, other_leaks
 from neurodeploy.families.loihi.weights import (
     dequantise_weights,
@@ -40,10 +41,6 @@ from neurodeploy.ir.plan import (
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-THRESHOLD_FACTORS = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
-"""By what a population's thresholds may be multiplied so that it fires as often as the float model's."""
-
 
 CAN = can(
     "subtract subtract-late zero-late no-reset subtract-pending count refractory interval integrator meets lowers-v"
@@ -113,7 +110,7 @@ def code_fit(population: Population, fit: Fit, latency: int, choices: Choices) -
     codes = best.codes
     if choices.drive is not None and "threshold" in choices.correct and choices.plan.threshold is None:
         top = 2 ** fit.formats["threshold_bits"] - 1
-        fitted, factor = _fitting_threshold(codes.population, best.arriving, choices.drive, top)
+        fitted, factor = fitting_threshold(codes.population, best.arriving, choices.drive, top)
         decided = _plan(replace(codes, population=fitted), best.per_volt, fit.method, fit.gains)
         # Initial codes and warnings follow from the threshold.
         codes = code_population(population, best.neuron, best.per_volt, latency, fit.formats, decided)
@@ -246,26 +243,6 @@ def _corrected(
     most = (formats["bias_mantissa_max"] << formats["bias_exponent_max"]) / (weights_per_volt * 2**ALIGN_BITS)
     room = np.maximum(np.abs(neuron.bias), most * (1.0 - 2.0**-DECAY_BITS))
     return replace(neuron, bias=np.clip(neuron.bias + missing / (1.0 - kept), -room, room))
-
-
-def _fitting_threshold(
-    population: LoihiPopulation, projections: tuple[CodedProjection, ...], drive: IsolatedPopulation, top: int
-) -> tuple[LoihiPopulation, float]:
-    """Return the population with thresholds at which it fires as often as the float model's, and their one factor.
-
-    Thresholds are ``top`` at most.
-    """
-    if not population.model.fires:
-        return population, 1.0
-
-    def scaled(factor: float) -> LoihiPopulation:
-        codes = np.clip(np.rint(population.threshold_code * factor), 1, top).astype(np.int64)
-        return replace(population, threshold_code=codes)
-
-    # Factors nearest to 1 first, so that a tie changes nothing.
-    order = sorted(THRESHOLD_FACTORS, key=lambda factor: abs(factor - 1.0))
-    best = min(order, key=lambda factor: drive.rate_error(scaled(factor), projections))
-    return scaled(best), best
 
 
 def _kept(w: Weights, p: CodedProjection, weights_per_volt: float) -> tuple[str | None, str]:

@@ -17,7 +17,7 @@ from neurodeploy.errors import DeployError
 from neurodeploy.families.loihi.codes import CODE_RANGES
 from neurodeploy.families.loihi.program import program_faults
 from neurodeploy.families.loihi.quantise.approximate import approximate
-from neurodeploy.families.loihi.quantise.rounding import learned_codes, ratio_by_error
+from neurodeploy.families.loihi.quantise.learned_rounding import learned_codes, ratio_by_error
 from neurodeploy.families.loihi.weights import BINARY, TERNARY, filling_scale, quantise_weights, weight_range
 from neurodeploy.families.target_file import load_target
 from neurodeploy.importers.lower import read_network
