@@ -211,9 +211,12 @@ class Family(ABC):
             DeployError: a name is unknown, or the program has numbers that the emulator cannot hold.
         """
 
-    @abstractmethod
-    def check_inputs(self, inputs: Inputs) -> None:
-        """Refuse what no input of a chip of the family takes, before it is rounded; DeployError if there is any."""
+    def check_inputs(self, inputs: Inputs) -> None:  # noqa: B027  most families take what a program says
+        """Refuse what no input of a chip of the family takes, before it is rounded; by default nothing.
+
+        Raises:
+            DeployError: there is any.
+        """
 
     def trainer(self) -> Any:
         """Return the module that trains in the chip's integers.

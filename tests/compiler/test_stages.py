@@ -80,7 +80,7 @@ def _other_plan() -> Any:
 
 def draft_of(model: Path) -> Draft:
     """Return what the stage ``read`` leaves of a model."""
-    from neurodeploy.compiler import Request, read
+    from neurodeploy.compiler.pipeline import Request, read
     from neurodeploy.families.options import CompileOptions
     from neurodeploy.families.target_file import load_target
 

@@ -54,9 +54,6 @@ class Loihi(Family):
         """Return what real-valued input on the host, means for maxima, and the nearest neurons cost."""
         return nearest_form(network, target, calibration)
 
-    def check_inputs(self, inputs: Inputs) -> None:
-        """Refuse nothing: what an input takes is said by each program."""
-
     def emulate(self, program: LoihiProgram, inputs: Inputs, options: RunOptions) -> Emulated:
         """Run a program on the compiled kernels."""
         from neurodeploy.families.loihi.emulator.run import emulate
