@@ -10,7 +10,8 @@ from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.xylosim.install import SIMULATOR
 from neurodeploy.backends.xylosim.simulate import run
 from neurodeploy.errors import DeployError, known
-from neurodeploy.families.xylo.emulate import XyloProgram, laid_out, recorded
+from neurodeploy.families.xylo.emulate import laid_out, recorded
+from neurodeploy.families.xylo.population import XyloProgram
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions

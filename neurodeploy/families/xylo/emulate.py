@@ -11,11 +11,8 @@ from neurodeploy.families.base import Emulated
 from neurodeploy.families.xylo.codes import STATE_MAX, STATE_MIN, XyloRun
 from neurodeploy.families.xylo.kernel import run
 from neurodeploy.families.xylo.layout import Layout, lay_out
-from neurodeploy.families.xylo.population import XyloPopulation
-from neurodeploy.ir.program import Program
+from neurodeploy.families.xylo.population import XyloPopulation, XyloProgram
 from neurodeploy.ir.run_options import Inputs, RunOptions, observables
-
-XyloProgram = Program[XyloPopulation]
 
 Arrays = dict[str, NDArray[Any]]
 

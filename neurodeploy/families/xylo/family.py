@@ -12,10 +12,10 @@ from neurodeploy.families.options import CompileOptions, check_options
 from neurodeploy.families.xylo import stages
 from neurodeploy.families.xylo.activity import check_counts
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
-from neurodeploy.families.xylo.emulate import XyloProgram, emulate
+from neurodeploy.families.xylo.emulate import emulate
 from neurodeploy.families.xylo.layout import lay_out
 from neurodeploy.families.xylo.limits import SHIFT_MAX, usage
-from neurodeploy.families.xylo.population import XyloPopulation
+from neurodeploy.families.xylo.population import XyloPopulation, XyloProgram
 from neurodeploy.families.xylo.synapses import INPUT_STEPS, NEURON_STEPS, refuse_large
 from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.ir.codes import outside

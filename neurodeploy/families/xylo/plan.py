@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.layout import matrix_of
-from neurodeploy.families.xylo.relays import WEIGHT_BITS
-from neurodeploy.families.xylo.synapses import roles
+from neurodeploy.families.xylo.synapses import WEIGHT_BITS, roles
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.plan import BiasPlan, Plan, PopulationPlan, ProjectionPlan, compact, projection_names, spread
 

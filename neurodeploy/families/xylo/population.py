@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.arrays import finite, frozen_array
 from neurodeploy.families.xylo.codes import RANGES, STATE_MAX
 from neurodeploy.ir.codes import MAX_LATENCY, CodedPopulation, outside, whole_shape
+from neurodeploy.ir.program import Program
 from neurodeploy.ir.synapses import Shape
 
 ROLES = ("hidden", "output")
@@ -107,3 +108,6 @@ class XyloPopulation(CodedPopulation):
         if codes.size and (codes.dtype.kind not in "iu" or codes.min() < info.min or codes.max() > info.max):
             raise ValueError(f"XyloPopulation {self.name!r} has {key} that is not whole numbers of 32 bits")
         return codes
+
+
+XyloProgram = Program[XyloPopulation]

@@ -22,9 +22,9 @@ from neurodeploy.families.xylo.neuron_form import NeuronForm, neuron_form
 from neurodeploy.families.xylo.plan import XyloPlan, XyloPopulationPlan
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.random_activity import random_activity
-from neurodeploy.families.xylo.relays import CODED_DELAY, CODED_INPUT_DELAY, WEIGHT_BITS, Relays
+from neurodeploy.families.xylo.relays import Relays
 from neurodeploy.families.xylo.scale import FILLED, FILLED_AT_RANDOM, choose_shifts, demand
-from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, place, refuse_large
+from neurodeploy.families.xylo.synapses import DenseSynapses, Placed, coded_synapses, place, refuse_large
 from neurodeploy.families.xylo.thresholds import (
     Registers,
     Task,
@@ -88,7 +88,7 @@ def quantise(
     """
     check_exact(network)
     refuse_large(network, chip)
-    work = prepared(network, plan or XyloPlan(), spikes)
+    work = prepared(network, place(network), plan or XyloPlan(), spikes)
     code_network(work, chip)
     populations, projections = assembled(work)
     layout = lay_out(network.inputs, populations, projections)
@@ -110,15 +110,16 @@ def code_network(work: Work, chip: XyloChip) -> None:
         refuse_faults(lay_out(work.network.inputs, *assembled(work)).codes, chip)
 
 
-def prepared(network: Network, plan: XyloPlan, spikes: Activity | None) -> Work:
+def prepared(network: Network, placed: Placed, plan: XyloPlan, spikes: Activity | None) -> Work:
     """Return the network's populations in the chip's form, with their scales and the spikes that these are made for.
 
     Args:
         network: float neurons that Xylo has.
+        placed: where they lie.
         plan: shifts and units that are taken over.
         spikes: what the float model sends on calibration data, or None: then scales are made for random spikes.
     """
-    placed, forms = place(network), {}
+    forms = {}
     for population in network.populations:
         bias = sum((part.bias for part in placed.into[population.name]), np.zeros(population.size))
         forms[population.name] = neuron_form(population, bias)
@@ -198,8 +199,7 @@ def assembled(work: Work) -> tuple[tuple[XyloPopulation, ...], tuple[CodedProjec
         populations.append(_population(coding, work))
         for part, codes in zip(coding.parts, coding.weights, strict=True):
             source, shift = relays.source(part), work.shifts[part.matrix]
-            delay = CODED_INPUT_DELAY if source in inputs else CODED_DELAY
-            projections.append(CodedProjection(source, coding.name, codes, shift, WEIGHT_BITS, "mixed", delay))
+            projections.append(coded_synapses(source, coding.name, codes, shift, source in inputs))
     return (*relays.populations.values(), *populations), (*relays.projections, *projections)
 
 

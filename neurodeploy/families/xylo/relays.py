@@ -14,13 +14,10 @@ import numpy as np
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.codes import HIDDEN_MAX, STATE_MAX, WEIGHT_RANGE
 from neurodeploy.families.xylo.population import XyloPopulation
-from neurodeploy.families.xylo.synapses import DenseSynapses
+from neurodeploy.families.xylo.synapses import DenseSynapses, coded_synapses
 from neurodeploy.ir.codes import CodedProjection
 
 WAITS = "sends on a step later: the chip's connections cannot wait"
-WEIGHT_BITS = 8
-CODED_INPUT_DELAY = CODED_DELAY = 1
-"""Hardware steps of coded projections; an input acts in its own step, which they cannot say as 0."""
 
 
 @dataclass(slots=True)
@@ -94,8 +91,7 @@ def relay_projections(
             fix="Say shifts that are nearer to each other in the plan.",
         )
     eye = np.eye(size, dtype=np.int16)
-    delay = CODED_INPUT_DELAY if is_input else CODED_DELAY
     return (
-        CodedProjection(source, relay, into * eye, shifts[matrix], WEIGHT_BITS, "mixed", delay),
-        CodedProjection(relay, relay, own * eye, shifts["rec"], WEIGHT_BITS, "mixed", CODED_DELAY),
+        coded_synapses(source, relay, into * eye, shifts[matrix], is_input),
+        coded_synapses(relay, relay, own * eye, shifts["rec"], is_input=False),
     )

@@ -12,7 +12,6 @@ from neurodeploy.errors import LackingError
 from neurodeploy.families.base import Draft
 from neurodeploy.families.xylo.activity import Activity, activity
 from neurodeploy.families.xylo.approximate import approximate
-from neurodeploy.families.xylo.codes import HIDDEN_MAX
 from neurodeploy.families.xylo.contract import check_program
 from neurodeploy.families.xylo.exactness import check_exact
 from neurodeploy.families.xylo.layout import lay_out
@@ -21,18 +20,11 @@ from neurodeploy.families.xylo.losses import loss_sentences
 from neurodeploy.families.xylo.plan import as_given, as_plan, refuse_unused
 from neurodeploy.families.xylo.population import XyloPopulation
 from neurodeploy.families.xylo.quantise import Work, assembled, code_network, plan_of, prepared
-from neurodeploy.families.xylo.synapses import INPUT_STEPS, NEURON_STEPS, Placed, place
+from neurodeploy.families.xylo.synapses import INPUT_BITS, Placed, place
 from neurodeploy.families.xylo.target import XyloTarget
-from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import check_plan
 from neurodeploy.ir.program import Program
-from neurodeploy.passes.schedule import schedule
-
-XyloProgram = Program[XyloPopulation]
-
-HIDDEN_BITS = HIDDEN_MAX.bit_length() + 1
-"""Of a message that holds a hidden neuron's spikes of one step, with the sign."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -80,10 +72,8 @@ def find_nearest(draft: XyloDraft) -> XyloDraft:
 
 def set_times(draft: XyloDraft) -> XyloDraft:
     """Place populations on the chip, and find latencies and delays: an input acts in its own step."""
-    network = draft.network
-    steps = dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
-    latency, delays = schedule(network, steps)
-    return replace(draft, placed=place(network), latency=latency, delays=delays)
+    placed = place(draft.network)
+    return replace(draft, placed=placed, latency=placed.latency, delays=placed.delays)
 
 
 def scale(draft: XyloDraft) -> XyloDraft:
@@ -92,8 +82,9 @@ def scale(draft: XyloDraft) -> XyloDraft:
     if calibration is not None:
         sent = {name: one["spikes"] for name, one in calibration.recording.nodes.items() if "spikes" in one}
         spikes = activity(calibration.inputs, sent)
-    given = as_given(draft.plan, draft.network)
-    return replace(draft, spikes=spikes, work=prepared(draft.network, given, spikes))
+    assert draft.placed is not None
+    work = prepared(draft.network, draft.placed, as_given(draft.plan, draft.network), spikes)
+    return replace(draft, spikes=spikes, work=work)
 
 
 def code(draft: XyloDraft) -> XyloDraft:
@@ -125,14 +116,14 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
         arithmetic=draft.target.arithmetic,
         inputs=network.inputs,
         populations=layout.populations,
-        projections=tuple(_in_messages(p, network, draft.target) for p in projections),
+        projections=projections,
         outputs=network.outputs,
         dt=network.dt,
         dialect=network.dialect,
         number_formats=draft.target.formats(),
         provenance=provenance,
         warnings=(*_approximated(provenance), *losses, *_helpers(layout.populations)),
-        message_bits=dict.fromkeys(network.inputs, draft.target.formats()["message_bits_max"]),
+        message_bits=dict.fromkeys(network.inputs, INPUT_BITS),
         input_scale=dict.fromkeys(network.inputs, 1.0),
         decision=network.decision,
         readouts=network.readouts,
@@ -156,13 +147,6 @@ STAGES: Mapping[str, Callable[[Any], XyloDraft]] = {
     "map": lay_down,
     "check": check,
 }
-
-
-def _in_messages(projection: CodedProjection, network: Network, target: XyloTarget) -> CodedProjection:
-    """Return a projection with the width of its counts of spikes, and the steps that it takes."""
-    if projection.source in network.inputs:
-        return replace(projection, delay=INPUT_STEPS, message_bits=target.formats()["message_bits_max"])
-    return replace(projection, delay=NEURON_STEPS, message_bits=HIDDEN_BITS)
 
 
 def _approximations(draft: XyloDraft) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import DeployError
+from neurodeploy.families.xylo.codes import HIDDEN_MAX, INPUT_MAX
 from neurodeploy.families.xylo.layout import matrix_of
 from neurodeploy.families.xylo.limits import XyloChip
+from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.synapses import as_map
 from neurodeploy.passes.fold import fold
@@ -19,6 +21,11 @@ from neurodeploy.passes.schedule import acts_after, schedule
 
 INPUT_STEPS, NEURON_STEPS = 0, 1
 """From what is sent to its effect: an input acts in its own step, a spike of a hidden neuron in the next."""
+
+INPUT_BITS, HIDDEN_BITS = INPUT_MAX.bit_length() + 1, HIDDEN_MAX.bit_length() + 1
+"""Of a message that holds the spikes of a channel, or of a hidden neuron, in one step, with the sign."""
+
+WEIGHT_BITS = 8
 
 FAR_TOO_LARGE = 4
 """Times a chip's hidden neurons, beyond which only neurons are counted."""
@@ -49,11 +56,14 @@ class Placed:
     """Where a network's populations lie on the chip, when their rows come, and their synapses.
 
     roles: ``hidden`` or ``output``, by population. latency: hardware step of row 0.
+    delays: hardware steps of each projection, waiting included. waits: those beyond what the chip takes.
     into: synapses into each population, inputs first, then in the order of the hidden layer.
     """
 
     roles: dict[str, str]
     latency: dict[str, int]
+    delays: dict[Projection, int]
+    waits: dict[Projection, int]
     into: dict[str, tuple[DenseSynapses, ...]]
 
     @property
@@ -70,17 +80,32 @@ def place(network: Network) -> Placed:
     Raises:
         DeployError: a loop takes fewer steps than it has connections, or a chain becomes too many synapses.
     """
-    steps = _steps(network)
+    steps = dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
     latency, delays = schedule(network, steps)
+    waits = {projection: delay - steps[projection.source] for projection, delay in delays.items()}
     role = roles(network)
     found: dict[tuple[str, str, int], DenseSynapses] = {}
-    for projection, delay in delays.items():
-        part = _dense(network, projection, role[projection.target], delay - steps[projection.source])
+    for projection, waiting in waits.items():
+        part = _dense(network, projection, role[projection.target], waiting)
         key = (part.source, part.target, part.waits)
         found[key] = _sum(found[key], part) if key in found else part
     places = {name: i for i, name in enumerate((*network.inputs, *sorted(role, key=lambda n: latency[n])))}
     ordered = sorted(found.values(), key=lambda part: (places[part.source], part.waits))
-    return Placed(role, latency, {name: tuple(part for part in ordered if part.target == name) for name in role})
+    into = {name: tuple(part for part in ordered if part.target == name) for name in role}
+    return Placed(role, latency, delays, waits, into)
+
+
+def coded_synapses(source: str, target: str, weight: NDArray[np.int16], shift: int, is_input: bool) -> CodedProjection:
+    """Return synapses as programs have them.
+
+    Args:
+        source, target: names.
+        weight: codes, int16 (n_out, n_in).
+        shift: of their matrix.
+        is_input: whether the source is an input.
+    """
+    delay, bits = (INPUT_STEPS, INPUT_BITS) if is_input else (NEURON_STEPS, HIDDEN_BITS)
+    return CodedProjection(source, target, weight, shift, WEIGHT_BITS, "mixed", delay, message_bits=bits)
 
 
 def roles(network: Network) -> dict[str, str]:
@@ -118,12 +143,6 @@ def _role(name: str, network: Network) -> str:
     return "output" if name in network.outputs and not feeds and not is_fed_outside else "hidden"
 
 
-def waiting_steps(network: Network) -> dict[Projection, int]:
-    """Return the hardware steps that each projection's spikes wait beyond those that the chip takes."""
-    steps = _steps(network)
-    return {projection: delay - steps[projection.source] for projection, delay in schedule(network, steps)[1].items()}
-
-
 def dense_weight(network: Network, projection: Projection) -> tuple[Floats, Floats]:
     """Return a projection's weights as one matrix (n_out, n_in), V per spike, and its bias (n_out,), V per step."""
     shape = network.shapes[projection.source]
@@ -133,10 +152,6 @@ def dense_weight(network: Network, projection: Projection) -> tuple[Floats, Floa
     else:
         weight = folded.weight.toarray() if folded.is_sparse else folded.weight
     return weight, folded.bias.ravel()
-
-
-def _steps(network: Network) -> dict[str, int]:
-    return dict.fromkeys(network.shapes, NEURON_STEPS) | dict.fromkeys(network.inputs, INPUT_STEPS)
 
 
 def _dense(network: Network, projection: Projection, role: str, waits: int) -> DenseSynapses:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from neurodeploy.errors import DeployError
 from neurodeploy.families.finetuning.traces import Trace
-from neurodeploy.families.xylo.emulate import XyloProgram
 from neurodeploy.families.xylo.finetuning.step import Weights, own_weights, run
 from neurodeploy.families.xylo.layout import lay_out, matrix_of
+from neurodeploy.families.xylo.population import XyloProgram
 
 
 class IntegerNetwork:

@@ -15,7 +15,7 @@ from torch import Tensor
 from neurodeploy.families.finetuning.surrogates import rounded
 from neurodeploy.families.finetuning.weights import Floats, with_values
 from neurodeploy.families.xylo.codes import WEIGHT_RANGE
-from neurodeploy.families.xylo.emulate import XyloProgram
+from neurodeploy.families.xylo.population import XyloProgram
 from neurodeploy.ir.network import Network
 
 SIZE = -WEIGHT_RANGE[0]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurodeploy.coding.given import Given
 from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.approximate import approximate
-from neurodeploy.families.xylo.emulate import XyloProgram
+from neurodeploy.families.xylo.population import XyloProgram
 from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import Bits, Plan

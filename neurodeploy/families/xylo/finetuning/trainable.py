@@ -17,7 +17,7 @@ from neurodeploy.families.xylo.finetuning.latents import SIZE, Latents, LatentWe
 from neurodeploy.families.xylo.finetuning.start import Start
 from neurodeploy.families.xylo.neuron_form import neuron_form
 from neurodeploy.families.xylo.plan import as_given
-from neurodeploy.families.xylo.synapses import DenseSynapses, dense_weight, place, waiting_steps
+from neurodeploy.families.xylo.synapses import DenseSynapses, dense_weight, place
 from neurodeploy.ir.network import Network, Projection
 
 
@@ -43,14 +43,14 @@ def make_latents(start: Start, device: str = "cpu") -> Latents:
 
 def _parts(start: Start, network: Network) -> dict[int, tuple[DenseSynapses, list[Projection]]]:
     """Return the dense synapses of each coded projection of the model's own, with what they are the sum of."""
-    placed, waits, program = place(network), waiting_steps(network), start.program
+    placed, program = place(network), start.program
     helpers = {p.name for p in program.populations if p.helps}
     index = sum(p.target in helpers for p in program.projections)
     found = {}
     for population in network.populations:
         for part in placed.into[population.name]:
             same = (part.source, part.target, part.waits)
-            found[index] = part, [p for p, wait in waits.items() if (p.source, p.target, wait) == same]
+            found[index] = part, [p for p, wait in placed.waits.items() if (p.source, p.target, wait) == same]
             index += 1
     return found
 
