@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ STAGES = (
 )
 
 
+@cache
 def all_stages() -> tuple[Stage, ...]:
     """Return all stages in their order, with those of other packages after the ones that they name.
 

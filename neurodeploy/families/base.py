@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neurodeploy.coding.calibration import Calibration
 from neurodeploy.errors import DeployError, known
 from neurodeploy.families.options import CompileOptions
-from neurodeploy.ir.codes import CodedPopulation
+from neurodeploy.ir.codes import CodedPopulation, CodedProjection
 from neurodeploy.ir.host import sentence as host_sentence
 from neurodeploy.ir.network import Network, Projection
 from neurodeploy.ir.plan import Plan
@@ -21,6 +21,8 @@ from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
 from neurodeploy.targets.target import Target
+
+P = TypeVar("P", bound=CodedPopulation)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -93,6 +95,38 @@ class Draft:
     said: tuple[str, ...] = ()
     contract: Contract | None = None
     host: Network | None = None
+
+    def program_of(
+        self,
+        populations: tuple[P, ...],
+        projections: tuple[CodedProjection, ...],
+        provenance: dict[str, Any],
+        **own: Any,
+    ) -> Program[P]:
+        """Return the program of coded populations, with all that network and target say of it.
+
+        Args:
+            populations, projections: the codes.
+            provenance: what is known of the program's making, JSON-ready.
+            **own: further fields of the program, such as its warnings.
+        """
+        network, target = self.network, self.target
+        return Program(
+            target=target.name,
+            arithmetic=target.arithmetic,
+            inputs=network.inputs,
+            populations=populations,
+            projections=projections,
+            outputs=network.outputs,
+            dt=network.dt,
+            dialect=network.dialect,
+            number_formats=target.formats(),
+            provenance=provenance,
+            decision=network.decision,
+            readouts=network.readouts,
+            undecided=network.undecided,
+            **own,
+        )
 
     def with_host(self, program: Program) -> Program:
         """Return a program of the whole network: that of the chip, and what the host runs before it."""

@@ -24,7 +24,6 @@ from neurodeploy.families.xylo.synapses import INPUT_BITS, Placed, place
 from neurodeploy.families.xylo.target import XyloTarget
 from neurodeploy.ir.network import Network
 from neurodeploy.ir.plan import check_plan
-from neurodeploy.ir.program import Program
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,23 +110,13 @@ def lay_down(draft: XyloDraft) -> XyloDraft:
     }
     seen = None if draft.spikes is None else work.spikes
     losses = loss_sentences(network, placed, list(work.codings.values()), layout, seen)
-    program = Program(
-        target=draft.target.name,
-        arithmetic=draft.target.arithmetic,
-        inputs=network.inputs,
-        populations=layout.populations,
-        projections=projections,
-        outputs=network.outputs,
-        dt=network.dt,
-        dialect=network.dialect,
-        number_formats=draft.target.formats(),
-        provenance=provenance,
+    program = draft.program_of(
+        layout.populations,
+        projections,
+        provenance,
         warnings=(*_approximated(provenance), *losses, *_helpers(layout.populations)),
         message_bits=dict.fromkeys(network.inputs, INPUT_BITS),
         input_scale=dict.fromkeys(network.inputs, 1.0),
-        decision=network.decision,
-        readouts=network.readouts,
-        undecided=network.undecided,
     )
     return replace(draft, program=draft.with_host(program), complete=complete)
 

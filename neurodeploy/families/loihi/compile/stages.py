@@ -33,7 +33,6 @@ from neurodeploy.ir.codes import CodedProjection
 from neurodeploy.ir.decision import membranes
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.plan import InputPlan, Plan, PopulationPlan, ProjectionPlan, check_plan, projection_names
-from neurodeploy.ir.program import Program
 from neurodeploy.passes.maxima import with_realised_steps
 from neurodeploy.passes.schedule import schedule
 
@@ -246,24 +245,14 @@ def _complete_plan(draft: LoihiDraft) -> Plan:
 
 def _program(draft: LoihiDraft, complete: Plan, nearest: Network) -> LoihiProgram:
     """Return the program, whose projections may have delays of any length."""
-    network, coded, messages = draft.network, draft.coded, draft.messages
-    sources, late = _late_bias(network, list(coded))
-    return Program(
-        target=draft.target.name,
-        arithmetic=draft.target.arithmetic,
-        inputs=network.inputs,
-        populations=(*(c.population for c in coded), *sources),
-        projections=(*(p for c in coded for p in c.projections), *late),
-        outputs=network.outputs,
-        dt=network.dt,
-        dialect=network.dialect,
-        number_formats=draft.formats,
-        provenance=_provenance(draft, complete, nearest),
+    coded, messages = draft.coded, draft.messages
+    sources, late = _late_bias(draft.network, list(coded))
+    return draft.program_of(
+        (*(c.population for c in coded), *sources),
+        (*(p for c in coded for p in c.projections), *late),
+        _provenance(draft, complete, nearest),
         message_bits={name: one.bits for name, one in messages.items()},
         input_scale={name: one.scale for name, one in messages.items()},
-        decision=network.decision,
-        readouts=network.readouts,
-        undecided=network.undecided,
     )
 
 
