@@ -9,6 +9,7 @@ from neurodeploy.ir.network import Network
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions
+from neurodeploy.version import __version__
 
 
 class Backend(Protocol):
@@ -57,6 +58,51 @@ def register_units(program: Program) -> dict[str, dict[str, Any]]:
     """
     by_channel = program.provenance.get("per_channel", ())
     return {p.name: {"unit": "V", "scale": p.unit} for p in program.populations if p.name not in by_channel}
+
+
+def meta_of(
+    backend: str, program: Program, arithmetic: str, options: RunOptions, versions: dict[str, str]
+) -> dict[str, Any]:
+    """Return what the recording of a program says of its run.
+
+    Args:
+        backend: its name.
+        program: what ran.
+        arithmetic: in which.
+        options: how.
+        versions: of what computed it, neurodeploy's own aside.
+    """
+    return {
+        "backend": backend,
+        "versions": {**versions, "neurodeploy": __version__},
+        "target": program.target,
+        "arithmetic": arithmetic,
+        "dialect": program.dialect,
+        "dt": program.dt,
+        "latency": program.latency,
+        "raw_time": options.raw_time,
+        "outputs": list(program.outputs),
+        "units": register_units(program),
+        "custom_neurons": [p.name for p in program.populations if p.is_custom],
+        "model_sha256": program.provenance.get("model_sha256", ""),
+    }
+
+
+def refuse_unrecorded(record: tuple[str, ...], known_ones: tuple[str, ...], who: str) -> None:
+    """Refuse observables that somebody does not record.
+
+    Args:
+        record: what is asked for.
+        known_ones: what there is.
+        who: records it, as the message begins.
+
+    Raises:
+        DeployError: there are such.
+    """
+    if unknown := set(record) - set(known_ones):
+        raise DeployError(
+            f"{who} cannot record {known(unknown)}", where="--record", fix=f"Choose from {known(known_ones)}."
+        )
 
 
 def refuse_other_families(backend: Backend, program: Program) -> None:

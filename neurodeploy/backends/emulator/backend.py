@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from neurodeploy.backends.base import Backend, expect, register_units
+from neurodeploy.backends.base import Backend, expect, meta_of
 from neurodeploy.backends.host import spike_inputs
 from neurodeploy.families import find_family
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions
-from neurodeploy.version import __version__
 
 
 class Emulator(Backend):
@@ -40,25 +39,7 @@ class Emulator(Backend):
         spikes = spike_inputs(subject, inputs)
         family, arithmetic = find_family(subject.family), options.arithmetic or subject.arithmetic
         family.check_arithmetic(arithmetic)
+        meta = meta_of(self.name, subject, arithmetic, options, {}) | {"counter_nodes": list(subject.latency)}
         emulated = family.emulate(subject, spikes, options)
         n_steps = len(next(iter(spikes.values())))
-        return emulated.recording(subject, n_steps, _meta(subject, arithmetic, options), options.raw_time)
-
-
-def _meta(program: Program, arithmetic: str, options: RunOptions) -> dict[str, object]:
-    """Return what a recording says of its run."""
-    return {
-        "backend": Emulator.name,
-        "versions": {"neurodeploy": __version__},
-        "target": program.target,
-        "arithmetic": arithmetic,
-        "dialect": program.dialect,
-        "dt": program.dt,
-        "latency": program.latency,
-        "raw_time": options.raw_time,
-        "outputs": list(program.outputs),
-        "counter_nodes": list(program.latency),
-        "units": register_units(program),
-        "custom_neurons": [p.name for p in program.populations if p.is_custom],
-        "model_sha256": program.provenance.get("model_sha256", ""),
-    }
+        return emulated.recording(subject, n_steps, meta, options.raw_time)

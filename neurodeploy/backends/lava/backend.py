@@ -11,12 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neurodeploy.backends.base import Backend, expect, register_units
+from neurodeploy.backends.base import Backend, expect, meta_of, refuse_unrecorded
 from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.lava.install import INSTALL, SIMULATOR, lava_python
 from neurodeploy.backends.lava.process_names import process_of
 from neurodeploy.backends.session import Task, run_session
-from neurodeploy.errors import BackendError, DeployError, known
+from neurodeploy.errors import BackendError, DeployError
 from neurodeploy.families.loihi.arithmetic import LAVA, find_arithmetic
 from neurodeploy.families.loihi.codes import LoihiPopulation
 from neurodeploy.families.loihi.program import LoihiProgram, loihi_program, program_faults
@@ -29,7 +29,6 @@ from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions, model_rows
 from neurodeploy.ir.run_options import observables as observed
 from neurodeploy.ir.synapses import Shape
-from neurodeploy.version import __version__
 
 OBSERVABLES = ("spikes", "v", "u")
 
@@ -86,7 +85,7 @@ class Lava(Backend):
             }
             for node in nodes
         }
-        return Recording(recorded, _meta(program, versions, options))
+        return Recording(recorded, meta_of(self.name, program, LAVA.name, options, versions))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,10 +110,7 @@ def check_options(options: RunOptions) -> None:
             where="--arithmetic",
             fix="Leave --arithmetic out, or choose --backend emulator, which has both arithmetics.",
         )
-    if unknown := set(options.record) - set(OBSERVABLES):
-        raise DeployError(
-            f"Lava cannot record {known(unknown)}", where="--record", fix=f"Choose from {known(OBSERVABLES)}."
-        )
+    refuse_unrecorded(options.record, OBSERVABLES, "Lava")
 
 
 def observables(population: LoihiPopulation, record: tuple[str, ...]) -> dict[str, str]:
@@ -242,20 +238,3 @@ def _python() -> Path:
     if python is None:
         raise BackendError("Lava is not installed", where="--backend lava", fix=f"{INSTALL}.")
     return python
-
-
-def _meta(program: LoihiProgram, versions: dict[str, str], options: RunOptions) -> dict[str, Any]:
-    return {
-        "backend": Lava.name,
-        "versions": {**versions, "neurodeploy": __version__},
-        "target": program.target,
-        "arithmetic": LAVA.name,
-        "latency": program.latency,
-        "units": register_units(program),
-        "outputs": list(program.outputs),
-        "model_sha256": program.provenance.get("model_sha256", ""),
-        "dialect": program.dialect,
-        "dt": program.dt,
-        "raw_time": options.raw_time,
-        "custom_neurons": [p.name for p in program.populations if p.is_custom],
-    }

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from neurodeploy.backends.base import Backend, expect, refuse_other_families, register_units
+from neurodeploy.backends.base import Backend, expect, meta_of, refuse_other_families, refuse_unrecorded
 from neurodeploy.backends.host import spike_inputs
 from neurodeploy.backends.xylosim.install import SIMULATOR
 from neurodeploy.backends.xylosim.simulate import run
-from neurodeploy.errors import DeployError, known
+from neurodeploy.errors import DeployError
 from neurodeploy.families.xylo.emulate import laid_out, recorded
 from neurodeploy.families.xylo.population import XyloProgram
 from neurodeploy.ir.program import Program
 from neurodeploy.ir.recording import Recording
 from neurodeploy.ir.run_options import Inputs, RunOptions
-from neurodeploy.version import __version__
 
 ARITHMETIC = "xylo"
 OBSERVABLES = ("spikes", "v", "u")
@@ -58,7 +57,8 @@ class XyloSim(Backend):
         found = run(layout.codes, counts, options.time_limit, options.progress)
         emulated = recorded(program, layout, found, counts, replace(options, counters=False))
         n_steps = len(next(iter(spikes.values())))
-        return emulated.recording(program, n_steps, _meta(program, options), options.raw_time)
+        meta = meta_of(self.name, program, ARITHMETIC, options, {"xylosim": SIMULATOR.version()})
+        return emulated.recording(program, n_steps, meta, options.raw_time)
 
 
 def xylo_program(backend: Backend, program: Program[Any]) -> XyloProgram:
@@ -75,24 +75,4 @@ def _check_options(options: RunOptions) -> None:
             where="--arithmetic",
             fix="Leave --arithmetic out.",
         )
-    if unknown := set(options.record) - set(OBSERVABLES):
-        raise DeployError(
-            f"XyloSim cannot record {known(unknown)}", where="--record", fix=f"Choose from {known(OBSERVABLES)}."
-        )
-
-
-def _meta(program: Program, options: RunOptions) -> dict[str, Any]:
-    return {
-        "backend": XyloSim.name,
-        "versions": {"xylosim": SIMULATOR.version(), "neurodeploy": __version__},
-        "target": program.target,
-        "arithmetic": ARITHMETIC,
-        "latency": program.latency,
-        "units": register_units(program),
-        "outputs": list(program.outputs),
-        "model_sha256": program.provenance.get("model_sha256", ""),
-        "dialect": program.dialect,
-        "dt": program.dt,
-        "raw_time": options.raw_time,
-        "custom_neurons": [],
-    }
+    refuse_unrecorded(options.record, OBSERVABLES, "XyloSim")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.coding.given import Given
+from neurodeploy.families.finetuning.start import Start
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
 from neurodeploy.families.loihi.bias_source import source_of_bias
 from neurodeploy.families.loihi.codes import WEIGHT_RANGES, LoihiPopulation
 from neurodeploy.families.loihi.finetuning.latents import Levels
-from neurodeploy.families.loihi.program import LoihiProgram, loihi_program
+from neurodeploy.families.loihi.program import LoihiProgram
 from neurodeploy.families.loihi.registers import bias_codes, settled_bias
 from neurodeploy.families.loihi.target import LoihiTarget
 from neurodeploy.families.loihi.weights import FULL_BITS
@@ -24,25 +22,13 @@ from neurodeploy.ir.plan import BiasPlan, Bits, Plan, compact, projection_names,
 
 Floats = NDArray[np.float64]
 
-WHO = "fine-tuning in the integers of Loihi"
-
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Start:
-    """Where training starts.
+class LoihiStart(Start):
+    """Where training for a Loihi starts."""
 
-    network: the float network. chip: the target. program: the codes. plan: the decisions behind them, complete.
-    bits, calibrate, options: what else the network was compiled with. compiler: compiles a network.
-    """
-
-    network: Network
     chip: LoihiTarget
     program: LoihiProgram
-    plan: Plan
-    bits: Bits | None
-    calibrate: Given | None
-    options: dict[str, Any]
-    compiler: Callable[..., Any]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,37 +74,7 @@ class Start:
             if any(getattr(op, "name", "") in trained for op in projection.ops):
                 projections[name] = projections[name].model_copy(update={"rounding": "nearest", "learned": None})
         plan = Plan(target=self.plan.target, populations=populations, projections=projections)
-        found = self.compiler(
-            tuned, self.chip, plan=plan, calibrate=self.calibrate, weight_bits=self.bits, **self.options
-        )
-        return loihi_program(found.program, WHO), found.plan
-
-
-def start(
-    network: Network,
-    chip: LoihiTarget,
-    compiler: Callable[..., Any],
-    plan: Plan | None = None,
-    bits: Bits | None = None,
-    *,
-    calibrate: Given | None = None,
-    **options: Any,
-) -> Start:
-    """Return where training starts.
-
-    Args:
-        network: the float network.
-        chip: the target.
-        compiler: compiles a network, :func:`neurodeploy.compiler.compile_with_plan`.
-        plan: decisions to keep, or None.
-        bits: of weights, where the plan does not say.
-        calibrate, **options: as the compiler takes them.
-
-    Raises:
-        DeployError: the chip cannot run the network, or the plan does not fit it.
-    """
-    found = compiler(network, chip, plan=plan, calibrate=calibrate, weight_bits=bits, **options)
-    return Start(network, chip, loihi_program(found.program, WHO), found.plan, bits, calibrate, options, compiler)
+        return self.again(tuned, plan)
 
 
 def coded_order(network: Network) -> tuple[Projection, ...]:

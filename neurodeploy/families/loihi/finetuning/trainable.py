@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neurodeploy.families.finetuning.weights import Floats, Weighted, flat_weights, with_weights
 from neurodeploy.families.loihi.affine_form import AffineNeuron, affine_neuron
 from neurodeploy.families.loihi.arithmetic import ALIGN_BITS
-from neurodeploy.families.loihi.finetuning.coded import Start, coded_order
+from neurodeploy.families.loihi.finetuning.coded import LoihiStart, coded_order
 from neurodeploy.families.loihi.finetuning.latents import LatentBias, Latents, LatentWeight, Use
 from neurodeploy.ir.network import Network, Population, Projection
 from neurodeploy.ir.synapses import Flatten
@@ -30,7 +30,7 @@ MOST_PROBED = 2**24
 """Weights of a node whose places are found by numbering them in float32."""
 
 
-def make_latents(start: Start, device: str = "cpu") -> Latents:
+def make_latents(start: LoihiStart, device: str = "cpu") -> Latents:
     """Return what is trained, at its values in the network, whose operations have names."""
     network = start.network
     weights: dict[str, LatentWeight] = {}
@@ -54,7 +54,7 @@ def make_latents(start: Start, device: str = "cpu") -> Latents:
 
 
 def _weight(
-    start: Start, op: Weighted, gather: tuple[NDArray[np.int64], Floats], known: LatentWeight | None, place: int,
+    start: LoihiStart, op: Weighted, gather: tuple[NDArray[np.int64], Floats], known: LatentWeight | None, place: int,
     device: str,
 ) -> LatentWeight | None:  # fmt: skip
     """Return a node's latent weights with one more use, or None where uses differ in scale."""
@@ -79,7 +79,7 @@ def _weight(
     return known
 
 
-def _gather(start: Start, projection: Projection, index: int) -> tuple[NDArray[np.int64], Floats] | None:
+def _gather(start: LoihiStart, projection: Projection, index: int) -> tuple[NDArray[np.int64], Floats] | None:
     """Return which weight each stored code is made of, and its codes per unit; None where sums of weights are stored.
 
     The chain is folded with three sets of weights in place of its own: ones, 1 to n, and random ones as a check.
@@ -100,7 +100,7 @@ def _gather(start: Start, projection: Projection, index: int) -> tuple[NDArray[n
     return (places, ones) if np.allclose(random, probes[2][places] * ones, rtol=1e-6, atol=0) else None
 
 
-def _stored(start: Start, projection: Projection, index: int) -> Floats:
+def _stored(start: LoihiStart, projection: Projection, index: int) -> Floats:
     """Return stored weights of a projection in codes, before they are rounded."""
     population, source_shape = start.network.population(projection.target), start.network.shapes[projection.source]
     gain = _chip(start, population, 0.0).gain.reshape(population.shape).astype(np.float32)
@@ -109,7 +109,7 @@ def _stored(start: Start, projection: Projection, index: int) -> Floats:
     return _times_rows(scaled, start.per_volt[population.name] / 2.0 ** start.program.projections[index].exponent)
 
 
-def _chip(start: Start, population: Population, bias: Any) -> AffineNeuron:
+def _chip(start: LoihiStart, population: Population, bias: Any) -> AffineNeuron:
     """Return a population in the chip's form with a synaptic bias in V."""
     sends = any(p.source == population.name for p in start.network.projections)
     return affine_neuron(population, np.broadcast_to(bias, population.shape).astype(np.float64), start.chip, sends)
@@ -130,7 +130,7 @@ def _probe(projection: Projection, op: Weighted, values: Floats) -> Projection:
     return replace(projection, ops=tuple(other if o is op else o for o in projection.ops))
 
 
-def _bias(start: Start, projection: Projection, op: Weighted, device: str) -> LatentBias:
+def _bias(start: LoihiStart, projection: Projection, op: Weighted, device: str) -> LatentBias:
     """Return the latent bias of a node."""
     assert op.bias is not None
     network, name = start.network, projection.target

@@ -14,14 +14,14 @@ import torch
 
 from neurodeploy.families.finetuning.weights import Floats, Weighted, flat_weights, with_weights
 from neurodeploy.families.xylo.finetuning.latents import SIZE, Latents, LatentWeight, Use
-from neurodeploy.families.xylo.finetuning.start import Start
+from neurodeploy.families.xylo.finetuning.start import XyloStart
 from neurodeploy.families.xylo.neuron_form import neuron_form
 from neurodeploy.families.xylo.plan import as_given
 from neurodeploy.families.xylo.synapses import DenseSynapses, dense_weight, place
 from neurodeploy.ir.network import Network, Projection
 
 
-def make_latents(start: Start, device: str = "cpu") -> Latents:
+def make_latents(start: XyloStart, device: str = "cpu") -> Latents:
     """Return what is trained, at its values in the network, whose operations have names."""
     network = start.nearest
     nodes: dict[str, Floats] = {}
@@ -41,7 +41,7 @@ def make_latents(start: Start, device: str = "cpu") -> Latents:
     return Latents(tuple(weights), tuple(sorted(fixed)))
 
 
-def _parts(start: Start, network: Network) -> dict[int, tuple[DenseSynapses, list[Projection]]]:
+def _parts(start: XyloStart, network: Network) -> dict[int, tuple[DenseSynapses, list[Projection]]]:
     """Return the dense synapses of each coded projection of the model's own, with what they are the sum of."""
     placed, program = place(network), start.program
     helpers = {p.name for p in program.populations if p.helps}
@@ -56,7 +56,7 @@ def _parts(start: Start, network: Network) -> dict[int, tuple[DenseSynapses, lis
 
 
 def _use(
-    start: Start, network: Network, part: DenseSynapses, projection: Projection, op: Weighted, place: int
+    start: XyloStart, network: Network, part: DenseSynapses, projection: Projection, op: Weighted, place: int
 ) -> Use | None:
     """Return how weights become a coded projection, or None where codes are made of sums of weights.
 
